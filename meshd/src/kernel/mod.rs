@@ -1,0 +1,4 @@
+//! What this host's kernel holds for us.
+
+pub mod fence;
+pub mod netlink;

@@ -1,0 +1,20 @@
+//! The daemon: every effect, no decision.
+//!
+//! ```text
+//! run        wires everything; the engine's own thread and its loop
+//! clock      the only place that asks what time it is
+//! adverts    raw sockets for VRRP, packet socket for gratuitous ARP
+//! kernel     addresses and links by rtnetlink, the fence by nftables over netlink
+//! mesh       QUIC endpoint, identities, enrolment, gossip
+//! probes     tracked scripts
+//! control    the unix socket meshctl talks to
+//! check      `meshd check`
+//! ```
+
+pub mod adverts;
+pub mod check;
+pub mod clock;
+pub mod control;
+pub mod kernel;
+pub mod mesh;
+pub mod probes;

@@ -1,0 +1,3 @@
+//! Probes.
+
+pub mod script;

@@ -1,0 +1,314 @@
+//! The one model: what a configuration means, whatever language it was written in.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use mesh_wire::mesh::{Family, RouterKey};
+
+/// A whole configuration, every value checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// `router_id`: the name this host calls itself in mail and, as a default, in the mesh.
+    pub router_id: Option<String>,
+    /// Who runs scripts, and whether insecure ones are refused.
+    pub scripts: ScriptSecurity,
+    /// `vrrp_script` blocks, in file order, names unique.
+    pub track_scripts: Vec<TrackScript>,
+    /// `vrrp_instance` blocks, in file order, names unique.
+    pub routers: Vec<VirtualRouter>,
+    /// `virtual_server` blocks.
+    pub virtual_servers: Vec<VirtualServer>,
+    /// Settings of the mesh; only meshd.toml has them.
+    pub mesh: MeshSettings,
+}
+
+/// `script_user` and `enable_script_security`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ScriptSecurity {
+    /// User and group to run scripts as; keepalived's default is `keepalived_script` where that
+    /// user exists, otherwise root.
+    pub user: Option<(String, Option<String>)>,
+    /// Refuse scripts that somebody else than root can write, when run by root.
+    pub enable: bool,
+}
+
+/// One tracked script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackScript {
+    /// Unique name.
+    pub name: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Between two starts; default 1 s.
+    pub interval: Duration,
+    /// A run longer than this is a failure and is killed; default: the interval.
+    pub timeout: Duration,
+    /// -253 to 253, added to priority while up (positive) or down (negative). Zero: down means fault.
+    pub weight: i16,
+    /// Successes in a row before it counts as up; default 1.
+    pub rise: u32,
+    /// Failures in a row before it counts as down; default 1.
+    pub fall: u32,
+    /// `init_fail`: counts as down until the first success.
+    pub init_fail: bool,
+    /// `user`: overrides `script_user`.
+    pub user: Option<(String, Option<String>)>,
+}
+
+/// One virtual router on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRouter {
+    /// The instance's name.
+    pub name: String,
+    /// What the lease is about; the same on every director.
+    pub key: RouterKey,
+    /// Interface for adverts, and for addresses that name none.
+    pub interface: String,
+    /// `state MASTER`: only matters for an address owner (priority 255).
+    pub initial_active: bool,
+    /// Configured priority, 1 to 255; 255 owns the addresses.
+    pub priority: u8,
+    /// Version on the wire.
+    pub version: Version,
+    /// `advert_int`: whole seconds 1-255 in version 2, 10 ms to 40.95 s in steps of 10 ms in version 3.
+    pub advert_interval: Duration,
+    /// False with `nopreempt`.
+    pub preempt: bool,
+    /// `preempt_delay`, 0 to 1000 s.
+    pub preempt_delay: Duration,
+    /// First eight bytes of `auth_pass`, zero padded (version 2 only).
+    pub auth_pass: Option<[u8; 8]>,
+    /// Where adverts go.
+    pub transport: Transport,
+    /// `virtual_ipaddress`, in file order, at least one, all of `key.family`.
+    pub addresses: Vec<VirtualAddress>,
+    /// `virtual_ipaddress_excluded`: served, but not in adverts.
+    pub excluded_addresses: Vec<VirtualAddress>,
+    /// `track_script`.
+    pub track_scripts: Vec<TrackedScript>,
+    /// `garp_master_*`.
+    pub garp: GratuitousArp,
+    /// `vrrp_strict` or `strict_mode`.
+    pub strict: bool,
+    /// `vrrp_skip_check_adv_addr`: do not compare the address list of a sender already checked.
+    pub skip_check_adv_addr: bool,
+}
+
+impl VirtualRouter {
+    /// Served addresses: those in adverts, then the excluded ones.
+    pub fn served(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.excluded_addresses)
+    }
+    /// The interface an address goes on.
+    pub fn interface_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
+        address.interface.as_deref().unwrap_or(&self.interface)
+    }
+}
+
+/// VRRP version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// RFC 3768, with the PASS authentication of RFC 2338.
+    V2,
+    /// RFC 9568.
+    V3,
+}
+
+/// Where adverts go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// To 224.0.0.18 or ff02::12.
+    Multicast {
+        /// `mcast_src_ip`: source address; default the interface's primary address.
+        source: Option<IpAddr>,
+    },
+    /// To each peer.
+    Unicast {
+        /// `unicast_src_ip`: default the interface's primary address.
+        source: Option<IpAddr>,
+        /// `unicast_peer`, at least one.
+        peers: Vec<IpAddr>,
+    },
+}
+
+/// One virtual address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    /// Address with prefix length; default /32 or /128.
+    pub net: IpNet,
+    /// `dev`: default the router's interface.
+    pub interface: Option<String>,
+    /// `label`, at most 15 bytes.
+    pub label: Option<String>,
+    /// `scope`.
+    pub scope: Scope,
+    /// `brd`.
+    pub broadcast: Option<Ipv4Addr>,
+}
+
+/// Scope of an address (RT_SCOPE_*).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Valid everywhere.
+    #[default]
+    Global,
+    /// Valid in this site (IPv6, deprecated).
+    Site,
+    /// Valid on this link.
+    Link,
+    /// Valid on this host.
+    Host,
+    /// Nowhere.
+    Nowhere,
+}
+
+/// A script a router tracks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrackedScript {
+    /// Name of a [`TrackScript`].
+    pub name: String,
+    /// Overrides the script's own weight.
+    pub weight: Option<i16>,
+}
+
+/// Gratuitous ARP settings of a router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GratuitousArp {
+    /// `garp_master_repeat`: packets in a burst; default 5.
+    pub repeat: u32,
+    /// `garp_master_delay`: until the second burst; default 5 s, zero for none.
+    pub delay: Duration,
+    /// `garp_master_refresh`: between later bursts; default zero, none.
+    pub refresh: Duration,
+    /// `garp_master_refresh_repeat`: packets in those; default 1.
+    pub refresh_repeat: u32,
+}
+
+impl Default for GratuitousArp {
+    fn default() -> Self {
+        GratuitousArp { repeat: 5, delay: Duration::from_secs(5), refresh: Duration::ZERO, refresh_repeat: 1 }
+    }
+}
+
+/// One IPVS virtual service and its real servers; read and kept, not yet acted upon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualServer {
+    /// The service's address.
+    pub address: SocketAddr,
+    /// `protocol`.
+    pub protocol: Protocol,
+    /// `lb_algo`, `lvs_sched`.
+    pub scheduler: String,
+    /// `lb_kind`, `lvs_method`.
+    pub forwarding: Forwarding,
+    /// `persistence_timeout` in seconds.
+    pub persistence: Option<u32>,
+    /// `delay_loop`; default 60 s.
+    pub delay_loop: Duration,
+    /// `real_server` blocks.
+    pub real_servers: Vec<RealServer>,
+}
+
+/// Transport protocol of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+/// How ip_vs forwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forwarding {
+    /// Masquerading.
+    Nat,
+    /// Direct routing.
+    DirectRouting,
+    /// Tunnelling.
+    Tunnel,
+}
+
+/// One real server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealServer {
+    /// Its address.
+    pub address: SocketAddr,
+    /// `weight`, default 1.
+    pub weight: i32,
+    /// Its checkers.
+    pub checks: Vec<Check>,
+}
+
+/// One checker of a real server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What it does.
+    pub kind: CheckKind,
+    /// `connect_timeout`, default 5 s.
+    pub connect_timeout: Duration,
+    /// `connect_port`.
+    pub connect_port: Option<u16>,
+    /// `retry`, `nb_get_retry`.
+    pub retry: u32,
+    /// `delay_before_retry`.
+    pub delay_before_retry: Duration,
+}
+
+/// What a checker does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckKind {
+    /// Connects.
+    Tcp,
+    /// Gets each URL.
+    Http {
+        /// `SSL_GET`.
+        tls: bool,
+        /// `url` blocks.
+        urls: Vec<Url>,
+    },
+}
+
+/// One `url` block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// `path`.
+    pub path: String,
+    /// `digest`: MD5 of the body, in hexadecimal.
+    pub digest: Option<String>,
+    /// `status_code`.
+    pub status: Option<u16>,
+}
+
+/// `[mesh]` of meshd.toml; every value overrides what the state directory says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MeshSettings {
+    /// Node name.
+    pub name: Option<String>,
+    /// Address and UDP port to listen on.
+    pub listen: Option<SocketAddr>,
+    /// Lease duration T; default 1 s, or three advert intervals where those are below 333 ms.
+    /// 300 ms to 3 s.
+    pub lease: Option<Duration>,
+}
+
+impl Config {
+    /// Gives every router the key all directors agree on: family and VRID, and the interface's
+    /// name only where one VRID is used on several interfaces of this host.
+    pub fn assign_keys(&mut self) {
+        let used: Vec<(Family, u8)> = self.routers.iter().map(|r| (r.key.family, r.key.vrid)).collect();
+        for (router, id) in self.routers.iter_mut().zip(&used) {
+            let shared = used.iter().filter(|other| *other == id).count() > 1;
+            router.key.segment = if shared { segment_of(&router.interface) } else { 0 };
+        }
+    }
+}
+
+/// FNV-1a of an interface's name, never zero: stable over versions and hosts.
+fn segment_of(interface: &str) -> u32 {
+    let hash = interface.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    hash.max(1)
+}

@@ -1,0 +1,243 @@
+//! What meshctl and meshd say to each other: JSON over HTTP/1.1 on a unix socket.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /status` | [`Status`] |
+//! | `GET /status/watch` | server-sent events, one [`Status`] as JSON in each `data:` |
+//! | `POST /tokens` with [`TokenRequest`] | [`TokenReply`] |
+//! | anything refused | HTTP status 4xx or 5xx and a [`Refusal`] |
+//!
+//! Fields may be added, never renamed or removed; readers ignore what they do not know.
+
+use serde::{Deserialize, Serialize};
+
+/// Default place of the socket.
+pub const DEFAULT_SOCKET: &str = "/run/meshd/meshd.sock";
+
+/// The cluster-wide map as one node sees it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The mesh.
+    pub cluster: Cluster,
+    /// The node that answers.
+    pub node: String,
+    /// All members.
+    pub nodes: Vec<Node>,
+    /// All virtual routers any member reports, by name.
+    pub routers: Vec<Router>,
+    /// Virtual services.
+    pub services: Vec<Service>,
+}
+
+/// The mesh as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Cluster id, empty without a mesh.
+    pub id: String,
+    /// Cluster name, empty without a mesh.
+    pub name: String,
+    /// Whether at most one owner is enforced.
+    pub protection: Protection,
+    /// The voters.
+    pub quorum: Quorum,
+}
+
+/// Whether at most one owner is enforced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protection {
+    /// By leases of a quorum of voters and a fence in the kernel.
+    Protected,
+    /// In a mesh, but with fewer than three voters or no fence: plain VRRP decides.
+    Unprotected,
+    /// No mesh.
+    None,
+}
+
+/// The voters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quorum {
+    /// Configured voters.
+    pub voters: usize,
+    /// Votes that make a majority.
+    pub needed: usize,
+    /// Voters this node reaches now, itself included.
+    pub reachable: usize,
+    /// Epoch of the roster.
+    pub roster_epoch: u64,
+}
+
+/// A member of the mesh.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// `director`, `witness` or `server`.
+    pub role: String,
+    /// Whether it votes.
+    pub voter: bool,
+    /// Whether it is there, as seen from the node that answers.
+    pub liveness: Liveness,
+    /// Its mesh address.
+    pub address: String,
+    /// Whether it is being emptied.
+    pub draining: bool,
+    /// Round trip in milliseconds; none for itself and for nodes that are not there.
+    pub rtt_ms: Option<f64>,
+    /// Digest of what has to be equal on all directors.
+    pub config_digest: String,
+    /// Version of its daemon.
+    pub version: String,
+}
+
+/// Whether a member is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Liveness {
+    /// Connected.
+    Alive,
+    /// Not connected, but others still hear it.
+    Suspect,
+    /// Nobody hears it.
+    Dead,
+    /// Said goodbye.
+    Left,
+}
+
+/// One virtual router over the whole mesh.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Router {
+    /// Instance name.
+    pub name: String,
+    /// Interface.
+    pub interface: String,
+    /// VRID.
+    pub vrid: u8,
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// Virtual addresses with prefix lengths.
+    pub vips: Vec<String>,
+    /// Over the whole mesh.
+    pub state: RouterState,
+    /// Who is Active.
+    pub active: Option<String>,
+    /// What this node is for it: `active`, `backup`, `fault`, `vetoed`, or `none` where it is not
+    /// configured here.
+    pub here: String,
+    /// The lease, where this node knows one.
+    pub lease: Option<Lease>,
+    /// Effective priority of each director.
+    pub priority: std::collections::BTreeMap<String, u8>,
+    /// The last takeover or loss anywhere.
+    pub last_transition: Option<Transition>,
+    /// Why this node was refused, while `here` is `vetoed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub veto: Option<Veto>,
+    /// Active router outside the mesh, while `state` is `foreign`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<String>,
+}
+
+/// State of a virtual router over the whole mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouterState {
+    /// A member serves it.
+    Active,
+    /// Nobody serves it.
+    Vacant,
+    /// A router outside the mesh serves it.
+    Foreign,
+    /// Every director that has it is in fault.
+    Fault,
+}
+
+/// A lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Holder's name.
+    pub owner: String,
+    /// Its epoch.
+    pub epoch: u64,
+    /// What is left of it, as the answering node knows it.
+    pub remaining_ms: u64,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// In words.
+    pub cause: String,
+    /// Trace id, 32 hexadecimal digits.
+    pub trace_id: String,
+}
+
+/// A refused takeover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Veto {
+    /// The voters that refused.
+    pub by: Vec<String>,
+    /// Who holds the lease.
+    pub holder: Option<String>,
+    /// In words.
+    pub reason: String,
+}
+
+/// A virtual service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// `ADDR:PORT/protocol`.
+    pub virtual_server: String,
+    /// ip_vs scheduler.
+    pub scheduler: String,
+    /// `nat`, `dr` or `tun`.
+    pub forwarding: String,
+    /// Seconds, 0 without persistence.
+    pub persistence_s: u32,
+    /// Directors that have it programmed.
+    pub on: Vec<String>,
+    /// Its real servers.
+    pub real_servers: Vec<RealServer>,
+}
+
+/// A real server of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealServer {
+    /// `ADDR:PORT`.
+    pub address: String,
+    /// Its weight.
+    pub weight: i32,
+    /// `up`, `down` or `unknown`.
+    pub health: String,
+    /// The same, as each director sees it.
+    pub seen_by: std::collections::BTreeMap<String, String>,
+}
+
+/// Asks for an enrolment token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRequest {
+    /// Seconds until it expires, 1 to 604 800.
+    pub ttl_s: u32,
+}
+
+/// An enrolment token; it is a secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenReply {
+    /// The token.
+    pub token: String,
+    /// RFC 3339, UTC.
+    pub expires: String,
+    /// The whole command to type on the new machine, without the token.
+    pub command: String,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What was refused and why.
+    pub error: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}

@@ -1,0 +1,86 @@
+//! Decisions as values: a log line, a span and an audit entry are made of them.
+
+use mesh_wire::mesh::{NodeId, RouterKey};
+
+/// Something that was decided, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// A virtual router changed its state here.
+    Router {
+        /// The instance's name.
+        name: String,
+        /// Its key.
+        key: RouterKey,
+        /// What happened.
+        event: RouterEvent,
+        /// In words.
+        cause: String,
+        /// 32 hexadecimal digits, the same on all nodes that took part.
+        trace_id: String,
+    },
+    /// A member appeared, disappeared or left.
+    Peer {
+        /// Which.
+        node: NodeId,
+        /// Its name, as far as the roster knows it.
+        name: String,
+        /// What happened, in words.
+        event: String,
+    },
+    /// The roster changed.
+    Roster {
+        /// Its epoch.
+        epoch: u64,
+        /// Names of its voters.
+        voters: Vec<String>,
+    },
+    /// A tracked script changed its state.
+    Script {
+        /// Its name.
+        name: String,
+        /// Up or down.
+        up: bool,
+        /// In words.
+        cause: String,
+    },
+    /// Something of ours in the kernel was touched by somebody else, and is repaired.
+    Repaired {
+        /// What, in words.
+        what: String,
+    },
+    /// Something went wrong that the operator has to know.
+    Warning {
+        /// In words.
+        text: String,
+    },
+    /// A received packet was dropped.
+    Dropped {
+        /// From where.
+        from: String,
+        /// Which rule it broke.
+        reason: String,
+        /// How many such drops this line stands for.
+        count: u64,
+    },
+}
+
+/// What happened to a virtual router here.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RouterEvent {
+    /// Serves from now on, under this epoch (0 without leases).
+    Active {
+        /// The lease's epoch.
+        epoch: u64,
+        /// The voters that granted it.
+        voters: Vec<String>,
+    },
+    /// Stands by.
+    Backup,
+    /// Cannot serve.
+    Fault,
+    /// Wanted to take over and was refused.
+    Vetoed {
+        /// The voters that refused.
+        by: Vec<String>,
+    },
+}

@@ -1,0 +1,139 @@
+//! Facts: all that can make the engine decide anything.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::Ipv4Net;
+use mesh_config::model::Config;
+use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
+
+use crate::action::Effect;
+
+/// One fact.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// The time [`crate::Engine::deadline`] named has come, or nothing at all: always harmless.
+    Timeout,
+    /// An interface of this host is there, or changed.
+    Interface(Interface),
+    /// An interface is gone.
+    InterfaceGone {
+        /// Its name.
+        name: String,
+    },
+    /// A packet of IP protocol 112.
+    Advertisement(Datagram),
+    /// A virtual address of ours went away and not by us.
+    AddressGone {
+        /// The interface it was on.
+        interface: String,
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// Somebody else removed the fence's tables, or part of them.
+    FenceGone,
+    /// A message from a peer whose certificate was checked.
+    Message {
+        /// Whose certificate it was.
+        from: NodeId,
+        /// What it says.
+        message: Message,
+    },
+    /// A connection to a peer stands.
+    PeerUp {
+        /// Which peer.
+        node: NodeId,
+        /// Round trip measured so far.
+        rtt: Duration,
+    },
+    /// The last connection to a peer is gone.
+    PeerDown {
+        /// Which peer.
+        node: NodeId,
+        /// It said goodbye.
+        left: bool,
+    },
+    /// A gossiped value of another node changed; `None` where it was deleted.
+    Gossip {
+        /// Whose value.
+        node: NodeId,
+        /// Its key.
+        key: String,
+        /// The value.
+        value: Option<String>,
+    },
+    /// Gossip's second opinion: whether anybody still hears this node.
+    Heard {
+        /// Which node.
+        node: NodeId,
+        /// Whether it is alive according to gossip.
+        alive: bool,
+    },
+    /// A tracked script ended.
+    Script {
+        /// Its name.
+        name: String,
+        /// How it ended.
+        outcome: ScriptOutcome,
+    },
+    /// A roster was proposed or learnt; answered by [`crate::Action::RosterVerdict`] when `ticket`
+    /// is given.
+    Roster {
+        /// What the answer refers to.
+        ticket: Option<u64>,
+        /// The roster.
+        roster: Roster,
+    },
+    /// An effect could not be brought about.
+    Failed {
+        /// Which one.
+        effect: Effect,
+        /// Why, in words.
+        error: String,
+    },
+    /// A new configuration.
+    Configure(Config),
+    /// Hand everything over and stop.
+    Shutdown,
+}
+
+/// What is known about an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Administratively up, and with a carrier.
+    pub running: bool,
+    /// Its addresses in the kernel's order, without those this program put there.
+    pub addresses: Vec<Ipv4Net>,
+}
+
+/// A received packet of IP protocol 112.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// The interface it came in on.
+    pub interface: String,
+    /// IP source.
+    pub source: Ipv4Addr,
+    /// IP destination.
+    pub destination: Ipv4Addr,
+    /// IP time to live.
+    pub ttl: u8,
+    /// What follows the IP header.
+    pub payload: Vec<u8>,
+}
+
+/// How a run of a tracked script ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScriptOutcome {
+    /// Exit status 0.
+    Success,
+    /// Another exit status.
+    Exit(i32),
+    /// A signal.
+    Signal(i32),
+    /// It took longer than its timeout and was killed.
+    TimedOut,
+    /// It could not be started.
+    NotStarted,
+}

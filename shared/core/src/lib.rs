@@ -1,0 +1,24 @@
+//! The decisions. No input, no output, no clock, no thread, no random source that is not seeded.
+//!
+//! ```text
+//!   VRRP packets ---+                                                    +--> SendAdvertisement, GratuitousArp
+//!   mesh messages --+            +------------- Engine ---------------+  +--> SendMessage, Publish
+//!   script results -+   Input    | membership, tracking               |  +--> FenceInstall, FenceArm, FenceClose
+//!   netlink events -+ ---------> |   -> vrrp: Claim, Stay or Yield    | -+--> AddAddress, DelAddress
+//!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, AdoptRoster
+//!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision)
+//!                                +------------------------------------+
+//! ```
+//!
+//! [`Engine::step`] is the only way anything changes; equal inputs at equal times give equal
+//! actions, so that a simulated cluster replays from its seed.
+
+pub mod action;
+pub mod decision;
+pub mod input;
+pub mod time;
+
+pub use action::Action;
+pub use decision::Decision;
+pub use input::Input;
+pub use time::Instant;

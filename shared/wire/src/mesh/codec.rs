@@ -1,0 +1,1 @@
+//! Bytes of mesh messages: one version byte, then postcard.

@@ -1,0 +1,1 @@
+//! Enrolment: how a machine without an identity becomes a member.
