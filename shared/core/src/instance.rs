@@ -5,10 +5,10 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use mesh_config::model::VirtualRouter;
+use mesh_config::model::{Version, VirtualRouter};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::RouterState;
-use mesh_wire::vrrp::ChecksumForm;
+use mesh_wire::vrrp::{self as wire, Advertisement, Authentication, ChecksumForm, Interval};
 
 use crate::lease::ballot::Lease;
 use crate::lease::default_lease;
@@ -119,11 +119,23 @@ impl Instance {
 
     /// All addresses it serves; IPv4 only so far.
     pub fn addresses(&self) -> Vec<Ipv4Addr> {
-        let v4 = |net: &IpNet| match net {
-            IpNet::V4(net) => Some(net.addr()),
-            IpNet::V6(_) => None,
-        };
         self.config.served().filter_map(|a| v4(&a.net)).collect()
+    }
+
+    /// The packet for one destination, with our own priority unless another is given.
+    pub fn advertisement(&self, source: Ipv4Addr, destination: Ipv4Addr, priority: Option<u8>) -> Vec<u8> {
+        let version = match self.config.version {
+            Version::V2 => wire::Version::V2,
+            Version::V3 => wire::Version::V3,
+        };
+        let packet = Advertisement {
+            vrid: self.config.key.vrid,
+            priority: priority.unwrap_or(self.vrrp.priority()),
+            interval: Interval::new(version, self.config.advert_interval).expect("the model holds valid intervals"),
+            addresses: self.config.addresses.iter().filter_map(|a| v4(&a.net)).collect(),
+            auth: self.config.auth_pass.map_or(Authentication::None, Authentication::Pass),
+        };
+        wire::emit(&packet, source, destination, self.checksum)
     }
 
     /// As others see it.
@@ -148,9 +160,7 @@ impl Instance {
 
     /// Whether a router outside the mesh serves, and is not to be pushed aside.
     pub fn defers_to_foreign(&self, now: Instant) -> bool {
-        self.foreign.is_some_and(|f| {
-            f.until > now && (f.priority >= self.vrrp.priority() || !self.config.preempt)
-        })
+        self.foreign.is_some_and(|f| f.until > now && (f.priority >= self.vrrp.priority() || !self.config.preempt))
     }
 
     /// Seconds after which the kernel removes an address by itself: a backstop behind the fence,
@@ -161,5 +171,12 @@ impl Instance {
         }
         let wait = self.vrrp.down_interval() + Duration::from_secs(2);
         u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(3)
+    }
+}
+
+fn v4(net: &IpNet) -> Option<Ipv4Addr> {
+    match net {
+        IpNet::V4(net) => Some(net.addr()),
+        IpNet::V6(_) => None,
     }
 }

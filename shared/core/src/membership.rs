@@ -84,9 +84,10 @@ impl Membership {
     /// gone are left out.
     pub fn candidates(&self, router: &RouterKey) -> impl Iterator<Item = (NodeId, u8)> + '_ {
         let router = *router;
-        self.peers.iter().filter(|(_, p)| p.connected && !p.report.as_ref().is_some_and(|r| r.draining)).filter_map(
-            move |(id, p)| p.routers.get(&router).filter(|r| r.priority > 0).map(|r| (*id, r.priority)),
-        )
+        self.peers
+            .iter()
+            .filter(|(_, p)| p.connected && !p.report.as_ref().is_some_and(|r| r.draining))
+            .filter_map(move |(id, p)| p.routers.get(&router).filter(|r| r.priority > 0).map(|r| (*id, r.priority)))
     }
 
     /// What a member says about one router.

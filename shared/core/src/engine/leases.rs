@@ -213,8 +213,7 @@ impl Engine {
 
     /// Tells all voters that a ballot of ours is over; the fence is closed.
     pub(super) fn release(&mut self, now: Instant, key: RouterKey, ballot: &Ballot, successor: Option<NodeId>) {
-        let releases: Vec<Release> =
-            ballot.epochs().map(|epoch| Release { router: key, epoch, successor }).collect();
+        let releases: Vec<Release> = ballot.epochs().map(|epoch| Release { router: key, epoch, successor }).collect();
         for voter in self.voters() {
             if voter == self.setup.node {
                 // Ended by ourselves: others are told, it is no reason for us to claim again.

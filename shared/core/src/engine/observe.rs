@@ -26,7 +26,7 @@ impl Engine {
             Ok(parsed) => parsed,
             Err(error) => return self.count_drop(now, from.source.to_string(), &format!("malformed: {error}")),
         };
-        let Some(key) = self.router_for(&from.interface, packet.vrid()) else {
+        let Some(key) = self.router_for(&from.interface, packet.vrid) else {
             return; // Another virtual router's: nothing of ours.
         };
         let instance = &self.instances[&key];
@@ -37,7 +37,9 @@ impl Engine {
             }
         };
         let instance = self.instances.get_mut(&key).expect("looked up above");
-        instance.checksum = checksum.unwrap_or(instance.checksum);
+        if packet.version() == mesh_wire::vrrp::Version::V3 {
+            instance.checksum = checksum;
+        }
         self.receive_heard(now, key, heard);
     }
 
@@ -48,11 +50,8 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         if !member {
             let until = now + heard.interval * 3 + Duration::from_secs(1);
-            instance.foreign = (heard.priority > 0).then_some(Foreign {
-                source: heard.source,
-                priority: heard.priority,
-                until,
-            });
+            instance.foreign =
+                (heard.priority > 0).then_some(Foreign { source: heard.source, priority: heard.priority, until });
         }
         let was_active = instance.vrrp.is_active();
         if member && was_active && instance.lease.is_held() {

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use mesh_config::model::Transport;
 use mesh_wire::mesh::lease::{Message, Preempt};
 use mesh_wire::mesh::{NodeId, RouterKey};
+use mesh_wire::vrrp::GROUP;
 
 use super::Engine;
 use crate::action::{Action, Effect};
@@ -19,7 +20,7 @@ use crate::instance::{Instance, Veto};
 use crate::lease::ballot::{Ballot, Lease};
 use crate::time::Instant;
 use crate::tracking;
-use crate::vrrp::{self, GROUP, Verdict};
+use crate::vrrp::{self, Verdict};
 
 /// Between renewals of address lifetimes: a third of the shortest lifetime.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -178,7 +179,12 @@ impl Engine {
     /// Serves no longer, or gives up a claim: closes the fence before anybody else may open theirs.
     /// `resign` sends an advertisement with priority 0.
     pub(super) fn retire(
-        &mut self, now: Instant, key: RouterKey, cause: &str, resign: bool, successor: Option<NodeId>,
+        &mut self,
+        now: Instant,
+        key: RouterKey,
+        cause: &str,
+        resign: bool,
+        successor: Option<NodeId>,
     ) {
         let fenced = self.leased();
         let Some(instance) = self.instances.get_mut(&key) else { return };
@@ -350,9 +356,12 @@ impl Engine {
     /// An address of ours vanished: it is put back at once.
     pub(super) fn address_gone(&mut self, now: Instant, interface: &str, address: Ipv4Addr) {
         let leased = self.leased();
-        let serving = |i: &&Instance| i.vrrp.is_active() && i.config.served().any(|a| {
-            a.net.addr() == IpAddr::V4(address) && i.config.interface_of(a) == interface
-        });
+        let serving = |i: &&Instance| {
+            i.vrrp.is_active()
+                && i.config
+                    .served()
+                    .any(|a| a.net.addr() == IpAddr::V4(address) && i.config.interface_of(a) == interface)
+        };
         let Some(instance) = self.instances.values().find(serving) else { return };
         let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(leased));
         add_addresses(&mut self.out, instance, lifetime_s);

@@ -97,12 +97,7 @@ impl Voter {
         }
         slot.live = false;
         slot.reserved = release.successor.map(|node| (node, now + RESERVATION));
-        Some(Vacant {
-            router: release.router,
-            epoch: release.epoch,
-            released: true,
-            reserved_for: release.successor,
-        })
+        Some(Vacant { router: release.router, epoch: release.epoch, released: true, reserved_for: release.successor })
     }
 
     /// Ends what ran out; each is told once.

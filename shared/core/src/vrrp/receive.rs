@@ -4,13 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_config::model::{Transport, Version, VirtualRouter};
-use mesh_wire::vrrp::{Advertisement, Authentication};
+use mesh_wire::vrrp::{Advertisement, Authentication, GROUP, TTL};
 
-use super::{Heard, OWNER_PRIORITY};
+use super::Heard;
 use crate::input::Datagram;
-
-/// The group address of VRRP for IPv4 (RFC 9568 section 5.1.1.2).
-pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 
 /// Why an advertisement was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -46,13 +43,18 @@ pub enum Drop {
 /// # Errors
 ///
 /// The first check that failed.
-pub fn check(router: &VirtualRouter, own: Option<Ipv4Addr>, from: &Datagram, packet: &Advertisement) -> Result<Heard, Drop> {
+pub fn check(
+    router: &VirtualRouter,
+    own: Option<Ipv4Addr>,
+    from: &Datagram,
+    packet: &Advertisement,
+) -> Result<Heard, Drop> {
     match &router.transport {
         Transport::Multicast { .. } => {
             if from.destination != GROUP {
                 return Err(Drop::Transport);
             }
-            if from.ttl != 255 {
+            if from.ttl != TTL {
                 return Err(Drop::Ttl);
             }
         }
@@ -72,7 +74,7 @@ pub fn check(router: &VirtualRouter, own: Option<Ipv4Addr>, from: &Datagram, pac
     match (router.version, packet.version()) {
         (Version::V2, mesh_wire::vrrp::Version::V2) => {
             let expected = router.auth_pass.map_or(Authentication::None, Authentication::Pass);
-            if *packet.authentication() != expected {
+            if packet.auth != expected {
                 return Err(Drop::Authentication);
             }
             if interval != router.advert_interval {
@@ -82,6 +84,5 @@ pub fn check(router: &VirtualRouter, own: Option<Ipv4Addr>, from: &Datagram, pac
         (Version::V3, mesh_wire::vrrp::Version::V3) => {}
         _ => return Err(Drop::Version),
     }
-    debug_assert!(OWNER_PRIORITY == 255);
-    Ok(Heard { source: from.source, priority: packet.priority(), interval })
+    Ok(Heard { source: from.source, priority: packet.priority, interval })
 }
