@@ -1,4 +1,4 @@
-//! Gratuitous ARP (RFC 5227 section 3, RFC 9568 section 8.1.2).
+//! Gratuitous ARP (RFC 5227 section 3, RFC 9568 sections 6.4.1 and 6.4.2).
 
 #[cfg(test)]
 mod tests;
