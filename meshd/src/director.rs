@@ -35,7 +35,7 @@ pub struct Outputs {
     /// The mesh; `None` without one.
     pub mesh: Option<MeshHandle>,
     /// Scripts to run from now on.
-    pub scripts: mpsc::UnboundedSender<Vec<TrackScript>>,
+    pub scripts: watch::Sender<Vec<TrackScript>>,
     /// What `meshctl status` shows.
     pub status: watch::Sender<Arc<Status>>,
     /// Told once, when everything is handed over.
@@ -197,7 +197,7 @@ impl Director {
             Action::FenceClose { addresses } => self.fence(true, |f| f.close(&addresses))?,
             Action::Record(decision) => telemetry::record(&decision),
             Action::RunScripts(scripts) => {
-                let _ = self.outputs.scripts.send(scripts);
+                self.outputs.scripts.send_replace(scripts);
             }
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
@@ -254,6 +254,15 @@ impl Director {
             self.outputs.status.send_replace(Arc::new(self.engine.status(now)));
         }
     }
+}
+
+/// Tells what is missing before anything is changed.
+///
+/// # Errors
+///
+/// This process may not open raw sockets.
+pub fn check_privileges() -> anyhow::Result<()> {
+    Adverts::new().map(drop).map_err(explain_privileges)
 }
 
 /// Resolves when the fence was touched; for ever pending without a watch.
