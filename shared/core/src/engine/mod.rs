@@ -68,6 +68,8 @@ pub struct Engine {
     published: BTreeMap<String, String>,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
+    /// The failure told last, so that it is told once.
+    fence_told: Option<String>,
     fence_retry: Option<Instant>,
     stopping: bool,
     rng: StdRng,
@@ -87,6 +89,9 @@ struct DropCount {
     untold: u64,
     told_at: Option<Instant>,
 }
+
+/// A timer this late means that the daemon was stopped, or the host paused.
+const STALL: Duration = Duration::from_millis(500);
 
 /// Which timer [`Engine::deadline`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +132,7 @@ impl Engine {
             drops: BTreeMap::new(),
             published: BTreeMap::new(),
             fence_failure: None,
+            fence_told: None,
             fence_retry: None,
             stopping: false,
             rng: StdRng::seed_from_u64(setup.seed),
@@ -144,7 +150,11 @@ impl Engine {
     /// Leases that ran out are retired before `input` is even looked at: after a stall nothing is
     /// decided on what was true before it.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Action> {
+        let stalled = self.deadline().is_some_and(|(due, _)| now > due + STALL);
         self.expire(now);
+        if stalled {
+            self.wake_up(now);
+        }
         self.handle(now, input);
         self.run_timers(now);
         self.ask_voters(now);
@@ -233,6 +243,7 @@ impl Engine {
     fn run_timers(&mut self, now: Instant) {
         if self.fence_retry.is_some_and(|t| t <= now) {
             self.fence_retry = None;
+            self.fence_failure = None;
             self.rearm_all();
         }
         self.expire_grants(now);

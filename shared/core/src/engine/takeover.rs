@@ -53,6 +53,15 @@ impl Engine {
         }
     }
 
+    /// After a stall a backup has not listened: what it did not hear says nothing, and it waits for
+    /// a whole interval again.
+    pub(super) fn wake_up(&mut self, now: Instant) {
+        for instance in self.instances.values_mut().filter(|i| i.vrrp.is_backup()) {
+            instance.vrrp.back_up(now);
+            instance.claim_at = None;
+        }
+    }
+
     /// Does what VRRP wants, as far as the lease allows.
     pub(super) fn follow(&mut self, now: Instant, key: RouterKey, verdict: Verdict) {
         match verdict {
@@ -416,11 +425,12 @@ impl Engine {
     pub(super) fn effect_failed(&mut self, now: Instant, effect: Effect, error: String) {
         match effect {
             Effect::Fence => {
-                if self.fence_failure.as_ref() != Some(&error) {
+                if self.fence_told.as_ref() != Some(&error) {
                     self.record(Decision::Warning { text: format!("the kernel does not enforce leases: {error}") });
+                    self.fence_told = Some(error.clone());
                 }
                 self.fence_failure = Some(error);
-                self.fence_retry = Some(now + FENCE_RETRY);
+                self.fence_retry.get_or_insert(now + FENCE_RETRY);
             }
             Effect::Address { interface, address } => {
                 let reason = format!("address {address} cannot be put on {interface}: {error}");
