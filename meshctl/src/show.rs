@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
 use mesh_control::{Cluster, Lease, Liveness, Node, Protection, Router, RouterState, Status};
 use serde::de::DeserializeOwned;
@@ -11,6 +11,9 @@ use serde_json::Value;
 
 #[cfg(test)]
 mod tests;
+
+/// So many digits of a digest tell two configurations apart.
+const DIGEST: usize = 8;
 
 /// How it is to look.
 pub(crate) struct Look {
@@ -57,19 +60,18 @@ pub(crate) fn nodes(status: &Status, look: &Look) -> String {
     if status.nodes.is_empty() {
         return "No nodes: this node is in no mesh.\n".to_owned();
     }
-    let mut table = table(["NODE", "ROLE", "VOTER", "LIVENESS", "ADDRESS", "RTT", "VERSION", "CONFIG"], look);
+    let mut table = table(["NODE", "ROLE", "VOTER", "LIVENESS", "ADDRESS", "RTT", "VERSION", "CONFIG"], DIGEST, look);
     for node in &status.nodes {
-        let here = if node.name == status.node { " (here)" } else { "" };
         let drain = if node.draining { ", draining" } else { "" };
         table.add_row([
-            Cell::new(format!("{}{here}", node.name)),
+            Cell::new(&node.name),
             Cell::new(&node.role),
             Cell::new(if node.voter { "yes" } else { "no" }),
             Cell::new(format!("{}{drain}", word(&node.liveness))).fg(color_of(node)),
             Cell::new(&node.address),
             Cell::new(node.rtt_ms.map_or("-".to_owned(), |rtt| format!("{rtt:.1} ms"))),
             Cell::new(&node.version),
-            Cell::new(node.config_digest.chars().take(8).collect::<String>()),
+            Cell::new(node.config_digest.chars().take(DIGEST).collect::<String>()),
         ]);
     }
     finish(&table)
@@ -121,8 +123,10 @@ fn warnings(status: &Status, look: &Look) -> String {
 }
 
 fn routers(routers: &[Router], look: &Look) -> String {
-    let heads = ["NAME", "INTERFACE", "VRID", "VIPS", "STATE", "ACTIVE", "LEASE LEFT", "HERE", "PRIORITIES"];
-    let mut table = table(heads, look);
+    let heads = ["NAME", "INTERFACE", "VRID", "VIPS", "STATE", "ACTIVE", "LEASE", "HERE", "PRIORITY"];
+    // Breaking inside a pair would be unreadable.
+    let pair = routers.iter().flat_map(|r| r.priority.keys()).map(|node| node.chars().count() + ":255".len()).max();
+    let mut table = table(heads, pair.unwrap_or(0), look);
     for router in routers {
         let color = if router.state == RouterState::Active { Color::Green } else { Color::Red };
         table.add_row([
@@ -163,7 +167,7 @@ fn transitions(routers: &[Router], look: &Look) -> String {
     }
     // RFC 3339 in UTC sorts as text; what cannot be read sorts somewhere and is shown as it is.
     known.sort_by(|a, b| b.1.at.cmp(&a.1.at));
-    let mut table = table(["LAST TRANSITION", "AGE", "CAUSE"], look);
+    let mut table = table(["LAST TRANSITION", "AGE", "CAUSE"], 20, look);
     for (router, transition) in known {
         let age = transition.at.parse().map_or(transition.at.clone(), |at| age(look.now, at));
         table.add_row([router.name.clone(), age, transition.cause.clone()]);
@@ -182,7 +186,10 @@ fn age(now: Timestamp, at: Timestamp) -> String {
     }
 }
 
-fn table<const N: usize>(heads: [&str; N], look: &Look) -> Table {
+/// In a narrow terminal the last column gives way, down to `least` characters, and no other.
+fn table<const N: usize>(heads: [&str; N], least: usize, look: &Look) -> Table {
+    let least = least.max(heads[N - 1].len());
+    let least = ColumnConstraint::LowerBoundary(Width::Fixed(u16::try_from(least).unwrap_or(u16::MAX)));
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(heads.map(|head| Cell::new(head).add_attribute(Attribute::Dim)));
     match look.width {
@@ -195,10 +202,10 @@ fn table<const N: usize>(heads: [&str; N], look: &Look) -> Table {
         table.force_no_tty()
     };
     for (index, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        // Only the last column gives way in a narrow terminal.
         if index + 1 < N {
-            column.set_constraint(ColumnConstraint::ContentWidth);
+            column.set_padding((0, 2)).set_constraint(ColumnConstraint::ContentWidth);
+        } else {
+            column.set_padding((0, 0)).set_constraint(least);
         }
     }
     table

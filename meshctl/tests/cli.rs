@@ -109,8 +109,8 @@ fn a_pipe_gets_plain_tables() {
     let expected = "\
 Cluster lab  protected  quorum 3/3 reachable, 2 needed  (as seen by lb2)
 
-NAME  INTERFACE  VRID  VIPS          STATE   ACTIVE  LEASE LEFT  HERE    PRIORITIES
-VI_1  eth0       51    10.1.1.80/24  active  lb1     812 ms      backup  lb1:200 lb2:150
+NAME  INTERFACE  VRID  VIPS          STATE   ACTIVE  LEASE   HERE    PRIORITY
+VI_1  eth0       51    10.1.1.80/24  active  lb1     812 ms  backup  lb1:200 lb2:150
 
 NODE  ROLE      VOTER  LIVENESS  ADDRESS         RTT     VERSION  CONFIG
 lb1   director  yes    alive     10.1.1.11:7946  0.2 ms  0.1.0    01234567

@@ -4,8 +4,8 @@
 //! from the engine itself, so no client can delay it. A status the engine stopped refreshing is refused, not
 //! shown: a map that says `active` for ever is worse than none.
 //!
-//! Limits: [`CONNECTIONS`] at a time (more wait in the backlog), [`WATCHERS`] of them may watch, requests of
-//! [`BODY`] bytes, and a connection that takes nothing for [`STALLED`] is closed.
+//! Limits: 64 connections at a time (more wait in the backlog), 32 of them may watch, requests of 4 KiB, and a
+//! connection that takes nothing for 15 s is closed.
 
 use std::sync::Arc;
 use std::time::Duration;

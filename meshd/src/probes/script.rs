@@ -2,9 +2,9 @@
 //!
 //! - The first run starts at once, later ones every `interval`; a tick that falls into a run is skipped.
 //! - A run that takes longer than `timeout` is reported at that moment. Its whole process group gets SIGTERM
-//!   then, and SIGKILL once the script itself is gone, at the latest after [`GRACE`].
+//!   then, and SIGKILL once the script itself is gone, at the latest after 500 ms.
 //! - A script gets a process group of its own, `/dev/null` for input and output, `/` as working directory and
-//!   none of the daemon's environment but [`KEPT`]: `MESHD_TOKEN` is nothing for scripts. (keepalived hands on
+//!   none of the daemon's environment but PATH, LANG, LC_ALL and TZ: `MESHD_TOKEN` is nothing for scripts. (keepalived hands on
 //!   its whole environment and its own working directory.)
 //! - It runs as its own `user`, else as `script_user`, else as `keepalived_script` where that user exists, else
 //!   as root; without supplementary groups. A daemon that is not root runs scripts as itself.
