@@ -4,8 +4,8 @@
 //! - A run that takes longer than `timeout` is reported at that moment. Its whole process group gets SIGTERM
 //!   then, and SIGKILL once the script itself is gone, at the latest after 500 ms.
 //! - A script gets a process group of its own, `/dev/null` for input and output, `/` as working directory and
-//!   none of the daemon's environment but PATH, LANG, LC_ALL and TZ: `MESHD_TOKEN` is nothing for scripts. (keepalived hands on
-//!   its whole environment and its own working directory.)
+//!   none of the daemon's environment but PATH, LANG, LC_ALL and TZ: `MESHD_TOKEN` is nothing for scripts.
+//!   (keepalived hands on its whole environment and its own working directory.)
 //! - It runs as its own `user`, else as `script_user`, else as `keepalived_script` where that user exists, else
 //!   as root; without supplementary groups. A daemon that is not root runs scripts as itself.
 //! - Nothing outlives [`Scripts`]: dropping it, or a script leaving the set, kills what runs.
