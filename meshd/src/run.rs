@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::{self, ControlState};
-use crate::director::{Director, Outputs};
+use crate::director::{Director, Outputs, check_privileges};
 use crate::mesh::{self, MeshHandle, MeshOptions};
 use crate::probes::script::Scripts;
 use crate::{check, clock};
@@ -99,11 +99,10 @@ pub fn join(
             ),
         };
         let role = if witness { Role::Witness } else { Role::Director };
-        preflight(places, &config)?;
-        let runtime = main_runtime()?;
-        let enrolled =
-            mesh::enrol(seed, token.trim(), &name, role, listen(places, &config), &places.state_dir);
-        runtime.block_on(enrolled)?;
+        main_runtime()?.block_on(async {
+            preflight(places)?;
+            mesh::enrol(seed, token.trim(), &name, role, listen(places, &config), &places.state_dir).await
+        })?;
         tracing::info!("joined the mesh as {name}");
     }
     run_with_logging(places)
@@ -136,17 +135,19 @@ fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     builder.worker_threads(2).thread_name("meshd-io").enable_all().build().context("cannot start the runtime")
 }
 
-/// What can be checked before anything on this host or in the mesh changes.
-fn preflight(places: &Places, config: &Config) -> anyhow::Result<()> {
-    if !config.routers.is_empty() {
-        crate::director::check_privileges()?;
-    }
-    control::check_directory(&places.runtime_dir)
+/// What would stop the daemon right after joining, found before anything in the mesh changes.
+fn preflight(places: &Places) -> anyhow::Result<()> {
+    check_privileges()?;
+    control::bind(&socket(places)).map(drop)
+}
+
+fn socket(places: &Places) -> PathBuf {
+    places.runtime_dir.join("meshd.sock")
 }
 
 async fn serve(places: &Places, member: Option<mesh::Loaded>, config: Config) -> anyhow::Result<()> {
-    crate::director::check_privileges()?;
-    let socket = control::bind(&places.runtime_dir)?;
+    check_privileges()?;
+    let socket = control::bind(&socket(places))?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
     let setup = setup(places, &config, member.as_ref())?;
