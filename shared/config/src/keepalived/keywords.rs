@@ -247,7 +247,6 @@ pub(super) const INSTANCE: Context = Context {
         "kernel_rx_buf_size",
         "linkbeat_use_polling",
         "accept",
-        "lvs_sync_daemon_interface",
         "old_unicast_checksum",
         "notify_priority_changes",
     ],
@@ -290,6 +289,7 @@ pub(super) const INSTANCE: Context = Context {
         ("garp_extra_if", "gratuitous ARP goes out on the address's interface only"),
         ("auth_hmac", "adverts are not signed"),
         ("vrf", "the interface is used as it is"),
+        ("lvs_sync_daemon_interface", "connections are not synchronised"),
     ],
 };
 
