@@ -10,8 +10,8 @@
 //! refuses it) the daemon is right and the finding is an error. Deliberately stricter than keepalived:
 //!
 //! - a block or a quote that is not closed: keepalived guesses (or crashes), we stop;
-//! - a stray `}` followed by keywords that have lost their block: the rest of an instance (its
-//!   password, its peers, its scripts) would be skipped;
+//! - a stray `}` with keywords that have lost their block: the rest of an instance (its password,
+//!   its peers, its scripts) would be skipped;
 //! - one address in two instances: two elections for one address;
 //! - only excluded addresses: adverts would carry none;
 //! - `include`, `@id`, `$X=`, `${X}`, `~SEQ`: not supported yet, and never skipped silently.
@@ -73,22 +73,20 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     config
 }
 
-/// keepalived skips a brace too many. That is harmless only while nothing behind it has lost its block.
+/// keepalived skips a brace too many. That is harmless only while no keyword has lost its block to
+/// an earlier one.
 fn stray_braces(lower: &mut Lower<'_>, tree: &Tree<'_>) {
-    let lost =
-        tree.statements.iter().rev().find(|s| {
-            matches!(keywords::ROOT.standing(s.keyword()), keywords::Standing::Unknown { belongs: Some(_), .. })
-        });
+    let lost = tree
+        .statements
+        .iter()
+        .find(|s| matches!(keywords::ROOT.standing(s.keyword()), keywords::Standing::Unknown { belongs: Some(_), .. }));
     for at in &tree.stray {
-        match lost.filter(|s| s.at() > *at || s.at().line == at.line) {
-            Some(s) => lower.error(
-                *at,
-                format!(
-                    "`}}` closes nothing, and `{}` in line {} has lost its block; expected a `{{` before it",
-                    s.keyword(),
-                    s.at().line
-                ),
-            ),
+        match lost {
+            Some(s) => {
+                let (keyword, line) = (s.keyword(), s.at().line);
+                let message = format!("`}}` closes nothing: its block ended before `{keyword}` in line {line}");
+                lower.error(*at, message);
+            }
             None => lower.warning(*at, "`}` closes nothing; skipped".into()),
         }
     }

@@ -44,7 +44,8 @@ struct Draft {
 struct Authentication {
     /// The block's keyword.
     at: Option<At>,
-    pass_type: bool,
+    /// `auth_type`; true for PASS.
+    pass_type: Option<bool>,
     password: Option<[u8; 8]>,
 }
 
@@ -235,9 +236,9 @@ fn authentication(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_
 
 fn auth_type(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
     let Some(word) = lower.parameter(statement, "PASS") else { return };
-    draft.authentication.pass_type = false;
+    draft.authentication.pass_type = Some(word.text == "PASS");
     match &*word.text {
-        "PASS" => draft.authentication.pass_type = true,
+        "PASS" => {}
         "AH" => {
             let message =
                 "authentication AH is not supported: adverts carry none, and neighbours that expect AH drop them";

@@ -92,11 +92,13 @@ fn priority(lower: &mut Lower<'_>, draft: &mut Draft) -> u8 {
 fn auth_pass(lower: &mut Lower<'_>, draft: &Draft, version: Version) -> Option<[u8; 8]> {
     let authentication = &draft.authentication;
     let at = authentication.at?;
-    if !authentication.pass_type {
-        if authentication.password.is_some() {
+    match (authentication.pass_type, authentication.password) {
+        (Some(true), _) => {}
+        (None, Some(_)) => {
             lower.ignored(at, "a password without `auth_type PASS` is not used".into());
+            return None;
         }
-        return None;
+        (Some(false), _) | (None, None) => return None,
     }
     if draft.strict {
         lower.warning(at, "strict mode has no authentication; the password is not used".into());

@@ -125,7 +125,7 @@ fn advert_interval(
         Version::V3 => (Duration::from_millis(10), Duration::from_millis(40_950)),
     };
     let value = time(source, interval, least..=most, Duration::from_secs(1));
-    if let Some(interval) = interval.filter(|_| value.as_micros() % least.as_micros() != 0) {
+    if let Some(interval) = interval.filter(|_| !value.as_micros().is_multiple_of(least.as_micros())) {
         source.error(interval.span(), format!("{value:?} is no multiple of {least:?}, the step of this version"));
     }
     value
