@@ -49,7 +49,6 @@ pub(super) fn parse(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<
                 set(lower, &mut declared, name, value)?;
             }
             "use_vmac" => {
-                // A name may follow, and nothing else that is ours follows a name.
                 lower.warning(option.at, "`use_vmac` is not supported yet: the interface's own MAC is used".into());
             }
             name if UNSUPPORTED.contains(&name) => {

@@ -204,7 +204,7 @@ fn address_findings() {
         let config = assert_found(&with(&format!(" virtual_ipaddress {{\n  {line}\n }}")), start);
         assert_eq!(config.map_or(0, |c| c.routers[0].addresses.len()), served, "{line}");
     }
-    // The one of the fixture is the second here.
+    // `with` adds 10.0.0.1 once more.
     warned(" virtual_ipaddress {\n  10.0.0.1/24\n }", "8:3 W 10.0.0.1 is already an address of this instance");
 }
 

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::super::Source;
 use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
-use super::super::text::{AddressEntry, TrackedEntry};
+use super::super::text::{AddressEntry, Time, TrackedEntry};
 use super::{filled, number, time, within};
 use crate::model::{GratuitousArp, Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter};
 use crate::report::{Place, RouterPlaces};
@@ -92,7 +92,7 @@ fn state(source: &mut Source<'_>, state: Option<&Spanned<State>>, priority: u8, 
 fn preemption(
     source: &mut Source<'_>,
     preempt: &Option<Spanned<bool>>,
-    delay: &Option<Spanned<super::super::text::Time>>,
+    delay: &Option<Spanned<Time>>,
     active: bool,
     priority: u8,
     strict: bool,
@@ -115,11 +115,7 @@ fn preemption(
     (wanted, value)
 }
 
-fn advert_interval(
-    source: &mut Source<'_>,
-    interval: Option<&Spanned<super::super::text::Time>>,
-    version: Version,
-) -> Duration {
+fn advert_interval(source: &mut Source<'_>, interval: Option<&Spanned<Time>>, version: Version) -> Duration {
     let (least, most) = match version {
         Version::V2 => (Duration::from_secs(1), Duration::from_secs(255)),
         Version::V3 => (Duration::from_millis(10), Duration::from_millis(40_950)),
