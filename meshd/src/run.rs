@@ -205,8 +205,7 @@ async fn start_mesh(
     let own = loaded.roster.member(loaded.identity.node).map(|m| m.address);
     let configured = places.listen.or(config.mesh.listen).or(own);
     let listen = configured.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), MESH_PORT));
-    let options =
-        MeshOptions { identity: loaded.identity, roster: loaded.roster, listen, inputs: inputs.clone() };
+    let options = MeshOptions { identity: loaded.identity, roster: loaded.roster, listen, inputs: inputs.clone() };
     mesh::start(options).await
 }
 
@@ -243,10 +242,7 @@ fn spawn_director(
     Ok(ended)
 }
 
-async fn run_scripts(
-    mut scripts: Scripts,
-    mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>,
-) {
+async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>) {
     while sets.changed().await.is_ok() {
         let set = sets.borrow_and_update().clone();
         scripts.set(set);
@@ -350,5 +346,10 @@ fn init_logging() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("MESHD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .with_target(false)
+        .init();
 }
