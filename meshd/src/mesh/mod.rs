@@ -1,1 +1,213 @@
-//! The mesh.
+//! The mesh: one UDP port, QUIC with mutual TLS, and a connection to every other member.
+//!
+//! ```text
+//!  engine's thread                       mesh (tasks on the daemon's runtime)
+//!   send, publish ---> MeshHandle ---> traffic --> datagram or stream --> peer
+//!   adopt ----------------+-----------> peer::manage: one task a member, dials and redials
+//!   Input <--- mpsc <-- peer: PeerUp, PeerDown; traffic: Message; gossip: Gossip, Heard
+//!   Input::Roster <---- seed, traffic: a roster is proposed --- answered by roster_verdict
+//!
+//!  state_dir  keys, certificates, roster on disk      token     who may join
+//!  identity   the CA, certificates, node ids          enrol     init, and the joiner's side
+//!  tls        who is believed                         seed      the seed's side, the vote
+//!  socket     the port, and what on it is not ours    endpoint  accepting
+//! ```
+//!
+//! One queue leads to the engine. Messages are put in without waiting and dropped (and counted)
+//! when it is full; connections coming and going wait for room, they are never dropped; gossip
+//! waits while more than a few inputs are queued, so that it cannot hold up a lease message.
+
+mod counters;
+mod endpoint;
+mod enrol;
+mod gossip;
+mod identity;
+mod peer;
+mod seed;
+mod shared;
+mod socket;
+mod state_dir;
+mod tls;
+mod token;
+mod traffic;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use dashmap::DashMap;
+use mesh_core::Input;
+use mesh_wire::mesh::lease::Message;
+use mesh_wire::mesh::roster::Roster;
+use mesh_wire::mesh::{NodeId, codec};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::shared::{CLOSE_GOODBYE, CLOSE_RESTART, FRAME_MESSAGE, MAX_FRAME, MOST_ENROLMENTS, MOST_STREAMS, Shared};
+
+pub use self::enrol::{DEFAULT_PORT, enrol, init};
+pub use self::identity::Identity;
+pub use self::token::Token;
+
+/// Closing takes no longer than this: half of it for what is still queued, half for the goodbye.
+const CLOSE_TIME: Duration = Duration::from_millis(200);
+
+/// What a mesh is started with.
+#[derive(Debug)]
+pub struct MeshOptions {
+    /// Who this node is.
+    pub identity: Identity,
+    /// The roster adopted last.
+    pub roster: Roster,
+    /// Where to listen (UDP). The port is the one in the roster's address for this node; the
+    /// address may be unspecified.
+    pub listen: SocketAddr,
+    /// The engine's queue. Give it room for a few hundred inputs.
+    pub inputs: mpsc::Sender<Input>,
+}
+
+/// The identity and roster in a state directory; `None` where there is no identity yet.
+pub fn load(state_dir: &Path) -> anyhow::Result<Option<(Identity, Roster)>> {
+    Identity::load(state_dir)
+}
+
+/// Binds the mesh port and starts connecting to the other members.
+pub async fn start(options: MeshOptions) -> anyhow::Result<MeshHandle> {
+    let MeshOptions { identity, roster, listen, inputs } = options;
+    let counters = Arc::new(counters::Counters::default());
+    let socket = socket::bind(listen)?;
+    let endpoint = socket::endpoint(socket, tls::server(&identity)?, &identity.key, counters.clone())?;
+    let shared = Arc::new(Shared {
+        client: tls::member_client(&identity)?,
+        roster: watch::Sender::new(Arc::new(roster)),
+        endpoint,
+        runtime: tokio::runtime::Handle::current(),
+        inputs,
+        peers: DashMap::new(),
+        arrivals: DashMap::new(),
+        gossip: gossip::Gossip::default(),
+        tickets: shared::Tickets::default(),
+        streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+        enrolments: Arc::new(Semaphore::new(MOST_ENROLMENTS)),
+        changing: Mutex::new(()),
+        counters,
+        log_gate: counters::LogGate::default(),
+        closing: CancellationToken::new(),
+        failure: watch::Sender::new(None),
+        identity,
+    });
+    supervise(&shared, "accepting connections", endpoint::accept(shared.clone()));
+    supervise(&shared, "connecting to members", peer::manage(shared.clone()));
+    supervise(&shared, "gossip", gossip::run(shared.clone()));
+    Ok(MeshHandle { shared })
+}
+
+/// Runs a task the mesh cannot do without, and notices when it ends, also by a panic.
+fn supervise(
+    shared: &Arc<Shared>,
+    what: &'static str,
+    task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) {
+    let task = tokio::spawn(task);
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        let ended = match task.await {
+            Ok(Ok(())) => "it ended".to_owned(),
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(panic) => panic.to_string(),
+        };
+        if !shared.closing.is_cancelled() {
+            shared.failure.send_replace(Some(format!("the mesh cannot go on ({what}): {ended}")));
+        }
+    });
+}
+
+/// The running mesh. Everything but `close` and `failed` may be called from any thread, with or
+/// without a runtime, and does not wait.
+#[derive(Clone)]
+pub struct MeshHandle {
+    shared: Arc<Shared>,
+}
+
+impl MeshHandle {
+    /// Sends a message, or drops it where there is no connection.
+    pub fn send(&self, to: NodeId, message: &Message) {
+        let mut frame = vec![FRAME_MESSAGE];
+        frame.extend(codec::encode(message));
+        if frame.len() > MAX_FRAME {
+            tracing::warn!(%to, bytes = frame.len(), "a message is too long and is not sent");
+            return;
+        }
+        traffic::send(&self.shared, to, frame);
+    }
+
+    /// Gossips a value of this node, `None` deletes it. Key and value may have 16 KiB together.
+    pub fn publish(&self, key: String, value: Option<String>) {
+        self.shared.gossip.publish(key, value);
+    }
+
+    /// Keeps a roster on disk (this waits for the disk), then connects to new members and drops the
+    /// connections of removed ones.
+    pub fn adopt(&self, roster: &Roster) -> anyhow::Result<()> {
+        self.shared.identity.state_dir.write_roster(roster)?;
+        self.shared.roster.send_replace(Arc::new(roster.clone()));
+        Ok(())
+    }
+
+    /// The engine's answer to an [`Input::Roster`] with this ticket. A yes comes after `adopt`, and
+    /// also for the very roster the engine holds already.
+    pub fn roster_verdict(&self, ticket: u64, verdict: Result<(), Roster>) {
+        self.shared.tickets.answer(ticket, verdict);
+    }
+
+    /// A token that lets one machine join within `ttl`. Only holders of the CA key can make it.
+    pub fn create_token(&self, ttl: Duration) -> anyhow::Result<Token> {
+        if !self.shared.identity.signs() {
+            let others = seed::signers(&self.shared.roster()).join(", ");
+            return Err(anyhow!("this node does not hold the CA key: create the token on one of {others}"));
+        }
+        self.shared.identity.create_token(ttl)
+    }
+
+    /// What was dropped, refused or malformed so far, by name.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.shared.counters.all()
+    }
+
+    /// Ends all connections, within 200 ms. What was sent before leaves first. With `goodbye` the
+    /// peers know at once that this node left on purpose.
+    pub async fn close(&self, goodbye: bool) {
+        let _ = timeout(CLOSE_TIME / 2, self.drained()).await;
+        self.shared.closing.cancel();
+        let (code, reason) =
+            if goodbye { (CLOSE_GOODBYE, &b"goodbye"[..]) } else { (CLOSE_RESTART, &b"restarting"[..]) };
+        self.shared.endpoint.close(code, reason);
+        let _ = timeout(CLOSE_TIME / 2, self.shared.endpoint.wait_idle()).await;
+    }
+
+    /// Resolves when a task died that the mesh cannot do without: the daemon should end then.
+    pub async fn failed(&self) -> anyhow::Error {
+        let mut failure = self.shared.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(text) => anyhow!(text.clone().unwrap_or_default()),
+            Err(_) => anyhow!("the mesh is gone"),
+        }
+    }
+
+    /// Waits until all datagrams left and all streams were acknowledged.
+    async fn drained(&self) {
+        let full = |connection: &quinn::Connection| connection.datagram_send_buffer_space() < tls::DATAGRAM_BUFFER;
+        while self.shared.streams.available_permits() < MOST_STREAMS
+            || self.shared.peers.iter().any(|p| full(p.value()))
+        {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@
 //! actions, so that a simulated cluster replays from its seed.
 
 pub mod action;
+pub mod admission;
 pub mod decision;
 pub mod engine;
 pub mod input;

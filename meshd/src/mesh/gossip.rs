@@ -1,0 +1,401 @@
+//! Gossip: what every node tells all others, by chitchat over the mesh's own connections.
+//!
+//! Information only: any member may pass on any other member's values, so nothing here is a vote.
+//! A value set here goes out at once to all connected peers, and with the next rounds to the rest.
+//!
+//! chitchat reads a process that stood still (SIGSTOP) wrongly: it makes up for all missed rounds at
+//! once and takes what waited in the kernel for fresh. So a gap in the clock ends it, before
+//! anything is sent or read, and it starts anew under a new generation.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use chitchat::transport::{Socket, Transport};
+use chitchat::{
+    Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, ChitchatMessage, Deserializable, FailureDetectorConfig,
+    Serializable, spawn_chitchat,
+};
+use mesh_core::{Input, Instant};
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::roster::Roster;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tracing::{info, warn};
+
+use super::counters::Counter;
+use super::shared::{FRAME_GOSSIP, MAX_FRAME, Shared};
+use super::traffic;
+use crate::clock;
+
+/// A round every 100 ms: a death is seen after 300 to 500 ms, with no false ones under load.
+const INTERVAL: Duration = Duration::from_millis(100);
+const PHI: f64 = 8.0;
+/// Rounds that a new value asks for are this far apart.
+const ROUND_PAUSE: Duration = Duration::from_millis(20);
+/// A gap this long between two of the many things that happen here is no scheduling delay.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+/// Longest value, in bytes. chitchat never passes on one of 64 KiB, nor any after it.
+const MAX_VALUE: usize = 16 * 1024;
+/// Gossip gives way to lease messages: it waits while more inputs than this are queued.
+const QUEUE_SHARE: usize = 32;
+/// Messages waiting for chitchat; more are dropped, the next round repeats them.
+const INBOX: usize = 256;
+/// After this many failures in a row the mesh gives up.
+const MOST_FAILURES: u32 = 10;
+/// A failure this long after the start is not in a row with the one before.
+const LASTED: Duration = Duration::from_secs(60);
+
+type Inbox = mpsc::Sender<(SocketAddr, ChitchatMessage)>;
+
+/// The part of gossip other tasks and the engine's thread see.
+#[derive(Default)]
+pub(super) struct Gossip {
+    own: Mutex<BTreeMap<String, String>>,
+    wake: Notify,
+    inbox: Mutex<Option<Inbox>>,
+}
+
+impl Gossip {
+    /// Sets or deletes a value of this node.
+    pub(super) fn publish(&self, key: String, value: Option<String>) {
+        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        match value {
+            Some(value) if key.len() + value.len() > MAX_VALUE => {
+                warn!(key, bytes = value.len(), limit = MAX_VALUE, "a value is too long for gossip and is not sent");
+                return;
+            }
+            Some(value) => drop(own.insert(key, value)),
+            None => drop(own.remove(&key)),
+        }
+        drop(own);
+        self.wake.notify_one();
+    }
+
+    /// Gossips with all connected peers now.
+    pub(super) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    /// A gossip frame from a member.
+    pub(super) fn receive(&self, roster: &Roster, from: NodeId, mut body: &[u8]) -> anyhow::Result<()> {
+        let message = ChitchatMessage::deserialize(&mut body)?;
+        let address = roster.member(from).context("not a member any more")?.address;
+        if let Some(inbox) = &*self.inbox.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = inbox.try_send((address, message));
+        }
+        Ok(())
+    }
+
+    fn own(&self) -> BTreeMap<String, String> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Runs gossip, generation after generation.
+pub(super) async fn run(shared: Arc<Shared>) -> anyhow::Result<()> {
+    let mut view = View::default();
+    let (mut generation, mut failures) = (0, 0);
+    loop {
+        // A new generation has to be higher than the last, also when the wall clock was set back.
+        generation = (generation + 1).max(clock::unix_time().as_millis() as u64);
+        let started = clock::now();
+        match one_generation(&shared, generation, &mut view).await {
+            Ok(Ended::Closing) => return Ok(()),
+            Ok(Ended::StoodStill) => {
+                info!("this process had stood still: gossip starts anew");
+                failures = 0;
+            }
+            Err(error) => {
+                failures = if clock::now().since(started) > LASTED { 1 } else { failures + 1 };
+                if failures > MOST_FAILURES {
+                    return Err(error.context("gossip ends again and again"));
+                }
+                warn!(error = %format_args!("{error:#}"), "gossip ended and starts anew");
+                sleep(INTERVAL).await;
+            }
+        }
+        shared.counters.count(Counter::GossipRestarts);
+    }
+}
+
+enum Ended {
+    Closing,
+    StoodStill,
+}
+
+async fn one_generation(shared: &Arc<Shared>, generation: u64, view: &mut View) -> anyhow::Result<Ended> {
+    let pulse = Arc::new(Pulse::new());
+    let handle = start(shared, generation, pulse.clone()).await?;
+    let started = clock::now();
+    let learnt = Arc::new(Notify::new());
+    let wake = learnt.clone();
+    handle
+        .with_chitchat(move |c| {
+            let wake = wake.clone();
+            c.subscribe_event("", move |_| wake.notify_one()).forever();
+        })
+        .await;
+    let mut ended = Box::pin(handle.termination_watcher());
+    let mut tick = interval(INTERVAL);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let outcome = loop {
+        let publish = tokio::select! {
+            () = shared.closing.cancelled() => break Ok(Ended::Closing),
+            result = &mut ended => break match result {
+                _ if pulse.stood_still() => Ok(Ended::StoodStill),
+                Ok(()) => Err(anyhow::anyhow!("chitchat ended")),
+                Err(error) => Err(error.context("chitchat failed")),
+            },
+            _ = tick.tick() => false,
+            () = learnt.notified() => false,
+            () = shared.gossip.wake.notified() => true,
+        };
+        if pulse.stood_still() {
+            break Ok(Ended::StoodStill);
+        }
+        if publish {
+            set_own(shared, &handle).await;
+            // What is published meanwhile goes out together, with the next round.
+            sleep(ROUND_PAUSE).await;
+        }
+        let settled = clock::now().since(started) > STOOD_STILL;
+        let news = handle.with_chitchat(|c| view.look(c, shared, settled)).await;
+        view.tell(shared, news);
+    };
+    handle.abort();
+    outcome
+}
+
+async fn start(shared: &Arc<Shared>, generation: u64, pulse: Arc<Pulse>) -> anyhow::Result<ChitchatHandle> {
+    let roster = shared.roster();
+    let node = shared.identity.node;
+    let own_address = roster.member(node).context("this node is not in the roster")?.address;
+    let (sender, inbox) = mpsc::channel(INBOX);
+    *shared.gossip.inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    let config = ChitchatConfig {
+        chitchat_id: ChitchatId::new(node.to_string(), generation, own_address),
+        cluster_id: shared.identity.cluster.clone(),
+        gossip_interval: INTERVAL,
+        listen_addr: own_address,
+        seed_nodes: roster.members.iter().filter(|m| m.id != node).map(|m| m.address.to_string()).collect(),
+        failure_detector_config: FailureDetectorConfig::new(
+            PHI,
+            200,
+            INTERVAL * 4,
+            INTERVAL,
+            Duration::from_secs(3600),
+        ),
+        marked_for_deletion_grace_period: Duration::from_secs(600),
+        catchup_callback: None,
+        extra_liveness_predicate: None,
+    };
+    let link = Link { shared: shared.clone(), inbox: Mutex::new(Some(inbox)), pulse };
+    spawn_chitchat(config, shared.gossip.own().into_iter().collect(), &link).await
+}
+
+/// Brings chitchat's copy of this node's values up to date and gossips with all connected peers.
+async fn set_own(shared: &Shared, handle: &ChitchatHandle) {
+    let own = shared.gossip.own();
+    handle
+        .with_chitchat(|c| {
+            let state = c.self_node_state();
+            let gone: Vec<String> =
+                state.key_values().filter(|(key, _)| !own.contains_key(*key)).map(|(key, _)| key.to_owned()).collect();
+            for key in gone {
+                state.delete(&key);
+            }
+            for (key, value) in
+                own.iter().filter(|(key, value)| state.get(key) != Some(value.as_str())).collect::<Vec<_>>()
+            {
+                state.set(key, value);
+            }
+        })
+        .await;
+    let roster = shared.roster();
+    for peer in shared.peers.iter() {
+        if let Some(member) = roster.member(*peer.key()) {
+            // An error means that chitchat has ended, which its watcher tells.
+            let _ = handle.gossip(member.address);
+        }
+    }
+}
+
+/// What the engine was told, so that it is told of changes only.
+#[derive(Default)]
+struct View {
+    heard: BTreeMap<NodeId, bool>,
+    values: BTreeMap<NodeId, BTreeMap<String, String>>,
+    /// Generation and version up to which `values` is complete.
+    seen: BTreeMap<NodeId, (u64, u64)>,
+}
+
+/// The state of one node that has to be told.
+struct News {
+    node: NodeId,
+    alive: bool,
+    version: (u64, u64),
+    /// `None` where nothing changed.
+    values: Option<BTreeMap<String, String>>,
+}
+
+impl View {
+    /// Compares with what chitchat knows. Of several generations of a node the newest counts.
+    fn look(&self, chitchat: &Chitchat, shared: &Shared, settled: bool) -> Vec<News> {
+        let roster = shared.roster();
+        let live: Vec<&ChitchatId> = chitchat.live_nodes().collect();
+        let mut news = Vec::new();
+        for member in roster.members.iter().filter(|m| m.id != shared.identity.node) {
+            let name = member.id.to_string();
+            let newest = live.iter().filter(|id| *id.node_id == *name).max_by_key(|id| id.generation_id);
+            match newest.and_then(|id| Some((id, chitchat.node_state(id)?))) {
+                Some((id, state)) => {
+                    let version = (id.generation_id, state.max_version());
+                    let changed = self.seen.get(&member.id) != Some(&version);
+                    let values =
+                        changed.then(|| state.key_values().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+                    news.push(News { node: member.id, alive: true, version, values });
+                }
+                // Right after the start nobody was heard yet, which says nothing.
+                None if settled => news.push(News { node: member.id, alive: false, version: (0, 0), values: None }),
+                None => {}
+            }
+        }
+        news
+    }
+
+    /// Tells the engine. What finds no room is found again at the next tick.
+    fn tell(&mut self, shared: &Shared, news: Vec<News>) {
+        for News { node, alive, version, values } in news {
+            if self.heard.get(&node).copied().unwrap_or(false) != alive {
+                if !offer(shared, Input::Heard { node, alive }) {
+                    return;
+                }
+                self.heard.insert(node, alive);
+            }
+            let Some(values) = values else { continue };
+            let told = self.values.entry(node).or_default();
+            let gone: Vec<String> = told.keys().filter(|key| !values.contains_key(*key)).cloned().collect();
+            for key in gone {
+                if !offer(shared, Input::Gossip { node, key: key.clone(), value: None }) {
+                    return;
+                }
+                told.remove(&key);
+            }
+            for (key, value) in values {
+                if told.get(&key) != Some(&value) {
+                    if !offer(shared, Input::Gossip { node, key: key.clone(), value: Some(value.clone()) }) {
+                        return;
+                    }
+                    told.insert(key, value);
+                }
+            }
+            self.seen.insert(node, version);
+        }
+    }
+}
+
+fn offer(shared: &Shared, input: Input) -> bool {
+    let queued = shared.inputs.max_capacity() - shared.inputs.capacity();
+    queued < QUEUE_SHARE && shared.inputs.try_send(input).is_ok()
+}
+
+/// Notices that the process stood still. Whoever asks first notices, and it stays noticed.
+struct Pulse {
+    last: AtomicU64,
+    stopped: AtomicBool,
+}
+
+impl Pulse {
+    fn new() -> Pulse {
+        Pulse { last: AtomicU64::new(clock::now().as_nanos()), stopped: AtomicBool::new(false) }
+    }
+
+    fn stood_still(&self) -> bool {
+        let now = clock::now();
+        let last = Instant::from_nanos(self.last.swap(now.as_nanos(), Ordering::Relaxed));
+        if now.since(last) > STOOD_STILL {
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        self.stopped.load(Ordering::Relaxed)
+    }
+}
+
+/// chitchat's transport: frames on the mesh connections. An address stands for a member.
+struct Link {
+    shared: Arc<Shared>,
+    inbox: Mutex<Option<mpsc::Receiver<(SocketAddr, ChitchatMessage)>>>,
+    pulse: Arc<Pulse>,
+}
+
+struct LinkSocket {
+    shared: Arc<Shared>,
+    inbox: mpsc::Receiver<(SocketAddr, ChitchatMessage)>,
+    pulse: Arc<Pulse>,
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 'a>>;
+
+// Both traits are declared with the async_trait macro; these are the signatures it makes.
+impl Transport for Link {
+    fn open<'life0, 'async_trait>(&'life0 self, _listen: SocketAddr) -> Answer<'async_trait, Box<dyn Socket>>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let inbox = inbox.context("gossip is open already")?;
+            let socket = LinkSocket { shared: self.shared.clone(), inbox, pulse: self.pulse.clone() };
+            Ok(Box::new(socket) as Box<dyn Socket>)
+        })
+    }
+}
+
+impl Socket for LinkSocket {
+    fn send<'life0, 'async_trait>(
+        &'life0 mut self,
+        to: SocketAddr,
+        message: ChitchatMessage,
+    ) -> Answer<'async_trait, ()>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            if self.pulse.stood_still() {
+                return Ok(());
+            }
+            let roster = self.shared.roster();
+            let member = roster.members.iter().find(|m| m.address == to);
+            // Without a connection there is nobody to gossip with, which is not worth counting.
+            let Some(member) = member.filter(|m| self.shared.peers.contains_key(&m.id)) else { return Ok(()) };
+            let mut frame = vec![FRAME_GOSSIP];
+            message.serialize(&mut frame);
+            if frame.len() > MAX_FRAME {
+                bail!("a gossip message of {} bytes", frame.len());
+            }
+            traffic::send(&self.shared, member.id, frame);
+            Ok(())
+        })
+    }
+
+    fn recv<'life0, 'async_trait>(&'life0 mut self) -> Answer<'async_trait, (SocketAddr, ChitchatMessage)>
+    where
+        'life0: 'async_trait,
+        Self: 'async_trait,
+    {
+        Box::pin(async move {
+            let message = self.inbox.recv().await.context("the mesh is closed")?;
+            if self.pulse.stood_still() {
+                bail!("the process had stood still");
+            }
+            Ok(message)
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! What the tasks of one mesh share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use mesh_core::Input;
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::roster::Roster;
+use quinn::{Connection, VarInt};
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::counters::{Counters, LogGate};
+use super::gossip::Gossip;
+use super::identity::Identity;
+
+/// What the first byte of a frame says: a lease message, gossip, or "you are accepted".
+pub(super) const FRAME_MESSAGE: u8 = 0;
+pub(super) const FRAME_GOSSIP: u8 = 1;
+pub(super) const FRAME_HELLO: u8 = 2;
+/// The longest frame: gossip makes up to 64 KiB, a full roster a tenth of it.
+pub(super) const MAX_FRAME: usize = 128 * 1024;
+
+/// Why a connection is closed, as QUIC application error codes.
+pub(super) const CLOSE_GOODBYE: VarInt = VarInt::from_u32(1);
+pub(super) const CLOSE_RESTART: VarInt = VarInt::from_u32(2);
+pub(super) const CLOSE_DUPLICATE: VarInt = VarInt::from_u32(3);
+pub(super) const CLOSE_NOT_A_MEMBER: VarInt = VarInt::from_u32(4);
+pub(super) const CLOSE_BUSY: VarInt = VarInt::from_u32(5);
+pub(super) const CLOSE_DONE: VarInt = VarInt::from_u32(6);
+
+/// Messages too long for a datagram on their way at a time; more are dropped.
+pub(super) const MOST_STREAMS: usize = 64;
+/// Enrolments served at a time.
+pub(super) const MOST_ENROLMENTS: usize = 8;
+
+pub(super) struct Shared {
+    pub(super) identity: Identity,
+    pub(super) roster: watch::Sender<Arc<Roster>>,
+    pub(super) endpoint: quinn::Endpoint,
+    pub(super) client: quinn::ClientConfig,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) inputs: mpsc::Sender<Input>,
+    /// The connection to use for each peer that has one.
+    pub(super) peers: DashMap<NodeId, Connection>,
+    /// Where accepted connections of a member go.
+    pub(super) arrivals: DashMap<NodeId, mpsc::Sender<Connection>>,
+    pub(super) gossip: Gossip,
+    pub(super) tickets: Tickets,
+    pub(super) streams: Arc<Semaphore>,
+    pub(super) enrolments: Arc<Semaphore>,
+    /// Held while this node changes the roster: one change at a time.
+    pub(super) changing: Mutex<()>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) log_gate: LogGate,
+    pub(super) closing: CancellationToken,
+    /// Set once a task died that the mesh cannot do without.
+    pub(super) failure: watch::Sender<Option<String>>,
+}
+
+impl Shared {
+    /// The roster adopted last.
+    pub(super) fn roster(&self) -> Arc<Roster> {
+        self.roster.borrow().clone()
+    }
+}
+
+/// Questions to the engine that wait for its answer.
+#[derive(Default)]
+pub(super) struct Tickets {
+    next: AtomicU64,
+    open: DashMap<u64, oneshot::Sender<Result<(), Roster>>>,
+}
+
+impl Tickets {
+    pub(super) fn open(&self) -> (u64, oneshot::Receiver<Result<(), Roster>>) {
+        let ticket = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        self.open.insert(ticket, sender);
+        (ticket, receiver)
+    }
+
+    /// The engine's answer; one that comes too late is of no use to anybody.
+    pub(super) fn answer(&self, ticket: u64, verdict: Result<(), Roster>) {
+        if let Some((_, sender)) = self.open.remove(&ticket) {
+            let _ = sender.send(verdict);
+        }
+    }
+
+    pub(super) fn forget(&self, ticket: u64) {
+        self.open.remove(&ticket);
+    }
+}

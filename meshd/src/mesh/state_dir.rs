@@ -1,0 +1,132 @@
+//! The state directory: keys, certificates and the roster of one member.
+//!
+//! ```text
+//! ca.crt  ca.key (voters only)  node.key  roster.json  node.crt
+//! ```
+//!
+//! Mode 0700, files 0600, each replaced by rename after an fsync: a file holds the old content or
+//! the new one, also after a power failure. `node.crt` is written last when a member is made: a
+//! directory without it holds no identity, one with it is complete.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use mesh_wire::mesh::roster::Roster;
+
+/// Certificate of the mesh's CA (PEM).
+pub(super) const CA_CERT: &str = "ca.crt";
+/// Private key of the CA (PEM), on voters.
+pub(super) const CA_KEY: &str = "ca.key";
+/// This node's certificate (PEM).
+pub(super) const NODE_CERT: &str = "node.crt";
+/// This node's private key (PEM).
+pub(super) const NODE_KEY: &str = "node.key";
+/// The roster adopted last (JSON).
+pub(super) const ROSTER: &str = "roster.json";
+
+/// A state directory that exists and can be written.
+#[derive(Clone, Debug)]
+pub(super) struct StateDir {
+    path: PathBuf,
+}
+
+impl StateDir {
+    /// Makes the directory where it is missing, and makes sure that it can be written.
+    pub(super) fn create(path: &Path) -> anyhow::Result<StateDir> {
+        let way_out = || {
+            format!(
+                "the state directory {} cannot be used: run as a user who may write there, or name another one with --state-dir",
+                path.display()
+            )
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).with_context(way_out)?;
+        fs::set_permissions(path, Permissions::from_mode(0o700)).with_context(way_out)?;
+        let dir = StateDir { path: path.to_owned() };
+        let probe = dir.path.join(".probe");
+        File::create(&probe).and_then(|_| fs::remove_file(&probe)).with_context(way_out)?;
+        Ok(dir)
+    }
+
+    /// A directory that may not exist: then every file in it is missing.
+    pub(super) fn open(path: &Path) -> StateDir {
+        StateDir { path: path.to_owned() }
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The content of a file; `None` where it is missing.
+    pub(super) fn read(&self, name: &str) -> anyhow::Result<Option<String>> {
+        let path = self.path.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| {
+                format!(
+                    "{} cannot be read: run as its owner, or name another directory with --state-dir",
+                    path.display()
+                )
+            }),
+        }
+    }
+
+    /// The content of a file every member has.
+    pub(super) fn read_required(&self, name: &str) -> anyhow::Result<String> {
+        let Some(text) = self.read(name)? else {
+            bail!(
+                "the state directory {} is incomplete ({NODE_CERT} is there, {name} is missing): restore the file from a backup, or empty the directory and join again with a new token",
+                self.path.display()
+            );
+        };
+        Ok(text)
+    }
+
+    /// Replaces a file: all of the new content is on the disk, or the old content stays.
+    pub(super) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        let next = self.path.join(format!("{name}.new"));
+        let write = || -> std::io::Result<()> {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&next, &path)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().with_context(|| format!("{} cannot be written", path.display()))
+    }
+
+    /// Removes a file, where there is one.
+    pub(super) fn remove(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("{} cannot be removed", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps a roster.
+    pub(super) fn write_roster(&self, roster: &Roster) -> anyhow::Result<()> {
+        self.write(ROSTER, &serde_json::to_string_pretty(roster).context("the roster cannot be written as JSON")?)
+    }
+
+    /// Reads the roster of a member.
+    pub(super) fn read_roster(&self) -> anyhow::Result<Roster> {
+        serde_json::from_str(&self.read_required(ROSTER)?).with_context(|| {
+            format!(
+                "{} is damaged: restore it from a backup, or copy it from another member",
+                self.path.join(ROSTER).display()
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+use super::*;
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn only_the_owner_reads_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let path = temp.path().join("a/b");
+    let dir = StateDir::create(&path).unwrap();
+    dir.write(NODE_KEY, "secret").unwrap();
+    assert_eq!(mode(&path), 0o700);
+    assert_eq!(mode(&path.join(NODE_KEY)), 0o600);
+    assert_eq!(dir.read(NODE_KEY).unwrap().as_deref(), Some("secret"));
+    assert_eq!(dir.read(CA_KEY).unwrap(), None);
+}
+
+#[test]
+fn a_file_left_half_written_is_replaced() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::create(temp.path()).unwrap();
+    fs::write(temp.path().join("node.key.new"), "ha").unwrap();
+    dir.write(NODE_KEY, "whole").unwrap();
+    assert_eq!(dir.read(NODE_KEY).unwrap().as_deref(), Some("whole"));
+    assert!(!temp.path().join("node.key.new").exists());
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named_with_the_way_out() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("file");
+    fs::write(&file, "").unwrap();
+    let below = file.join("state");
+    let error = format!("{:#}", StateDir::create(&below).unwrap_err());
+    assert!(error.contains(below.to_str().unwrap()) && error.contains("--state-dir"), "{error}");
+}

@@ -1,0 +1,6 @@
+//! Whole meshes in one process, on loopback addresses of their own.
+
+mod cluster;
+mod enrolment;
+mod faults;
+mod traffic;

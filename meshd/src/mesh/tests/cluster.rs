@@ -1,0 +1,164 @@
+//! Nodes for tests: a mesh each, and an engine that accepts every newer roster.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use mesh_core::Input;
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::lease::Message;
+use mesh_wire::mesh::roster::{Role, Roster};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::mesh::{Identity, MeshHandle, MeshOptions, enrol, init, start};
+
+/// How long tests wait for what should take far less: the machine may be busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An address nobody else uses: tests run side by side, in several processes.
+pub(super) fn fresh_address() -> SocketAddr {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(n < 255, "more addresses than one byte holds");
+    // 127.0.0.0/9 stays free for others.
+    SocketAddr::from((Ipv4Addr::new(127, 128 | (high & 0x7f), low, n as u8), 7946))
+}
+
+/// A running node.
+pub(super) struct Node {
+    pub(super) mesh: MeshHandle,
+    pub(super) id: NodeId,
+    pub(super) address: SocketAddr,
+    pub(super) dir: TempDir,
+    pub(super) seen: Arc<Mutex<Vec<(Instant, Input)>>>,
+    roster: Arc<Mutex<Roster>>,
+}
+
+impl Node {
+    /// Founds a mesh and runs its first node.
+    pub(super) async fn found(name: &str) -> Node {
+        let (dir, address) = (tempfile::tempdir().unwrap(), fresh_address());
+        let (identity, roster) = init(name, Some(address), &state(&dir)).unwrap();
+        Node::run(dir, address, identity, roster).await
+    }
+
+    /// Joins with a new token of the seed's and runs.
+    pub(super) async fn join(name: &str, seed: &Node) -> Node {
+        let token = seed.mesh.create_token(Duration::from_secs(600)).unwrap().text;
+        let (dir, address) = (tempfile::tempdir().unwrap(), fresh_address());
+        let seed = seed.address.to_string();
+        let (identity, roster) = enrol(&seed, &token, name, Role::Director, Some(address), &state(&dir)).await.unwrap();
+        Node::run(dir, address, identity, roster).await
+    }
+
+    pub(super) async fn run(dir: TempDir, address: SocketAddr, identity: Identity, roster: Roster) -> Node {
+        let id = identity.node;
+        let (inputs, queue) = mpsc::channel(1024);
+        let mesh = start(MeshOptions { identity, roster: roster.clone(), listen: address, inputs }).await.unwrap();
+        let (seen, roster) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(roster)));
+        tokio::spawn(engine(mesh.clone(), queue, seen.clone(), roster.clone()));
+        Node { mesh, id, address, dir, seen, roster }
+    }
+
+    /// Ends it as `kill -9` would, for the peers: without a word. Gives what a restart needs.
+    pub(super) fn vanish(self) -> (TempDir, SocketAddr) {
+        self.mesh.shared.closing.cancel();
+        // The socket goes to another, closed port: nothing that is said at the end gets out.
+        let nowhere = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        self.mesh.shared.endpoint.rebind(nowhere).unwrap();
+        self.mesh.shared.endpoint.close(0u8.into(), b"");
+        (self.dir, self.address)
+    }
+
+    pub(super) fn roster(&self) -> Roster {
+        self.roster.lock().unwrap().clone()
+    }
+
+    pub(super) fn connected_to(&self, peer: NodeId) -> bool {
+        self.mesh.shared.peers.contains_key(&peer)
+    }
+
+    /// When the first input that fits came, among those after `from`.
+    pub(super) fn find(&self, from: usize, fits: impl Fn(&Input) -> bool) -> Option<Instant> {
+        self.seen.lock().unwrap().iter().skip(from).find(|(_, input)| fits(input)).map(|(at, _)| *at)
+    }
+
+    /// How many inputs came so far.
+    pub(super) fn mark(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
+    /// Waits for an input after `from`.
+    pub(super) async fn wait(&self, from: usize, what: &str, fits: impl Fn(&Input) -> bool) -> Instant {
+        until(what, || self.find(from, &fits).is_some()).await;
+        self.find(from, &fits).unwrap()
+    }
+
+    pub(super) fn counter(&self, name: &str) -> u64 {
+        self.mesh.counters().into_iter().find(|(n, _)| *n == name).unwrap().1
+    }
+}
+
+/// Three nodes, all connected.
+pub(super) async fn three() -> [Node; 3] {
+    let a = Node::found("lb1").await;
+    let b = Node::join("lb2", &a).await;
+    let c = Node::join("lb3", &a).await;
+    until_connected(&[&a, &b, &c]).await;
+    [a, b, c]
+}
+
+pub(super) async fn until_connected(nodes: &[&Node]) {
+    until("all are connected", || nodes.iter().all(|n| nodes.iter().all(|m| n.id == m.id || n.connected_to(m.id))))
+        .await;
+}
+
+/// Waits for a condition.
+pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "in vain: {what}");
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Where a node's state is: below the temporary directory, so that it has to be made.
+pub(super) fn state(dir: &TempDir) -> PathBuf {
+    dir.path().join("state")
+}
+
+async fn engine(
+    mesh: MeshHandle,
+    mut queue: mpsc::Receiver<Input>,
+    seen: Arc<Mutex<Vec<(Instant, Input)>>>,
+    held: Arc<Mutex<Roster>>,
+) {
+    while let Some(input) = queue.recv().await {
+        seen.lock().unwrap().push((Instant::now(), input.clone()));
+        let (ticket, roster) = match input {
+            Input::Roster { ticket, roster } => (ticket, roster),
+            Input::Message { message: Message::Roster(roster), .. } => (None, roster),
+            _ => continue,
+        };
+        let verdict = {
+            let mut held = held.lock().unwrap();
+            if roster.epoch > held.epoch {
+                mesh.adopt(&roster).unwrap();
+                *held = roster;
+                Ok(())
+            } else if roster == *held {
+                Ok(())
+            } else {
+                Err(held.clone())
+            }
+        };
+        if let Some(ticket) = ticket {
+            mesh.roster_verdict(ticket, verdict);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+use std::time::{Duration, Instant};
+
+use mesh_core::Input;
+use mesh_wire::mesh::lease::{Claim, Message, Preempt, Request};
+use mesh_wire::mesh::{Family, NodeId, RouterKey};
+use tokio::time::sleep;
+
+use super::cluster::{Node, PATIENCE, three, until, until_connected};
+
+pub(super) fn message(n: u8) -> Message {
+    Message::Preempt(Preempt { router: RouterKey { family: Family::Ipv4, vrid: n, segment: 0 }, priority: n })
+}
+
+/// A request with this many claims: 256 of them do not fit a datagram.
+fn long_message(claims: u32) -> Message {
+    let claim = |n| Claim {
+        router: RouterKey { family: Family::Ipv4, vrid: 7, segment: n },
+        epoch: u64::MAX - u64::from(n),
+        duration_ms: 1000,
+    };
+    Message::Request(Request { roster_epoch: 1, seq: 1, claims: (0..claims).map(claim).collect() })
+}
+
+fn is_message(input: &Input, sender: NodeId, wanted: &Message) -> bool {
+    matches!(input, Input::Message { from, message } if *from == sender && message == wanted)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_of_every_length_arrive() {
+    let [a, b, _c] = three().await;
+    for claims in [0, 1, 60, 70, 256, 2000] {
+        let sent = long_message(claims);
+        a.mesh.send(b.id, &sent);
+        b.wait(0, &format!("{claims} claims"), |i| is_message(i, a.id, &sent)).await;
+    }
+    // Nobody there: dropped and counted, without waiting.
+    a.mesh.send(NodeId(1), &message(1));
+    assert_eq!(a.counter("unsent"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_may_be_sent_from_a_thread_without_a_runtime() {
+    let [a, b, _c] = three().await;
+    let (mesh, to, long) = (a.mesh.clone(), b.id, long_message(256));
+    let sent = long.clone();
+    std::thread::spawn(move || {
+        mesh.send(to, &message(9));
+        mesh.send(to, &sent);
+        mesh.publish("k".into(), Some("v".into()));
+    })
+    .join()
+    .unwrap();
+    b.wait(0, "the short one", |i| is_message(i, a.id, &message(9))).await;
+    b.wait(0, "the long one", |i| is_message(i, a.id, &long)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_arrives_at_once() {
+    let [a, b, _c] = three().await;
+    let mut took = Vec::new();
+    for n in 0..100 {
+        let (mark, sent) = (b.mark(), Instant::now());
+        a.mesh.send(b.id, &message(n));
+        // A datagram may be lost on a busy machine; then the next one is measured.
+        let arrived = || b.find(mark, |i| is_message(i, a.id, &message(n)));
+        while arrived().is_none() && sent.elapsed() < Duration::from_secs(1) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        took.extend(arrived().map(|at| at - sent));
+    }
+    took.sort();
+    assert!(took.len() > 90, "{} of 100 arrived", took.len());
+    println!("message p50 {:?}, max {:?}", took[took.len() / 2], took.last().unwrap());
+    assert!(took[took.len() / 2] < Duration::from_millis(20));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_reaches_everybody() {
+    let [a, b, c] = three().await;
+    let told = |node: NodeId, key: &'static str, value: Option<&'static str>| move |i: &Input| matches!(i, Input::Gossip { node: n, key: k, value: v } if *n == node && k == key && v.as_deref() == value);
+    for node in [&b, &c] {
+        node.wait(0, "a is heard", |i| *i == Input::Heard { node: a.id, alive: true }).await;
+    }
+    let set = Instant::now();
+    a.mesh.publish("router/4.51".into(), Some("active".into()));
+    for node in [&b, &c] {
+        let at = node.wait(0, "the value", told(a.id, "router/4.51", Some("active"))).await;
+        println!("gossip value after {:?}", at - set);
+        assert!(at - set < Duration::from_secs(1));
+    }
+    let marks = [b.mark(), c.mark()];
+    a.mesh.publish("router/4.51".into(), Some("active".into()));
+    a.mesh.publish("later".into(), Some("x".into()));
+    for (node, mark) in [(&b, marks[0]), (&c, marks[1])] {
+        node.wait(mark, "the other value", told(a.id, "later", Some("x"))).await;
+        assert_eq!(node.find(mark, told(a.id, "router/4.51", Some("active"))), None, "told of changes only");
+    }
+    a.mesh.publish("router/4.51".into(), None);
+    for node in [&b, &c] {
+        node.wait(0, "the deletion", told(a.id, "router/4.51", None)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_too_long_is_refused_and_blocks_nothing() {
+    let [a, b, _c] = three().await;
+    a.mesh.publish("huge".into(), Some("x".repeat(70_000)));
+    a.mesh.publish("large".into(), Some("y".repeat(16_000)));
+    a.mesh.publish("small".into(), Some("z".into()));
+    for key in ["large", "small"] {
+        b.wait(0, key, |i| matches!(i, Input::Gossip { key: k, .. } if k == key)).await;
+    }
+    assert_eq!(b.find(0, |i| matches!(i, Input::Gossip { key, .. } if key == "huge")), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gossip_tells_who_is_heard() {
+    let [a, b, c] = three().await;
+    let b_id = b.id;
+    a.wait(0, "b is heard", |i| *i == Input::Heard { node: b_id, alive: true }).await;
+    let mark = a.mark();
+    b.vanish();
+    a.wait(mark, "b is not heard any more", |i| *i == Input::Heard { node: b_id, alive: false }).await;
+    assert!(a.connected_to(c.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_settle_on_one_and_stay() {
+    let [a, b, c] = three().await;
+    let which = |n: &Node, m: &Node| n.mesh.shared.peers.get(&m.id).map(|connection| connection.stable_id());
+    let before = || [which(&a, &b), which(&b, &a), which(&a, &c), which(&c, &a), which(&b, &c), which(&c, &b)];
+    // A second connection is closed after one to two seconds.
+    let (mut last, mut since) = (before(), Instant::now());
+    let started = Instant::now();
+    while since.elapsed() < Duration::from_millis(2500) {
+        sleep(Duration::from_millis(50)).await;
+        if before() != last {
+            (last, since) = (before(), Instant::now());
+        }
+        assert!(started.elapsed() < PATIENCE * 3, "connections go on changing");
+    }
+    until_connected(&[&a, &b, &c]).await;
+    until("one connection a pair", || [&a, &b, &c].iter().all(|n| n.mesh.shared.endpoint.open_connections() == 2))
+        .await;
+}
