@@ -1,4 +1,30 @@
 //! What this host's kernel holds for us.
+//!
+//! ```text
+//! netlink    links and addresses, by rtnetlink
+//! fence      who may be talked to and answer, by nftables over netlink; needs no `nft` binary
+//! ```
+
+use rtnetlink::packet_core::{ErrorMessage, NlasIterator};
 
 pub mod fence;
 pub mod netlink;
+#[cfg(test)]
+mod testing;
+
+/// What the kernel says about a refusal: the errno's text, and its extended acknowledgement
+/// (NETLINK_EXT_ACK, NLMSGERR_ATTR_MSG) where there is one. The socket has to have NETLINK_CAP_ACK
+/// set, so that only the header of the refused request stands before the attributes.
+fn refusal(error: &ErrorMessage) -> String {
+    const HEADER_LEN: usize = 16;
+    const NLMSGERR_ATTR_MSG: u16 = 1;
+    let attributes = error.header.get(HEADER_LEN..).unwrap_or_default();
+    let text = NlasIterator::new(attributes)
+        .filter_map(Result::ok)
+        .find(|attribute| attribute.kind() == NLMSGERR_ATTR_MSG)
+        .map(|attribute| String::from_utf8_lossy(attribute.value()).trim_end_matches('\0').to_owned());
+    match text {
+        Some(text) => format!("{} ({text})", error.to_io()),
+        None => error.to_io().to_string(),
+    }
+}
