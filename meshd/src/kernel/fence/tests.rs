@@ -310,7 +310,9 @@ fn root_arp_is_answered_while_arming_again() {
         let stop = AtomicBool::new(false);
         let text = thread::scope(|scope| {
             let arping = neighbour.spawn(scope, || {
-                let text = sh(&format!("arping -q -c 1000 -W 0.002 -i peer0 {VIP}; arping -c 500 -W 0.002 -i peer0 {VIP} | tail -3"));
+                let text = sh(&format!(
+                    "arping -q -c 1000 -W 0.002 -i peer0 {VIP}; arping -c 500 -W 0.002 -i peer0 {VIP} | tail -3"
+                ));
                 stop.store(true, Ordering::Relaxed);
                 text
             });
