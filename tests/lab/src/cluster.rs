@@ -34,6 +34,7 @@ pub enum Daemon {
 pub struct Cluster {
     // Before the lab, so that processes end before their networks do.
     members: Vec<Member>,
+    others: Vec<Process>,
     lab: Lab,
 }
 
@@ -48,20 +49,8 @@ impl Cluster {
     /// Starts these daemons on these directors. With a mesh, its first member founds it and the others join; it is
     /// settled when this returns. Otherwise use [`Cluster::wait_holder`].
     pub fn start(lab: Lab, daemons: &[(&str, Daemon)], style: Style) -> Result<Cluster> {
-        let mut cluster = Cluster { members: Vec::new(), lab };
-        for (name, daemon) in daemons {
-            let host = cluster.lab.host(name).clone();
-            let conf = conf_path(&host);
-            fs::write(&conf, keepalived_conf(name, style)).with_context(|| conf.display().to_string())?;
-            cluster.members.push(Member { host, daemon: *daemon, process: None });
-            cluster.launch(name)?;
-        }
-        let mesh = cluster.mesh();
-        if !mesh.is_empty() {
-            cluster.wait_status("all in the mesh and one of them active", SETTLE, &mesh, |status| {
-                voters(status) == mesh.len() && active(status).is_some()
-            })?;
-        }
+        let mut cluster = Cluster { members: Vec::new(), others: Vec::new(), lab };
+        cluster.bring_up(daemons, style).inspect_err(|_| cluster.lab.save_logs())?;
         Ok(cluster)
     }
 
@@ -80,6 +69,16 @@ impl Cluster {
         self.lab.leave()
     }
 
+    /// Keeps a process of its hosts as long as the cluster.
+    pub fn adopt(&mut self, process: Process) {
+        self.others.push(process);
+    }
+
+    /// Process id of a director's daemon.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        Ok(self.running(name)?.pid())
+    }
+
     /// Members of the mesh.
     pub fn mesh(&self) -> Vec<&'static str> {
         let members = self.members.iter().filter(|member| member.daemon == Daemon::Mesh);
@@ -88,7 +87,7 @@ impl Cluster {
 
     /// Sends a signal to a director's daemon and its children.
     pub fn signal(&self, name: &str, signal: Signal) -> Result<()> {
-        self.member(name).process.as_ref().with_context(|| format!("{name} does not run"))?.signal_tree(signal)
+        self.running(name)?.signal_tree(signal)
     }
 
     /// Kills a director's daemon, children and all, with no chance to say goodbye.
@@ -100,7 +99,7 @@ impl Cluster {
 
     /// Asks a director's daemon to stop; does not wait for it, see [`Cluster::wait_stopped`].
     pub fn stop(&self, name: &str) -> Result<()> {
-        self.member(name).process.as_ref().with_context(|| format!("{name} does not run"))?.signal(Signal::SIGTERM)
+        self.running(name)?.signal(Signal::SIGTERM)
     }
 
     /// Waits until a daemon that was asked to stop has done so, with exit code 0.
@@ -175,6 +174,20 @@ impl Cluster {
         })
     }
 
+    fn bring_up(&mut self, daemons: &[(&str, Daemon)], style: Style) -> Result<()> {
+        for (name, daemon) in daemons {
+            let host = self.lab.host(name).clone();
+            let conf = conf_path(&host);
+            fs::write(&conf, keepalived_conf(name, style)).with_context(|| conf.display().to_string())?;
+            self.members.push(Member { host, daemon: *daemon, process: None });
+            self.launch(name)?;
+        }
+        let mesh = self.mesh();
+        self.wait_status("all in the mesh and one of them active", SETTLE, &mesh, |status| {
+            voters(status) == mesh.len() && active(status).is_some()
+        })
+    }
+
     fn must_run(&mut self) -> Result<()> {
         self.members.iter_mut().filter_map(|member| member.process.as_mut()).try_for_each(Process::must_run)
     }
@@ -211,6 +224,10 @@ impl Cluster {
         fs::write(&file, token)?;
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         meshd(host, &["join", "--seed", &founder.address.to_string(), "--token-file", path(&file)?])
+    }
+
+    fn running(&self, name: &str) -> Result<&Process> {
+        self.member(name).process.as_ref().with_context(|| format!("{name} does not run"))
     }
 
     fn take(&mut self, name: &str) -> Result<Process> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -156,6 +157,15 @@ impl Lab {
         Ok(ids()?.into_iter().filter(|id| labs_dir().join(id).join("kept").exists()).collect())
     }
 
+    /// Copies the lab's directory to where it outlives the lab, and says where: a failure is read from the logs.
+    pub fn save_logs(&self) {
+        let to = std::env::temp_dir().join(&self.id);
+        match Command::new("cp").arg("-rT").args([&self.dir, &to]).status() {
+            Ok(status) if status.success() => eprintln!("logs of the lab: {}", to.display()),
+            _ => eprintln!("logs of the lab could not be copied to {}", to.display()),
+        }
+    }
+
     fn port(&self, host: &str, state: &str) -> Result<()> {
         ip(&["-n", &self.switch(), "link", "set", "dev", host, state])
     }
@@ -213,19 +223,6 @@ impl Drop for Lab {
         }
         if let Err(error) = tear_down(&self.id) {
             eprintln!("lab {}: {error:#}", self.id);
-        }
-    }
-}
-
-impl Lab {
-    // A failed test is read from its logs, and the lab's directory is about to go.
-    fn save_logs(&self) {
-        let to = std::env::temp_dir().join(&self.id);
-        let from = self.dir.display().to_string();
-        let copied = Command::new("cp").args(["-r", &from, &to.display().to_string()]).status();
-        match copied {
-            Ok(status) if status.success() => eprintln!("logs of the failed lab: {}", to.display()),
-            _ => eprintln!("logs of the failed lab could not be copied to {}", to.display()),
         }
     }
 }
@@ -302,8 +299,10 @@ fn ip(args: &[&str]) -> Result<()> {
 
 // Runs a command with this on its standard input.
 fn feed(command: &[&str], input: &str) -> Result<()> {
+    // In a process group of its own: Ctrl-C must not interrupt the cleaning up that it asks for.
     let mut child = Command::new(command[0])
         .args(&command[1..])
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

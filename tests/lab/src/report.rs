@@ -62,6 +62,11 @@ impl Report {
         }
     }
 
+    /// When the first round was asked.
+    pub fn begins(&self) -> Duration {
+        self.rounds.first().map_or(Duration::ZERO, |round| round.at)
+    }
+
     /// How long two directors or more answered, by ARP or by echo, whichever.
     pub fn dual(&self) -> Duration {
         let serving = self.serving();

@@ -138,14 +138,29 @@ pub struct Outcome {
 
 /// A cluster with one kind of daemon on all three directors, settled, [`OWNER`] serving.
 pub fn settled(daemon: Daemon) -> Result<Cluster> {
-    let daemons = mesh_lab::DIRECTORS.map(|(name, _)| (name, daemon));
-    let mut cluster = Cluster::start(Lab::new(Lifetime::Lab)?, &daemons, Style::V2)?;
-    settle(&mut cluster)?;
+    settled_with(&mesh_lab::DIRECTORS.map(|(name, _)| (name, daemon)), Style::V2)
+}
+
+/// A cluster of these, settled, [`OWNER`] serving.
+pub fn settled_with(daemons: &[(&str, Daemon)], style: Style) -> Result<Cluster> {
+    let mut cluster = Cluster::start(Lab::new(Lifetime::Lab)?, daemons, style)?;
+    settle(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())?;
     Ok(cluster)
+}
+
+/// A mesh goes through this scenario and keeps what it promises.
+pub fn mesh_holds(scenario: Scenario) -> Result<()> {
+    let _alone = Lab::alone()?;
+    let mut cluster = settled(Daemon::Mesh)?;
+    trial(&mut cluster, scenario)?.check(scenario).inspect_err(|_| cluster.lab_ref().save_logs())
 }
 
 /// Tries one scenario on a settled cluster; it is settled again afterwards.
 pub fn trial(cluster: &mut Cluster, scenario: Scenario) -> Result<Outcome> {
+    try_it(cluster, scenario).inspect_err(|_| cluster.lab_ref().save_logs())
+}
+
+fn try_it(cluster: &mut Cluster, scenario: Scenario) -> Result<Outcome> {
     let judge = Judge::start(cluster.lab_ref())?;
     clock::pass(Duration::from_millis(500) + random_phase())?;
     let begin = clock::now();
