@@ -1,1 +1,57 @@
-//! Placeholder.
+//! Fixtures the benchmarks share.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::{IpNet, Ipv4Net};
+use mesh_config::model::{Config, GratuitousArp, Scope, Transport, Version, VirtualAddress, VirtualRouter};
+use mesh_core::{Engine, Input, Instant, Setup, input};
+use mesh_wire::mesh::{Family, NodeId, RouterKey};
+
+/// A configuration with `routers` virtual routers (at most 255) of `addresses` addresses each.
+pub fn config(routers: u8, addresses: u8) -> Config {
+    let router = |vrid: u8| VirtualRouter {
+        name: format!("VI_{vrid}"),
+        key: RouterKey { family: Family::Ipv4, vrid, segment: 0 },
+        interface: "eth0".to_owned(),
+        initial_active: false,
+        priority: 100,
+        version: Version::V2,
+        advert_interval: Duration::from_secs(1),
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        auth_pass: None,
+        transport: Transport::Multicast { source: None },
+        addresses: (0..addresses).map(|i| address(vrid, i)).collect(),
+        excluded_addresses: Vec::new(),
+        track_scripts: Vec::new(),
+        garp: GratuitousArp::default(),
+        strict: false,
+        skip_check_adv_addr: false,
+    };
+    Config { routers: (1..=routers).map(router).collect(), ..Config::default() }
+}
+
+fn address(vrid: u8, i: u8) -> VirtualAddress {
+    let net = Ipv4Net::new(Ipv4Addr::new(10, 7, vrid, i), 32).expect("32 is a prefix length");
+    VirtualAddress { net: IpNet::V4(net), interface: None, label: None, scope: Scope::Global, broadcast: None }
+}
+
+/// An engine without a mesh whose interface is up, at `now`.
+pub fn engine(config: Config, now: Instant) -> Engine {
+    let setup = Setup {
+        node: NodeId(1),
+        name: "lb1".to_owned(),
+        roster: None,
+        version: "bench".to_owned(),
+        seed: 1,
+        unix_at_zero: Duration::ZERO,
+    };
+    let mut engine = Engine::new(setup, config, now);
+    let net = Ipv4Net::new(Ipv4Addr::new(10, 1, 1, 11), 24).expect("24 is a prefix length");
+    engine.step(
+        now,
+        Input::Interface(input::Interface { name: "eth0".to_owned(), running: true, addresses: vec![net] }),
+    );
+    engine
+}

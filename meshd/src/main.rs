@@ -1,2 +1,100 @@
-//! Placeholder.
-fn main() {}
+//! meshd: keeps virtual IPs alive together with the other directors of its mesh.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use meshd::run::{self, Places};
+
+/// Keeps virtual IPs alive together with the other directors of its mesh.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a new mesh on this node: CA, identity and roster; prints the command for others to join.
+    Init {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Join a mesh, when there is no identity yet, and run.
+    Join {
+        #[command(flatten)]
+        common: Common,
+        /// A member of the mesh, HOST or HOST:PORT.
+        #[arg(long, value_name = "HOST[:7946]")]
+        seed: String,
+        /// The token that `meshd init` or `meshctl token create` printed. Other users can see
+        /// arguments: MESHD_TOKEN or --token-file keep it secret.
+        #[arg(long, env = "MESHD_TOKEN", hide_env_values = true, conflicts_with = "token_file")]
+        token: Option<String>,
+        /// A file with the token.
+        #[arg(long, value_name = "FILE")]
+        token_file: Option<PathBuf>,
+        /// Vote, but hold no virtual IP.
+        #[arg(long)]
+        witness: bool,
+    },
+    /// Run with the identity on disk; without one, as a plain VRRP router.
+    Run {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Read a configuration and report what is wrong or ignored. Exit status: 0 nothing wrong,
+    /// 3 unusable, 4 usable after changes, 5 script security.
+    Check {
+        /// keepalived.conf or meshd.toml.
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// keepalived.conf or meshd.toml, told apart by their content
+    /// [default: /etc/meshd/meshd.toml, else /etc/keepalived/keepalived.conf].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// This node's name in the mesh [default: the host name].
+    #[arg(long)]
+    name: Option<String>,
+    /// Keys, certificate, roster.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/meshd")]
+    state_dir: PathBuf,
+    /// The control socket's directory.
+    #[arg(long, value_name = "DIR", default_value = "/run/meshd")]
+    runtime_dir: PathBuf,
+    /// Address and UDP port of the mesh.
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+impl From<Common> for Places {
+    fn from(common: Common) -> Places {
+        let Common { config, name, state_dir, runtime_dir, listen } = common;
+        Places { config, name, state_dir, runtime_dir, listen }
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Check { file } => return meshd::check::run(&run::config_file(file)),
+        Command::Init { common } => run::init(&common.into()),
+        Command::Join { common, seed, token, token_file, witness } => {
+            run::join(&common.into(), &seed, token, token_file, witness)
+        }
+        Command::Run { common } => run::run(&common.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("meshd: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

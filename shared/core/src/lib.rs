@@ -15,10 +15,17 @@
 
 pub mod action;
 pub mod decision;
+pub mod engine;
 pub mod input;
+pub mod instance;
+pub mod lease;
+pub mod membership;
 pub mod time;
+pub mod tracking;
+pub mod vrrp;
 
 pub use action::Action;
 pub use decision::Decision;
+pub use engine::{Engine, Setup, TimerKind};
 pub use input::Input;
 pub use time::Instant;

@@ -1,1 +1,322 @@
-//! VRRP advertisements.
+//! VRRP advertisements for IPv4: version 2 (RFC 3768, with the PASS authentication of RFC 2338)
+//! and version 3 (RFC 9568).
+//!
+//! What is judged here needs nothing but the packet: its shape and its checksum. The IP TTL, and
+//! whether VRID, version, interval, password and addresses are the expected ones, is the
+//! receiver's business.
+//!
+//! ```text
+//!   0                   1                   2                   3
+//!   0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//!  +-------+-------+---------------+---------------+---------------+
+//!  |version| type 1|     VRID      |   priority    | address count |
+//!  +-------+-------+---------------+---------------+---------------+
+//!  |   auth type   |   seconds     |            checksum           |  version 2
+//!  |reserved|      centiseconds    |            checksum           |  version 3
+//!  +---------------+---------------+-------------------------------+
+//!  |                       addresses, 4 bytes each                 |
+//!  +---------------------------------------------------------------+
+//!  |             8 bytes of authentication data, version 2 only    |
+//!  +---------------------------------------------------------------+
+//! ```
+//!
+//! Bytes beyond the length that version and count give are accepted where all are zero: some
+//! stacks count the padding of a short Ethernet frame into the IP length. Anything else there is a
+//! packet of another kind (keepalived 2.4 appends a 28 byte signature) and malformed.
+
+mod v2;
+mod v3;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use pnet_packet::ip::IpNextHeaderProtocol;
+use pnet_packet::util;
+
+/// IP protocol number of VRRP.
+pub const IP_PROTOCOL: u8 = 112;
+/// Where multicast adverts go (RFC 9568 section 5.1.1.2).
+pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+/// The only TTL an advert may have; a lower one was routed (RFC 9568 section 5.1.1.3).
+pub const TTL: u8 = 255;
+/// How many addresses an advert can list: the count is one byte.
+pub const MAX_ADDRESSES: usize = 255;
+
+const HEADER: usize = 8;
+const ADVERTISEMENT: u8 = 1;
+
+/// Version of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Version {
+    /// RFC 3768.
+    V2,
+    /// RFC 9568.
+    V3,
+}
+
+/// How often adverts are sent, in the unit of one version of the protocol: seconds in version 2,
+/// centiseconds in version 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval(Unit);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unit {
+    /// 1 to 255.
+    Seconds(u8),
+    /// 1 to 4095.
+    Centiseconds(u16),
+}
+
+/// A duration that an advert of this version cannot state exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IntervalError {
+    /// Version 2.
+    #[error("{0:?} is not a whole number of seconds from 1 to 255")]
+    Seconds(Duration),
+    /// Version 3.
+    #[error("{0:?} is not a multiple of 10 ms from 10 ms to 40.95 s")]
+    Centiseconds(Duration),
+}
+
+impl Interval {
+    /// The interval as `version` states it.
+    ///
+    /// # Errors
+    /// Out of range, or between two units: rounding is for whoever knows what was meant.
+    pub fn new(version: Version, interval: Duration) -> Result<Interval, IntervalError> {
+        let unit = match version {
+            Version::V2 => whole(interval, Duration::from_secs(1)).and_then(Unit::seconds),
+            Version::V3 => whole(interval, Duration::from_millis(10)).and_then(Unit::centiseconds),
+        };
+        unit.map(Interval).ok_or(match version {
+            Version::V2 => IntervalError::Seconds(interval),
+            Version::V3 => IntervalError::Centiseconds(interval),
+        })
+    }
+
+    /// The version whose unit it has.
+    pub fn version(self) -> Version {
+        match self.0 {
+            Unit::Seconds(_) => Version::V2,
+            Unit::Centiseconds(_) => Version::V3,
+        }
+    }
+
+    /// 10 ms to 255 s.
+    pub fn duration(self) -> Duration {
+        match self.0 {
+            Unit::Seconds(s) => Duration::from_secs(s.into()),
+            Unit::Centiseconds(cs) => Duration::from_millis(u64::from(cs) * 10),
+        }
+    }
+}
+
+impl Unit {
+    fn seconds(n: u128) -> Option<Unit> {
+        u8::try_from(n).ok().filter(|n| *n > 0).map(Unit::Seconds)
+    }
+
+    fn centiseconds(n: u128) -> Option<Unit> {
+        u16::try_from(n).ok().filter(|n| (1..=v3::MAX_INTERVAL).contains(n)).map(Unit::Centiseconds)
+    }
+}
+
+/// How many units fit, if they do so exactly.
+fn whole(interval: Duration, unit: Duration) -> Option<u128> {
+    let (interval, unit) = (interval.as_nanos(), unit.as_nanos());
+    (interval % unit == 0).then_some(interval / unit)
+}
+
+/// What version 2 carries behind the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authentication {
+    /// Type 0, and always in version 3.
+    None,
+    /// Type 1, a password in clear text, zero padded (RFC 2338 section 5.3.6). It protects from
+    /// mistakes, not from anybody who listens.
+    Pass([u8; 8]),
+}
+
+/// One advertisement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertisement {
+    /// Virtual router identifier, 1 to 255.
+    pub vrid: u8,
+    /// 255: owns the addresses. 1 to 254: a backup's. 0: stops being active now.
+    pub priority: u8,
+    /// The sender's advertisement interval. Its unit is that of the protocol's version.
+    pub interval: Interval,
+    /// The virtual addresses, 1 to [`MAX_ADDRESSES`].
+    pub addresses: Vec<Ipv4Addr>,
+    /// [`Authentication::None`] in version 3.
+    pub auth: Authentication,
+}
+
+impl Advertisement {
+    /// Version of the protocol.
+    pub fn version(&self) -> Version {
+        self.interval.version()
+    }
+
+    /// The sender's advertisement interval.
+    pub fn advert_interval(&self) -> Duration {
+        self.interval.duration()
+    }
+}
+
+/// What a checksum covers. Version 3 for IPv4 is sent both ways; a router that insists on one
+/// drops what has the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChecksumForm {
+    /// An IPv4 pseudo header (source, destination, protocol, length), then the message: what
+    /// keepalived sends and insists on in version 3, unless told otherwise.
+    PseudoHeader,
+    /// The message alone: version 2 (RFC 3768 section 5.3.8), and version 3 for IPv4 according to
+    /// RFC 9568 section 5.2.8.
+    Message,
+}
+
+/// The first rule that a packet breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    /// Not even a header.
+    #[error("{0} bytes, shorter than a VRRP header")]
+    TooShort(usize),
+    /// Neither 2 nor 3.
+    #[error("version {0}")]
+    Version(u8),
+    /// Not an advertisement, the only type there is.
+    #[error("type {0}")]
+    Type(u8),
+    /// Zero is no virtual router.
+    #[error("virtual router identifier 0")]
+    Vrid,
+    /// No addresses (RFC 9568 section 5.2.5, erratum 8299).
+    #[error("no addresses")]
+    NoAddresses,
+    /// Shorter than version and address count say.
+    #[error("{actual} bytes where {expected} are announced")]
+    Truncated {
+        /// Length according to version and count.
+        expected: usize,
+        /// Length of what came.
+        actual: usize,
+    },
+    /// Longer than version and address count say, by something else than zero bytes.
+    #[error("{actual} bytes where {expected} are announced, and the rest is not padding")]
+    TrailingBytes {
+        /// Length according to version and count.
+        expected: usize,
+        /// Length of what came.
+        actual: usize,
+    },
+    /// Right in no [`ChecksumForm`] its version has.
+    #[error("checksum {0:#06x} is wrong")]
+    Checksum(u16),
+    /// An interval of zero (RFC 9568 section 5.2.7, erratum 8301).
+    #[error("advertisement interval 0")]
+    Interval,
+    /// Version 2, neither none (0) nor PASS (1).
+    #[error("authentication type {0}")]
+    AuthenticationType(u8),
+}
+
+/// Reads what followed the IP header of a packet of protocol [`IP_PROTOCOL`], and says what its
+/// checksum covered. `source` and `destination` are those of the IP header, also where that
+/// destination is a unicast address.
+///
+/// Reserved bits and the authentication data of type 0 are not looked at (RFC 9568 section 5.2.6,
+/// RFC 3768 section 5.3.6).
+///
+/// # Errors
+/// The first rule broken, in the order of [`Malformed`].
+pub fn parse(
+    payload: &[u8],
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+) -> Result<(Advertisement, ChecksumForm), Malformed> {
+    let Some(&[version_type, vrid, priority, count, byte4, byte5, sum_high, sum_low]) = payload.first_chunk() else {
+        return Err(Malformed::TooShort(payload.len()));
+    };
+    let (version, trailer) = match version_type >> 4 {
+        2 => (Version::V2, v2::TRAILER),
+        3 => (Version::V3, 0),
+        other => return Err(Malformed::Version(other)),
+    };
+    if version_type & 0x0f != ADVERTISEMENT {
+        return Err(Malformed::Type(version_type & 0x0f));
+    }
+    if vrid == 0 {
+        return Err(Malformed::Vrid);
+    }
+    if count == 0 {
+        return Err(Malformed::NoAddresses);
+    }
+
+    let addresses_end = HEADER + 4 * usize::from(count);
+    let (expected, actual) = (addresses_end + trailer, payload.len());
+    let Some((message, rest)) = payload.split_at_checked(expected) else {
+        return Err(Malformed::Truncated { expected, actual });
+    };
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(Malformed::TrailingBytes { expected, actual });
+    }
+    let form = checksum_form(version, message, source, destination)
+        .ok_or(Malformed::Checksum(u16::from_be_bytes([sum_high, sum_low])))?;
+
+    let (interval, auth) = match version {
+        Version::V2 => v2::parse([byte4, byte5], &message[addresses_end..])?,
+        Version::V3 => (v3::parse([byte4, byte5])?, Authentication::None),
+    };
+    let addresses = message[HEADER..addresses_end].as_chunks().0.iter().map(|a: &[u8; 4]| Ipv4Addr::from(*a)).collect();
+    Ok((Advertisement { vrid, priority, interval: Interval(interval), addresses, auth }, form))
+}
+
+/// What follows the IP header from `source` to `destination`, checksum included.
+///
+/// Version 2 has one form of checksum and version 3 no authentication: there `form` and `auth` are
+/// not looked at. Addresses beyond [`MAX_ADDRESSES`] are left out, as keepalived does: they are
+/// served all the same.
+pub fn emit(advertisement: &Advertisement, source: Ipv4Addr, destination: Ipv4Addr, form: ChecksumForm) -> Vec<u8> {
+    let Advertisement { vrid, priority, interval, addresses, auth } = advertisement;
+    let addresses = &addresses[..addresses.len().min(MAX_ADDRESSES)];
+    let (number, bytes4_5, trailer, form) = match interval.0 {
+        Unit::Seconds(s) => (2, [v2::auth_type(auth), s], v2::trailer(auth), ChecksumForm::Message),
+        Unit::Centiseconds(cs) => (3, cs.to_be_bytes(), Vec::new(), form),
+    };
+
+    let mut message = Vec::with_capacity(HEADER + 4 * addresses.len() + trailer.len());
+    message.extend([number << 4 | ADVERTISEMENT, *vrid, *priority, addresses.len() as u8]);
+    message.extend(bytes4_5);
+    message.extend([0, 0]);
+    message.extend(addresses.iter().flat_map(|a| a.octets()));
+    message.extend(trailer);
+    let sum = checksum(&message, source, destination, form);
+    message[6..8].copy_from_slice(&sum.to_be_bytes());
+    message
+}
+
+/// Which form the checksum in the message is right in. Where both are, they are the same.
+fn checksum_form(version: Version, message: &[u8], source: Ipv4Addr, destination: Ipv4Addr) -> Option<ChecksumForm> {
+    let forms: &[ChecksumForm] = match version {
+        Version::V2 => &[ChecksumForm::Message],
+        Version::V3 => &[ChecksumForm::PseudoHeader, ChecksumForm::Message],
+    };
+    // Over a message that holds its own checksum the result is zero (RFC 1071 section 1).
+    forms.iter().copied().find(|form| checksum(message, source, destination, *form) == 0)
+}
+
+/// The Internet checksum over a message as it stands.
+fn checksum(message: &[u8], source: Ipv4Addr, destination: Ipv4Addr, form: ChecksumForm) -> u16 {
+    const SKIP_NOTHING: usize = usize::MAX;
+    match form {
+        ChecksumForm::Message => util::checksum(message, SKIP_NOTHING),
+        ChecksumForm::PseudoHeader => {
+            let protocol = IpNextHeaderProtocol(IP_PROTOCOL);
+            util::ipv4_checksum(message, SKIP_NOTHING, &[], &source, &destination, protocol)
+        }
+    }
+}

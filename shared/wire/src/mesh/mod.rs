@@ -10,6 +10,9 @@ pub mod gossip;
 pub mod lease;
 pub mod roster;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -1,0 +1,93 @@
+//! The IPv4 header as raw sockets deliver and take it (RFC 791 section 3.1).
+
+use std::net::Ipv4Addr;
+
+use mesh_wire::vrrp::{IP_PROTOCOL, TTL};
+
+const HEADER: usize = 20;
+/// Internetwork control (RFC 2474 section 4.2.2.1), as keepalived marks its adverts.
+const TOS: u8 = 0xc0;
+
+/// What of a received packet matters to VRRP.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Packet<'a> {
+    pub(super) source: Ipv4Addr,
+    pub(super) destination: Ipv4Addr,
+    pub(super) ttl: u8,
+    /// What follows the header and its options, without padding of the frame.
+    pub(super) payload: &'a [u8],
+}
+
+/// `None` where the header's lengths and the packet's disagree.
+pub(super) fn parse(packet: &[u8]) -> Option<Packet<'_>> {
+    let header: &[u8; HEADER] = packet.first_chunk()?;
+    let header_length = usize::from(header[0] & 0x0f) * 4;
+    let total_length = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    if header[0] >> 4 != 4 || header_length < HEADER {
+        return None;
+    }
+    let payload = packet.get(header_length..total_length)?;
+    let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+    Some(Packet {
+        source: Ipv4Addr::new(s0, s1, s2, s3),
+        destination: Ipv4Addr::new(d0, d1, d2, d3),
+        ttl: header[8],
+        payload,
+    })
+}
+
+/// A whole packet of protocol 112. The kernel fills in length, identification and checksum
+/// (raw(7), IP_HDRINCL).
+pub(super) fn emit(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::with_capacity(HEADER + payload.len());
+    packet.extend([0x45, TOS, 0, 0, 0, 0, 0, 0, TTL, IP_PROTOCOL, 0, 0]);
+    packet.extend(source.octets());
+    packet.extend(destination.octets());
+    packet.extend(payload);
+    packet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+
+    /// With the length that the kernel fills in.
+    fn sent(payload: &[u8]) -> Vec<u8> {
+        let mut packet = emit(SOURCE, GROUP, payload);
+        let length = packet.len() as u16;
+        packet[2..4].copy_from_slice(&length.to_be_bytes());
+        packet
+    }
+
+    #[test]
+    fn what_is_emitted_parses() {
+        let packet = sent(b"advert");
+        let expected = Packet { source: SOURCE, destination: GROUP, ttl: 255, payload: b"advert" };
+        assert_eq!(parse(&packet), Some(expected));
+    }
+
+    #[test]
+    fn options_are_skipped_and_padding_is_cut_off() {
+        let mut packet = sent(b"advert");
+        packet.extend([9; 6]);
+        assert_eq!(parse(&packet).unwrap().payload, b"advert");
+        packet[0] = 0x46;
+        assert_eq!(parse(&packet).unwrap().payload, b"rt");
+    }
+
+    #[test]
+    fn lengths_that_disagree_are_refused() {
+        let good = sent(b"advert");
+        for end in 0..good.len() {
+            assert_eq!(parse(&good[..end]), None, "cut at {end}");
+        }
+        for (at, value) in [(0, 0x44), (0, 0x4f), (0, 0x65), (2, 1), (3, 19)] {
+            let mut packet = good.clone();
+            packet[at] = value;
+            assert_eq!(parse(&packet), None, "{value:#x} at {at}");
+        }
+    }
+}

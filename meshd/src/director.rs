@@ -1,0 +1,300 @@
+//! The engine's own thread: facts in, effects out, nothing else.
+//!
+//! It runs a single-threaded runtime of its own, so that checkers, control connections and
+//! telemetry can never delay a lease. Whatever it waits for is listed in [`Director::next`]; the
+//! engine's timers come first.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use mesh_config::model::{Config, TrackScript};
+use mesh_control::Status;
+use mesh_core::action::Effect;
+use mesh_core::{Action, Engine, Input, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::adverts::Adverts;
+use crate::clock;
+use crate::kernel::fence::{Fence, FenceWatch};
+use crate::kernel::netlink::{self, Link, Netlink};
+use crate::mesh::MeshHandle;
+use crate::telemetry;
+
+/// Status is refreshed at most this often after a change, and this often without one.
+const STATUS_PERIOD: Duration = Duration::from_millis(100);
+
+/// After the fence's notifications failed, before they are asked for again.
+const WATCH_RETRY: Duration = Duration::from_secs(1);
+
+/// Where effects that are not the kernel's go.
+pub struct Outputs {
+    /// The mesh; `None` without one.
+    pub mesh: Option<MeshHandle>,
+    /// Scripts to run from now on.
+    pub scripts: watch::Sender<Vec<TrackScript>>,
+    /// What `meshctl status` shows.
+    pub status: watch::Sender<Arc<Status>>,
+    /// Told once, when everything is handed over.
+    pub stopped: Option<oneshot::Sender<()>>,
+}
+
+/// The engine and the kernel it acts on.
+pub struct Director {
+    engine: Engine,
+    inputs: mpsc::Receiver<Input>,
+    outputs: Outputs,
+    /// Interfaces with virtual routers.
+    interfaces: BTreeSet<String>,
+    links: BTreeMap<String, Link>,
+    adverts: Adverts,
+    netlink: Netlink,
+    events: mpsc::Receiver<netlink::Event>,
+    fence: FenceState,
+    watch: Option<FenceWatch>,
+    watch_retry: Instant,
+    status_at: Instant,
+}
+
+/// The fence, or why there is none.
+enum FenceState {
+    Ready(Fence),
+    Missing(String),
+}
+
+impl Director {
+    /// Opens sockets.
+    ///
+    /// # Errors
+    ///
+    /// Privileges are missing, or netlink does not answer.
+    pub async fn new(engine: Engine, config: &Config, inputs: mpsc::Receiver<Input>, outputs: Outputs) -> anyhow::Result<Self> {
+        let adverts = Adverts::new().map_err(explain_privileges).context("cannot open a raw socket for VRRP")?;
+        let (netlink, events) = Netlink::open().await.context("cannot talk to the kernel's rtnetlink")?;
+        let fence = match Fence::probe() {
+            Ok(fence) => FenceState::Ready(fence),
+            Err(error) => FenceState::Missing(error.to_string()),
+        };
+        let now = clock::now();
+        Ok(Director {
+            engine,
+            inputs,
+            outputs,
+            interfaces: interfaces_of(config),
+            links: BTreeMap::new(),
+            adverts,
+            netlink,
+            events,
+            fence,
+            watch: None,
+            watch_retry: now,
+            status_at: now,
+        })
+    }
+
+    /// Runs until the engine stopped or all senders of inputs are gone.
+    pub async fn run(mut self) {
+        self.step(Input::Timeout).await;
+        while self.outputs.stopped.is_some() {
+            self.watch_fence();
+            match self.next().await {
+                Some(input) => self.step(input).await,
+                None => break,
+            }
+            self.show_status();
+        }
+    }
+
+    /// Waits for the next fact.
+    async fn next(&mut self) -> Option<Input> {
+        let now = clock::now();
+        let wake = self.engine.deadline().map_or(self.status_at, |(at, _)| at.min(self.status_at));
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(wake.since(now)) => Some(Input::Timeout),
+            input = self.inputs.recv() => {
+                if let Some(Input::Configure(config)) = &input {
+                    self.interfaces = interfaces_of(config);
+                    self.open_sockets();
+                }
+                input
+            }
+            datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
+            event = self.events.recv() => event.map(|event| self.kernel_event(event)),
+            () = changed(&mut self.watch) => Some(Input::FenceGone),
+        }
+    }
+
+    fn kernel_event(&mut self, event: netlink::Event) -> Input {
+        match event {
+            netlink::Event::Link(link) => {
+                let interface = link.interface.clone();
+                self.links.insert(interface.name.clone(), link);
+                self.open_sockets();
+                Input::Interface(interface)
+            }
+            netlink::Event::LinkGone { name } => {
+                self.links.remove(&name);
+                self.adverts.close(&name);
+                Input::InterfaceGone { name }
+            }
+            netlink::Event::AddressGone { interface, address } => Input::AddressGone { interface, address },
+        }
+    }
+
+    /// Opens what is needed and not open, also what an error closed.
+    fn open_sockets(&mut self) {
+        for link in self.links.values().filter(|l| self.interfaces.contains(&l.interface.name)) {
+            let name = &link.interface.name;
+            if let Err(error) = self.adverts.open(name, link.index, link.mac) {
+                tracing::warn!(interface = %name, %error, "cannot listen for VRRP");
+            }
+        }
+    }
+
+    /// One fact, its effects, and the failures these report.
+    async fn step(&mut self, input: Input) {
+        let mut queue = VecDeque::from([input]);
+        while let Some(input) = queue.pop_front() {
+            for action in self.engine.step(clock::now(), input) {
+                if let Err((effect, error)) = self.act(action).await {
+                    queue.push_back(Input::Failed { effect, error });
+                }
+            }
+        }
+    }
+
+    async fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
+        match action {
+            Action::SendAdvertisement { interface, source, destination, payload } => {
+                let sent = self.adverts.send(&interface, source, destination, &payload);
+                sent.map_err(|e| (Effect::Advertisement { interface }, e.to_string()))?;
+            }
+            Action::GratuitousArp { interface, address, count } => {
+                let sent = self.adverts.gratuitous_arp(&interface, address, count);
+                sent.map_err(|e| (Effect::Advertisement { interface }, e.to_string()))?;
+            }
+            Action::AddAddress { interface, address, lifetime_s } => {
+                let added = self.netlink.add_address(&interface, &address, lifetime_s).await;
+                added.map_err(|e| (address_effect(interface, &address), format!("{e:#}")))?;
+            }
+            Action::DelAddress { interface, address } => {
+                if let Err(error) = self.netlink.del_address(&interface, &address).await {
+                    tracing::error!(%interface, address = %address.net, %error, "cannot remove a virtual address");
+                }
+            }
+            Action::SweepAddresses => {
+                let swept = self.netlink.sweep().await;
+                if swept > 0 {
+                    tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
+                }
+            }
+            Action::FenceInstall { addresses } => self.fence(!addresses.is_empty(), |f| f.install(&addresses))?,
+            Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&addresses, until))?,
+            Action::FenceClose { addresses } => self.fence(true, |f| f.close(&addresses))?,
+            Action::Record(decision) => telemetry::record(&decision),
+            Action::RunScripts(scripts) => {
+                self.outputs.scripts.send_replace(scripts);
+            }
+            Action::Stopped => {
+                self.outputs.stopped.take().map(|stopped| stopped.send(()));
+            }
+            Action::SendMessage { .. } | Action::Publish { .. } | Action::AdoptRoster(_) | Action::RosterVerdict { .. } => {
+                self.act_on_mesh(action);
+            }
+        }
+        Ok(())
+    }
+
+    fn act_on_mesh(&mut self, action: Action) {
+        let Some(mesh) = &self.outputs.mesh else { return };
+        match action {
+            Action::SendMessage { to, message } => mesh.send(to, &message),
+            Action::Publish { key, value } => mesh.publish(key, value),
+            Action::AdoptRoster(roster) => {
+                if let Err(error) = mesh.adopt(&roster) {
+                    tracing::error!(error = format!("{error:#}"), "the roster could not be written to disk");
+                }
+            }
+            Action::RosterVerdict { ticket, verdict } => mesh.roster_verdict(ticket, verdict),
+            other => unreachable!("{other:?} is not the mesh's"),
+        }
+    }
+
+    /// Acts on the fence. Where there is none, only a wish to have one is a failure.
+    fn fence(&mut self, wanted: bool, act: impl FnOnce(&mut Fence) -> io::Result<()>) -> Result<(), (Effect, String)> {
+        match &mut self.fence {
+            FenceState::Ready(fence) => act(fence).map_err(|e| (Effect::Fence, e.to_string())),
+            FenceState::Missing(_) if !wanted => Ok(()),
+            FenceState::Missing(why) => Err((Effect::Fence, why.clone())),
+        }
+    }
+
+    /// Asks to be told when somebody touches the fence.
+    fn watch_fence(&mut self) {
+        let FenceState::Ready(fence) = &self.fence else { return };
+        let now = clock::now();
+        if self.watch.is_some() || now < self.watch_retry {
+            return;
+        }
+        self.watch_retry = now + WATCH_RETRY;
+        match fence.watch() {
+            Ok(watch) => self.watch = Some(watch),
+            Err(error) => tracing::warn!(%error, "changes of the nftables rules by others will not be noticed"),
+        }
+    }
+
+    fn show_status(&mut self) {
+        let now = clock::now();
+        if now >= self.status_at {
+            self.status_at = now + STATUS_PERIOD;
+            self.outputs.status.send_replace(Arc::new(self.engine.status(now)));
+        }
+    }
+}
+
+/// Tells what is missing before anything is changed.
+///
+/// # Errors
+///
+/// This process may not open raw sockets.
+pub fn check_privileges() -> anyhow::Result<()> {
+    Adverts::new().map(drop).map_err(explain_privileges)
+}
+
+/// Resolves when the fence was touched; for ever pending without a watch.
+async fn changed(watch: &mut Option<FenceWatch>) {
+    match watch {
+        Some(watching) => {
+            if let Err(error) = watching.changed().await {
+                tracing::warn!(%error, "lost the kernel's notifications on nftables");
+                *watch = None;
+            }
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn address_effect(interface: String, address: &mesh_config::model::VirtualAddress) -> Effect {
+    let address = match address.net.addr() {
+        std::net::IpAddr::V4(address) => address,
+        std::net::IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+    };
+    Effect::Address { interface, address }
+}
+
+fn interfaces_of(config: &Config) -> BTreeSet<String> {
+    config.routers.iter().map(|r| r.interface.clone()).collect()
+}
+
+fn explain_privileges(error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        return anyhow::anyhow!(
+            "missing privileges: run as root, or grant CAP_NET_ADMIN and CAP_NET_RAW (the systemd unit in deploy/ does)"
+        );
+    }
+    error.into()
+}

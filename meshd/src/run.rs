@@ -1,0 +1,353 @@
+//! Wires everything together and watches over it: whatever dies is noticed, and ends the daemon
+//! rather than leaving half of it running.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use mesh_config::model::Config;
+use mesh_core::{Engine, Input, Setup};
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::roster::Role;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::control::{self, ControlState};
+use crate::director::{Director, Outputs};
+use crate::mesh::{self, MeshHandle, MeshOptions};
+use crate::probes::script::Scripts;
+use crate::{check, clock};
+
+/// Where a configuration is looked for, in this order.
+const DEFAULT_CONFIGS: [&str; 2] = ["/etc/meshd/meshd.toml", "/etc/keepalived/keepalived.conf"];
+
+/// UDP port of the mesh.
+const MESH_PORT: u16 = 7946;
+
+/// Facts that may wait for the engine; it takes microseconds for each, so that a full queue means
+/// that it hangs. Gossip waits for room, lease messages are dropped, as the network may.
+const INPUT_QUEUE: usize = 4096;
+
+/// Between SIGTERM and a forced end.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// First token that `meshd init` prints.
+const FIRST_TOKEN: Duration = Duration::from_secs(3600);
+
+/// What the command line says about files and addresses.
+pub struct Places {
+    /// `--config`.
+    pub config: Option<PathBuf>,
+    /// `--name`.
+    pub name: Option<String>,
+    /// `--state-dir`.
+    pub state_dir: PathBuf,
+    /// `--runtime-dir`.
+    pub runtime_dir: PathBuf,
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+}
+
+/// The configuration file to read: the one named, else the first default that exists.
+pub fn config_file(named: Option<PathBuf>) -> PathBuf {
+    let existing = || DEFAULT_CONFIGS.iter().map(PathBuf::from).find(|p| p.exists());
+    named.or_else(existing).unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIGS[0]))
+}
+
+/// `meshd init`.
+///
+/// # Errors
+///
+/// There is an identity already, or it cannot be written.
+pub fn init(places: &Places) -> anyhow::Result<()> {
+    let config = optional_config(places)?;
+    let name = node_name(places, &config)?;
+    let created = mesh::init(&name, listen(places, &config), &places.state_dir)?;
+    let token = created.identity.create_token(FIRST_TOKEN)?;
+    println!("Mesh {} made; this node is {name}, at {}.", created.identity.cluster, created.address);
+    println!("Start it:          meshd run");
+    println!("Join with others:  meshd join --seed {} --token {}", created.address, token.text);
+    println!("The token is a secret, good for one node within an hour; for more: meshctl token create");
+    Ok(())
+}
+
+/// `meshd join`: enrols where there is no identity, then runs.
+///
+/// # Errors
+///
+/// The seed refused, or [`run`] failed.
+pub fn join(
+    places: &Places,
+    seed: &str,
+    token: Option<String>,
+    token_file: Option<PathBuf>,
+    witness: bool,
+) -> anyhow::Result<()> {
+    init_logging();
+    if mesh::load(&places.state_dir)?.is_none() {
+        let config = optional_config(places)?;
+        let name = node_name(places, &config)?;
+        let token = match (token, token_file) {
+            (Some(token), _) => token,
+            (None, Some(file)) => std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read the token from {}", file.display()))?,
+            (None, None) => bail!(
+                "no token: `meshctl token create` on a member prints one; pass it by --token, --token-file or MESHD_TOKEN"
+            ),
+        };
+        let role = if witness { Role::Witness } else { Role::Director };
+        preflight(places, &config)?;
+        let runtime = main_runtime()?;
+        let enrolled =
+            mesh::enrol(seed, token.trim(), &name, role, listen(places, &config), &places.state_dir);
+        runtime.block_on(enrolled)?;
+        tracing::info!("joined the mesh as {name}");
+    }
+    run_with_logging(places)
+}
+
+/// `meshd run`.
+///
+/// # Errors
+///
+/// Something is missing or wrong at the start, or a part of the daemon died.
+pub fn run(places: &Places) -> anyhow::Result<()> {
+    init_logging();
+    run_with_logging(places)
+}
+
+fn run_with_logging(places: &Places) -> anyhow::Result<()> {
+    let member = mesh::load(&places.state_dir)?;
+    let config = match &member {
+        Some(_) => optional_config(places)?,
+        None => load_config(&config_file(places.config.clone()))?,
+    };
+    if member.is_none() && config.routers.is_empty() {
+        bail!("nothing to do: {} declares no virtual router", config_file(places.config.clone()).display());
+    }
+    main_runtime()?.block_on(serve(places, member, config))
+}
+
+fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name("meshd-io").enable_all().build().context("cannot start the runtime")
+}
+
+/// What can be checked before anything on this host or in the mesh changes.
+fn preflight(places: &Places, config: &Config) -> anyhow::Result<()> {
+    if !config.routers.is_empty() {
+        crate::director::check_privileges()?;
+    }
+    control::check_directory(&places.runtime_dir)
+}
+
+async fn serve(places: &Places, member: Option<mesh::Loaded>, config: Config) -> anyhow::Result<()> {
+    crate::director::check_privileges()?;
+    let socket = control::bind(&places.runtime_dir)?;
+    let stop = CancellationToken::new();
+    let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
+    let setup = setup(places, &config, member.as_ref())?;
+    let engine = Engine::new(setup, config.clone(), clock::now());
+
+    let mesh = match member {
+        Some(loaded) => Some(start_mesh(places, &config, loaded, &inputs).await?),
+        None => None,
+    };
+    let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
+    let (scripts, script_sets) = watch::channel(Vec::new());
+    let (stopped, stopped_seen) = oneshot::channel();
+    let outputs = Outputs { mesh: mesh.clone(), scripts, status, stopped: Some(stopped) };
+    let director = spawn_director(engine, &config, input_queue, outputs)?;
+    let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
+    let state = control_state(mesh.as_ref(), status_seen);
+    let server = tokio::spawn(control::serve(socket, state, stop.clone()));
+
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
+    let ended = supervise(places, &inputs, mesh.as_ref(), director, server).await;
+    if ended.is_ok() {
+        hand_over(&inputs, stopped_seen).await;
+    }
+    if let Some(mesh) = &mesh {
+        mesh.close(true).await;
+    }
+    stop.cancel();
+    runner.abort();
+    ended
+}
+
+fn setup(places: &Places, config: &Config, member: Option<&mesh::Loaded>) -> anyhow::Result<Setup> {
+    let now = clock::now();
+    let unix_at_zero = clock::unix_time().saturating_sub(Duration::from_nanos(now.as_nanos()));
+    let (node, name) = match member {
+        Some(loaded) => (loaded.identity.node, loaded.name().to_owned()),
+        None => (NodeId(0), node_name(places, config)?),
+    };
+    Ok(Setup {
+        node,
+        name,
+        roster: member.map(|l| l.roster.clone()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        seed: rand::random(),
+        unix_at_zero,
+    })
+}
+
+async fn start_mesh(
+    places: &Places,
+    config: &Config,
+    loaded: mesh::Loaded,
+    inputs: &mpsc::Sender<Input>,
+) -> anyhow::Result<MeshHandle> {
+    let own = loaded.roster.member(loaded.identity.node).map(|m| m.address);
+    let configured = places.listen.or(config.mesh.listen).or(own);
+    let listen = configured.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), MESH_PORT));
+    let options =
+        MeshOptions { identity: loaded.identity, roster: loaded.roster, listen, inputs: inputs.clone() };
+    mesh::start(options).await
+}
+
+fn control_state(mesh: Option<&MeshHandle>, status: watch::Receiver<Arc<mesh_control::Status>>) -> ControlState {
+    let tokens = mesh.cloned().map(|mesh| {
+        let make = move |ttl| mesh.create_token(ttl).map(|token| (token.text, token.expires_unix));
+        Arc::new(make) as Arc<control::MakeToken>
+    });
+    ControlState { status, tokens, seed: mesh.map_or(String::new(), |m| m.address().to_string()) }
+}
+
+/// Starts the engine's thread. What it resolves to says whether it ended by itself or died.
+fn spawn_director(
+    engine: Engine,
+    config: &Config,
+    inputs: mpsc::Receiver<Input>,
+    outputs: Outputs,
+) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
+    let (done, ended) = oneshot::channel();
+    let config = config.clone();
+    let thread = std::thread::Builder::new().name("meshd-engine".to_owned());
+    thread
+        .spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let result = runtime.context("cannot start the engine's runtime").and_then(|runtime| {
+                runtime.block_on(async {
+                    Director::new(engine, &config, inputs, outputs).await?.run().await;
+                    Ok(())
+                })
+            });
+            let _ = done.send(result);
+        })
+        .context("cannot start the engine's thread")?;
+    Ok(ended)
+}
+
+async fn run_scripts(
+    mut scripts: Scripts,
+    mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>,
+) {
+    while sets.changed().await.is_ok() {
+        let set = sets.borrow_and_update().clone();
+        scripts.set(set);
+    }
+}
+
+/// Waits for the end: a signal that asks for it, or a part that died. Reloads meanwhile.
+async fn supervise(
+    places: &Places,
+    inputs: &mpsc::Sender<Input>,
+    mesh: Option<&MeshHandle>,
+    director: oneshot::Receiver<anyhow::Result<()>>,
+    server: tokio::task::JoinHandle<anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
+    let mut dump_data = signal(SignalKind::user_defined1()).context("cannot listen for SIGUSR1")?;
+    let mut dump_stats = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
+    tokio::pin!(director, server);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => reload(places, inputs).await,
+            _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
+            _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
+            ended = &mut director => {
+                ended.context("the engine's thread died")??;
+                bail!("the engine ended by itself");
+            }
+            ended = &mut server => {
+                ended.context("the control server died")??;
+                bail!("the control server ended by itself");
+            }
+            error = mesh_failure(mesh) => return Err(error.context("the mesh died")),
+        }
+    }
+}
+
+async fn mesh_failure(mesh: Option<&MeshHandle>) -> anyhow::Error {
+    match mesh {
+        Some(mesh) => mesh.failed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// SIGHUP: a file that cannot be used leaves everything as it is.
+async fn reload(places: &Places, inputs: &mpsc::Sender<Input>) {
+    match load_config(&config_file(places.config.clone())) {
+        Ok(config) => {
+            tracing::info!("configuration read again");
+            let _ = inputs.send(Input::Configure(config)).await;
+        }
+        Err(error) => tracing::error!("configuration not changed: {error:#}"),
+    }
+}
+
+/// Has the engine hand everything over.
+async fn hand_over(inputs: &mpsc::Sender<Input>, stopped: oneshot::Receiver<()>) {
+    tracing::info!("stopping: handing over");
+    let _ = inputs.send(Input::Shutdown).await;
+    if tokio::time::timeout(STOP_DEADLINE, stopped).await.is_err() {
+        tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
+    }
+}
+
+/// The configuration of a node that may do without: it can vote, and shows the map.
+fn optional_config(places: &Places) -> anyhow::Result<Config> {
+    let file = config_file(places.config.clone());
+    if places.config.is_none() && !file.exists() {
+        tracing::warn!("no configuration in {} or {}", DEFAULT_CONFIGS[0], DEFAULT_CONFIGS[1]);
+        return Ok(Config::default());
+    }
+    load_config(&file)
+}
+
+fn load_config(file: &Path) -> anyhow::Result<Config> {
+    let (config, report) = check::load(file)?;
+    for finding in &report.findings {
+        tracing::warn!("{finding}");
+    }
+    Ok(config)
+}
+
+fn listen(places: &Places, config: &Config) -> Option<SocketAddr> {
+    places.listen.or(config.mesh.listen)
+}
+
+/// `--name`, the configuration's, or the host name up to its first dot.
+fn node_name(places: &Places, config: &Config) -> anyhow::Result<String> {
+    if let Some(name) = places.name.clone().or_else(|| config.mesh.name.clone()) {
+        return Ok(name);
+    }
+    let host = nix::unistd::gethostname().context("cannot read the host name; use --name")?;
+    let host = host.into_string().map_err(|_| anyhow::anyhow!("the host name is no text; use --name"))?;
+    Ok(host.split('.').next().unwrap_or(&host).to_owned())
+}
+
+fn init_logging() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("MESHD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).with_target(false).init();
+}

@@ -1,0 +1,309 @@
+//! Lease messages in both roles: asking and being asked.
+
+use std::time::Duration;
+
+use mesh_wire::mesh::lease::{Claim, Message, Preempt, Release, Reply, Request, Vacant, Verdict};
+use mesh_wire::mesh::{NodeId, RouterKey};
+use rand::RngExt;
+
+use super::{Engine, Sent};
+use crate::action::Action;
+use crate::instance::Veto;
+use crate::lease::ballot::{Ballot, Count, Lease};
+use crate::lease::{FIRST_LEASE, STAGGER, renew_period};
+use crate::time::Instant;
+
+/// Requests remembered for their answers; at four a second and retries, several seconds' worth.
+const SENT_LIMIT: usize = 256;
+
+/// An owner whose clock stood still by more than this against a voter's gives up at once.
+const PAUSE_LIMIT: Duration = Duration::from_millis(500);
+
+impl Engine {
+    /// Asks voters for whatever is due, in one message to each. Our own voter answers at once,
+    /// which may bring about a majority, which renews: hence the loop, which ends because a lease
+    /// just renewed is not due.
+    pub(super) fn ask_voters(&mut self, now: Instant) {
+        while let Some(claims) = self.due_claims(now) {
+            self.seq += 1;
+            let epoch = self.roster.as_ref().map_or(0, |r| r.epoch);
+            let request = Request { roster_epoch: epoch, seq: self.seq, claims: claims.clone() };
+            self.sent.push_back(Sent { seq: self.seq, at: now, claims });
+            if self.sent.len() > SENT_LIMIT {
+                self.sent.pop_front();
+            }
+            let voters = self.voters();
+            for to in voters.iter().filter(|v| **v != self.setup.node) {
+                self.out.push(Action::SendMessage { to: *to, message: Message::Request(request.clone()) });
+            }
+            if voters.contains(&self.setup.node) {
+                let reply = self.answer(now, self.setup.node, &request);
+                self.receive_reply(now, self.setup.node, &reply);
+            }
+        }
+    }
+
+    /// The claims due now. Renewals that are nearly due come along, so that all leases of a node
+    /// are soon renewed in one message.
+    fn due_claims(&mut self, now: Instant) -> Option<Vec<Claim>> {
+        let due = |i: &crate::instance::Instance| i.lease.ballot().is_some_and(|b| b.ask_at <= now);
+        if !self.instances.values().any(due) {
+            return None;
+        }
+        let mut claims = Vec::new();
+        for instance in self.instances.values_mut() {
+            let period = renew_period(instance.lease_time);
+            let lease_time = instance.lease_time;
+            let (router, duration, epoch) = match &mut instance.lease {
+                Lease::Held(ballot) if ballot.ask_at <= now + period / 4 => {
+                    ballot.renewed(now, period);
+                    (instance.config.key, lease_time, ballot.epoch)
+                }
+                Lease::Asking(ballot) if ballot.ask_at <= now => {
+                    ballot.asked(now);
+                    (instance.config.key, Ballot::first_duration(lease_time), ballot.epoch)
+                }
+                Lease::Idle | Lease::Asking(_) | Lease::Held(_) => continue,
+            };
+            instance.epoch_seen = instance.epoch_seen.max(epoch);
+            claims.push(Claim { router, epoch, duration_ms: duration.as_millis() as u32 });
+        }
+        Some(claims)
+    }
+
+    /// A message from a member.
+    pub(super) fn receive_message(&mut self, now: Instant, from: NodeId, message: Message) {
+        if self.roster.as_ref().is_none_or(|r| r.member(from).is_none()) {
+            self.count_drop(now, from.to_string(), "mesh message from a node that is not in the roster");
+            return;
+        }
+        match message {
+            Message::Request(request) => {
+                let reply = self.answer(now, from, &request);
+                self.out.push(Action::SendMessage { to: from, message: Message::Reply(reply) });
+            }
+            Message::Reply(reply) => self.receive_reply(now, from, &reply),
+            Message::Release(releases) => self.receive_releases(now, from, &releases),
+            Message::Vacant(vacant) => vacant.iter().for_each(|v| self.hear_vacant(now, from, v)),
+            Message::Preempt(preempt) => self.receive_preempt(now, from, preempt),
+            Message::Roster(roster) => self.learn_roster(now, None, roster),
+        }
+    }
+
+    /// As a voter: answers a request.
+    fn answer(&mut self, now: Instant, from: NodeId, request: &Request) -> Reply {
+        let mine = self.roster.as_ref().map_or(0, |r| r.epoch);
+        let verdicts = if request.roster_epoch != mine || !self.is_voter() {
+            if request.roster_epoch < mine {
+                self.send_roster(from);
+            }
+            request.claims.iter().map(|c| (c.router, Verdict::WrongRoster)).collect()
+        } else {
+            let voter = &mut self.voter;
+            let decide = |c: &Claim| voter.decide(now, from, request.seq, c).map(|v| (c.router, v));
+            request.claims.iter().filter_map(decide).collect()
+        };
+        Reply { seq: request.seq, clock_ns: now.as_nanos(), roster_epoch: mine, verdicts }
+    }
+
+    fn is_voter(&self) -> bool {
+        self.roster.as_ref().is_some_and(|r| r.is_voter(self.setup.node))
+    }
+
+    /// As a candidate or owner: takes in a voter's answer.
+    fn receive_reply(&mut self, now: Instant, from: NodeId, reply: &Reply) {
+        if reply.roster_epoch < self.roster.as_ref().map_or(0, |r| r.epoch) {
+            self.send_roster(from);
+        }
+        let Some(sent) = self.sent.iter().find(|s| s.seq == reply.seq) else { return };
+        let (at, claims) = (sent.at, sent.claims.clone());
+        if self.clock_stood_still(now, from, reply.clock_ns, at) {
+            let cause = format!("this host's clock stood still against {}'s", self.name_of(from));
+            for key in self.keys() {
+                if self.instances[&key].lease.is_held() {
+                    self.retire(now, key, &cause, true, None);
+                }
+            }
+            return;
+        }
+        for (router, verdict) in &reply.verdicts {
+            let Some(claim) = claims.iter().find(|c| c.router == *router) else { continue };
+            let Some(instance) = self.instances.get_mut(router) else { continue };
+            instance.note_epoch(verdict);
+            if let Some(ballot) = instance.lease.ballot_mut() {
+                let duration = Duration::from_millis(u64::from(claim.duration_ms));
+                ballot.vote(now, from, at, duration, *verdict);
+            }
+            self.settle(now, *router);
+        }
+    }
+
+    /// Rule D6: between our sending of an earlier request and now, the voter's clock cannot have
+    /// advanced by more than ours, unless ours stood still (a paused virtual machine).
+    fn clock_stood_still(&mut self, now: Instant, voter: NodeId, clock_ns: u64, sent: Instant) -> bool {
+        if voter == self.setup.node {
+            return false;
+        }
+        let peer = self.membership.peer_mut(voter);
+        let before = peer.clock.replace((clock_ns, sent));
+        before.is_some_and(|(clock_before, sent_before)| {
+            let theirs = Duration::from_nanos(clock_ns.saturating_sub(clock_before));
+            let ours = now.since(sent_before);
+            theirs > ours + ours / 250 + PAUSE_LIMIT
+        })
+    }
+
+    /// Draws the consequence of the votes so far.
+    pub(super) fn settle(&mut self, now: Instant, key: RouterKey) {
+        let voters = self.voters();
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        match &mut instance.lease {
+            Lease::Idle => {}
+            Lease::Asking(ballot) => match ballot.count(now, &voters) {
+                Count::Won(deadline) => self.win(now, key, deadline),
+                Count::Lost => self.lose(now, key),
+                Count::Open => {}
+            },
+            Lease::Held(ballot) => {
+                let held_elsewhere = ballot.held_by_other().count();
+                if let Some(deadline) = ballot.deadline(&voters)
+                    && instance.armed_until.is_none_or(|armed| deadline > armed)
+                {
+                    instance.armed_until = Some(deadline);
+                    let addresses = instance.addresses();
+                    self.rearm.entry(deadline).or_default().extend(addresses);
+                }
+                if held_elsewhere > voters.len() / 2 {
+                    self.retire(now, key, "a majority of the voters gave the lease to another node", true, None);
+                }
+            }
+        }
+    }
+
+    /// A majority granted.
+    fn win(&mut self, now: Instant, key: RouterKey, deadline: Instant) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let Lease::Asking(mut ballot) = std::mem::take(&mut instance.lease) else { return };
+        ballot.ask_at = now;
+        let cause = ballot.cause.clone();
+        instance.lease = Lease::Held(ballot);
+        self.activate(now, key, Some(deadline), cause);
+    }
+
+    /// A majority did not grant: gives back what was granted, and says why.
+    fn lose(&mut self, now: Instant, key: RouterKey) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let Lease::Asking(ballot) = std::mem::take(&mut instance.lease) else { return };
+        let held: Vec<(NodeId, NodeId, u64)> = ballot.held_by_other().collect();
+        instance.vetoes = ballot.vetoes();
+        let retry = ballot.quarantine_ends().or_else(|| ballot.collision_ends(FIRST_LEASE));
+        self.release(now, key, &ballot, None);
+        if let Some(at) = retry {
+            let jitter = Duration::from_micros(self.rng.random_range(0..4000));
+            self.schedule_claim(now, key, at + jitter);
+        }
+        let holder = held.iter().max_by_key(|(_, _, epoch)| *epoch).map(|(_, owner, _)| *owner);
+        let by: Vec<NodeId> = held.iter().map(|(voter, _, _)| *voter).collect();
+        let reason = match holder {
+            Some(holder) => format!("{} holds the lease", self.name_of(holder)),
+            None => format!("no majority: {} of {} voters answered", ballot.answered(), self.voters().len()),
+        };
+        self.refused(now, key, Veto { by, holder, reason }, &ballot);
+    }
+
+    /// Tells all voters that a ballot of ours is over; the fence is closed.
+    pub(super) fn release(&mut self, now: Instant, key: RouterKey, ballot: &Ballot, successor: Option<NodeId>) {
+        let releases: Vec<Release> = ballot.epochs().map(|epoch| Release { router: key, epoch, successor }).collect();
+        for voter in self.voters() {
+            if voter == self.setup.node {
+                // Ended by ourselves: others are told, it is no reason for us to claim again.
+                for vacant in releases.iter().filter_map(|r| self.voter.release(now, voter, r)).collect::<Vec<_>>() {
+                    self.tell_vacant(vacant);
+                }
+            } else {
+                self.out.push(Action::SendMessage { to: voter, message: Message::Release(releases.clone()) });
+            }
+        }
+    }
+
+    /// As a voter: another node gives leases back.
+    fn receive_releases(&mut self, now: Instant, from: NodeId, releases: &[Release]) {
+        for vacant in releases.iter().filter_map(|r| self.voter.release(now, from, r)).collect::<Vec<_>>() {
+            self.tell_vacant(vacant);
+            self.hear_vacant(now, self.setup.node, &vacant);
+        }
+    }
+
+    /// As a voter: grants that ran out.
+    pub(super) fn expire_grants(&mut self, now: Instant) {
+        for vacant in self.voter.expire(now) {
+            self.tell_vacant(vacant);
+            self.hear_vacant(now, self.setup.node, &vacant);
+        }
+    }
+
+    fn tell_vacant(&mut self, vacant: Vacant) {
+        let members: Vec<NodeId> = self.other_members();
+        for to in members.into_iter().filter(|m| self.membership.is_connected(*m)) {
+            self.out.push(Action::SendMessage { to, message: Message::Vacant(vec![vacant]) });
+        }
+    }
+
+    /// A voter says that a lease ended there. Whoever stands by asks, the highest priority first,
+    /// unless other voters' refusals still stand.
+    fn hear_vacant(&mut self, now: Instant, voter: NodeId, vacant: &Vacant) {
+        let Some(instance) = self.instances.get_mut(&vacant.router) else { return };
+        instance.epoch_seen = instance.epoch_seen.max(vacant.epoch);
+        instance.vetoes.remove(&voter);
+        instance.vetoes.retain(|_, until| *until > now);
+        if !instance.vetoes.is_empty() || !instance.vrrp.is_backup() {
+            return;
+        }
+        let wait = if vacant.reserved_for == Some(self.setup.node) {
+            Duration::ZERO
+        } else {
+            STAGGER * self.rank(&vacant.router)
+        };
+        self.schedule_claim(now, vacant.router, now + wait);
+    }
+
+    /// How many connected candidates come before this node.
+    fn rank(&self, key: &RouterKey) -> u32 {
+        let Some(instance) = self.instances.get(key) else { return 0 };
+        let (mine, me) = (instance.shown_priority(), self.setup.node);
+        let before = |(node, priority): &(NodeId, u8)| (*priority, me) > (mine, *node);
+        self.membership.candidates(key).filter(before).count() as u32
+    }
+
+    fn schedule_claim(&mut self, now: Instant, key: RouterKey, at: Instant) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let earliest = instance.claim_at.filter(|t| *t > now).map_or(at, |t| t.min(at));
+        instance.claim_at = Some(earliest);
+    }
+
+    /// A backup with a higher priority asks for the addresses.
+    fn receive_preempt(&mut self, now: Instant, from: NodeId, preempt: Preempt) {
+        let Some(instance) = self.instances.get(&preempt.router) else { return };
+        let mine = instance.vrrp.priority();
+        if instance.lease.is_held() && preempt.priority > mine && self.membership.is_connected(from) {
+            let cause = format!(
+                "handed over to {}, whose priority {} is higher than {mine}",
+                self.name_of(from),
+                preempt.priority
+            );
+            self.retire(now, preempt.router, &cause, true, Some(from));
+        }
+    }
+}
+
+impl crate::instance::Instance {
+    /// Remembers the highest epoch a voter spoke of.
+    fn note_epoch(&mut self, verdict: &Verdict) {
+        let epoch = match verdict {
+            Verdict::Granted { epoch } | Verdict::Held { epoch, .. } => *epoch,
+            Verdict::Stale { max_epoch } => *max_epoch,
+            Verdict::WrongRoster | Verdict::Quarantine { .. } => 0,
+        };
+        self.epoch_seen = self.epoch_seen.max(epoch);
+    }
+}

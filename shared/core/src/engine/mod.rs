@@ -1,0 +1,376 @@
+//! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
+
+mod leases;
+mod observe;
+mod roster;
+mod status;
+mod takeover;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use mesh_config::model::Config;
+use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, RouterReport};
+use mesh_wire::mesh::lease::Claim;
+use mesh_wire::mesh::roster::{FIRST_VOTERS, Role, Roster};
+use mesh_wire::mesh::{NodeId, RouterKey};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::action::Action;
+use crate::decision::{Decision, RouterEvent};
+use crate::input::{Input, Interface};
+use crate::instance::{Instance, Transition};
+use crate::lease::QUARANTINE;
+use crate::lease::voter::Voter;
+use crate::membership::{Membership, router_key};
+use crate::time::Instant;
+use crate::tracking::Tracking;
+
+/// What a node is, besides its configuration.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its identity; any value without a mesh.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// The roster on disk; `None` without a mesh.
+    pub roster: Option<Roster>,
+    /// Version of the program.
+    pub version: String,
+    /// For jitter.
+    pub seed: u64,
+    /// The wall clock's reading at the zero of the boot-time clock.
+    pub unix_at_zero: Duration,
+}
+
+/// All state of one node.
+#[derive(Debug)]
+pub struct Engine {
+    setup: Setup,
+    config: Config,
+    roster: Option<Roster>,
+    voter: Voter,
+    instances: BTreeMap<RouterKey, Instance>,
+    interfaces: BTreeMap<String, Interface>,
+    membership: Membership,
+    tracking: Tracking,
+    /// Grows with every lease request.
+    seq: u64,
+    /// Requests that may still be answered.
+    sent: VecDeque<Sent>,
+    /// Fences to be opened further at the end of this step.
+    rearm: BTreeMap<Instant, Vec<std::net::Ipv4Addr>>,
+    drops: BTreeMap<String, DropCount>,
+    published: BTreeMap<String, String>,
+    /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
+    fence_failure: Option<String>,
+    /// The failure told last, so that it is told once.
+    fence_told: Option<String>,
+    fence_retry: Option<Instant>,
+    stopping: bool,
+    rng: StdRng,
+    out: Vec<Action>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    seq: u64,
+    at: Instant,
+    claims: Vec<Claim>,
+}
+
+#[derive(Debug, Default)]
+struct DropCount {
+    total: u64,
+    untold: u64,
+    told_at: Option<Instant>,
+}
+
+/// A timer this late means that the daemon was stopped, or the host paused.
+const STALL: Duration = Duration::from_millis(500);
+
+/// Which timer [`Engine::deadline`] names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TimerKind {
+    /// A lease of ours ends.
+    LeaseEnd,
+    /// Voters are to be asked.
+    LeaseRequest,
+    /// A grant we gave ends.
+    GrantEnd,
+    /// A VRRP timer.
+    Vrrp,
+    /// A claim after a vacancy, or after a failed effect.
+    Claim,
+    /// Gratuitous ARP.
+    GratuitousArp,
+    /// Lifetimes of addresses.
+    Refresh,
+    /// Another try at the fence.
+    Fence,
+}
+
+impl Engine {
+    /// A node that has just started and remembers nothing but its roster. The first call of
+    /// [`Engine::step`] returns what has to be done before anything else: whatever an earlier run
+    /// left in the kernel is closed and removed.
+    pub fn new(setup: Setup, config: Config, now: Instant) -> Self {
+        let mut engine = Engine {
+            roster: setup.roster.clone(),
+            voter: Voter::new(now + QUARANTINE),
+            instances: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+            membership: Membership::default(),
+            tracking: Tracking::default(),
+            seq: 0,
+            sent: VecDeque::new(),
+            rearm: BTreeMap::new(),
+            drops: BTreeMap::new(),
+            published: BTreeMap::new(),
+            fence_failure: None,
+            fence_told: None,
+            fence_retry: None,
+            stopping: false,
+            rng: StdRng::seed_from_u64(setup.seed),
+            out: Vec::new(),
+            config: Config::default(),
+            setup,
+        };
+        engine.out.push(Action::SweepAddresses);
+        engine.configure(now, config);
+        engine
+    }
+
+    /// Takes in one fact. The returned effects are to be brought about in order.
+    ///
+    /// Leases that ran out are retired before `input` is even looked at: after a stall nothing is
+    /// decided on what was true before it.
+    pub fn step(&mut self, now: Instant, input: Input) -> Vec<Action> {
+        let stalled = self.deadline().is_some_and(|(due, _)| now > due + STALL);
+        self.expire(now);
+        if stalled {
+            self.wake_up(now);
+        }
+        self.handle(now, input);
+        self.run_timers(now);
+        self.ask_voters(now);
+        self.flush_rearm();
+        self.publish();
+        std::mem::take(&mut self.out)
+    }
+
+    /// When to call [`Engine::step`] with [`Input::Timeout`] at the latest, and what for.
+    pub fn deadline(&self) -> Option<(Instant, TimerKind)> {
+        let mut all: Vec<(Instant, TimerKind)> = Vec::new();
+        all.extend(self.voter.deadline().map(|t| (t, TimerKind::GrantEnd)));
+        all.extend(self.fence_retry.map(|t| (t, TimerKind::Fence)));
+        for instance in self.instances.values() {
+            all.extend(instance.vrrp.deadline().map(|t| (t, TimerKind::Vrrp)));
+            all.extend(instance.claim_at.map(|t| (t, TimerKind::Claim)));
+            all.extend(instance.blocked.as_ref().map(|(t, _)| (*t, TimerKind::Claim)));
+            all.extend(instance.garp.map(|(t, _)| (t, TimerKind::GratuitousArp)));
+            all.extend(instance.refresh_at.map(|t| (t, TimerKind::Refresh)));
+            if instance.lease.is_held() {
+                all.extend(instance.armed_until.map(|t| (t, TimerKind::LeaseEnd)));
+            }
+            if let Some(ballot) = instance.lease.ballot() {
+                all.push((ballot.ask_at, TimerKind::LeaseRequest));
+                if !instance.lease.is_held() {
+                    all.push((ballot.give_up_at, TimerKind::LeaseRequest));
+                }
+            }
+        }
+        all.into_iter().min()
+    }
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Timeout => {}
+            Input::Interface(interface) => {
+                self.interfaces.insert(interface.name.clone(), interface);
+                self.evaluate_all(now);
+            }
+            Input::InterfaceGone { name } => {
+                self.interfaces.remove(&name);
+                self.evaluate_all(now);
+            }
+            Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
+            Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
+            Input::FenceGone => self.fence_gone(now),
+            Input::Message { from, message } => self.receive_message(now, from, message),
+            Input::PeerUp { node, rtt } => self.peer_up(node, rtt),
+            Input::PeerDown { node, left } => self.peer_down(node, left),
+            Input::Gossip { node, key, value } => self.membership.gossip(node, &key, value.as_deref()),
+            Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
+            Input::Script { name, outcome } => {
+                if let Some((up, cause)) = self.tracking.result(&name, outcome) {
+                    self.record(Decision::Script { name, up, cause });
+                    self.evaluate_all(now);
+                }
+            }
+            Input::Roster { ticket, roster } => self.learn_roster(now, ticket, roster),
+            Input::Failed { effect, error } => self.effect_failed(now, effect, error),
+            Input::Configure(config) => self.configure(now, config),
+            Input::Shutdown => self.shut_down(now),
+        }
+    }
+
+    /// Takes over a configuration: routers that did not change are not touched.
+    fn configure(&mut self, now: Instant, config: Config) {
+        let lease = config.mesh.lease;
+        let changed = lease != self.config.mesh.lease;
+        let keep = |i: &Instance| !changed && config.routers.contains(&i.config);
+        let gone: Vec<RouterKey> = self.instances.iter().filter(|(_, i)| !keep(i)).map(|(key, _)| *key).collect();
+        for key in gone {
+            self.retire(now, key, "configuration changed", true, None);
+            self.instances.remove(&key);
+            self.withdraw(router_key(&key));
+        }
+        self.tracking.configure(&config.track_scripts);
+        for router in &config.routers {
+            self.instances.entry(router.key).or_insert_with(|| Instance::new(router.clone(), lease, now));
+        }
+        self.out.push(Action::RunScripts(config.track_scripts.clone()));
+        self.config = config;
+        self.install_fence();
+        self.evaluate_all(now);
+    }
+
+    fn run_timers(&mut self, now: Instant) {
+        if self.fence_retry.is_some_and(|t| t <= now) {
+            self.fence_retry = None;
+            self.fence_failure = None;
+            self.rearm_all();
+        }
+        self.expire_grants(now);
+        for key in self.keys() {
+            self.run_router_timers(now, key);
+        }
+    }
+
+    fn run_router_timers(&mut self, now: Instant, key: RouterKey) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if instance.blocked.as_ref().is_some_and(|(until, _)| *until <= now) {
+            instance.blocked = None;
+            self.evaluate(now, key);
+        }
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if instance.claim_at.is_some_and(|t| t <= now) {
+            instance.claim_at = None;
+            self.claim_vacant(now, key);
+        }
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let verdict = instance.vrrp.timeout(now);
+        self.follow(now, key, verdict);
+        self.settle(now, key);
+        self.announce_again(now, key);
+        self.refresh_addresses(now, key);
+    }
+
+    /// The routers' keys, so that each can be worked on with the whole engine at hand.
+    fn keys(&self) -> Vec<RouterKey> {
+        self.instances.keys().copied().collect()
+    }
+
+    /// Whether ownership takes a lease: in a mesh with at least three voters.
+    fn leased(&self) -> bool {
+        self.roster.as_ref().is_some_and(|r| r.voters().count() >= FIRST_VOTERS)
+    }
+
+    /// The voters' identities.
+    fn voters(&self) -> Vec<NodeId> {
+        self.roster.iter().flat_map(|r| r.voters()).map(|m| m.id).collect()
+    }
+
+    /// A member's name, or its identity where the roster has none.
+    fn name_of(&self, node: NodeId) -> String {
+        let member = self.roster.as_ref().and_then(|r| r.member(node));
+        member.map_or_else(|| node.to_string(), |m| m.name.clone())
+    }
+
+    fn record(&mut self, decision: Decision) {
+        self.out.push(Action::Record(decision));
+    }
+
+    /// Records a router's change of state.
+    fn record_router(&mut self, now: Instant, key: RouterKey, event: RouterEvent, epoch: u64, cause: String) {
+        let trace_id = self.trace_id(now, key, epoch);
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        instance.transition = Transition { at: now, cause: cause.clone(), trace_id: trace_id.clone() };
+        let name = instance.config.name.clone();
+        self.record(Decision::Router { name, key, event, cause, trace_id });
+    }
+
+    /// The id of a takeover's trace: every node computes the same from cluster, router and epoch.
+    fn trace_id(&self, now: Instant, key: RouterKey, epoch: u64) -> String {
+        let cluster = self.roster.as_ref().map_or("", |r| r.cluster.as_str());
+        let own = if epoch == 0 { format!("{}{now:?}", self.setup.node) } else { String::new() };
+        let text = format!("{cluster}/{key}/{epoch}/{own}");
+        let fnv =
+            |offset: u64| text.bytes().fold(offset, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
+        format!("{:016x}{:016x}", fnv(0xcbf2_9ce4_8422_2325), fnv(0x8422_2325_cbf2_9ce4))
+    }
+
+    /// Gossips what changed about this node and its routers.
+    fn publish(&mut self) {
+        if self.roster.is_none() {
+            return;
+        }
+        let role = self.roster.as_ref().and_then(|r| r.member(self.setup.node)).map_or(Role::Director, |m| m.role);
+        let node = NodeReport {
+            role,
+            version: self.setup.version.clone(),
+            config_digest: self.config.digest(),
+            draining: self.stopping,
+        };
+        let mut values = BTreeMap::from([(NODE_KEY.to_owned(), json(&node))]);
+        for instance in self.instances.values() {
+            let report = self.report(instance);
+            values.insert(router_key(&report.key), json(&report));
+        }
+        for (key, value) in values {
+            if self.published.get(&key) != Some(&value) {
+                self.published.insert(key.clone(), value.clone());
+                self.out.push(Action::Publish { key, value: Some(value) });
+            }
+        }
+    }
+
+    fn withdraw(&mut self, key: String) {
+        if self.published.remove(&key).is_some() {
+            self.out.push(Action::Publish { key, value: None });
+        }
+    }
+
+    /// What this node says about one of its routers.
+    fn report(&self, instance: &Instance) -> RouterReport {
+        RouterReport {
+            key: instance.config.key,
+            name: instance.config.name.clone(),
+            interface: instance.config.interface.clone(),
+            vips: instance.config.served().map(|a| a.net.to_string()).collect(),
+            state: instance.state(),
+            priority: instance.shown_priority(),
+            epoch: instance.held_epoch(),
+            source: instance.source,
+            foreign: instance.foreign.map(|f| f.source),
+            transition: mesh_wire::mesh::gossip::Transition {
+                at_unix_ms: self.unix_ms(instance.transition.at),
+                cause: instance.transition.cause.clone(),
+                trace_id: instance.transition.trace_id.clone(),
+            },
+        }
+    }
+
+    fn unix_ms(&self, at: Instant) -> u64 {
+        u64::try_from((self.setup.unix_at_zero + Duration::from_nanos(at.as_nanos())).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("reports are plain structs with string keys")
+}

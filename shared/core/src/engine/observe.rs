@@ -1,0 +1,125 @@
+//! What is heard on the segment and from the mesh, before anything is decided on it.
+
+use std::time::Duration;
+
+use mesh_wire::mesh::{Family, NodeId, RouterKey};
+
+use super::Engine;
+use crate::action::Action;
+use crate::decision::Decision;
+use crate::input::Datagram;
+use crate::instance::Foreign;
+use crate::time::Instant;
+use crate::vrrp::{self, Heard, Verdict};
+
+/// A reason for drops is told at most this often.
+const TELL_PERIOD: Duration = Duration::from_secs(60);
+
+/// Reasons counted apart, at most; others can only be a flood of made-up senders.
+const DROP_KINDS: usize = 256;
+
+impl Engine {
+    /// A packet of IP protocol 112.
+    pub(super) fn receive_advertisement(&mut self, now: Instant, from: &Datagram) {
+        let parsed = mesh_wire::vrrp::parse(&from.payload, from.source, from.destination);
+        let (packet, checksum) = match parsed {
+            Ok(parsed) => parsed,
+            Err(error) => return self.count_drop(now, from.source.to_string(), &format!("malformed: {error}")),
+        };
+        let Some(key) = self.router_for(&from.interface, packet.vrid) else {
+            return; // Another virtual router's: nothing of ours.
+        };
+        let instance = &self.instances[&key];
+        let heard = match vrrp::check(&instance.config, instance.source, from, &packet) {
+            Ok(heard) => heard,
+            Err(error) => {
+                return self.count_drop(now, from.source.to_string(), &format!("{}: {error}", instance.config.name));
+            }
+        };
+        let instance = self.instances.get_mut(&key).expect("looked up above");
+        if packet.version() == mesh_wire::vrrp::Version::V3 {
+            instance.checksum = checksum;
+        }
+        self.receive_heard(now, key, heard);
+    }
+
+    /// A checked advertisement. One from a member of the mesh cannot make an owner yield while its
+    /// lease lives: between members the voters decide.
+    fn receive_heard(&mut self, now: Instant, key: RouterKey, heard: Heard) {
+        let member = self.membership.sends_adverts(&key, heard.source);
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if !member {
+            let until = now + heard.interval * 3 + Duration::from_secs(1);
+            instance.foreign =
+                (heard.priority > 0).then_some(Foreign { source: heard.source, priority: heard.priority, until });
+        }
+        let was_active = instance.vrrp.is_active();
+        if member && was_active && instance.lease.is_held() {
+            return;
+        }
+        let Some(own) = instance.source else { return };
+        let verdict = instance.vrrp.receive(now, heard, own);
+        let rival = was_active && verdict == Verdict::Advertise && heard.priority > 0;
+        if matches!(verdict, Verdict::Defer) && !instance.lease.is_held() && !member {
+            // A router outside the mesh is worthier: a claim under way is given up.
+            self.retire(now, key, "a router outside the mesh is active", false, None);
+        }
+        self.follow(now, key, verdict);
+        if rival {
+            self.answer_rival(now, key);
+        }
+    }
+
+    fn router_for(&self, interface: &str, vrid: u8) -> Option<RouterKey> {
+        let ours = |key: &RouterKey| key.family == Family::Ipv4 && key.vrid == vrid;
+        let found = self.instances.iter().find(|(key, i)| ours(key) && i.config.interface == interface);
+        found.map(|(key, _)| *key)
+    }
+
+    /// A connection to a peer stands.
+    pub(super) fn peer_up(&mut self, node: NodeId, rtt: Duration) {
+        let peer = self.membership.peer_mut(node);
+        peer.rtt = rtt;
+        peer.left = false;
+        if std::mem::replace(&mut peer.connected, true) {
+            return;
+        }
+        peer.clock = None;
+        self.send_roster(node);
+        let event = "connected".to_owned();
+        self.record(Decision::Peer { node, name: self.name_of(node), event });
+    }
+
+    /// A peer is gone.
+    pub(super) fn peer_down(&mut self, node: NodeId, left: bool) {
+        let peer = self.membership.peer_mut(node);
+        peer.left = left;
+        if !std::mem::replace(&mut peer.connected, false) {
+            return;
+        }
+        let event = if left { "left" } else { "lost" }.to_owned();
+        self.record(Decision::Peer { node, name: self.name_of(node), event });
+    }
+
+    /// Counts a dropped packet, and tells of it at a bounded rate.
+    pub(super) fn count_drop(&mut self, now: Instant, from: String, reason: &str) {
+        let key = format!("{from}: {reason}");
+        if self.drops.len() >= DROP_KINDS && !self.drops.contains_key(&key) {
+            return;
+        }
+        let count = self.drops.entry(key).or_default();
+        count.total += 1;
+        count.untold += 1;
+        if count.told_at.is_none_or(|t| now >= t + TELL_PERIOD) {
+            count.told_at = Some(now);
+            let untold = std::mem::take(&mut count.untold);
+            let decision = Decision::Dropped { from, reason: reason.to_owned(), count: untold };
+            self.out.push(Action::Record(decision));
+        }
+    }
+
+    /// Packets dropped so far, by sender and reason.
+    pub fn drops(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.drops.iter().map(|(key, count)| (key.as_str(), count.total))
+    }
+}

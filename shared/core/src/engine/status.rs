@@ -1,0 +1,224 @@
+//! The cluster-wide map as this node sees it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mesh_control as control;
+use mesh_wire::mesh::gossip::{RouterReport, RouterState};
+use mesh_wire::mesh::roster::{Member, Role, Roster};
+use mesh_wire::mesh::{Family, NodeId, RouterKey};
+
+use super::Engine;
+use crate::time::Instant;
+
+impl Engine {
+    /// What `meshctl status` shows; reads only.
+    pub fn status(&self, now: Instant) -> control::Status {
+        control::Status {
+            cluster: self.cluster_status(),
+            node: self.setup.name.clone(),
+            nodes: self.roster.iter().flat_map(|r| &r.members).map(|m| self.node_status(m)).collect(),
+            routers: self.known_routers().into_iter().map(|key| self.router_status(now, key)).collect(),
+            services: self.config.virtual_servers.iter().map(service_status).collect(),
+        }
+    }
+
+    fn cluster_status(&self) -> control::Cluster {
+        let protection = match (&self.roster, self.leased(), &self.fence_failure) {
+            (None, ..) => control::Protection::None,
+            (Some(_), true, None) => control::Protection::Protected,
+            (Some(_), ..) => control::Protection::Unprotected,
+        };
+        let voters = self.voters();
+        let reachable = voters.iter().filter(|v| **v == self.setup.node || self.membership.is_connected(**v)).count();
+        let roster = self.roster.as_ref();
+        control::Cluster {
+            id: roster.map_or(String::new(), |r| r.cluster.clone()),
+            name: roster.and_then(|r| r.members.first()).map_or(String::new(), |m| format!("{}'s mesh", m.name)),
+            protection,
+            quorum: control::Quorum {
+                voters: voters.len(),
+                needed: roster.map_or(0, Roster::quorum),
+                reachable,
+                roster_epoch: roster.map_or(0, |r| r.epoch),
+            },
+        }
+    }
+
+    fn node_status(&self, member: &Member) -> control::Node {
+        let own = member.id == self.setup.node;
+        let peer = self.membership.peer(member.id);
+        let report = peer.and_then(|p| p.report.as_ref());
+        let liveness = match peer {
+            _ if own => control::Liveness::Alive,
+            Some(p) if p.connected => control::Liveness::Alive,
+            Some(p) if p.left => control::Liveness::Left,
+            Some(p) if p.heard => control::Liveness::Suspect,
+            _ => control::Liveness::Dead,
+        };
+        let rtt = peer.filter(|p| p.connected).map(|p| (p.rtt.as_secs_f64() * 1e6).round() / 1e3);
+        control::Node {
+            name: member.name.clone(),
+            role: role(member.role).to_owned(),
+            voter: member.voter,
+            liveness,
+            address: member.address.to_string(),
+            draining: if own { self.stopping } else { report.is_some_and(|r| r.draining) },
+            rtt_ms: rtt,
+            config_digest: if own {
+                self.config.digest()
+            } else {
+                report.map_or(String::new(), |r| r.config_digest.clone())
+            },
+            version: if own { self.setup.version.clone() } else { report.map_or(String::new(), |r| r.version.clone()) },
+        }
+    }
+
+    fn known_routers(&self) -> BTreeSet<RouterKey> {
+        let remote = self.membership.peers().flat_map(|(_, p)| p.routers.keys());
+        self.instances.keys().chain(remote).copied().collect()
+    }
+
+    /// Everybody's report on one router, our own included. Those of members that are gone are kept
+    /// for their names and times, not for their state.
+    fn reports(&self, key: RouterKey) -> Vec<(NodeId, bool, RouterReport)> {
+        let own = self.instances.get(&key).map(|i| (self.setup.node, true, self.report(i)));
+        let alive = |p: &crate::membership::Peer| p.connected || p.heard && !p.left;
+        let remote = self.membership.peers().filter_map(|(id, p)| Some((id, alive(p), p.routers.get(&key)?.clone())));
+        own.into_iter().chain(remote).collect()
+    }
+
+    fn router_status(&self, now: Instant, key: RouterKey) -> control::Router {
+        let reports = self.reports(key);
+        let lease = self.lease_status(now, key);
+        let active = self.active_node(now, key, &reports);
+        let here = self.instances.get(&key);
+        let shown = reports.iter().find(|(id, ..)| *id == self.setup.node).or(reports.first());
+        let (name, interface, vips) =
+            shown.map(|(_, _, r)| (r.name.clone(), r.interface.clone(), r.vips.clone())).unwrap_or_default();
+        let foreign = reports.iter().filter(|(_, alive, _)| *alive).find_map(|(_, _, r)| r.foreign);
+        let all_fault = reports.iter().filter(|(_, alive, _)| *alive).all(|(_, _, r)| r.state == RouterState::Fault);
+        let state = match (active, foreign, all_fault) {
+            (Some(_), ..) => control::RouterState::Active,
+            (None, Some(_), _) => control::RouterState::Foreign,
+            (None, None, true) => control::RouterState::Fault,
+            (None, None, false) => control::RouterState::Vacant,
+        };
+        let live = reports.iter().filter(|(_, alive, _)| *alive);
+        control::Router {
+            name,
+            interface,
+            vrid: key.vrid,
+            family: match key.family {
+                Family::Ipv4 => "ipv4".to_owned(),
+                Family::Ipv6 => "ipv6".to_owned(),
+            },
+            vips,
+            state,
+            active: active.map(|id| self.node_name(id)),
+            here: here.map_or("none", |i| state_word(i.state())).to_owned(),
+            lease,
+            priority: live.map(|(id, _, r)| (self.node_name(*id), r.priority)).collect::<BTreeMap<_, _>>(),
+            last_transition: last_transition(&reports),
+            veto: here.and_then(|i| i.veto.as_ref()).map(|v| control::Veto {
+                by: v.by.iter().map(|id| self.name_of(*id)).collect(),
+                holder: v.holder.map(|id| self.name_of(id)),
+                reason: v.reason.clone(),
+            }),
+            foreign: foreign.filter(|_| active.is_none()).map(|a| a.to_string()),
+        }
+    }
+
+    /// Who serves: the holder of an unexpired grant of ours that says so, else the living member
+    /// with the highest epoch that says so.
+    fn active_node(&self, now: Instant, key: RouterKey, reports: &[(NodeId, bool, RouterReport)]) -> Option<NodeId> {
+        let says_active = |r: &RouterReport| r.state == RouterState::Active;
+        let holder = self.voter.holder(now, &key).map(|h| h.owner);
+        let by_grant = reports.iter().find(|(id, _, r)| Some(*id) == holder && says_active(r));
+        let by_epoch = || {
+            let claims = reports.iter().filter(|(_, alive, r)| *alive && says_active(r));
+            claims.max_by_key(|(_, _, r)| (r.epoch, r.transition.at_unix_ms))
+        };
+        by_grant.or_else(by_epoch).map(|(id, ..)| *id)
+    }
+
+    /// The lease: our own exactly, another's as our vote for it stands.
+    fn lease_status(&self, now: Instant, key: RouterKey) -> Option<control::Lease> {
+        let own = self.instances.get(&key).filter(|i| i.lease.is_held());
+        let (owner, epoch, until) = match own {
+            Some(instance) => (self.setup.node, instance.held_epoch(), instance.armed_until?),
+            None => self.voter.holder(now, &key).map(|h| (h.owner, h.epoch, h.expiry))?,
+        };
+        let remaining = until.since(now);
+        Some(control::Lease { owner: self.name_of(owner), epoch, remaining_ms: millis(remaining) })
+    }
+
+    fn node_name(&self, id: NodeId) -> String {
+        if id == self.setup.node { self.setup.name.clone() } else { self.name_of(id) }
+    }
+}
+
+fn millis(d: Duration) -> u64 {
+    u64::try_from(d.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn state_word(state: RouterState) -> &'static str {
+    match state {
+        RouterState::Active => "active",
+        RouterState::Backup => "backup",
+        RouterState::Fault => "fault",
+        RouterState::Vetoed => "vetoed",
+    }
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
+        Role::Director => "director",
+        Role::Witness => "witness",
+        Role::Server => "server",
+    }
+}
+
+/// The newest takeover anywhere; without one, the newest change of any kind.
+fn last_transition(reports: &[(NodeId, bool, RouterReport)]) -> Option<control::Transition> {
+    let newest = |active: bool| {
+        let wanted = reports.iter().filter(|(_, _, r)| !active || r.state == RouterState::Active);
+        wanted.max_by_key(|(_, _, r)| r.transition.at_unix_ms)
+    };
+    let (_, _, report) = newest(true).or_else(|| newest(false))?;
+    let at = Timestamp::from_millisecond(i64::try_from(report.transition.at_unix_ms).ok()?).ok()?;
+    Some(control::Transition {
+        at: at.to_string(),
+        cause: report.transition.cause.clone(),
+        trace_id: report.transition.trace_id.clone(),
+    })
+}
+
+fn service_status(server: &mesh_config::model::VirtualServer) -> control::Service {
+    use mesh_config::model::{Forwarding, Protocol};
+    let protocol = match server.protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
+    };
+    let forwarding = match server.forwarding {
+        Forwarding::Nat => "nat",
+        Forwarding::DirectRouting => "dr",
+        Forwarding::Tunnel => "tun",
+    };
+    let real_server = |r: &mesh_config::model::RealServer| control::RealServer {
+        address: r.address.to_string(),
+        weight: r.weight,
+        health: "unknown".to_owned(),
+        seen_by: BTreeMap::new(),
+    };
+    control::Service {
+        virtual_server: format!("{}/{protocol}", server.address),
+        scheduler: server.scheduler.clone(),
+        forwarding: forwarding.to_owned(),
+        persistence_s: server.persistence.unwrap_or(0),
+        on: Vec::new(),
+        real_servers: server.real_servers.iter().map(real_server).collect(),
+    }
+}

@@ -1,0 +1,467 @@
+//! VRRP's claim and the lease's verdict come together here, and nowhere else: who serves from
+//! when, and in which order fence, addresses, announcements and messages follow.
+//!
+//! Taking over: fence opened until the lease's end, addresses, advertisement, gratuitous ARP.
+//! Letting go: fence closed, addresses removed, advertisement with priority 0, lease released.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use mesh_config::model::Transport;
+use mesh_wire::mesh::lease::{Message, Preempt};
+use mesh_wire::mesh::{NodeId, RouterKey};
+use mesh_wire::vrrp::GROUP;
+
+use super::Engine;
+use crate::action::{Action, Effect};
+use crate::decision::{Decision, RouterEvent};
+use crate::instance::{Instance, Veto};
+use crate::lease::ballot::{Ballot, Lease};
+use crate::time::Instant;
+use crate::tracking;
+use crate::vrrp::{self, Verdict};
+
+/// Between renewals of address lifetimes: a third of the shortest lifetime.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// After an effect failed, before the router tries again.
+const BLOCK: Duration = Duration::from_secs(5);
+
+/// Between tries to repair the fence.
+const FENCE_RETRY: Duration = Duration::from_millis(250);
+
+/// Rivals are answered with gratuitous ARP at most this often.
+const RIVAL_PERIOD: Duration = Duration::from_secs(1);
+
+/// How long a router may go on serving without a lease after the mesh grew to three voters.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Between its tries to get one.
+const GRACE_RETRY: Duration = Duration::from_millis(100);
+
+impl Engine {
+    /// Retires every router whose lease ran out: before anything else is looked at.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for key in self.keys() {
+            let instance = &self.instances[&key];
+            if instance.lease.is_held() && instance.armed_until.is_some_and(|t| t <= now) {
+                self.retire(now, key, "the lease ran out: renewals did not reach a majority", true, None);
+            } else if instance.unleased_since.is_some_and(|t| now >= t + GRACE) {
+                self.retire(now, key, "no majority of the new voters granted the lease", true, None);
+            }
+        }
+    }
+
+    /// After a stall a backup has not listened: what it did not hear says nothing, and it waits for
+    /// a whole interval again.
+    pub(super) fn wake_up(&mut self, now: Instant) {
+        for instance in self.instances.values_mut().filter(|i| i.vrrp.is_backup()) {
+            instance.vrrp.back_up(now);
+            instance.claim_at = None;
+        }
+    }
+
+    /// Does what VRRP wants, as far as the lease allows.
+    pub(super) fn follow(&mut self, now: Instant, key: RouterKey, verdict: Verdict) {
+        match verdict {
+            Verdict::Stay => {}
+            Verdict::Defer => self.defer(now, key),
+            Verdict::Claim(cause) => self.claim(now, key, cause.to_owned()),
+            Verdict::Yield(cause) => self.retire(now, key, cause, false, None),
+            Verdict::Advertise => self.advertise(key, None),
+        }
+    }
+
+    /// A worthier router is heard: whatever was refused before is settled.
+    fn defer(&mut self, now: Instant, key: RouterKey) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if instance.veto.take().is_some() {
+            let cause = "the active router is heard again".to_owned();
+            self.record_router(now, key, RouterEvent::Backup, 0, cause);
+        }
+    }
+
+    /// Wants to become active.
+    pub(super) fn claim(&mut self, now: Instant, key: RouterKey, cause: String) {
+        if self.stopping {
+            return;
+        }
+        if !self.leased() {
+            self.activate(now, key, None, cause);
+            return;
+        }
+        let seen = self.voter.max_epoch(&key).max(self.membership.max_epoch(&key));
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if matches!(instance.lease, Lease::Idle) {
+            instance.epoch_seen = instance.epoch_seen.max(seen);
+            instance.lease = Lease::Asking(Ballot::new(now, instance.epoch_seen + 1, cause));
+        }
+    }
+
+    /// Claims after voters said it is vacant, or goes on asking for a lease it serves without.
+    pub(super) fn claim_vacant(&mut self, now: Instant, key: RouterKey) {
+        let held_by_other = self.voter.holder(now, &key).is_some_and(|h| h.owner != self.setup.node);
+        let Some(instance) = self.instances.get(&key) else { return };
+        if instance.unleased_since.is_some() {
+            self.claim(now, key, "the mesh has three voters now".to_owned());
+        } else if instance.vrrp.is_backup() && !held_by_other && !instance.defers_to_foreign(now) && self.leased() {
+            self.claim(now, key, "the last lease ended".to_owned());
+        }
+    }
+
+    /// Serves from now on.
+    pub(super) fn activate(&mut self, now: Instant, key: RouterKey, deadline: Option<Instant>, cause: String) {
+        let leased = self.leased();
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let was_active = instance.vrrp.is_active();
+        instance.armed_until = deadline;
+        instance.unleased_since = None;
+        instance.veto = None;
+        instance.claim_at = None;
+        instance.vetoes.clear();
+        if was_active {
+            self.install_fence();
+        }
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if let Some(until) = deadline {
+            self.out.push(Action::FenceArm { addresses: instance.addresses(), until });
+        }
+        if !was_active {
+            instance.vrrp.activate(now);
+            instance.refresh_at = Some(now + REFRESH);
+            let garp = instance.config.garp;
+            instance.garp = (!garp.delay.is_zero()).then_some((now + garp.delay, garp.repeat));
+            let lifetime_s = instance.lifetime_s(leased);
+            add_addresses(&mut self.out, instance, lifetime_s);
+            self.advertise(key, None);
+            self.announce(key, self.instances[&key].config.garp.repeat);
+        }
+        let ballot = self.instances[&key].lease.ballot();
+        let epoch = ballot.map_or(0, |b| b.epoch);
+        let granted: Vec<NodeId> = ballot.map(|b| b.granted_by().collect()).unwrap_or_default();
+        let voters = granted.iter().map(|v| self.name_of(*v)).collect();
+        self.record_router(now, key, RouterEvent::Active { epoch, voters }, epoch, cause);
+    }
+
+    /// A claim was refused by the voters, or by their silence.
+    pub(super) fn refused(&mut self, now: Instant, key: RouterKey, veto: Veto, ballot: &Ballot) {
+        let voters = self.voters().len();
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if instance.vrrp.is_active() {
+            // Serving without a lease since before there were three voters.
+            if veto.holder.is_some() {
+                let cause = format!("{}: it had the addresses first", veto.reason);
+                self.retire(now, key, &cause, true, None);
+            } else {
+                instance.claim_at = Some(now + GRACE_RETRY);
+            }
+            return;
+        }
+        instance.vrrp.back_up(now);
+        let quorum = ballot.answered() > voters / 2;
+        if let Some(holder) = veto.holder.filter(|_| quorum && instance.config.preempt)
+            && let Some(theirs) = self.membership.router(holder, &key)
+            && theirs.priority < self.instances[&key].vrrp.priority()
+        {
+            let priority = self.instances[&key].vrrp.priority();
+            let message = Message::Preempt(Preempt { router: key, priority });
+            self.out.push(Action::SendMessage { to: holder, message });
+            return;
+        }
+        self.show_veto(now, key, veto, ballot.epoch);
+    }
+
+    /// Tells a refusal once, and again only when it is another one.
+    fn show_veto(&mut self, now: Instant, key: RouterKey, veto: Veto, epoch: u64) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let known = instance.veto.as_ref().is_some_and(|v| v.holder == veto.holder && v.reason == veto.reason);
+        instance.veto = Some(veto.clone());
+        if known {
+            return;
+        }
+        let by: Vec<String> = veto.by.iter().map(|v| self.name_of(*v)).collect();
+        let cause = if by.is_empty() { veto.reason } else { format!("{}, say {}", veto.reason, by.join(" and ")) };
+        self.record_router(now, key, RouterEvent::Vetoed { by }, epoch, cause);
+    }
+
+    /// Serves no longer, or gives up a claim: closes the fence before anybody else may open theirs.
+    /// `resign` sends an advertisement with priority 0.
+    pub(super) fn retire(
+        &mut self,
+        now: Instant,
+        key: RouterKey,
+        cause: &str,
+        resign: bool,
+        successor: Option<NodeId>,
+    ) {
+        let fenced = self.leased();
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let was_active = instance.vrrp.is_active();
+        let lease = std::mem::take(&mut instance.lease);
+        instance.armed_until = None;
+        instance.unleased_since = None;
+        instance.garp = None;
+        instance.refresh_at = None;
+        instance.claim_at = None;
+        if instance.vrrp.state() != vrrp::State::Initialize {
+            instance.vrrp.back_up(now);
+        }
+        if was_active {
+            let addresses = instance.addresses();
+            self.rearm.values_mut().for_each(|list| list.retain(|a| !addresses.contains(a)));
+            if fenced {
+                self.out.push(Action::FenceClose { addresses });
+            }
+            let instance = &self.instances[&key];
+            for address in instance.config.served() {
+                let interface = instance.config.interface_of(address).to_owned();
+                self.out.push(Action::DelAddress { interface, address: address.clone() });
+            }
+            if resign {
+                self.advertise(key, Some(0));
+            }
+        }
+        if let Some(ballot) = lease.ballot() {
+            self.release(now, key, ballot, successor);
+        }
+        if was_active {
+            let epoch = lease.ballot().map_or(0, |b| b.epoch);
+            self.record_router(now, key, RouterEvent::Backup, epoch, cause.to_owned());
+        }
+    }
+
+    /// Looks at everything a router needs to run, after any of it may have changed.
+    pub(super) fn evaluate_all(&mut self, now: Instant) {
+        for key in self.keys() {
+            self.evaluate(now, key);
+        }
+    }
+
+    pub(super) fn evaluate(&mut self, now: Instant, key: RouterKey) {
+        let instance = &self.instances[&key];
+        let source = self.source_of(instance);
+        let tracked = self.tracking.effect(&instance.config);
+        let fault = match (&tracked, self.link_fault(instance)) {
+            (_, Some(fault)) => Some(fault),
+            (tracking::Effect::Fault(fault), None) => Some(fault.clone()),
+            (tracking::Effect::Priority(_), None) => instance.blocked.as_ref().map(|(_, reason)| reason.clone()),
+        };
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        instance.source = source;
+        if let tracking::Effect::Priority(priority) = tracked {
+            instance.vrrp.set_priority(priority);
+        }
+        if instance.fault == fault {
+            return;
+        }
+        let was_fault = std::mem::replace(&mut instance.fault, fault.clone()).is_some();
+        match fault {
+            Some(fault) => {
+                self.retire(now, key, &fault, true, None);
+                self.instances.get_mut(&key).expect("looked at above").vrrp.shutdown();
+                self.record_router(now, key, RouterEvent::Fault, 0, fault);
+            }
+            None if was_fault && !self.stopping => {
+                let verdict = self.instances.get_mut(&key).expect("looked at above").vrrp.startup(now);
+                self.record_router(now, key, RouterEvent::Backup, 0, "ready".to_owned());
+                self.follow(now, key, verdict);
+            }
+            None => {}
+        }
+    }
+
+    /// What is wrong with a router's interfaces.
+    fn link_fault(&self, instance: &Instance) -> Option<String> {
+        let config = &instance.config;
+        let mut names = vec![config.interface.as_str()];
+        names.extend(config.served().map(|a| config.interface_of(a)));
+        for name in names {
+            match self.interfaces.get(name) {
+                None => return Some(format!("interface {name} is not there")),
+                Some(interface) if !interface.running => return Some(format!("interface {name} has no link")),
+                Some(_) => {}
+            }
+        }
+        let configured = matches!(
+            config.transport,
+            Transport::Multicast { source: Some(_) } | Transport::Unicast { source: Some(_), .. }
+        );
+        match (self.source_of(instance), configured) {
+            (Some(_), _) => None,
+            (None, true) => Some(format!("interface {} has not the configured source address", config.interface)),
+            (None, false) => Some(format!("interface {} has no IPv4 address to send from", config.interface)),
+        }
+    }
+
+    /// Source of adverts: the configured address when the interface has it, else its primary one.
+    fn source_of(&self, instance: &Instance) -> Option<Ipv4Addr> {
+        let interface = self.interfaces.get(&instance.config.interface)?;
+        let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &instance.config.transport;
+        match source {
+            Some(IpAddr::V4(wanted)) => interface.addresses.iter().map(|a| a.addr()).find(|a| a == wanted),
+            Some(IpAddr::V6(_)) => None,
+            None => interface.addresses.first().map(|a| a.addr()),
+        }
+    }
+
+    /// Sends an advertisement to the group, or to each peer.
+    pub(super) fn advertise(&mut self, key: RouterKey, priority: Option<u8>) {
+        let Some(instance) = self.instances.get(&key) else { return };
+        let Some(source) = instance.source else { return };
+        let destinations: Vec<Ipv4Addr> = match &instance.config.transport {
+            Transport::Multicast { .. } => vec![GROUP],
+            Transport::Unicast { peers, .. } => {
+                peers.iter().filter_map(|p| if let IpAddr::V4(p) = p { Some(*p) } else { None }).collect()
+            }
+        };
+        for destination in destinations {
+            let payload = instance.advertisement(source, destination, priority);
+            let interface = instance.config.interface.clone();
+            self.out.push(Action::SendAdvertisement { interface, source, destination, payload });
+        }
+    }
+
+    /// Gratuitous ARP for all addresses.
+    pub(super) fn announce(&mut self, key: RouterKey, count: u32) {
+        let Some(instance) = self.instances.get(&key) else { return };
+        for address in instance.config.served() {
+            if let IpNet::V4(net) = address.net {
+                let interface = instance.config.interface_of(address).to_owned();
+                self.out.push(Action::GratuitousArp { interface, address: net.addr(), count });
+            }
+        }
+    }
+
+    /// The later bursts: one after `garp_master_delay`, then every `garp_master_refresh`.
+    pub(super) fn announce_again(&mut self, now: Instant, key: RouterKey) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let Some((_, count)) = instance.garp.filter(|(at, _)| *at <= now) else { return };
+        let garp = instance.config.garp;
+        instance.garp = (!garp.refresh.is_zero()).then_some((now + garp.refresh, garp.refresh_repeat));
+        self.announce(key, count);
+    }
+
+    /// Somebody else advertises while we serve: hosts may have learnt the wrong MAC address.
+    pub(super) fn answer_rival(&mut self, now: Instant, key: RouterKey) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if now >= instance.rival_answered + RIVAL_PERIOD {
+            instance.rival_answered = now;
+            self.announce(key, 1);
+        }
+    }
+
+    /// Renews address lifetimes, the backstop behind the fence.
+    pub(super) fn refresh_addresses(&mut self, now: Instant, key: RouterKey) {
+        let leased = self.leased();
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if instance.refresh_at.is_some_and(|t| t <= now) {
+            instance.refresh_at = Some(now + REFRESH);
+            let lifetime_s = instance.lifetime_s(leased);
+            add_addresses(&mut self.out, instance, lifetime_s);
+        }
+    }
+
+    /// An address of ours vanished: it is put back at once.
+    pub(super) fn address_gone(&mut self, now: Instant, interface: &str, address: Ipv4Addr) {
+        let leased = self.leased();
+        let serving = |i: &&Instance| {
+            i.vrrp.is_active()
+                && i.config
+                    .served()
+                    .any(|a| a.net.addr() == IpAddr::V4(address) && i.config.interface_of(a) == interface)
+        };
+        let Some(instance) = self.instances.values().find(serving) else { return };
+        let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(leased));
+        add_addresses(&mut self.out, instance, lifetime_s);
+        self.announce(key, 1);
+        let what = format!("address {address} on {interface} was removed by somebody else");
+        self.instances.get_mut(&key).expect("found above").refresh_at = Some(now + REFRESH);
+        self.record(Decision::Repaired { what });
+    }
+
+    /// The fence was touched by somebody else: all of it is put back, and opened where a lease lives.
+    pub(super) fn fence_gone(&mut self, now: Instant) {
+        if !self.leased() {
+            return;
+        }
+        let _ = now;
+        self.rearm_all();
+        self.record(Decision::Repaired { what: "the fence's nftables rules were removed by somebody else".to_owned() });
+    }
+
+    /// Installs the fence and opens it wherever a lease lives.
+    pub(super) fn rearm_all(&mut self) {
+        self.install_fence();
+        for instance in self.instances.values().filter(|i| i.lease.is_held()) {
+            if let Some(until) = instance.armed_until {
+                self.out.push(Action::FenceArm { addresses: instance.addresses(), until });
+            }
+        }
+    }
+
+    /// Closes the fence around every address that takes a lease. An address served since before
+    /// there were three voters is left out until it has one.
+    pub(super) fn install_fence(&mut self) {
+        let fenced = |i: &&Instance| !i.vrrp.is_active() || i.armed_until.is_some();
+        let addresses = if self.leased() && !self.stopping {
+            self.instances.values().filter(fenced).flat_map(Instance::addresses).collect()
+        } else {
+            Vec::new()
+        };
+        self.out.push(Action::FenceInstall { addresses });
+    }
+
+    /// Opens fences further, one call for all leases that end together.
+    pub(super) fn flush_rearm(&mut self) {
+        for (until, addresses) in std::mem::take(&mut self.rearm) {
+            if !addresses.is_empty() {
+                self.out.push(Action::FenceArm { addresses, until });
+            }
+        }
+    }
+
+    /// An effect could not be brought about.
+    pub(super) fn effect_failed(&mut self, now: Instant, effect: Effect, error: String) {
+        match effect {
+            Effect::Fence => {
+                if self.fence_told.as_ref() != Some(&error) {
+                    self.record(Decision::Warning { text: format!("the kernel does not enforce leases: {error}") });
+                    self.fence_told = Some(error.clone());
+                }
+                self.fence_failure = Some(error);
+                self.fence_retry.get_or_insert(now + FENCE_RETRY);
+            }
+            Effect::Address { interface, address } => {
+                let reason = format!("address {address} cannot be put on {interface}: {error}");
+                let owner = |i: &&mut Instance| i.vrrp.is_active() && i.addresses().contains(&address);
+                let Some(instance) = self.instances.values_mut().find(owner) else { return };
+                instance.blocked = Some((now + BLOCK, reason));
+                let key = instance.config.key;
+                self.evaluate(now, key);
+            }
+            Effect::Advertisement { interface } => {
+                self.count_drop(now, interface, &format!("advertisement could not be sent: {error}"));
+            }
+        }
+    }
+
+    /// Hands over everything, to the worthiest candidate that is connected.
+    pub(super) fn shut_down(&mut self, now: Instant) {
+        self.stopping = true;
+        for key in self.keys() {
+            let successor = self.membership.candidates(&key).max_by_key(|(id, p)| (*p, *id)).map(|(id, _)| id);
+            self.retire(now, key, "this director is stopping", true, successor);
+            self.instances.get_mut(&key).expect("keys are those of instances").vrrp.shutdown();
+        }
+        self.install_fence();
+        self.out.push(Action::Stopped);
+    }
+}
+
+fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {
+    for address in instance.config.served() {
+        let interface = instance.config.interface_of(address).to_owned();
+        out.push(Action::AddAddress { interface, address: address.clone(), lifetime_s });
+    }
+}

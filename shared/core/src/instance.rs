@@ -1,0 +1,182 @@
+//! One virtual router on this host: its protocol state, its lease, and what is due next.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use mesh_config::model::{Version, VirtualRouter};
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::gossip::RouterState;
+use mesh_wire::vrrp::{self as wire, Advertisement, Authentication, ChecksumForm, Interval};
+
+use crate::lease::ballot::Lease;
+use crate::lease::default_lease;
+use crate::time::Instant;
+use crate::vrrp;
+
+/// One virtual router.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// What the operator declared.
+    pub config: VirtualRouter,
+    /// Protocol state.
+    pub vrrp: vrrp::Router,
+    /// The lease, where one is needed.
+    pub lease: Lease,
+    /// Lease duration T.
+    pub lease_time: Duration,
+    /// Until when the fence was last opened.
+    pub armed_until: Option<Instant>,
+    /// Highest epoch seen or used.
+    pub epoch_seen: u64,
+    /// When to claim because voters said it is vacant.
+    pub claim_at: Option<Instant>,
+    /// Voters that refused the last claim, and until when.
+    pub vetoes: BTreeMap<NodeId, Instant>,
+    /// Shown while the last claim was refused and nothing changed since.
+    pub veto: Option<Veto>,
+    /// Why it cannot run; it starts in fault until its interface is known.
+    pub fault: Option<String>,
+    /// An effect failed: not before then again.
+    pub blocked: Option<(Instant, String)>,
+    /// The next burst of gratuitous ARP, and how many packets.
+    pub garp: Option<(Instant, u32)>,
+    /// When gratuitous ARP last answered a rival.
+    pub rival_answered: Instant,
+    /// When address lifetimes are to be renewed.
+    pub refresh_at: Option<Instant>,
+    /// A router outside the mesh that is active.
+    pub foreign: Option<Foreign>,
+    /// Which checksum others on the segment send.
+    pub checksum: ChecksumForm,
+    /// Source address of our adverts, while the interface has one.
+    pub source: Option<Ipv4Addr>,
+    /// The last change.
+    pub transition: Transition,
+    /// Since when it serves although leases are needed and it has none (the mesh just grew).
+    pub unleased_since: Option<Instant>,
+}
+
+/// A refused claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Veto {
+    /// The voters.
+    pub by: Vec<NodeId>,
+    /// Who holds the lease.
+    pub holder: Option<NodeId>,
+    /// In words.
+    pub reason: String,
+}
+
+/// An active router outside the mesh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Its address.
+    pub source: Ipv4Addr,
+    /// Its priority.
+    pub priority: u8,
+    /// Silent since then means gone.
+    pub until: Instant,
+}
+
+/// The last change of state.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// When.
+    pub at: Instant,
+    /// Why.
+    pub cause: String,
+    /// Trace id.
+    pub trace_id: String,
+}
+
+impl Instance {
+    /// In fault until its interface is known.
+    pub fn new(config: VirtualRouter, lease: Option<Duration>, now: Instant) -> Self {
+        Instance {
+            vrrp: vrrp::Router::new(&config),
+            lease: Lease::Idle,
+            lease_time: lease.unwrap_or_else(|| default_lease(config.advert_interval)),
+            armed_until: None,
+            epoch_seen: 0,
+            claim_at: None,
+            vetoes: BTreeMap::new(),
+            veto: None,
+            fault: Some(format!("interface {} is not there", config.interface)),
+            blocked: None,
+            garp: None,
+            rival_answered: Instant::default(),
+            refresh_at: None,
+            foreign: None,
+            checksum: ChecksumForm::PseudoHeader,
+            source: None,
+            transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },
+            unleased_since: None,
+            config,
+        }
+    }
+
+    /// All addresses it serves; IPv4 only so far.
+    pub fn addresses(&self) -> Vec<Ipv4Addr> {
+        self.config.served().filter_map(|a| v4(&a.net)).collect()
+    }
+
+    /// The packet for one destination, with our own priority unless another is given.
+    pub fn advertisement(&self, source: Ipv4Addr, destination: Ipv4Addr, priority: Option<u8>) -> Vec<u8> {
+        let version = match self.config.version {
+            Version::V2 => wire::Version::V2,
+            Version::V3 => wire::Version::V3,
+        };
+        let packet = Advertisement {
+            vrid: self.config.key.vrid,
+            priority: priority.unwrap_or(self.vrrp.priority()),
+            interval: Interval::new(version, self.config.advert_interval).expect("the model holds valid intervals"),
+            addresses: self.config.addresses.iter().filter_map(|a| v4(&a.net)).collect(),
+            auth: self.config.auth_pass.map_or(Authentication::None, Authentication::Pass),
+        };
+        wire::emit(&packet, source, destination, self.checksum)
+    }
+
+    /// As others see it.
+    pub fn state(&self) -> RouterState {
+        match self.vrrp.state() {
+            vrrp::State::Initialize => RouterState::Fault,
+            vrrp::State::Active { .. } => RouterState::Active,
+            vrrp::State::Backup { .. } if self.veto.is_some() => RouterState::Vetoed,
+            vrrp::State::Backup { .. } => RouterState::Backup,
+        }
+    }
+
+    /// Effective priority, 0 in fault.
+    pub fn shown_priority(&self) -> u8 {
+        if self.fault.is_some() { 0 } else { self.vrrp.priority() }
+    }
+
+    /// The epoch of the lease held, 0 without one.
+    pub fn held_epoch(&self) -> u64 {
+        if self.lease.is_held() { self.lease.ballot().map_or(0, |b| b.epoch) } else { 0 }
+    }
+
+    /// Whether a router outside the mesh serves, and is not to be pushed aside.
+    pub fn defers_to_foreign(&self, now: Instant) -> bool {
+        self.foreign.is_some_and(|f| f.until > now && (f.priority >= self.vrrp.priority() || !self.config.preempt))
+    }
+
+    /// Seconds after which the kernel removes an address by itself: a backstop behind the fence,
+    /// and without leases a little more than what backups wait.
+    pub fn lifetime_s(&self, protected: bool) -> u32 {
+        if protected {
+            return 3;
+        }
+        let wait = self.vrrp.down_interval() + Duration::from_secs(2);
+        u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(3)
+    }
+}
+
+fn v4(net: &IpNet) -> Option<Ipv4Addr> {
+    match net {
+        IpNet::V4(net) => Some(net.addr()),
+        IpNet::V6(_) => None,
+    }
+}

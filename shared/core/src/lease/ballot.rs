@@ -1,0 +1,212 @@
+//! One router's lease as its owner or a candidate sees it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::lease::Verdict;
+
+use super::{ASK_AGAIN, CLAIM_TIMEOUT, FIRST_LEASE, GUARD, worth};
+use crate::time::Instant;
+
+/// Where a lease stands.
+#[derive(Clone, Debug, Default)]
+pub enum Lease {
+    /// Not wanted, or refused.
+    #[default]
+    Idle,
+    /// Voters were asked; not a majority has granted yet.
+    Asking(Ballot),
+    /// A majority granted.
+    Held(Ballot),
+}
+
+/// Promises and refusals under one ballot.
+#[derive(Clone, Debug)]
+pub struct Ballot {
+    /// The epoch of the next request; raised while held when a voter has seen a higher one.
+    pub epoch: u64,
+    /// The epoch this ballot began with: older promises were given back and count no more.
+    first_epoch: u64,
+    /// Why the router is wanted.
+    pub cause: String,
+    promises: BTreeMap<NodeId, Instant>,
+    refusals: BTreeMap<NodeId, Refusal>,
+    /// When to ask the voters next.
+    pub ask_at: Instant,
+    /// When an unanswered claim has failed; renewals have no such time, the deadline ends them.
+    pub give_up_at: Instant,
+}
+
+/// A voter's refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What it said.
+    pub verdict: Verdict,
+    /// When it may say otherwise.
+    pub until: Option<Instant>,
+}
+
+/// What the votes so far come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// A majority granted; the fence may be open until then.
+    Won(Instant),
+    /// Not decided.
+    Open,
+    /// A majority cannot be reached any more.
+    Lost,
+}
+
+impl Ballot {
+    /// A new claim under `epoch`, asked for at once.
+    pub fn new(now: Instant, epoch: u64, cause: String) -> Self {
+        Ballot {
+            epoch,
+            first_epoch: epoch,
+            cause,
+            promises: BTreeMap::new(),
+            refusals: BTreeMap::new(),
+            ask_at: now,
+            give_up_at: now + CLAIM_TIMEOUT,
+        }
+    }
+
+    /// Notes that the claim was sent.
+    pub fn asked(&mut self, now: Instant) {
+        self.ask_at = now + ASK_AGAIN;
+    }
+
+    /// Notes that a renewal was sent; the next is due after `period`.
+    pub fn renewed(&mut self, now: Instant, period: Duration) {
+        self.ask_at = now + period;
+    }
+
+    /// A voter's answer to a request sent at `sent` for `duration`.
+    pub fn vote(&mut self, now: Instant, voter: NodeId, sent: Instant, duration: Duration, verdict: Verdict) {
+        match verdict {
+            Verdict::Granted { epoch } => {
+                if (self.first_epoch..=self.epoch).contains(&epoch) {
+                    let until = sent + worth(duration);
+                    let promise = self.promises.entry(voter).or_insert(until);
+                    *promise = until.max(*promise);
+                    self.refusals.remove(&voter);
+                }
+            }
+            Verdict::Held { remaining_ms, .. } | Verdict::Quarantine { remaining_ms } => {
+                let until = now + Duration::from_millis(u64::from(remaining_ms));
+                self.refusals.insert(voter, Refusal { verdict, until: Some(until) });
+                // About to run out: the same ballot may still win.
+                if until < self.give_up_at {
+                    self.ask_at = self.ask_at.min(until + Duration::from_millis(1));
+                }
+            }
+            Verdict::Stale { max_epoch } => {
+                self.refusals.insert(voter, Refusal { verdict, until: Some(now) });
+                if max_epoch >= self.epoch {
+                    self.epoch = max_epoch + 1;
+                    self.ask_at = now;
+                }
+            }
+            Verdict::WrongRoster => {
+                self.refusals.insert(voter, Refusal { verdict, until: Some(now) });
+                self.ask_at = self.ask_at.min(now + Duration::from_millis(5));
+            }
+        }
+    }
+
+    /// The end of what a majority of `voters` promised, less the guard: the quorum-th largest
+    /// promise.
+    pub fn deadline(&self, voters: &[NodeId]) -> Option<Instant> {
+        let quorum = voters.len() / 2 + 1;
+        let mut promises: Vec<Instant> = voters.iter().filter_map(|v| self.promises.get(v).copied()).collect();
+        promises.sort_unstable_by(|a, b| b.cmp(a));
+        promises.get(quorum - 1).map(|t| *t - GUARD)
+    }
+
+    /// Counts.
+    pub fn count(&self, now: Instant, voters: &[NodeId]) -> Count {
+        if let Some(deadline) = self.deadline(voters).filter(|d| *d > now) {
+            return Count::Won(deadline);
+        }
+        let quorum = voters.len() / 2 + 1;
+        let lost = voters.iter().filter(|v| self.refuses_for_good(v)).count();
+        if now >= self.give_up_at || lost > voters.len() - quorum { Count::Lost } else { Count::Open }
+    }
+
+    fn refuses_for_good(&self, voter: &NodeId) -> bool {
+        self.refusals.get(voter).is_some_and(|r| r.until.is_none_or(|until| until >= self.give_up_at))
+    }
+
+    /// Voters whose grant of another node stands in the way.
+    pub fn held_by_other(&self) -> impl Iterator<Item = (NodeId, NodeId, u64)> + '_ {
+        self.refusals.iter().filter_map(|(voter, refusal)| match refusal.verdict {
+            Verdict::Held { owner, epoch, .. } => Some((*voter, owner, epoch)),
+            _ => None,
+        })
+    }
+
+    /// Voters that answered at all.
+    pub fn answered(&self) -> usize {
+        self.promises.keys().chain(self.refusals.keys()).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
+    /// Voters that granted.
+    pub fn granted_by(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.promises.keys().copied()
+    }
+
+    /// Refusals that name another holder, and until when they stand.
+    pub fn vetoes(&self) -> BTreeMap<NodeId, Instant> {
+        let held = self.refusals.iter().filter(|(_, r)| matches!(r.verdict, Verdict::Held { .. }));
+        held.filter_map(|(voter, r)| r.until.map(|until| (*voter, until))).collect()
+    }
+
+    /// When to try again after candidates got in each other's way: all that refused had given only
+    /// a first, short grant. Owners renew, and are not waited for.
+    pub fn collision_ends(&self, longest: Duration) -> Option<Instant> {
+        let latest = self.vetoes().into_values().max()?;
+        (latest <= self.give_up_at + longest).then_some(latest)
+    }
+
+    /// Every epoch this ballot went through: a voter may hold a grant under any of them.
+    pub fn epochs(&self) -> impl Iterator<Item = u64> + '_ {
+        // A ballot raised more often than this has been held for long, and its early grants with it.
+        let first = self.first_epoch.max(self.epoch.saturating_sub(3));
+        first..=self.epoch
+    }
+
+    /// When a voter in quarantine speaks again, the earliest.
+    pub fn quarantine_ends(&self) -> Option<Instant> {
+        let quarantined = self.refusals.values().filter(|r| matches!(r.verdict, Verdict::Quarantine { .. }));
+        quarantined.filter_map(|r| r.until).min()
+    }
+
+    /// What to ask for: a short lease while asking, the whole one once held.
+    pub fn first_duration(lease: Duration) -> Duration {
+        FIRST_LEASE.min(lease)
+    }
+}
+
+impl Lease {
+    /// The ballot, while there is one.
+    pub fn ballot(&self) -> Option<&Ballot> {
+        match self {
+            Lease::Idle => None,
+            Lease::Asking(ballot) | Lease::Held(ballot) => Some(ballot),
+        }
+    }
+
+    /// The same, to change.
+    pub fn ballot_mut(&mut self) -> Option<&mut Ballot> {
+        match self {
+            Lease::Idle => None,
+            Lease::Asking(ballot) | Lease::Held(ballot) => Some(ballot),
+        }
+    }
+
+    /// Whether a majority granted.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Lease::Held(_))
+    }
+}

@@ -1,0 +1,59 @@
+//! Sticky quorum leases: who may serve a router's addresses, and until when.
+//!
+//! Every voter grants for a duration on its own clock and never gives to another node what has not
+//! run out. The owner counts from the moment it *sent* a request, so its own deadline always comes
+//! first; the fence in its kernel closes then, whether the daemon runs or not.
+//!
+//! [`voter`] is the memory of one voter, [`ballot`] the view of one owner or candidate.
+
+pub mod ballot;
+pub mod voter;
+
+use std::time::Duration;
+
+/// Bound on the difference in speed of two clocks: 0.2 %, in thousandths.
+const DRIFT_PER_MILLE: u32 = 2;
+
+/// The fence closes this much before the lease would allow.
+pub const GUARD: Duration = Duration::from_millis(20);
+
+/// Longest lease a voter grants.
+pub const MAX_LEASE: Duration = Duration::from_secs(3);
+
+/// First, short grant: what a failed attempt can block at most.
+pub const FIRST_LEASE: Duration = Duration::from_millis(400);
+
+/// A released lease is kept free for the named successor for this long.
+pub const RESERVATION: Duration = Duration::from_millis(50);
+
+/// A claim that a majority did not grant by then has failed.
+pub const CLAIM_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Between two requests of one claim, for lost datagrams.
+pub const ASK_AGAIN: Duration = Duration::from_millis(30);
+
+/// Candidates ask one after another, this far apart, the highest priority first.
+pub const STAGGER: Duration = Duration::from_millis(15);
+
+/// How long a voter without memory stays silent: no grant it may have forgotten lives longer.
+pub const QUARANTINE: Duration =
+    Duration::from_millis(MAX_LEASE.as_millis() as u64 * (1000 + 2 * DRIFT_PER_MILLE as u64) / 1000 + 50);
+
+/// What a grant of `duration` is worth to the owner, on its own clock, counted from sending.
+pub fn worth(duration: Duration) -> Duration {
+    duration * (1000 - 2 * DRIFT_PER_MILLE) / 1000
+}
+
+/// Lease duration T of a router: 1 s, or three advert intervals where adverts come faster than
+/// every 333 ms.
+pub fn default_lease(advert_interval: Duration) -> Duration {
+    (advert_interval * 3).clamp(Duration::from_millis(300), Duration::from_secs(1))
+}
+
+/// Renewals come four times in a lease: three may be lost.
+pub fn renew_period(lease: Duration) -> Duration {
+    lease / 4
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! Who is there, as seen from here, and what everybody says about itself.
+//!
+//! Information only: liveness never changes who votes.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, ROUTER_PREFIX, RouterReport};
+use mesh_wire::mesh::{NodeId, RouterKey};
+
+use crate::time::Instant;
+
+/// What is known about the other members.
+#[derive(Clone, Debug, Default)]
+pub struct Membership {
+    peers: BTreeMap<NodeId, Peer>,
+}
+
+/// One other member.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// A connection stands.
+    pub connected: bool,
+    /// It said goodbye, and has not come back.
+    pub left: bool,
+    /// Gossip hears it, perhaps through others.
+    pub heard: bool,
+    /// Round trip.
+    pub rtt: Duration,
+    /// What it says about itself.
+    pub report: Option<NodeReport>,
+    /// What it says about its virtual routers.
+    pub routers: BTreeMap<RouterKey, RouterReport>,
+    /// Its clock at its last reply, and when we had sent the request it answered.
+    pub clock: Option<(u64, Instant)>,
+}
+
+impl Membership {
+    /// A member, as far as known.
+    pub fn peer(&self, node: NodeId) -> Option<&Peer> {
+        self.peers.get(&node)
+    }
+
+    /// The same, to change.
+    pub fn peer_mut(&mut self, node: NodeId) -> &mut Peer {
+        self.peers.entry(node).or_default()
+    }
+
+    /// All members heard of.
+    pub fn peers(&self) -> impl Iterator<Item = (NodeId, &Peer)> {
+        self.peers.iter().map(|(id, peer)| (*id, peer))
+    }
+
+    /// Forgets whoever is not in the roster any more.
+    pub fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
+        self.peers.retain(|id, _| keep(*id));
+    }
+
+    /// Whether a connection to it stands.
+    pub fn is_connected(&self, node: NodeId) -> bool {
+        self.peers.get(&node).is_some_and(|p| p.connected)
+    }
+
+    /// A gossiped value changed. A value this version does not understand is treated as absent.
+    pub fn gossip(&mut self, node: NodeId, key: &str, value: Option<&str>) {
+        let peer = self.peers.entry(node).or_default();
+        if key == NODE_KEY {
+            peer.report = value.and_then(|v| serde_json::from_str(v).ok());
+        } else if key.starts_with(ROUTER_PREFIX) {
+            peer.routers.retain(|router, _| router_key(router) != key);
+            if let Some(report) = value.and_then(|v| serde_json::from_str::<RouterReport>(v).ok()) {
+                peer.routers.insert(report.key, report);
+            }
+        }
+    }
+
+    /// Whether adverts from this address come from a member of the mesh.
+    pub fn sends_adverts(&self, router: &RouterKey, source: Ipv4Addr) -> bool {
+        self.peers.values().any(|p| p.routers.get(router).is_some_and(|r| r.source == Some(source)))
+    }
+
+    /// Effective priorities of the connected members for one router; those in fault, draining or
+    /// gone are left out.
+    pub fn candidates(&self, router: &RouterKey) -> impl Iterator<Item = (NodeId, u8)> + '_ {
+        let router = *router;
+        self.peers
+            .iter()
+            .filter(|(_, p)| p.connected && !p.report.as_ref().is_some_and(|r| r.draining))
+            .filter_map(move |(id, p)| p.routers.get(&router).filter(|r| r.priority > 0).map(|r| (*id, r.priority)))
+    }
+
+    /// What a member says about one router.
+    pub fn router(&self, node: NodeId, router: &RouterKey) -> Option<&RouterReport> {
+        self.peers.get(&node)?.routers.get(router)
+    }
+
+    /// The highest epoch anybody says it held.
+    pub fn max_epoch(&self, router: &RouterKey) -> u64 {
+        self.peers.values().filter_map(|p| p.routers.get(router)).map(|r| r.epoch).max().unwrap_or(0)
+    }
+}
+
+/// The gossip key of a router's report.
+pub fn router_key(router: &RouterKey) -> String {
+    format!("{ROUTER_PREFIX}{router}")
+}

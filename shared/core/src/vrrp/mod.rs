@@ -1,0 +1,227 @@
+//! The VRRP state machine of one virtual router (RFC 9568 section 6, RFC 3768 section 6).
+//!
+//! It says what VRRP alone would do: [`Verdict::Claim`], [`Verdict::Yield`], advertise, or nothing.
+//! Whether a claim becomes service is decided elsewhere ([`crate::takeover`]), so that with leases
+//! a router whose timer ran out is still Backup until voters agreed.
+
+mod receive;
+mod timers;
+
+#[cfg(test)]
+mod tests;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use mesh_config::model::VirtualRouter;
+
+pub use receive::{Drop, check};
+pub use timers::{down_interval, skew_time};
+
+use crate::time::Instant;
+
+/// Priority of the address owner (RFC 9568 section 5.2.4).
+pub const OWNER_PRIORITY: u8 = 255;
+
+/// State of one virtual router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not taking part: link down, no address, tracked object failed.
+    Initialize,
+    /// Listens for the active router.
+    Backup {
+        /// Active_Down_Timer.
+        down_at: Instant,
+    },
+    /// Serves and advertises.
+    Active {
+        /// Adver_Timer.
+        advert_at: Instant,
+    },
+}
+
+/// What VRRP wants after an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing changes.
+    Stay,
+    /// Somebody worthier is active: the down timer was reset, a pending claim is void.
+    Defer,
+    /// Become active.
+    Claim(&'static str),
+    /// Stop being active: a worthier router is.
+    Yield(&'static str),
+    /// Send an advertisement now.
+    Advertise,
+}
+
+/// What matters of a checked advertisement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// IP source.
+    pub source: Ipv4Addr,
+    /// Its priority; 0 gives up.
+    pub priority: u8,
+    /// Its interval.
+    pub interval: Duration,
+}
+
+/// One virtual router's protocol state.
+#[derive(Clone, Debug)]
+pub struct Router {
+    state: State,
+    /// Effective priority, tracking included.
+    priority: u8,
+    /// Own Advertisement_Interval.
+    interval: Duration,
+    /// Active_Adver_Interval: version 3 backups follow the active router's.
+    active_interval: Duration,
+    version: mesh_config::model::Version,
+    preempt: bool,
+    preempt_delay: Duration,
+    /// Since when Backup, for `preempt_delay`.
+    backup_since: Instant,
+}
+
+impl Router {
+    /// In Initialize.
+    pub fn new(config: &VirtualRouter) -> Self {
+        Router {
+            state: State::Initialize,
+            priority: config.priority,
+            interval: config.advert_interval,
+            active_interval: config.advert_interval,
+            version: config.version,
+            preempt: config.preempt,
+            preempt_delay: config.preempt_delay,
+            backup_since: Instant::default(),
+        }
+    }
+
+    /// The state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Effective priority.
+    pub fn priority(&self) -> u8 {
+        self.priority
+    }
+
+    /// A tracked object changed the priority; takes effect with the next advertisement.
+    pub fn set_priority(&mut self, priority: u8) {
+        self.priority = priority;
+    }
+
+    /// Active_Down_Interval as it is now.
+    pub fn down_interval(&self) -> Duration {
+        down_interval(self.version, self.priority, self.active_interval)
+    }
+
+    /// RFC 9568 section 6.4.1, the Startup event.
+    pub fn startup(&mut self, now: Instant) -> Verdict {
+        self.active_interval = self.interval;
+        self.backup_since = now;
+        self.state = State::Backup { down_at: now + self.down_interval() };
+        if self.priority == OWNER_PRIORITY { Verdict::Claim("owner of the addresses started") } else { Verdict::Stay }
+    }
+
+    /// RFC 9568 sections 6.4.2 and 6.4.3, the Shutdown event: timers are cancelled.
+    pub fn shutdown(&mut self) {
+        self.state = State::Initialize;
+    }
+
+    /// A timer may have run out.
+    pub fn timeout(&mut self, now: Instant) -> Verdict {
+        match self.state {
+            State::Initialize => Verdict::Stay,
+            State::Backup { down_at } if down_at <= now => {
+                // Armed again at once: a claim that is refused is repeated after a whole interval.
+                self.state = State::Backup { down_at: now + self.down_interval() };
+                Verdict::Claim("no advertisement for the whole down interval")
+            }
+            State::Backup { .. } => Verdict::Stay,
+            State::Active { advert_at } if advert_at <= now => {
+                // Kept on its grid, unless it was missed by more than a period.
+                let next = advert_at + self.interval;
+                self.state = State::Active { advert_at: if next > now { next } else { now + self.interval } };
+                Verdict::Advertise
+            }
+            State::Active { .. } => Verdict::Stay,
+        }
+    }
+
+    /// A checked advertisement came in; `own` is the source address of our adverts.
+    pub fn receive(&mut self, now: Instant, heard: Heard, own: Ipv4Addr) -> Verdict {
+        match self.state {
+            State::Initialize => Verdict::Stay,
+            State::Backup { .. } => self.receive_as_backup(now, heard),
+            State::Active { .. } => self.receive_as_active(now, heard, own),
+        }
+    }
+
+    /// RFC 9568 section 6.4.2 (450).
+    fn receive_as_backup(&mut self, now: Instant, heard: Heard) -> Verdict {
+        if heard.priority == 0 {
+            let skew = skew_time(self.version, self.priority, self.active_interval);
+            self.state = State::Backup { down_at: now + skew };
+            return Verdict::Stay;
+        }
+        let preempt = self.preempt && now >= self.backup_since + self.preempt_delay;
+        if preempt && heard.priority < self.priority {
+            return Verdict::Stay;
+        }
+        if self.version == mesh_config::model::Version::V3 {
+            self.active_interval = heard.interval;
+        }
+        self.state = State::Backup { down_at: now + self.down_interval() };
+        Verdict::Defer
+    }
+
+    /// RFC 9568 section 6.4.3 (700). A lower advertisement is answered at once in both versions, as
+    /// keepalived does, without touching the advertisement timer.
+    fn receive_as_active(&mut self, now: Instant, heard: Heard, own: Ipv4Addr) -> Verdict {
+        if heard.priority == 0 {
+            self.state = State::Active { advert_at: now + self.interval };
+            return Verdict::Advertise;
+        }
+        let worthier = heard.priority > self.priority || (heard.priority == self.priority && heard.source > own);
+        if !worthier {
+            return Verdict::Advertise;
+        }
+        if self.version == mesh_config::model::Version::V3 {
+            self.active_interval = heard.interval;
+        }
+        Verdict::Yield("a router with a higher priority is active")
+    }
+
+    /// The claim was granted: Active from now on; the first advertisement is due at once.
+    pub fn activate(&mut self, now: Instant) {
+        self.state = State::Active { advert_at: now + self.interval };
+    }
+
+    /// No longer active, or refused: Backup with a full down interval.
+    pub fn back_up(&mut self, now: Instant) {
+        self.backup_since = now;
+        self.state = State::Backup { down_at: now + self.down_interval() };
+    }
+
+    /// The next timer.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Initialize => None,
+            State::Backup { down_at } => Some(down_at),
+            State::Active { advert_at } => Some(advert_at),
+        }
+    }
+
+    /// Whether it serves.
+    pub fn is_active(&self) -> bool {
+        matches!(self.state, State::Active { .. })
+    }
+
+    /// Whether it stands by.
+    pub fn is_backup(&self) -> bool {
+        matches!(self.state, State::Backup { .. })
+    }
+}

@@ -1,0 +1,88 @@
+//! The checks of RFC 9568 section 7.1 and RFC 3768 section 7.1 that need to know the
+//! configuration; what the bytes alone show is checked in mesh-wire.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use mesh_config::model::{Transport, Version, VirtualRouter};
+use mesh_wire::vrrp::{Advertisement, Authentication, GROUP, TTL};
+
+use super::Heard;
+use crate::input::Datagram;
+
+/// Why an advertisement was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Drop {
+    /// Anything else came through a router (RFC 9568 section 5.1.1.3).
+    #[error("TTL is not 255")]
+    Ttl,
+    /// Sent to a group where peers are configured, or the other way round.
+    #[error("multicast where unicast is configured, or the reverse")]
+    Transport,
+    /// Keepalived accepts these by default; one such host takes the address off every node.
+    #[error("sender is not a unicast peer")]
+    NotAPeer,
+    /// Version 2 and 3 do not mix.
+    #[error("other VRRP version than configured")]
+    Version,
+    /// Type or password differ.
+    #[error("authentication differs")]
+    Authentication,
+    /// RFC 3768 section 7.1: version 2 requires equal intervals.
+    #[error("advertisement interval differs")]
+    Interval,
+    /// Our own packet came back.
+    #[error("own packet")]
+    Own,
+}
+
+/// Checks an advertisement against the router it is for.
+///
+/// A differing address list is not a reason to drop: since keepalived 2.3.3 neither does
+/// keepalived, because then both routers serve.
+///
+/// # Errors
+///
+/// The first check that failed.
+pub fn check(
+    router: &VirtualRouter,
+    own: Option<Ipv4Addr>,
+    from: &Datagram,
+    packet: &Advertisement,
+) -> Result<Heard, Drop> {
+    match &router.transport {
+        Transport::Multicast { .. } => {
+            if from.destination != GROUP {
+                return Err(Drop::Transport);
+            }
+            if from.ttl != TTL {
+                return Err(Drop::Ttl);
+            }
+        }
+        Transport::Unicast { peers, .. } => {
+            if from.destination.is_multicast() {
+                return Err(Drop::Transport);
+            }
+            if !peers.contains(&IpAddr::V4(from.source)) {
+                return Err(Drop::NotAPeer);
+            }
+        }
+    }
+    if own == Some(from.source) {
+        return Err(Drop::Own);
+    }
+    let interval = packet.advert_interval();
+    match (router.version, packet.version()) {
+        (Version::V2, mesh_wire::vrrp::Version::V2) => {
+            let expected = router.auth_pass.map_or(Authentication::None, Authentication::Pass);
+            if packet.auth != expected {
+                return Err(Drop::Authentication);
+            }
+            if interval != router.advert_interval {
+                return Err(Drop::Interval);
+            }
+        }
+        (Version::V3, mesh_wire::vrrp::Version::V3) => {}
+        _ => return Err(Drop::Version),
+    }
+    Ok(Heard { source: from.source, priority: packet.priority, interval })
+}
