@@ -168,9 +168,11 @@ fn try_it(cluster: &mut Cluster, scenario: Scenario) -> Result<Outcome> {
     let begin = clock::now();
     scenario.inject(cluster)?;
     // Kept for later: what the judge sees says more about a move that did not come than a map that does not name it.
-    let map = watch_map(cluster, scenario);
-    ensure!(!clock::interrupted(), "interrupted");
+    let map = watch_map(cluster, scenario, scenario.limit() + MAP_WITHIN);
     clock::pass((begin + FAULT_LASTS).saturating_sub(clock::now()))?;
+    // And it still holds at the end, when those who do not hear the owner have long asked for its place.
+    let map = map.and_then(|()| watch_map(cluster, scenario, MAP_WITHIN)).and_then(|()| watch_veto(cluster, scenario));
+    ensure!(!clock::interrupted(), "interrupted");
     let healing = clock::now();
     scenario.heal(cluster)?;
     settle(cluster).context("after healing")?;
@@ -219,12 +221,25 @@ fn settle(cluster: &mut Cluster) -> Result<()> {
     clock::pass(Duration::from_millis(1500))
 }
 
-/// Whoever is not hit by the fault knows who serves, soon after the move.
-fn watch_map(cluster: &mut Cluster, scenario: Scenario) -> Result<()> {
+/// Whoever is not hit by the fault knows who serves.
+fn watch_map(cluster: &mut Cluster, scenario: Scenario, limit: Duration) -> Result<()> {
     let others: Vec<_> = cluster.mesh().into_iter().filter(|name| *name != OWNER).collect();
     let expected = if scenario.moves() { NEXT } else { OWNER };
     let what = format!("{}: every map names {expected}", scenario.title());
-    cluster.wait_status(&what, scenario.limit() + MAP_WITHIN, &others, |status| active(status) == Some(expected))
+    cluster.wait_status(&what, limit, &others, |status| active(status) == Some(expected))
+}
+
+/// In a mesh, a backup that hears no adverts of a living owner shows that it was refused.
+fn watch_veto(cluster: &mut Cluster, scenario: Scenario) -> Result<()> {
+    if scenario.moves() || cluster.mesh().is_empty() {
+        return Ok(());
+    }
+    let what = format!("{}: {NEXT} shows who refused it", scenario.title());
+    cluster.wait_status(&what, MAP_WITHIN, &[NEXT], |status| {
+        let router = &status["routers"][0];
+        let voters = router["veto"]["by"].as_array().map_or(0, Vec::len);
+        router["here"] == "vetoed" && voters > 0 && router["veto"]["holder"] == OWNER
+    })
 }
 
 /// Somewhere in an advert interval. Chance is what is left of the time it took to come here.
