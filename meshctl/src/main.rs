@@ -1,2 +1,176 @@
-//! Placeholder.
-fn main() {}
+//! The operator's view of the mesh, from any node.
+//!
+//! ```text
+//! main     the command line, and what becomes of a failure
+//! client   HTTP on the daemon's unix socket, every wait with a deadline
+//! watch    `status --watch`: reconnects, redraws
+//! screen   the terminal while it is redrawn
+//! show     tables
+//! ```
+//!
+//! Exit status: 0 done, 1 refused or not found, 2 usage, 3 no daemon. JSON is what the daemon sent, so fields this
+//! version does not know are printed all the same.
+#![forbid(unsafe_code)]
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use mesh_control::{DEFAULT_SOCKET, TokenReply, TokenRequest};
+use serde_json::Value;
+
+use client::{Client, Failure};
+use show::Look;
+
+mod client;
+mod screen;
+mod show;
+mod watch;
+
+/// Shows and steers the mesh from any of its nodes.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    /// The daemon's control socket.
+    #[arg(long, global = true, value_name = "PATH", default_value = DEFAULT_SOCKET)]
+    socket: PathBuf,
+    /// Print JSON, as the daemon sent it.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The cluster-wide map: each virtual router, who serves it and why, and the nodes.
+    Status {
+        /// Keep it up to date; q or Ctrl-C leaves. With --json, one line for each change.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// The members of the mesh.
+    Nodes,
+    /// Enrolment.
+    Token(Token),
+}
+
+#[derive(Args)]
+struct Token {
+    #[command(subcommand)]
+    command: TokenCommand,
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Make a token, and print the command that joins a new machine with it.
+    Create {
+        /// How long it may be used: a number and s, m, h or d; at most 7d.
+        #[arg(long, default_value = "1h", value_parser = ttl)]
+        ttl: u32,
+    },
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(failure),
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Failure> {
+    let client = Client::new(cli.socket);
+    match cli.command {
+        Command::Status { watch: true } => watch::run(client, cli.json).await,
+        Command::Status { watch: false } => {
+            let status = client.get("/status").await?;
+            if cli.json { print(&pretty(&status)) } else { print(&show::status(&show::read(status)?, &look())) }
+        }
+        Command::Nodes => {
+            let status = client.get("/status").await?;
+            if cli.json {
+                return print(&pretty(status.get("nodes").unwrap_or(&Value::Null)));
+            }
+            print(&show::nodes(&show::read(status)?, &look()))
+        }
+        Command::Token(Token { command: TokenCommand::Create { ttl } }) => {
+            let reply = client.post("/tokens", &TokenRequest { ttl_s: ttl }).await?;
+            if cli.json {
+                return print(&pretty(&reply));
+            }
+            let TokenReply { token, expires, command } = show::read(reply)?;
+            print(&format!("MESHD_TOKEN={token} {command}\n"))?;
+            // Not part of what one may want to pipe somewhere.
+            let _ = writeln!(io::stderr(), "Run this on the new machine before {expires}. The token is a secret.");
+            Ok(())
+        }
+    }
+}
+
+/// Writes to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// How standard output wants it.
+fn look() -> Look {
+    let terminal = io::stdout().is_terminal();
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    Look {
+        color: terminal && !set("NO_COLOR") && !dumb,
+        width: terminal.then(terminal_size).flatten().map(|(width, _)| width),
+        now: Timestamp::now(),
+    }
+}
+
+/// Columns and lines of the terminal, where it knows them: some serial consoles say zero.
+fn terminal_size() -> Option<(u16, u16)> {
+    crossterm::terminal::size().ok().filter(|(columns, lines)| *columns > 0 && *lines > 0)
+}
+
+/// A life span as people write it, in seconds.
+fn ttl(text: &str) -> Result<u32, String> {
+    const MOST: u32 = 604_800;
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
+        Some(number) => (number, &text[number.len()..]),
+        None => (text, "s"),
+    };
+    let unit = match unit {
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => 1,
+    };
+    let seconds = number.parse::<u32>().ok().and_then(|number| number.checked_mul(unit));
+    seconds.filter(|s| (1..=MOST).contains(s)).ok_or_else(|| "1s to 7d, as in 90s, 30m, 1h or 7d".to_owned())
+}
+
+fn fail(failure: Failure) -> ExitCode {
+    let (code, error, hint) = match failure {
+        // Whoever read has seen enough.
+        Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+        Failure::Output(error) => (1, format!("output: {error}"), None),
+        Failure::Refused(refusal) => (1, refusal.error, refusal.hint),
+        Failure::Unreadable(error) => {
+            (1, format!("{error:#}"), Some("are meshctl and meshd of one version?".to_owned()))
+        }
+        Failure::NoDaemon { error, hint } => (3, error, Some(hint.to_owned())),
+    };
+    let mut text = format!("meshctl: {}\n", show::clean(&error));
+    if let Some(hint) = hint {
+        text += &format!("  hint: {}\n", show::clean(&hint));
+    }
+    // With standard error gone there is nobody left to tell.
+    let _ = io::stderr().write_all(text.as_bytes());
+    ExitCode::from(code)
+}

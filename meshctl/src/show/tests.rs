@@ -1,0 +1,146 @@
+use jiff::Timestamp;
+use mesh_control::Status;
+use serde_json::{Value, json};
+
+use super::{Look, age, nodes, read, status};
+
+fn look(color: bool, width: Option<u16>) -> Look {
+    Look { color, width, now: "2026-03-01T12:00:00Z".parse().unwrap() }
+}
+
+fn plain() -> Look {
+    look(false, None)
+}
+
+/// A cluster with something of everything.
+fn cluster() -> Value {
+    let node = |name: &str, role: &str, liveness: &str, rtt: Option<f64>, digest: &str| {
+        json!({"name": name, "role": role, "voter": role != "server", "liveness": liveness, "address": "10.1.1.11:7946",
+            "draining": name == "lb3", "rtt_ms": rtt, "config_digest": digest, "version": "0.1.0"})
+    };
+    json!({
+        "cluster": {"id": "c", "name": "lab", "protection": "unprotected",
+            "quorum": {"voters": 3, "needed": 2, "reachable": 1, "roster_epoch": 3}},
+        "node": "lb2",
+        "nodes": [node("lb1", "director", "dead", None, "aaaaaaaaaa"), node("lb2", "director", "alive", None, "bbbbbbbbbb"),
+            node("lb3", "director", "suspect", Some(12.34), "bbbbbbbbbb"), node("w", "witness", "left", None, "")],
+        "routers": [
+            {"name": "VI_1", "interface": "eth0", "vrid": 51, "family": "ipv4", "vips": ["10.1.1.80/24", "10.1.1.81/24"],
+             "state": "active", "active": "lb1", "here": "vetoed", "lease": {"owner": "lb1", "epoch": 7, "remaining_ms": 812},
+             "priority": {"lb1": 200, "lb2": 150, "lb3": 199},
+             "last_transition": {"at": "2026-03-01T11:57:00Z", "cause": "lb1 took over: lb3 left", "trace_id": "00"},
+             "veto": {"by": ["lb3", "w"], "holder": "lb1", "reason": "the lease lives"}},
+            {"name": "VI_2", "interface": "eth1", "vrid": 52, "family": "ipv4", "vips": ["10.2.0.1/32"],
+             "state": "vacant", "active": null, "here": "none", "lease": {"owner": "lb3", "epoch": 2, "remaining_ms": 9},
+             "priority": {"lb3": 1},
+             "last_transition": {"at": "2026-03-01T11:59:59Z", "cause": "lost", "trace_id": "00"}},
+            {"name": "VI_3", "interface": "eth1", "vrid": 53, "family": "ipv4", "vips": ["10.2.0.3/32"],
+             "state": "foreign", "active": null, "foreign": "10.2.0.9", "here": "backup", "lease": null, "priority": {},
+             "last_transition": null}
+        ],
+        "services": []
+    })
+}
+
+fn parsed(value: Value) -> Status {
+    read(value).unwrap()
+}
+
+#[test]
+fn the_map() {
+    let expected = "\
+Cluster lab  UNPROTECTED  quorum 1/3 reachable, 2 needed  (as seen by lb2)
+! UNPROTECTED: two nodes can serve one address (fewer than three voters, or no fence)
+! The directors' configurations differ: see CONFIG
+! VI_1: lb2 was refused by lb3, w: the lease lives; lb1 holds the lease
+! VI_2: served by nobody
+! VI_3: served by 10.2.0.9, a router outside the mesh
+
+NAME  INTERFACE  VRID  VIPS          STATE    ACTIVE    LEASE       HERE    PRIORITY
+VI_1  eth0       51    10.1.1.80/24  active   lb1       812 ms      vetoed  lb1:200 lb3:199 lb2:150
+                       10.1.1.81/24
+VI_2  eth1       52    10.2.0.1/32   vacant   -         9 ms (lb3)  none    lb3:1
+VI_3  eth1       53    10.2.0.3/32   foreign  10.2.0.9  -           backup
+
+NODE  ROLE      VOTER  LIVENESS           ADDRESS         RTT      VERSION  CONFIG
+lb1   director  yes    dead               10.1.1.11:7946  -        0.1.0    aaaaaaaa
+lb2   director  yes    alive              10.1.1.11:7946  -        0.1.0    bbbbbbbb
+lb3   director  yes    suspect, draining  10.1.1.11:7946  12.3 ms  0.1.0    bbbbbbbb
+w     witness   yes    left               10.1.1.11:7946  -        0.1.0
+
+LAST TRANSITION  AGE        CAUSE
+VI_2             1 s ago    lost
+VI_1             3 min ago  lb1 took over: lb3 left
+";
+    assert_eq!(status(&parsed(cluster()), &plain()), expected);
+}
+
+#[test]
+fn a_narrow_terminal_wraps_the_last_column_only() {
+    let mut narrow = cluster();
+    narrow["nodes"][2]["draining"] = json!(false);
+    narrow["routers"][1]["lease"] = json!(null);
+    narrow["routers"].as_array_mut().unwrap().truncate(2);
+    narrow["routers"][0]["last_transition"]["cause"] =
+        json!("lb1 took over with two of three votes: lb3 handed it over as it stopped");
+    let text = status(&parsed(narrow), &look(false, Some(80)));
+    let wrapped = "\
+NAME  INTERFACE  VRID  VIPS          STATE   ACTIVE  LEASE   HERE    PRIORITY
+VI_1  eth0       51    10.1.1.80/24  active  lb1     812 ms  vetoed  lb1:200
+                       10.1.1.81/24                                  lb3:199
+                                                                     lb2:150
+VI_2  eth1       52    10.2.0.1/32   vacant  -       -       none    lb3:1
+";
+    assert!(text.contains(wrapped), "{text}");
+    assert!(text.lines().filter(|line| !line.starts_with('!')).all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn colours_change_nothing_else() {
+    let colored = status(&parsed(cluster()), &look(true, None));
+    assert!(colored.contains("\x1b[1;31mUNPROTECTED\x1b[0m"), "{colored}");
+    let mut stripped = String::new();
+    for (index, part) in colored.split('\x1b').enumerate() {
+        stripped += if index == 0 { part } else { part.split_once('m').unwrap().1 };
+    }
+    let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    assert_eq!(trimmed(&stripped), trimmed(&status(&parsed(cluster()), &plain())));
+}
+
+#[test]
+fn without_a_mesh_there_are_only_routers() {
+    let mut alone = cluster();
+    alone["cluster"]["protection"] = json!("none");
+    alone["nodes"] = json!([]);
+    alone["routers"] = json!([]);
+    let alone = parsed(alone);
+    assert_eq!(status(&alone, &plain()), "No mesh: lb2 is a plain VRRP router\n\nNo virtual routers.\n");
+    assert_eq!(nodes(&alone, &plain()), "No nodes: this node is in no mesh.\n");
+}
+
+#[test]
+fn a_lost_quorum_is_said_aloud() {
+    let mut minority = cluster();
+    minority["cluster"]["protection"] = json!("protected");
+    let text = status(&parsed(minority), &plain());
+    assert!(text.contains("\n! NO QUORUM: lb2 reaches too few voters and can serve nothing\n"), "{text}");
+}
+
+#[test]
+fn names_from_elsewhere_cannot_steer_the_terminal() {
+    let mut hostile = cluster();
+    hostile["routers"][0]["last_transition"]["cause"] = json!("\u{1b}]0;owned\u{7}\r\n\u{9b}2J");
+    hostile["routers"][0]["priority"] = json!({"\u{1b}[2J": 3});
+    let text = status(&parsed(hostile), &plain());
+    assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+    assert!(text.contains("\u{fffd}[2J:3"), "{text}");
+}
+
+#[test]
+fn ages_are_rounded_down() {
+    let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    let ago = |seconds: i64| age(now, Timestamp::from_second(now.as_second() - seconds).unwrap());
+    let ages = [-30, 0, 1, 119, 120, 7199, 7200, 172_799, 172_800].map(ago);
+    let expected = ["now", "now", "1 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 d ago"];
+    assert_eq!(ages, expected);
+}

@@ -1,0 +1,338 @@
+//! The binary against a daemon made up for the test: what it prints and how it exits.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+const STATUS: &str = r#"{"zeta":"a newer field, out of order","cluster":{"id":"c1","name":"lab","protection":"protected","quorum":{"voters":3,"needed":2,"reachable":3,"roster_epoch":3}},"node":"lb2","nodes":[{"name":"lb1","role":"director","voter":true,"liveness":"alive","address":"10.1.1.11:7946","draining":false,"rtt_ms":0.25,"config_digest":"0123456789abcdef","version":"0.1.0","newer":[1.0,18446744073709551615]}],"routers":[{"name":"VI_1","interface":"eth0","vrid":51,"family":"ipv4","vips":["10.1.1.80/24"],"state":"active","active":"lb1","here":"backup","lease":{"owner":"lb1","epoch":7,"remaining_ms":812},"priority":{"lb1":200,"lb2":150},"last_transition":null}],"services":[]}"#;
+
+/// A daemon that answers the n-th connection with the n-th text and hangs up, then is gone.
+struct Fake {
+    dir: tempfile::TempDir,
+    requests: mpsc::Receiver<String>,
+}
+
+impl Fake {
+    fn new(answers: &[String]) -> Fake {
+        let dir = tempfile::tempdir().unwrap();
+        let requests = serve(&dir.path().join("s"), answers);
+        Fake { dir, requests }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("s")
+    }
+
+    fn request(&self) -> String {
+        self.requests.recv_timeout(Duration::from_secs(10)).expect("a request")
+    }
+}
+
+fn serve(socket: &Path, answers: &[String]) -> mpsc::Receiver<String> {
+    let listener = UnixListener::bind(socket).unwrap();
+    let (socket, answers) = (socket.to_owned(), answers.to_vec());
+    let (send, requests) = mpsc::channel();
+    std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = send.send(read_request(&mut stream));
+            let _ = stream.write_all(answer.as_bytes());
+        }
+        std::fs::remove_file(socket).unwrap();
+    });
+    requests
+}
+
+fn read_request(stream: &mut UnixStream) -> String {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(reader.read_line(&mut head).unwrap(), 0, "a whole head");
+    }
+    let length =
+        head.to_lowercase().split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).unwrap();
+    head + &String::from_utf8(body).unwrap()
+}
+
+fn answer(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+fn events(text: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n{text}")
+}
+
+fn command(socket: &Path, arguments: &[&str]) -> Command {
+    command_of(Path::new(env!("CARGO_BIN_EXE_meshctl")), socket, arguments)
+}
+
+fn command_of(binary: &Path, socket: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary);
+    command.args(arguments).arg("--socket").arg(socket).stdin(Stdio::null());
+    command
+}
+
+fn meshctl(socket: &Path, arguments: &[&str]) -> Output {
+    command(socket, arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn json_is_what_the_daemon_sent() {
+    let fake = Fake::new(&[answer("200 OK", STATUS), answer("200 OK", STATUS)]);
+    let output = meshctl(&fake.socket(), &["status", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let printed = text(&output.stdout);
+    assert!(printed.starts_with("{\n  \"zeta\": \"a newer field, out of order\",\n  \"cluster\": {"), "{printed}");
+    let without_layout: String = printed.split('\n').map(str::trim_start).collect();
+    assert_eq!(without_layout.replace("\": ", "\":"), STATUS);
+    assert!(fake.request().starts_with("GET /status HTTP/1.1\r\n"));
+
+    let output = meshctl(&fake.socket(), &["nodes", "--json"]);
+    let printed = text(&output.stdout);
+    assert!(printed.starts_with("[\n  {\n    \"name\": \"lb1\",") && printed.ends_with("]\n"), "{printed}");
+}
+
+#[test]
+fn a_pipe_gets_plain_tables() {
+    let fake = Fake::new(&[answer("200 OK", STATUS), answer("200 OK", STATUS)]);
+    let output = meshctl(&fake.socket(), &["status"]);
+    let expected = "\
+Cluster lab  protected  quorum 3/3 reachable, 2 needed  (as seen by lb2)
+
+NAME  INTERFACE  VRID  VIPS          STATE   ACTIVE  LEASE   HERE    PRIORITY
+VI_1  eth0       51    10.1.1.80/24  active  lb1     812 ms  backup  lb1:200 lb2:150
+
+NODE  ROLE      VOTER  LIVENESS  ADDRESS         RTT     VERSION  CONFIG
+lb1   director  yes    alive     10.1.1.11:7946  0.2 ms  0.1.0    01234567
+";
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), expected));
+    let output = meshctl(&fake.socket(), &["nodes"]);
+    assert_eq!(text(&output.stdout), expected.rsplit("\n\n").next().unwrap());
+}
+
+#[test]
+fn a_token_is_printed_as_the_whole_command() {
+    let reply = r#"{"token":"abc","expires":"2030-01-01T00:00:00Z","command":"meshd join --seed 10.1.1.11:7946"}"#;
+    let fake = Fake::new(&[answer("200 OK", reply), answer("200 OK", reply)]);
+    let output = meshctl(&fake.socket(), &["token", "create", "--ttl", "30m"]);
+    assert_eq!(text(&output.stdout), "MESHD_TOKEN=abc meshd join --seed 10.1.1.11:7946\n");
+    assert!(text(&output.stderr).contains("2030-01-01T00:00:00Z"), "{output:?}");
+    let request = fake.request();
+    assert!(request.starts_with("POST /tokens HTTP/1.1\r\n") && request.ends_with("\r\n{\"ttl_s\":1800}"), "{request}");
+    let output = meshctl(&fake.socket(), &["token", "create", "--json"]);
+    assert_eq!(text(&output.stdout).replace([' ', '\n'], ""), reply.replace(' ', ""));
+    assert!(fake.request().ends_with("{\"ttl_s\":3600}"));
+}
+
+#[test]
+fn a_refusal_is_1_with_its_hint() {
+    let refusal = r#"{"error":"this node is in no mesh\u001b[2J","hint":"meshd init"}"#;
+    let fake = Fake::new(&[answer("409 Conflict", refusal), answer("503 Oops", refusal), answer("500 Bad", "<html>")]);
+    let output = meshctl(&fake.socket(), &["token", "create"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text(&output.stderr), "meshctl: this node is in no mesh\u{fffd}[2J\n  hint: meshd init\n");
+    assert_eq!(output.stdout, b"");
+    assert_eq!(meshctl(&fake.socket(), &["status", "--watch", "--json"]).status.code(), Some(1));
+    assert_eq!(meshctl(&fake.socket(), &["status"]).status.code(), Some(1));
+}
+
+#[test]
+fn an_answer_that_makes_no_sense_is_1() {
+    let cut = answer("200 OK", STATUS);
+    let fake =
+        Fake::new(&[answer("200 OK", "{\"nodes\":3}"), answer("200 OK", "nonsense"), cut[..cut.len() - 10].to_owned()]);
+    for what in ["no status", "no JSON", "cut off"] {
+        let output = meshctl(&fake.socket(), &["status"]);
+        assert_eq!(output.status.code(), Some(1), "{what}: {output:?}");
+        assert!(text(&output.stderr).contains("meshd's answer"), "{what}: {output:?}");
+    }
+}
+
+#[test]
+fn usage_is_2() {
+    let nowhere = Path::new("/nonexistent/s");
+    for arguments in [&["frobnicate"][..], &["token"], &["status", "--frequently"], &["token", "create", "--ttl", "0"]]
+    {
+        assert_eq!(meshctl(nowhere, arguments).status.code(), Some(2), "{arguments:?}");
+    }
+    for ttl in ["8d", "604801", "1w", "-1s", "h", "", "99999999d", "1.5h"] {
+        assert_eq!(meshctl(nowhere, &["token", "create", &format!("--ttl={ttl}")]).status.code(), Some(2), "{ttl}");
+    }
+    assert_eq!(meshctl(nowhere, &["token", "create", "--ttl=7d"]).status.code(), Some(3));
+}
+
+#[test]
+fn no_daemon_is_3_with_a_hint_for_each_cause() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("missing");
+    let dead = dir.path().join("dead");
+    drop(UnixListener::bind(&dead).unwrap());
+    for (socket, hint) in [(&missing, "systemctl status meshd"), (&dead, "systemctl start meshd")] {
+        for arguments in [&["status"][..], &["nodes", "--json"], &["status", "--watch"], &["token", "create"]] {
+            let output = meshctl(socket, arguments);
+            assert_eq!(output.status.code(), Some(3), "{output:?}");
+            let error = text(&output.stderr);
+            assert!(error.contains(&format!("no meshd on {}", socket.display())) && error.contains(hint), "{error}");
+            assert_eq!(output.stdout, b"");
+        }
+    }
+    let silent = dir.path().join("hangs-up");
+    let _requests = serve(&silent, &[String::new()]);
+    assert_eq!(meshctl(&silent, &["status"]).status.code(), Some(3));
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let output = meshctl(&socket, &["status"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("does not answer within 5 s"), "{output:?}");
+}
+
+#[test]
+fn root_another_users_socket_is_3_with_a_hint() {
+    use std::os::unix::process::CommandExt;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let socket = dir.path().join("s");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    std::fs::set_permissions(&socket, std::fs::Permissions::from_mode(0o600)).unwrap();
+    // A copy, because whoever else it runs as may not be able to enter the target directory; made by another
+    // process, because a file that a fork of this one still holds open for writing cannot be executed.
+    let binary = dir.path().join("meshctl");
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_meshctl")).arg(&binary).status().unwrap().success());
+    let output = command_of(&binary, &socket, &["status"]).uid(65534).gid(65534).output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(text(&output.stderr).contains("try as root"), "{output:?}");
+}
+
+/// A child whose lines are read one by one, killed at the end of the test.
+struct Watching {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Watching {
+    fn start(socket: &Path, arguments: &[&str]) -> Watching {
+        let mut child = command(socket, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = reader(child.stdout.take().unwrap());
+        Watching { child, lines }
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(Duration::from_secs(10)).expect("a line within 10 s")
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn reader(stdout: ChildStdout) -> mpsc::Receiver<String> {
+    let (send, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+#[test]
+fn watching_prints_a_line_for_each_event_and_survives_a_restart() {
+    let two = format!("data: {STATUS}\n\n: keep-alive\n\n\n\ndata: {{\"node\":\ndata: \"second\"}}\n\n");
+    let fake = Fake::new(&[events(&two)]);
+    let mut watching = Watching::start(&fake.socket(), &["status", "--watch", "--json"]);
+    assert_eq!(watching.line(), STATUS);
+    assert_eq!(watching.line(), r#"{"node":"second"}"#);
+    assert!(fake.request().starts_with("GET /status/watch HTTP/1.1\r\n"));
+
+    let mut told = String::new();
+    BufReader::new(watching.child.stderr.as_mut().unwrap()).read_line(&mut told).unwrap();
+    assert!(told.contains("hung up") && told.contains("waiting for it"), "{told}");
+    // The fake removed its socket; the next one comes up later.
+    while fake.socket().exists() {
+        std::thread::yield_now();
+    }
+    let _requests = serve(&fake.socket(), &[answer("503 Not yet", "{}"), events("data: {\"node\":\"back\"}\n\n")]);
+    assert_eq!(watching.line(), r#"{"node":"back"}"#);
+}
+
+#[test]
+fn watching_in_a_pipe_prints_tables_for_real_changes_only() {
+    let ticked = STATUS.replace("812", "562").replace("0.25", "0.5");
+    let moved = STATUS.replace(r#""active":"lb1""#, r#""active":"lb3""#);
+    let fake = Fake::new(&[events(&format!("data: {STATUS}\n\ndata: {ticked}\n\ndata: {moved}\n\n"))]);
+    let watching = Watching::start(&fake.socket(), &["status", "--watch"]);
+    let routers: Vec<_> =
+        std::iter::repeat_with(|| watching.line()).filter(|line| line.starts_with("VI_1")).take(2).collect();
+    assert!(routers[0].contains("lb1     812 ms ") && routers[1].contains("lb3     812 ms (lb1)"), "{routers:?}");
+}
+
+#[test]
+fn a_terminal_is_redrawn_and_given_back() {
+    for key in ["q", "\u{3}"] {
+        let fake = Fake::new(&[events(&format!("data: {STATUS}\n\n"))]);
+        // script(1) gives it a terminal and hands on what is typed and what is shown.
+        let line = format!("{} --socket {} status --watch", env!("CARGO_BIN_EXE_meshctl"), fake.socket().display());
+        let mut child = Command::new("timeout");
+        child.args(["30", "script", "-qec", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shown = Vec::new();
+        let mut out = child.stdout.take().unwrap();
+        while !text_lossy(&shown).contains("NO DAEMON, the map is") {
+            let mut some = [0; 4096];
+            let read = out.read(&mut some).unwrap();
+            assert_ne!(read, 0, "it goes on without a daemon: {}", text_lossy(&shown));
+            shown.extend_from_slice(&some[..read]);
+        }
+        child.stdin.as_mut().unwrap().write_all(key.as_bytes()).unwrap();
+        out.read_to_end(&mut shown).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{key:?}");
+        let shown = text_lossy(&shown);
+        assert!(shown.starts_with("\u{1b}[?1049h"), "{shown:?}");
+        assert!(shown.contains("VI_1") && shown.contains("\u{1b}[1;32mprotected\u{1b}[0m"), "{shown:?}");
+        assert!(shown.trim_end().ends_with("\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l"), "{shown:?}");
+    }
+}
+
+fn text_lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_quietly() {
+    // Events as fast as they are taken, until nobody takes them.
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    let listener = UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        read_request(&mut stream);
+        stream.write_all(events("").as_bytes()).unwrap();
+        while stream.write_all(format!("data: {STATUS}\n\n").as_bytes()).is_ok() {}
+    });
+    let mut child = command(&socket, &["status", "--watch", "--json"]);
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 1];
+    child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+}
