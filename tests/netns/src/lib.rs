@@ -3,6 +3,7 @@
 //! Every trial: all is settled and `lb1` serves; the judge starts; the fault comes at a random moment of the advert
 //! interval; [`FAULT_LASTS`]; the fault is healed; `lb1` serves again.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -242,7 +243,7 @@ fn watch_veto(cluster: &mut Cluster, scenario: Scenario) -> Result<()> {
     })
 }
 
-/// Somewhere in an advert interval. Chance is what is left of the time it took to come here.
-pub fn random_phase() -> Duration {
-    Duration::from_micros(u64::from(clock::now().subsec_nanos() % 1_000_003) % 1_000_000)
+/// Somewhere in an advert interval: settling ends at the same moment of it every time, so the clock alone will not do.
+fn random_phase() -> Duration {
+    Duration::from_micros(RandomState::new().hash_one(clock::now()) % 1_000_000)
 }
