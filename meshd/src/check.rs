@@ -1,1 +1,129 @@
-//! `meshd check`.
+//! `meshd check`, and reading the configuration for the daemon.
+//!
+//! What the text alone shows is found by `mesh-config`; here come the file itself, the interfaces of
+//! this host, and the scripts with the users they run as. As in keepalived, a tracked script that
+//! cannot run (not found, no such user, insecure where security is asked for) is not tracked.
+
+mod scripts;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use mesh_config::model::Config;
+use mesh_config::report::{Report, Severity};
+
+/// Larger files are refused: ten thousand real servers need 3 MiB.
+const LARGEST: u64 = 64 << 20;
+
+/// Exit codes of `check`, as keepalived's manual has them for `-t`. (keepalived 2.2.7 itself exits
+/// with one more: 4 for unusable, 5 after changes, 6 for script security.)
+const UNUSABLE: u8 = 3;
+const CHANGED: u8 = 4;
+const SECURITY_OFF: u8 = 5;
+
+/// Reads a configuration, prints every finding on standard error (`file:line:column: severity:
+/// message`) and a summary on standard output. Exit code 0: usable as it is; 3: unusable; 4: usable
+/// after changes; 5: usable, and scripts run without `enable_script_security`.
+pub fn run(file: &Path) -> ExitCode {
+    let examined = match examine(file, &interfaces()) {
+        Ok(examined) => examined,
+        Err(error) => {
+            // A closed pipe is no reason to fail.
+            let _ = writeln!(std::io::stderr(), "{}: error: {error:#}", file.display());
+            return ExitCode::from(UNUSABLE);
+        }
+    };
+    for finding in &examined.report.findings {
+        let _ = writeln!(std::io::stderr(), "{finding}");
+    }
+    let _ = writeln!(std::io::stdout(), "{}: {}", file.display(), examined.summary());
+    ExitCode::from(examined.exit_code())
+}
+
+/// Reads a configuration for the daemon. The error holds every error-level finding, one in a line.
+pub fn load(file: &Path) -> anyhow::Result<(Config, Report)> {
+    let examined = examine(file, &interfaces()).with_context(|| format!("cannot read {}", file.display()))?;
+    let report = examined.report;
+    match examined.config {
+        Some(config) if report.worst() != Some(Severity::Error) => Ok((config, report)),
+        _ => {
+            let errors = report.findings.iter().filter(|f| f.severity == Severity::Error);
+            let lines: Vec<String> = errors.map(ToString::to_string).collect();
+            bail!("{} cannot be used:\n{}", file.display(), lines.join("\n"))
+        }
+    }
+}
+
+/// A configuration with all there is to say about it on this host.
+struct Examined {
+    config: Option<Config>,
+    report: Report,
+    security_off: bool,
+}
+
+impl Examined {
+    fn exit_code(&self) -> u8 {
+        match (self.report.worst(), self.security_off) {
+            (Some(Severity::Error), _) => UNUSABLE,
+            (_, true) => SECURITY_OFF,
+            (Some(Severity::Warning), false) => CHANGED,
+            (Some(Severity::Ignored) | None, false) => 0,
+        }
+    }
+
+    fn summary(&self) -> String {
+        let count = |severity| self.report.findings.iter().filter(|f| f.severity == severity).count();
+        let verdict = match self.exit_code() {
+            UNUSABLE => "unusable",
+            CHANGED => "usable after changes",
+            SECURITY_OFF => "usable, script security is off",
+            _ => "usable",
+        };
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+        let contents = self.config.as_ref().map(|c| {
+            let addresses: usize = c.routers.iter().map(|r| r.served().count()).sum();
+            format!("; {} virtual routers with {addresses} addresses, digest {}", c.routers.len(), c.digest())
+        });
+        let ignored = count(Severity::Ignored);
+        format!("{verdict}: {errors} errors, {warnings} warnings, {ignored} ignored{}", contents.unwrap_or_default())
+    }
+}
+
+fn examine(file: &Path, interfaces: &[String]) -> anyhow::Result<Examined> {
+    let (mut config, mut report) = mesh_config::parse(file, &read(file)?);
+    let missing = report.places.missing_interfaces(interfaces);
+    report.add(missing);
+    let security_off = match &mut config {
+        Some(config) => scripts::apply(config, &mut report),
+        None => false,
+    };
+    Ok(Examined { config, report, security_off })
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    let metadata = fs::metadata(file)?;
+    ensure!(!metadata.is_dir(), "it is a directory; expected a file");
+    // Opening a pipe would wait for somebody to write.
+    ensure!(metadata.is_file(), "it is no regular file");
+    let mut bytes = Vec::new();
+    fs::File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= LARGEST, "it is larger than {} MiB", LARGEST >> 20);
+    String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.iter().filter(|b| **b == b'\n').count() + 1;
+        anyhow::anyhow!("line {line} is not UTF-8 text")
+    })
+}
+
+/// Names of this host's interfaces; empty where the kernel does not say, so that every one is
+/// reported as missing rather than none.
+fn interfaces() -> Vec<String> {
+    let Ok(list) = nix::net::if_::if_nameindex() else { return Vec::new() };
+    list.iter().map(|i| i.name().to_string_lossy().into_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests;

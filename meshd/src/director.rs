@@ -71,7 +71,12 @@ impl Director {
     /// # Errors
     ///
     /// Privileges are missing, or netlink does not answer.
-    pub async fn new(engine: Engine, config: &Config, inputs: mpsc::Receiver<Input>, outputs: Outputs) -> anyhow::Result<Self> {
+    pub async fn new(
+        engine: Engine,
+        config: &Config,
+        inputs: mpsc::Receiver<Input>,
+        outputs: Outputs,
+    ) -> anyhow::Result<Self> {
         let adverts = Adverts::new().map_err(explain_privileges).context("cannot open a raw socket for VRRP")?;
         let (netlink, events) = Netlink::open().await.context("cannot talk to the kernel's rtnetlink")?;
         let fence = match Fence::probe() {
@@ -202,7 +207,10 @@ impl Director {
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }
-            Action::SendMessage { .. } | Action::Publish { .. } | Action::AdoptRoster(_) | Action::RosterVerdict { .. } => {
+            Action::SendMessage { .. }
+            | Action::Publish { .. }
+            | Action::AdoptRoster(_)
+            | Action::RosterVerdict { .. } => {
                 self.act_on_mesh(action);
             }
         }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::{self, ControlState};
-use crate::director::{Director, Outputs};
+use crate::director::{Director, Outputs, check_privileges};
 use crate::mesh::{self, MeshHandle, MeshOptions};
 use crate::probes::script::Scripts;
 use crate::{check, clock};
@@ -99,11 +99,10 @@ pub fn join(
             ),
         };
         let role = if witness { Role::Witness } else { Role::Director };
-        preflight(places, &config)?;
-        let runtime = main_runtime()?;
-        let enrolled =
-            mesh::enrol(seed, token.trim(), &name, role, listen(places, &config), &places.state_dir);
-        runtime.block_on(enrolled)?;
+        main_runtime()?.block_on(async {
+            preflight(places)?;
+            mesh::enrol(seed, token.trim(), &name, role, listen(places, &config), &places.state_dir).await
+        })?;
         tracing::info!("joined the mesh as {name}");
     }
     run_with_logging(places)
@@ -136,17 +135,19 @@ fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     builder.worker_threads(2).thread_name("meshd-io").enable_all().build().context("cannot start the runtime")
 }
 
-/// What can be checked before anything on this host or in the mesh changes.
-fn preflight(places: &Places, config: &Config) -> anyhow::Result<()> {
-    if !config.routers.is_empty() {
-        crate::director::check_privileges()?;
-    }
-    control::check_directory(&places.runtime_dir)
+/// What would stop the daemon right after joining, found before anything in the mesh changes.
+fn preflight(places: &Places) -> anyhow::Result<()> {
+    check_privileges()?;
+    control::bind(&socket(places)).map(drop)
+}
+
+fn socket(places: &Places) -> PathBuf {
+    places.runtime_dir.join("meshd.sock")
 }
 
 async fn serve(places: &Places, member: Option<mesh::Loaded>, config: Config) -> anyhow::Result<()> {
-    crate::director::check_privileges()?;
-    let socket = control::bind(&places.runtime_dir)?;
+    check_privileges()?;
+    let socket = control::bind(&socket(places))?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
     let setup = setup(places, &config, member.as_ref())?;
@@ -204,8 +205,7 @@ async fn start_mesh(
     let own = loaded.roster.member(loaded.identity.node).map(|m| m.address);
     let configured = places.listen.or(config.mesh.listen).or(own);
     let listen = configured.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), MESH_PORT));
-    let options =
-        MeshOptions { identity: loaded.identity, roster: loaded.roster, listen, inputs: inputs.clone() };
+    let options = MeshOptions { identity: loaded.identity, roster: loaded.roster, listen, inputs: inputs.clone() };
     mesh::start(options).await
 }
 
@@ -242,10 +242,7 @@ fn spawn_director(
     Ok(ended)
 }
 
-async fn run_scripts(
-    mut scripts: Scripts,
-    mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>,
-) {
+async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>) {
     while sets.changed().await.is_ok() {
         let set = sets.borrow_and_update().clone();
         scripts.set(set);
@@ -349,5 +346,10 @@ fn init_logging() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("MESHD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .with_target(false)
+        .init();
 }

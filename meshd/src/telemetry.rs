@@ -25,7 +25,14 @@ fn router(name: &str, vrid: u8, event: &RouterEvent, cause: &str, trace_id: &str
             tracing::info!(vrid, epoch, cause, trace_id, "{name}: ACTIVE");
         }
         RouterEvent::Active { epoch, voters } => {
-            tracing::info!(vrid, epoch, cause, voters = voters.join(","), trace_id, "{name}: ACTIVE, granted by a majority");
+            tracing::info!(
+                vrid,
+                epoch,
+                cause,
+                voters = voters.join(","),
+                trace_id,
+                "{name}: ACTIVE, granted by a majority"
+            );
         }
         RouterEvent::Backup => tracing::info!(vrid, cause, trace_id, "{name}: BACKUP"),
         RouterEvent::Fault => tracing::warn!(vrid, cause, trace_id, "{name}: FAULT"),

@@ -4,7 +4,33 @@
 //! read into one [`model::Config`]; nothing half-checked goes on. Everything worth saying about the
 //! text (errors, ignored keywords, values that were changed) is a [`report::Report`] with the place.
 
+mod digest;
+mod finish;
 pub mod keepalived;
 pub mod model;
 pub mod native;
 pub mod report;
+
+use std::path::Path;
+
+use model::Config;
+use report::Report;
+
+/// Reads a configuration in whichever language it is written.
+///
+/// The content decides, not the name: a text is TOML when its first line that is neither blank nor
+/// a comment (`#`, `!`) starts with `[`, or is a key followed by `=`; anything else, and a text
+/// without such a line, is keepalived.conf, where neither can stand.
+pub fn parse(file: &Path, text: &str) -> (Option<Config>, Report) {
+    if is_toml(text) { native::parse(file, text) } else { keepalived::parse(file, text) }
+}
+
+fn is_toml(text: &str) -> bool {
+    let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+    let Some(line) = lines.find(|l| !l.is_empty() && !l.starts_with(['#', '!'])) else { return false };
+    let key = line.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || "_-.\"'".contains(c));
+    line.starts_with('[') || (key.len() < line.len() && key.trim_start().starts_with('='))
+}
+
+#[cfg(test)]
+mod tests;

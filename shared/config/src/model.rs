@@ -312,9 +312,3 @@ fn segment_of(interface: &str) -> u32 {
     let hash = interface.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
     hash.max(1)
 }
-impl Config {
-    /// temporary
-    pub fn digest(&self) -> String {
-        String::new()
-    }
-}

@@ -1,5 +1,6 @@
 //! What there is to say about a configuration's text.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -53,9 +54,58 @@ impl fmt::Display for Finding {
 pub struct Report {
     /// The findings.
     pub findings: Vec<Finding>,
+    /// Where things were declared, for checks that need the host.
+    pub places: Places,
+}
+
+/// Where the things of a configuration were declared; the model itself holds no places.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// By name of the router.
+    pub routers: BTreeMap<String, RouterPlaces>,
+    /// The command of each tracked script, by name of the script.
+    pub scripts: BTreeMap<String, Place>,
+    /// The user scripts run as.
+    pub script_user: Option<Place>,
+}
+
+/// Where the parts of one virtual router were declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterPlaces {
+    /// Its name.
+    pub name: Place,
+    /// Its virtual router identifier.
+    pub vrid: Place,
+    /// Its addresses, as in [`crate::model::VirtualRouter::served`].
+    pub addresses: Vec<Place>,
+    /// Every interface it names: its own, then those of its addresses.
+    pub interfaces: Vec<(String, Place)>,
+}
+
+impl Places {
+    /// An error for each interface that is named and not among `existing`. keepalived refuses to
+    /// start with one (although its `-t` lets it pass).
+    pub fn missing_interfaces(&self, existing: &[String]) -> Vec<Finding> {
+        let named = self.routers.iter().flat_map(|(router, places)| places.interfaces.iter().map(move |i| (router, i)));
+        let mut missing: Vec<Finding> = named
+            .filter(|(_, (interface, _))| !existing.contains(interface))
+            .map(|(router, (interface, place))| Finding {
+                place: place.clone(),
+                severity: Severity::Error,
+                message: format!("`{router}` needs interface `{interface}`, which does not exist on this host"),
+            })
+            .collect();
+        missing.sort_by(|a, b| a.place.cmp(&b.place));
+        missing
+    }
 }
 
 impl Report {
+    /// Adds what was found later; the order of the text stays.
+    pub fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        self.findings.extend(findings);
+        self.findings.sort_by(|a, b| a.place.cmp(&b.place));
+    }
     /// The worst severity, if anything was found.
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|f| f.severity).max()

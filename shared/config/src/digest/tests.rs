@@ -1,0 +1,58 @@
+use std::path::Path;
+
+use super::*;
+
+fn config(text: &str) -> Config {
+    crate::keepalived::parse(Path::new("f"), text).0.expect("usable")
+}
+
+fn instance(name: &str, more: &str, addresses: &str) -> String {
+    format!(
+        "vrrp_instance {name} {{\n virtual_router_id 51\n interface eth0\n{more}\n virtual_ipaddress {{\n{addresses}\n}}\n}}\n"
+    )
+}
+
+fn digest(more: &str, addresses: &str) -> String {
+    config(&instance("A", more, addresses)).digest()
+}
+
+#[test]
+fn it_is_stable_over_versions_of_this_program() {
+    assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+    assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+    assert_eq!(Config::default().digest(), "cbf29ce484222325");
+    assert_eq!(
+        describe(&config(&instance("A", "", "10.0.0.1")).routers[0]),
+        "4.51 v2 1000ms auth=false 10.0.0.1 excluded "
+    );
+}
+
+#[test]
+fn what_may_differ_does_not_change_it() {
+    let one = digest("priority 100\nstate BACKUP", "10.0.0.1\n10.0.0.2");
+    assert_eq!(digest("priority 150\nstate MASTER\ninterface eth9", "10.0.0.2/24 dev eth1\n10.0.0.1/24"), one);
+    assert_eq!(config(&instance("B", "", "10.0.0.1\n10.0.0.2")).digest(), one);
+}
+
+#[test]
+fn the_order_of_instances_does_not_change_it() {
+    let a = instance("A", "", "10.0.0.1");
+    let b = instance("B", "virtual_router_id 52", "10.0.0.2");
+    assert_eq!(config(&format!("{a}{b}")).digest(), config(&format!("{b}{a}")).digest());
+}
+
+#[test]
+fn what_has_to_agree_changes_it() {
+    let one = digest("", "10.0.0.1");
+    let others = [
+        digest("virtual_router_id 52", "10.0.0.1"),
+        digest("version 3", "10.0.0.1"),
+        digest("advert_int 2", "10.0.0.1"),
+        digest("authentication {\nauth_type PASS\nauth_pass x\n}", "10.0.0.1"),
+        digest("", "10.0.0.1\n10.0.0.2"),
+        digest("", "10.0.0.2"),
+        digest("virtual_ipaddress_excluded {\n10.0.0.2\n}", "10.0.0.1"),
+    ];
+    let distinct: std::collections::BTreeSet<&String> = others.iter().chain([&one]).collect();
+    assert_eq!(distinct.len(), others.len() + 1);
+}

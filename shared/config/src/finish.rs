@@ -1,0 +1,56 @@
+//! What both languages check at the end, on the model.
+
+use std::collections::BTreeMap;
+
+use crate::model::Config;
+use crate::report::{Finding, Place, Report, Severity};
+
+/// Checks what only the whole configuration shows, sorts the findings, and gives routers their
+/// keys. No configuration when anything found is an error.
+pub(crate) fn finish(mut config: Config, mut report: Report) -> (Option<Config>, Report) {
+    let found: Vec<Finding> =
+        shared_vrids(&config, &report).into_iter().chain(shared_addresses(&config, &report)).collect();
+    report.add(found);
+    config.assign_keys();
+    (Some(config).filter(|_| report.worst() != Some(Severity::Error)), report)
+}
+
+/// Two routers with one VRID on one interface would read each other's adverts as their own.
+fn shared_vrids(config: &Config, report: &Report) -> Vec<Finding> {
+    let mut seen = BTreeMap::new();
+    let mut found = Vec::new();
+    for router in &config.routers {
+        let id = (router.key.family, router.key.vrid, router.interface.as_str());
+        let first = *seen.entry(id).or_insert(router.name.as_str());
+        if first != router.name {
+            let message = format!(
+                "VRID {} on `{}` is already used by `{first}`; expected a VRID of its own",
+                router.key.vrid, router.interface
+            );
+            found.extend(report.places.routers.get(&router.name).map(|p| error(&p.vrid, message)));
+        }
+    }
+    found
+}
+
+/// One address in two routers would be elected twice, and could end up on two hosts.
+fn shared_addresses(config: &Config, report: &Report) -> Vec<Finding> {
+    let mut seen = BTreeMap::new();
+    let mut found = Vec::new();
+    for router in &config.routers {
+        let places = report.places.routers.get(&router.name);
+        for (i, address) in router.served().enumerate() {
+            let first = *seen.entry(address.net.addr()).or_insert(router.name.as_str());
+            if first != router.name {
+                let message =
+                    format!("{} is already an address of `{first}`: two elections for one address", address.net.addr());
+                found.extend(places.and_then(|p| p.addresses.get(i)).map(|place| error(place, message)));
+            }
+        }
+    }
+    found
+}
+
+fn error(place: &Place, message: String) -> Finding {
+    Finding { place: place.clone(), severity: Severity::Error, message }
+}

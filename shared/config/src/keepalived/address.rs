@@ -1,0 +1,149 @@
+//! A line of `virtual_ipaddress`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::IpNet;
+
+use super::lower::Lower;
+use super::tree::{At, Statement, Word};
+use super::values;
+use crate::model::{Scope, VirtualAddress};
+
+/// Longest interface name and address label (IFNAMSIZ less the closing zero).
+const LONGEST_NAME: usize = 15;
+
+/// An address and where its parts stand.
+pub(super) struct Declared {
+    pub(super) address: VirtualAddress,
+    pub(super) at: At,
+    pub(super) device_at: Option<At>,
+}
+
+/// Options of keepalived that change little; each would need support in the kernel part.
+const UNSUPPORTED: &[&str] = &["home", "-nodad", "mngtmpaddr", "noprefixroute", "autojoin", "no_track"];
+/// The same, with a value.
+const UNSUPPORTED_WITH_VALUE: &[&str] = &["peer", "preferred_lft", "track_group"];
+
+/// Reads `ADDRESS[/LENGTH] [dev IF] [label L] [scope S] [brd B]`. `None`, with a warning, for what
+/// keepalived leaves out as well, and for addresses that no host should serve.
+pub(super) fn parse(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Declared> {
+    if lower.language(statement) {
+        return None;
+    }
+    lower.no_block(statement);
+    let word = &statement.words[0];
+    let net = network(lower, word)?;
+    let mut declared = Declared {
+        address: VirtualAddress { net, interface: None, label: None, scope: Scope::Global, broadcast: None },
+        at: word.at,
+        device_at: None,
+    };
+    let mut options = statement.parameters().iter();
+    while let Some(option) = options.next() {
+        match &*option.text {
+            name @ ("dev" | "label" | "scope" | "brd" | "broadcast") => {
+                let Some(value) = options.next() else {
+                    lower.warning(option.at, format!("`{name}` has no value; {net} is left out"));
+                    return None;
+                };
+                set(lower, &mut declared, name, value)?;
+            }
+            "use_vmac" => {
+                lower.warning(option.at, "`use_vmac` is not supported yet: the interface's own MAC is used".into());
+            }
+            name if UNSUPPORTED.contains(&name) => {
+                lower.warning(option.at, format!("`{name}` is not supported yet; skipped"));
+            }
+            name if UNSUPPORTED_WITH_VALUE.contains(&name) => {
+                options.next();
+                lower.warning(option.at, format!("`{name}` is not supported yet; skipped"));
+            }
+            name => lower
+                .warning(option.at, format!("`{name}` is no option of an address (dev, label, scope, brd); skipped")),
+        }
+    }
+    Some(declared)
+}
+
+fn network(lower: &mut Lower<'_>, word: &Word<'_>) -> Option<IpNet> {
+    let (address, length) = match word.text.split_once('/') {
+        Some((address, length)) => (address, Some(length)),
+        None => (&*word.text, None),
+    };
+    let Ok(address) = address.parse::<IpAddr>() else {
+        lower.warning(word.at, format!("`{}` is no IP address; left out", word.text));
+        return None;
+    };
+    // keepalived takes these and hands them to the kernel.
+    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+        lower.warning(word.at, format!("{address} cannot be a virtual address; left out"));
+        return None;
+    }
+    let longest = if address.is_ipv4() { 32 } else { 128 };
+    let length = match length {
+        None => longest,
+        Some(text) => match values::unsigned(text).and_then(|n| u8::try_from(n).ok()).filter(|n| *n <= longest) {
+            Some(n) => n,
+            None => {
+                let message = format!("`{text}` is no prefix length: expected 0 to {longest}; {longest} is used");
+                lower.warning(word.at, message);
+                longest
+            }
+        },
+    };
+    IpNet::new(address, length).ok()
+}
+
+/// `None` when keepalived leaves the address out for a bad value.
+fn set(lower: &mut Lower<'_>, declared: &mut Declared, name: &str, value: &Word<'_>) -> Option<()> {
+    let (text, net) = (&*value.text, declared.address.net);
+    match name {
+        "dev" => {
+            declared.address.interface = Some(text.to_string());
+            declared.device_at = Some(value.at);
+        }
+        "label" if text.len() > LONGEST_NAME => {
+            let message = format!("label `{text}` is longer than {LONGEST_NAME} bytes; {net} is left out");
+            lower.warning(value.at, message);
+            return None;
+        }
+        "label" => declared.address.label = Some(text.to_string()),
+        "scope" => match scope(text) {
+            Some(scope) => declared.address.scope = scope,
+            None => {
+                let message = format!("`{text}` is no scope: expected global, site, link, host or nowhere; skipped");
+                lower.warning(value.at, message);
+            }
+        },
+        _ => match broadcast(text, net) {
+            Some(broadcast) => declared.address.broadcast = broadcast,
+            None => {
+                let message = format!("`{text}` is no broadcast address: expected an IPv4 address; {net} is left out");
+                lower.warning(value.at, message);
+                return None;
+            }
+        },
+    }
+    Some(())
+}
+
+/// By name or number (RT_SCOPE_*).
+fn scope(text: &str) -> Option<Scope> {
+    match text {
+        "global" | "0" => Some(Scope::Global),
+        "site" | "200" => Some(Scope::Site),
+        "link" | "253" => Some(Scope::Link),
+        "host" | "254" => Some(Scope::Host),
+        "nowhere" | "255" => Some(Scope::Nowhere),
+        _ => None,
+    }
+}
+
+/// `+` is the network's last address, `-` none.
+fn broadcast(text: &str, net: IpNet) -> Option<Option<Ipv4Addr>> {
+    match (text, net) {
+        ("-", _) => Some(None),
+        ("+", IpNet::V4(net)) => Some(Some(net.broadcast()).filter(|_| net.prefix_len() < 31)),
+        _ => text.parse().ok().map(Some),
+    }
+}

@@ -1,0 +1,182 @@
+//! `global_defs`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::keywords::GLOBAL;
+use super::lower::Lower;
+use super::tree::{Block, Statement};
+use super::values;
+use crate::model::{Config, GratuitousArp, Version};
+
+/// Defaults for instances.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Globals {
+    pub(super) version: Option<Version>,
+    pub(super) strict: bool,
+    pub(super) skip_check_adv_addr: bool,
+    pub(super) garp: GratuitousArp,
+}
+
+/// Reads every `global_defs`, wherever it stands: they hold for instances above them, too.
+pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statements: &[Statement<'_>]) -> Globals {
+    let mut globals = Globals::default();
+    for block in statements.iter().filter(|s| s.keyword() == "global_defs").filter_map(|s| s.block.as_ref()) {
+        for statement in &block.statements {
+            keyword(lower, config, &mut globals, statement);
+        }
+    }
+    globals
+}
+
+fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, statement: &Statement<'_>) {
+    if lower.language(statement) {
+        return;
+    }
+    match (statement.keyword(), &statement.block) {
+        ("notification_email", Some(block)) => return notification_email(lower, block),
+        ("notification_email", None) => {
+            lower.error(statement.at(), "`notification_email` has no block; expected `{` after it".into());
+        }
+        ("router_id", _) => router_id(lower, config, statement),
+        ("script_user", _) => {
+            config.scripts.user = user(lower, statement);
+            if let Some(word) = statement.parameters().first() {
+                lower.places().script_user = Some(lower.place(word.at));
+            }
+        }
+        ("enable_script_security", _) => config.scripts.enable = true,
+        ("vrrp_version", _) => {
+            if let Some(version) = lower.value(statement, "2 or 3", "skipped", version) {
+                globals.version = Some(version);
+            }
+        }
+        ("vrrp_strict", _) => {
+            globals.strict = true;
+            accepts(lower, statement);
+        }
+        ("vrrp_skip_check_adv_addr", _) => globals.skip_check_adv_addr = true,
+        ("vrrp_garp_interval" | "vrrp_gna_interval", _) => {
+            if pause(lower, statement).is_some() {
+                lower.ignored(statement.at(), format!("`{}` has no effect in this version", statement.keyword()));
+            }
+        }
+        ("smtp_server", _) => smtp_server(lower, statement),
+        ("smtp_connect_timeout", _) => smtp_connect_timeout(lower, statement),
+        ("vrrp_iptables" | "vrrp_ipsets", _) => {
+            let keyword = statement.keyword();
+            lower.warning(statement.at(), format!("`{keyword}` is obsolete: no iptables rules are made; skipped"));
+        }
+        (keyword, _) => match keyword.strip_prefix("vrrp_") {
+            Some(rest) if garp(lower, &mut globals.garp, rest, statement) => {}
+            _ => return lower.other(&GLOBAL, statement),
+        },
+    }
+    lower.no_block(statement);
+}
+
+fn notification_email(lower: &mut Lower<'_>, block: &Block<'_>) {
+    match block.statements.first() {
+        Some(first) => lower.ignored(first.at(), "no mail is sent by this version".into()),
+        None => lower.warning(block.open, "`notification_email` is empty; expected an address in each line".into()),
+    }
+}
+
+fn router_id(lower: &mut Lower<'_>, config: &mut Config, statement: &Statement<'_>) {
+    match statement.parameters().first() {
+        Some(word) => config.router_id = Some(word.text.to_string()),
+        // keepalived goes on here, other than with most keywords without a value.
+        None => lower.warning(statement.at(), "`router_id` has no value; expected a name; skipped".into()),
+    }
+}
+
+/// keepalived has `vrrp_strict` drop what is sent to the addresses.
+pub(super) fn accepts(lower: &mut Lower<'_>, statement: &Statement<'_>) {
+    let keyword = statement.keyword();
+    lower.ignored(
+        statement.at(),
+        format!("`{keyword}`: packets to the virtual addresses are accepted (keepalived would drop them)"),
+    );
+}
+
+fn pause(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
+    lower.value(statement, "seconds above 0, at most 4294.967295", "skipped", |word| {
+        values::seconds(word).filter(|d| !d.is_zero() && *d <= Duration::from_micros(u32::MAX.into()))
+    })
+}
+
+fn smtp_server(lower: &mut Lower<'_>, statement: &Statement<'_>) {
+    let Some(host) = lower.parameter(statement, "an address and perhaps a port") else { return };
+    let port = statement.parameters().get(1);
+    let port_is_wrong = port.is_some_and(|w| values::unsigned(&w.text).is_none_or(|n| n == 0 || n > 65535));
+    if host.text.parse::<IpAddr>().is_err() && !host.text.contains('.') || port_is_wrong {
+        let message = format!("`{}` is no mail server: expected an address and perhaps a port; skipped", host.text);
+        lower.warning(host.at, message);
+    } else {
+        lower.ignored(statement.at(), "no mail is sent by this version".into());
+    }
+}
+
+fn smtp_connect_timeout(lower: &mut Lower<'_>, statement: &Statement<'_>) {
+    let good = lower.value(statement, "whole seconds from 1 to 4294", "skipped", |word| {
+        values::unsigned(word).filter(|n| (1..=4294).contains(n))
+    });
+    if good.is_some() {
+        lower.ignored(statement.at(), "no mail is sent by this version".into());
+    }
+}
+
+/// `2` or `3`.
+pub(super) fn version(word: &str) -> Option<Version> {
+    match values::unsigned(word) {
+        Some(2) => Some(Version::V2),
+        Some(3) => Some(Version::V3),
+        _ => None,
+    }
+}
+
+/// `script_user NAME [GROUP]` and `user NAME [GROUP]`. That they exist is for the host to check.
+pub(super) fn user(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<(String, Option<String>)> {
+    match statement.parameters() {
+        [] => {
+            let message =
+                format!("`{}` has no value; expected a user and perhaps a group; skipped", statement.keyword());
+            lower.warning(statement.at(), message);
+            None
+        }
+        [user] => Some((user.text.to_string(), None)),
+        [user, group, ..] => Some((user.text.to_string(), Some(group.text.to_string()))),
+    }
+}
+
+/// `garp_master_*`; false for any other keyword.
+pub(super) fn garp(lower: &mut Lower<'_>, garp: &mut GratuitousArp, keyword: &str, statement: &Statement<'_>) -> bool {
+    let whole = |word: &str| values::unsigned(word).filter(|n| *n <= 4294).map(Duration::from_secs);
+    let seconds = "whole seconds, at most 4294";
+    match keyword {
+        "garp_master_delay" => set(&mut garp.delay, lower.value(statement, seconds, "skipped", whole)),
+        "garp_master_refresh" => set(&mut garp.refresh, lower.value(statement, seconds, "skipped", whole)),
+        "garp_master_repeat" => set(&mut garp.repeat, packets(lower, statement)),
+        "garp_master_refresh_repeat" => set(&mut garp.refresh_repeat, packets(lower, statement)),
+        _ => return false,
+    }
+    true
+}
+
+fn set<T>(to: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *to = value;
+    }
+}
+
+/// A burst is bounded here: keepalived takes any 32 bit number, which would keep a host sending for ever.
+fn packets(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<u32> {
+    const MOST: u32 = 1000;
+    let n = lower.value(statement, "a number of packets", "skipped", values::unsigned)?;
+    let bounded = u32::try_from(n).unwrap_or(MOST).clamp(1, MOST);
+    if u64::from(bounded) != n {
+        let message = format!("`{}` is out of range 1 to {MOST}; {bounded} is used", statement.keyword());
+        lower.warning(statement.parameters()[0].at, message);
+    }
+    Some(bounded)
+}

@@ -1,0 +1,304 @@
+//! `vrrp_instance`: the keywords. What they mean together is in [`complete`].
+
+mod complete;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::address::{self, Declared};
+use super::global::{self, Globals};
+use super::keywords::{AUTHENTICATION, INSTANCE};
+use super::lower::Lower;
+use super::script;
+use super::tree::{At, Block, Statement};
+use super::values;
+use crate::model::{Config, GratuitousArp, TrackedScript, Version};
+
+/// An instance as declared, nothing decided.
+struct Draft {
+    name: String,
+    at: At,
+    /// `state MASTER`.
+    active: Option<bool>,
+    interface: Option<(String, At)>,
+    vrid: Option<(u8, At)>,
+    priority: Option<u8>,
+    advert_interval: Option<(Duration, At)>,
+    version: Option<Version>,
+    authentication: Authentication,
+    nopreempt: Option<At>,
+    preempt_delay: Option<(Duration, At)>,
+    source: Option<IpAddr>,
+    /// The first keyword that asks for unicast.
+    unicast: Option<At>,
+    peers: Vec<(IpAddr, At)>,
+    addresses: Vec<Declared>,
+    excluded: Vec<Declared>,
+    tracked: Vec<(TrackedScript, At)>,
+    garp: GratuitousArp,
+    strict: bool,
+    skip_check_adv_addr: bool,
+}
+
+#[derive(Default)]
+struct Authentication {
+    /// The block's keyword.
+    at: Option<At>,
+    /// `auth_type`; true for PASS.
+    pass_type: Option<bool>,
+    password: Option<[u8; 8]>,
+}
+
+pub(super) fn lower(
+    lower: &mut Lower<'_>,
+    config: &mut Config,
+    globals: &Globals,
+    statement: &Statement<'_>,
+    block: &Block<'_>,
+) {
+    let Some(name) = statement.parameters().first() else {
+        let message = "`vrrp_instance` has no name; expected `vrrp_instance NAME {`";
+        return lower.error(statement.at(), message.into());
+    };
+    let mut draft = Draft {
+        name: name.text.to_string(),
+        at: name.at,
+        active: None,
+        interface: None,
+        vrid: None,
+        priority: None,
+        advert_interval: None,
+        version: globals.version,
+        authentication: Authentication::default(),
+        nopreempt: None,
+        preempt_delay: None,
+        source: None,
+        unicast: None,
+        peers: Vec::new(),
+        addresses: Vec::new(),
+        excluded: Vec::new(),
+        tracked: Vec::new(),
+        garp: globals.garp,
+        strict: globals.strict,
+        skip_check_adv_addr: globals.skip_check_adv_addr,
+    };
+    for statement in &block.statements {
+        keyword(lower, &mut draft, statement);
+    }
+    if lower.places().routers.contains_key(&draft.name) {
+        return lower.warning(name.at, format!("a second `vrrp_instance {}`; the first one stays", draft.name));
+    }
+    complete::complete(lower, config, draft, block.close);
+}
+
+fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
+    if lower.language(statement) {
+        return;
+    }
+    match (statement.keyword(), &statement.block) {
+        ("authentication", Some(block)) => return authentication(lower, draft, statement, block),
+        ("unicast_peer", Some(block)) => return unicast_peer(lower, draft, statement, block),
+        ("track_script", Some(block)) => return track_script(lower, draft, block),
+        ("virtual_ipaddress", Some(block)) => return addresses(lower, &mut draft.addresses, block),
+        ("virtual_ipaddress_excluded", Some(block)) => return addresses(lower, &mut draft.excluded, block),
+        (
+            keyword @ ("authentication"
+            | "unicast_peer"
+            | "track_script"
+            | "virtual_ipaddress"
+            | "virtual_ipaddress_excluded"),
+            None,
+        ) => lower.error(statement.at(), format!("`{keyword}` has no block; expected `{{` after it")),
+        ("state", _) => draft.active = Some(state(lower, statement)),
+        ("interface", _) => {
+            if let Some(word) = lower.parameter(statement, "the name of an interface") {
+                draft.interface = Some((word.text.to_string(), word.at));
+            }
+        }
+        ("virtual_router_id", _) => vrid(lower, draft, statement),
+        ("priority", _) => {
+            let read = |w: &str| values::unsigned(w).and_then(|n| u8::try_from(n).ok()).filter(|n| *n > 0);
+            let priority = lower.value(statement, "a number from 1 to 255", "100 is used", read);
+            draft.priority = Some(priority.unwrap_or(100));
+        }
+        ("advert_int", _) => {
+            let (least, most) = (Duration::from_millis(10), Duration::from_secs(255));
+            let read = |w: &str| values::seconds(w).filter(|d| (least..=most).contains(d));
+            if let Some(interval) = lower.value(statement, "seconds from 0.01 to 255", "skipped", read) {
+                draft.advert_interval = Some((interval, statement.parameters()[0].at));
+            }
+        }
+        ("version", _) => {
+            if let Some(version) = lower.value(statement, "2 or 3", "skipped", global::version) {
+                draft.version = Some(version);
+            }
+        }
+        ("nopreempt", _) => draft.nopreempt = Some(statement.at()),
+        ("preempt", _) => draft.nopreempt = None,
+        ("preempt_delay", _) => {
+            let read = |w: &str| values::seconds(w).filter(|d| *d <= Duration::from_secs(1000));
+            if let Some(delay) = lower.value(statement, "seconds from 0 to 1000", "skipped", read) {
+                draft.preempt_delay = Some((delay, statement.at()));
+            }
+        }
+        ("unicast_src_ip", _) => {
+            draft.unicast.get_or_insert(statement.at());
+            source(lower, draft, statement);
+        }
+        ("mcast_src_ip", _) => source(lower, draft, statement),
+        ("strict_mode", _) => {
+            if let Some(strict) = switch(lower, statement) {
+                draft.strict = strict;
+            }
+            if draft.strict {
+                global::accepts(lower, statement);
+            }
+        }
+        ("skip_check_adv_addr", _) => {
+            if let Some(skip) = switch(lower, statement) {
+                draft.skip_check_adv_addr = skip;
+            }
+        }
+        ("native_ipv6", _) => lower.warning(statement.at(), "IPv6 is not supported yet; skipped".into()),
+        (keyword, _) if global::garp(lower, &mut draft.garp, keyword, statement) => {}
+        _ => return lower.other(&INSTANCE, statement),
+    }
+    lower.no_block(statement);
+}
+
+fn state(lower: &mut Lower<'_>, statement: &Statement<'_>) -> bool {
+    let read = |w: &str| match w {
+        "MASTER" => Some(true),
+        "BACKUP" => Some(false),
+        _ => None,
+    };
+    lower.value(statement, "MASTER or BACKUP", "BACKUP is used", read).unwrap_or(false)
+}
+
+/// keepalived's `-t` lets a bad one pass; the daemon then refuses to start, and so do we.
+fn vrid(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
+    let expected = "a number from 1 to 255";
+    let Some(word) = lower.parameter(statement, expected) else { return };
+    // Also when it is wrong, so that it is not called missing.
+    let vrid = values::unsigned(&word.text).and_then(|n| u8::try_from(n).ok()).unwrap_or(0);
+    if vrid == 0 {
+        let message = format!("`{}` is no value for `virtual_router_id`: expected {expected}", word.text);
+        lower.error(word.at, message);
+    }
+    draft.vrid = Some((vrid, word.at));
+}
+
+/// A keyword that is on by itself.
+fn switch(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<bool> {
+    if statement.parameters().is_empty() {
+        return Some(true);
+    }
+    lower.value(statement, "on or off", "skipped", values::switch)
+}
+
+fn source(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
+    let read = |w: &str| w.parse::<IpAddr>().ok();
+    let Some(source) = lower.value(statement, "an IP address", "skipped", read) else { return };
+    if source.is_ipv6() {
+        lower.warning(statement.parameters()[0].at, format!("{source}: IPv6 is not supported yet; skipped"));
+    } else {
+        draft.source = Some(source);
+    }
+}
+
+fn authentication(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>, block: &Block<'_>) {
+    draft.authentication.at = Some(outer.at());
+    for statement in &block.statements {
+        if lower.language(statement) {
+            continue;
+        }
+        match statement.keyword() {
+            "auth_type" => auth_type(lower, draft, statement),
+            "auth_pass" => {
+                if let Some(word) = lower.parameter(statement, "a password of at most 8 bytes") {
+                    let bytes = word.text.as_bytes();
+                    if bytes.len() > 8 {
+                        lower.warning(word.at, "the password is longer than 8 bytes; the first 8 are used".into());
+                    }
+                    let mut password = [0; 8];
+                    password.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+                    draft.authentication.password = Some(password);
+                }
+            }
+            _ => {
+                lower.other(&AUTHENTICATION, statement);
+                continue;
+            }
+        }
+        lower.no_block(statement);
+    }
+}
+
+fn auth_type(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
+    let Some(word) = lower.parameter(statement, "PASS") else { return };
+    draft.authentication.pass_type = Some(word.text == "PASS");
+    match &*word.text {
+        "PASS" => {}
+        "AH" => {
+            let message =
+                "authentication AH is not supported: adverts carry none, and neighbours that expect AH drop them";
+            lower.warning(word.at, message.into());
+        }
+        other => lower.warning(word.at, format!("`{other}` is no authentication: expected PASS; skipped")),
+    }
+}
+
+fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>, block: &Block<'_>) {
+    draft.unicast.get_or_insert(outer.at());
+    for statement in &block.statements {
+        if lower.language(statement) {
+            continue;
+        }
+        lower.no_block(statement);
+        let word = &statement.words[0];
+        match word.text.parse::<IpAddr>() {
+            Ok(IpAddr::V4(peer)) => draft.peers.push((peer.into(), word.at)),
+            Ok(peer) => lower.warning(word.at, format!("{peer}: IPv6 is not supported yet; left out")),
+            Err(_) => lower.warning(word.at, format!("`{}` is no IP address; left out", word.text)),
+        }
+        if let Some(option) = statement.parameters().first() {
+            lower.warning(option.at, format!("`{}` of a peer is not supported yet; skipped", option.text));
+        }
+    }
+}
+
+fn track_script(lower: &mut Lower<'_>, draft: &mut Draft, block: &Block<'_>) {
+    for statement in &block.statements {
+        if lower.language(statement) {
+            continue;
+        }
+        lower.no_block(statement);
+        let word = &statement.words[0];
+        let weight = match statement.parameters() {
+            [] => None,
+            [option, rest @ ..] if option.text == "weight" => {
+                let weight = rest.first().and_then(|w| script::weight(&w.text));
+                if weight.is_none() {
+                    let at = rest.first().map_or(option.at, |w| w.at);
+                    lower.warning(at, "expected a weight from -253 to 253; the script's own is used".into());
+                }
+                script::reverse(lower, statement, 2);
+                weight
+            }
+            [option, ..] => {
+                lower.warning(
+                    option.at,
+                    format!("`{}` is no option of a tracked script (weight); skipped", option.text),
+                );
+                None
+            }
+        };
+        draft.tracked.push((TrackedScript { name: word.text.to_string(), weight }, word.at));
+    }
+}
+
+fn addresses(lower: &mut Lower<'_>, to: &mut Vec<Declared>, block: &Block<'_>) {
+    for statement in &block.statements {
+        to.extend(address::parse(lower, statement));
+    }
+}

@@ -1,0 +1,251 @@
+//! What the keywords of an instance mean together, in the order in which keepalived decides it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mesh_wire::mesh::{Family, RouterKey};
+
+use super::super::address::Declared;
+use super::super::lower::Lower;
+use super::super::tree::At;
+use super::Draft;
+use crate::model::{Config, TrackedScript, Transport, Version, VirtualRouter};
+use crate::report::RouterPlaces;
+
+/// The priority that owns the addresses (RFC 9568 section 5.2.4).
+const OWNER: u8 = 255;
+/// An advert's count of addresses is one byte.
+const MOST_ADDRESSES: usize = 255;
+
+/// Adds the router, or says why not.
+pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Draft, end: At) {
+    // Both are looked at even when one is missing, to report all at once.
+    let interface = draft.interface.take();
+    if interface.is_none() {
+        let message = format!("`{}` has no `interface`; expected `interface NAME`", draft.name);
+        lower.error(draft.at, message);
+    }
+    if draft.vrid.is_none() {
+        let message = format!("`{}` has no `virtual_router_id`; expected a number from 1 to 255", draft.name);
+        lower.error(draft.at, message);
+    }
+    let (Some(interface), Some((vrid, vrid_at))) = (interface, draft.vrid) else { return };
+
+    let version = draft.version.unwrap_or(Version::V2);
+    let priority = priority(lower, &mut draft);
+    let auth_pass = auth_pass(lower, &draft, version);
+    let transport = transport(lower, &draft);
+    if !addresses(lower, &mut draft, end) {
+        return;
+    }
+    let (preempt, preempt_delay) = preemption(lower, &draft, priority);
+    let advert_interval = advert_interval(lower, &draft, version);
+    let track_scripts = tracked(lower, config, &mut draft, priority);
+
+    let served = draft.addresses.iter().chain(&draft.excluded);
+    let devices = served.clone().filter_map(|d| d.address.interface.clone().zip(d.device_at));
+    let places = RouterPlaces {
+        name: lower.place(draft.at),
+        vrid: lower.place(vrid_at),
+        addresses: served.map(|d| lower.place(d.at)).collect(),
+        interfaces: std::iter::once(interface.clone()).chain(devices).map(|(i, at)| (i, lower.place(at))).collect(),
+    };
+    lower.places().routers.insert(draft.name.clone(), places);
+    config.routers.push(VirtualRouter {
+        name: draft.name,
+        key: RouterKey { family: Family::Ipv4, vrid, segment: 0 },
+        interface: interface.0,
+        initial_active: draft.active == Some(true),
+        priority,
+        version,
+        advert_interval,
+        preempt,
+        preempt_delay,
+        auth_pass,
+        transport,
+        addresses: draft.addresses.into_iter().map(|d| d.address).collect(),
+        excluded_addresses: draft.excluded.into_iter().map(|d| d.address).collect(),
+        track_scripts,
+        garp: draft.garp,
+        strict: draft.strict,
+        skip_check_adv_addr: draft.skip_check_adv_addr,
+    });
+}
+
+/// MASTER without a priority owns the addresses, an owner without a state is MASTER; strict wants
+/// the two to agree.
+fn priority(lower: &mut Lower<'_>, draft: &mut Draft) -> u8 {
+    let priority = draft.priority.unwrap_or(if draft.active == Some(true) { OWNER } else { 100 });
+    let owner = priority == OWNER;
+    if draft.strict && draft.active.is_some_and(|active| active != owner) {
+        let state = if owner { "MASTER" } else { "BACKUP" };
+        let message =
+            format!("`{}`: strict mode and priority {priority} need state {state}; {state} is used", draft.name);
+        lower.warning(draft.at, message);
+        draft.active = Some(owner);
+    }
+    draft.active.get_or_insert(owner);
+    priority
+}
+
+fn auth_pass(lower: &mut Lower<'_>, draft: &Draft, version: Version) -> Option<[u8; 8]> {
+    let authentication = &draft.authentication;
+    let at = authentication.at?;
+    match (authentication.pass_type, authentication.password) {
+        (Some(true), _) => {}
+        (None, Some(_)) => {
+            lower.ignored(at, "a password without `auth_type PASS` is not used".into());
+            return None;
+        }
+        (Some(false), _) | (None, None) => return None,
+    }
+    if draft.strict {
+        lower.warning(at, "strict mode has no authentication; the password is not used".into());
+        return None;
+    }
+    if version == Version::V3 {
+        lower.warning(at, "VRRP version 3 has no authentication; the password is not used".into());
+        return None;
+    }
+    if authentication.password.is_none() {
+        lower.warning(at, "`auth_type PASS` without `auth_pass`; no authentication is used".into());
+    }
+    authentication.password
+}
+
+fn transport(lower: &mut Lower<'_>, draft: &Draft) -> Transport {
+    let mut peers: Vec<IpAddr> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (peer, at) in &draft.peers {
+        if Some(*peer) == draft.source {
+            lower.ignored(*at, format!("{peer} is this host's own `unicast_src_ip`; left out"));
+        } else if seen.insert(*peer) {
+            peers.push(*peer);
+        } else {
+            lower.ignored(*at, format!("{peer} is already a peer; left out"));
+        }
+    }
+    if !peers.is_empty() {
+        return Transport::Unicast { source: draft.source, peers };
+    }
+    if let Some(at) = draft.unicast {
+        lower.warning(at, "unicast without a peer in `unicast_peer`; adverts are multicast".into());
+    }
+    Transport::Multicast { source: draft.source }
+}
+
+/// Drops what cannot be served; false when the instance serves nothing and is left out.
+fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, end: At) -> bool {
+    let some_ipv6 = draft.addresses.iter().any(|d| d.address.net.addr().is_ipv6());
+    let mut seen = BTreeSet::new();
+    for list in [&mut draft.addresses, &mut draft.excluded] {
+        list.retain(|d| {
+            let address = d.address.net.addr();
+            if address.is_ipv6() {
+                lower.warning(d.at, format!("{address}: IPv6 is not supported yet; left out"));
+                return false;
+            }
+            if !seen.insert(address) {
+                lower.warning(d.at, format!("{address} is already an address of this instance; left out"));
+                return false;
+            }
+            true
+        });
+    }
+    if draft.addresses.is_empty() {
+        if !draft.excluded.is_empty() && !some_ipv6 {
+            let message = "adverts would carry no address; expected one in `virtual_ipaddress`";
+            lower.error(end, format!("`{}` has only excluded addresses: {message}", draft.name));
+        } else {
+            lower.warning(draft.at, format!("`{}` has no address to serve; the instance is left out", draft.name));
+        }
+        return false;
+    }
+    if draft.addresses.len() > MOST_ADDRESSES {
+        let excess = draft.addresses.split_off(MOST_ADDRESSES);
+        let message =
+            format!("{} addresses are more than the {MOST_ADDRESSES} of an advert", excess.len() + MOST_ADDRESSES);
+        lower.warning(excess[0].at, format!("{message}; from here on they are served as excluded ones"));
+        let further: Vec<Declared> = std::mem::replace(&mut draft.excluded, excess);
+        draft.excluded.extend(further);
+    }
+    true
+}
+
+fn preemption(lower: &mut Lower<'_>, draft: &Draft, priority: u8) -> (bool, Duration) {
+    let active = draft.active == Some(true);
+    let mut preempt = draft.nopreempt.is_none();
+    if let Some(at) = draft.nopreempt {
+        let why = match (priority == OWNER, active) {
+            (true, _) => Some("an owner of the addresses (priority 255)"),
+            (false, true) => Some("state MASTER"),
+            (false, false) => None,
+        };
+        if let Some(why) = why {
+            lower.warning(at, format!("`nopreempt` does not work with {why}; not used"));
+            preempt = true;
+        }
+    }
+    let Some((delay, at)) = draft.preempt_delay.filter(|(delay, _)| !delay.is_zero()) else {
+        return (preempt, Duration::ZERO);
+    };
+    let why = match (active, draft.strict, preempt) {
+        (true, _, _) => "state MASTER",
+        (_, true, _) => "strict mode",
+        (_, _, false) => "`nopreempt`",
+        (false, false, true) => return (preempt, delay),
+    };
+    lower.warning(at, format!("`preempt_delay` does not work with {why}; not used"));
+    (preempt, Duration::ZERO)
+}
+
+/// To the steps a packet can carry, half a step upwards.
+fn advert_interval(lower: &mut Lower<'_>, draft: &Draft, version: Version) -> Duration {
+    let Some((declared, at)) = draft.advert_interval else { return Duration::from_secs(1) };
+    let (step, most) = match version {
+        Version::V2 => (Duration::from_secs(1), Duration::from_secs(255)),
+        Version::V3 => (Duration::from_millis(10), Duration::from_millis(40_950)),
+    };
+    let steps = (declared + step / 2).as_micros() / step.as_micros();
+    let rounded = (step * u32::try_from(steps).unwrap_or(u32::MAX)).clamp(step, most);
+    if rounded != declared {
+        let message = format!(
+            "`advert_int` of version {} has steps of {step:?} up to {most:?}; {rounded:?} is used",
+            match version {
+                Version::V2 => 2,
+                Version::V3 => 3,
+            }
+        );
+        lower.warning(at, message);
+    }
+    rounded
+}
+
+fn tracked(lower: &mut Lower<'_>, config: &Config, draft: &mut Draft, priority: u8) -> Vec<TrackedScript> {
+    let mut seen = BTreeSet::new();
+    let mut kept = Vec::new();
+    for (script, at) in draft.tracked.drain(..) {
+        let Some(defined) = lower.places().scripts.get(&script.name).cloned() else {
+            lower.warning(at, format!("there is no `vrrp_script {}`; not tracked", script.name));
+            continue;
+        };
+        if !seen.insert(script.name.clone()) {
+            lower.warning(at, format!("`{}` is already tracked; skipped", script.name));
+            continue;
+        }
+        if (defined.line, defined.column) > (at.line, at.column) {
+            let message = format!("`vrrp_script {}` stands further down: keepalived would not track it", script.name);
+            lower.warning(at, message);
+        }
+        let weight =
+            script.weight.or_else(|| config.track_scripts.iter().find(|s| s.name == script.name).map(|s| s.weight));
+        if priority == OWNER && weight != Some(0) {
+            let message = format!("`{}` has a weight, and an owner's priority stays 255; not tracked", script.name);
+            lower.warning(at, message);
+            continue;
+        }
+        kept.push(script);
+    }
+    kept
+}

@@ -1,0 +1,492 @@
+//! Which keyword belongs where, and what this version does with it.
+
+use super::values;
+
+/// A block, or the top level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Context {
+    /// How the block is called in messages; the keyword that opens it.
+    pub(super) name: &'static str,
+    /// Keywords acted upon.
+    pub(super) acted: &'static [&'static str],
+    /// Keywords without effect here that nobody misses: mail, buffers, scheduling.
+    pub(super) harmless: &'static [&'static str],
+    /// Keywords whose absence shows, each with what happens instead.
+    pub(super) differs: &'static [(&'static str, &'static str)],
+}
+
+pub(super) const ROOT: Context = Context {
+    name: "the top level",
+    acted: &["global_defs", "vrrp_script", "vrrp_instance", "virtual_server"],
+    harmless: &[
+        "child_wait_time",
+        "use_pid_dir",
+        "instance",
+        "linkbeat_use_polling",
+        "linkbeat_interfaces",
+        "config_save_dir",
+        "tmp_config_directory",
+        "namespace_with_ipsets",
+        "include_check",
+        "global_tracking",
+    ],
+    differs: &[
+        ("vrrp_sync_group", "its instances move independently of each other"),
+        ("vrrp_track_process", "the process is not watched"),
+        ("vrrp_track_file", "the file is not watched"),
+        ("track_file", "the file is not watched"),
+        ("track_group", "the group is not tracked"),
+        ("garp_group", "gratuitous ARP is not slowed down"),
+        ("static_ipaddress", "the addresses are not added"),
+        ("static_routes", "the routes are not added"),
+        ("static_rules", "the rules are not added"),
+        ("bfd_instance", "no BFD session is opened"),
+        ("virtual_server_group", "services that name the group are not read"),
+        ("net_namespace", "start the daemon in the namespace instead"),
+        ("net_namespace_ipvs", "start the daemon in the namespace instead"),
+        ("interface_up_down_delays", "a link change acts at once"),
+        ("SSL", "checks use no client certificate"),
+    ],
+};
+
+pub(super) const GLOBAL: Context = Context {
+    name: "global_defs",
+    acted: &[
+        "router_id",
+        "notification_email",
+        "script_user",
+        "enable_script_security",
+        "vrrp_version",
+        "vrrp_strict",
+        "vrrp_skip_check_adv_addr",
+        "vrrp_garp_master_delay",
+        "vrrp_garp_master_repeat",
+        "vrrp_garp_master_refresh",
+        "vrrp_garp_master_refresh_repeat",
+        "vrrp_garp_interval",
+        "vrrp_gna_interval",
+        "smtp_server",
+        "smtp_connect_timeout",
+        "vrrp_iptables",
+        "vrrp_ipsets",
+    ],
+    harmless: &[
+        "notification_email_from",
+        "smtp_helo_name",
+        "smtp_alert",
+        "smtp_alert_vrrp",
+        "smtp_alert_checker",
+        "no_email_faults",
+        "no_checker_emails",
+        "checker_log_all_failures",
+        "log_unknown_vrids",
+        "default_interface",
+        "vrrp_priority",
+        "checker_priority",
+        "bfd_priority",
+        "vrrp_rt_priority",
+        "checker_rt_priority",
+        "bfd_rt_priority",
+        "vrrp_rlimit_rttime",
+        "checker_rlimit_rttime",
+        "bfd_rlimit_rttime",
+        "vrrp_rlimit_rtime",
+        "checker_rlimit_rtime",
+        "bfd_rlimit_rtime",
+        "vrrp_no_swap",
+        "checker_no_swap",
+        "bfd_no_swap",
+        "vrrp_cpu_affinity",
+        "checker_cpu_affinity",
+        "bfd_cpu_affinity",
+        "max_auto_priority",
+        "min_auto_priority_delay",
+        "vrrp_netlink_cmd_rcv_bufs",
+        "vrrp_netlink_cmd_rcv_bufs_force",
+        "vrrp_netlink_monitor_rcv_bufs",
+        "vrrp_netlink_monitor_rcv_bufs_force",
+        "lvs_netlink_cmd_rcv_bufs",
+        "lvs_netlink_cmd_rcv_bufs_force",
+        "lvs_netlink_monitor_rcv_bufs",
+        "lvs_netlink_monitor_rcv_bufs_force",
+        "process_monitor_rcv_bufs",
+        "process_monitor_rcv_bufs_force",
+        "vrrp_rx_bufs_policy",
+        "vrrp_rx_bufs_multiplier",
+        "process_names",
+        "process_name",
+        "vrrp_process_name",
+        "checker_process_name",
+        "bfd_process_name",
+        "lvs_process_name",
+        "random_seed",
+        "umask",
+        "use_pid_dir",
+        "instance",
+        "linkbeat_use_polling",
+        "child_wait_time",
+        "data_use_instance",
+        "json_version",
+        "state_dump_file",
+        "stats_dump_file",
+        "json_dump_file",
+        "config_save_dir",
+        "tmp_config_directory",
+        "nftables",
+        "nftables_priority",
+        "nftables_counters",
+        "nftables_ifindex",
+        "disable_local_igmp",
+        "nftables_ipvs",
+        "nftables_ipvs_priority",
+        "nftables_ipvs_start_fwmark",
+        "iproute_usr_dir",
+        "iproute_etc_dir",
+        "thread_timer_expired",
+        "fifo_write_vrrp_states_on_reload",
+        "rs_init_notifies",
+        "use_symlink_paths",
+        "set_supplementary_groups",
+        "snmp_vs_stats_update_interval",
+        "snmp_rs_stats_update_interval",
+        "snmp_socket",
+        "dbus_service_name",
+        "dbus_no_interface_name",
+        "vrrp_min_garp",
+        "namespace_with_ipsets",
+        "notify_fifo_script",
+        "vrrp_notify_fifo_script",
+        "lvs_notify_fifo_script",
+        "startup_script_timeout",
+        "shutdown_script_timeout",
+        "reload_check_config",
+        "reload_repeat",
+        "vrrp_notify_priority_changes",
+    ],
+    differs: &[
+        ("dynamic_interfaces", "every interface has to exist at the start"),
+        ("vrrp_mcast_group4", "adverts go to 224.0.0.18"),
+        ("vrrp_mcast_group6", "adverts go to ff02::12"),
+        ("vrrp_check_unicast_src", "the source of unicast adverts is not compared with the peers"),
+        ("v3_checksum_as_v2", "the checksum is chosen by this daemon"),
+        ("vrrp_lower_prio_no_advert", "a lower priority is answered with an advert"),
+        ("vrrp_higher_prio_send_advert", "a higher priority is not answered"),
+        ("vrrp_down_timer_adverts", "three lost adverts start an election"),
+        ("vrrp_owner_ignore_adverts", "an address owner reads adverts"),
+        ("vrrp_garp_lower_prio_delay", "the burst is as on becoming active"),
+        ("vrrp_garp_lower_prio_repeat", "the burst is as on becoming active"),
+        ("vrrp_garp_extra_if", "gratuitous ARP goes out on the address's interface only"),
+        ("vrrp_vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
+        ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
+        ("vrrp_startup_delay", "elections start at once"),
+        ("vrrp_delay_after_boot", "elections start at once"),
+        ("startup_script", "the script is not run"),
+        ("shutdown_script", "the script is not run"),
+        ("notify_fifo", "nothing is written to it"),
+        ("vrrp_notify_fifo", "nothing is written to it"),
+        ("lvs_notify_fifo", "nothing is written to it"),
+        ("lvs_sync_daemon", "connections are not synchronised"),
+        ("lvs_timeouts", "the kernel's timeouts stay"),
+        ("lvs_flush", "services of others stay"),
+        ("lvs_flush_on_stop", "services are left alone"),
+        ("lvs_flush_onstop", "services are left alone"),
+        ("vmac_prefix", "no virtual MAC is used"),
+        ("vmac_addr_prefix", "no virtual MAC is used"),
+        ("enable_snmp_keepalived", "there is no SNMP"),
+        ("enable_snmp_vrrp", "there is no SNMP"),
+        ("enable_snmp_checker", "there is no SNMP"),
+        ("enable_snmp_rfc", "there is no SNMP"),
+        ("enable_snmp_rfcv2", "there is no SNMP"),
+        ("enable_snmp_rfcv3", "there is no SNMP"),
+        ("enable_traps", "there is no SNMP"),
+        ("enable_dbus", "there is no D-Bus"),
+        ("reload_time_file", "reload on SIGHUP instead"),
+        ("reload_file", "reload on SIGHUP instead"),
+        ("net_namespace", "start the daemon in the namespace instead"),
+        ("net_namespace_ipvs", "start the daemon in the namespace instead"),
+    ],
+};
+
+pub(super) const SCRIPT: Context = Context {
+    name: "vrrp_script",
+    acted: &["script", "interval", "timeout", "weight", "rise", "fall", "user", "init_fail"],
+    harmless: &[],
+    differs: &[],
+};
+
+pub(super) const INSTANCE: Context = Context {
+    name: "vrrp_instance",
+    acted: &[
+        "state",
+        "interface",
+        "virtual_router_id",
+        "priority",
+        "advert_int",
+        "authentication",
+        "nopreempt",
+        "preempt",
+        "preempt_delay",
+        "version",
+        "unicast_src_ip",
+        "unicast_peer",
+        "mcast_src_ip",
+        "track_script",
+        "virtual_ipaddress",
+        "virtual_ipaddress_excluded",
+        "garp_master_delay",
+        "garp_master_repeat",
+        "garp_master_refresh",
+        "garp_master_refresh_repeat",
+        "strict_mode",
+        "skip_check_adv_addr",
+        "native_ipv6",
+    ],
+    harmless: &[
+        "smtp_alert",
+        "debug",
+        "kernel_rx_buf_size",
+        "linkbeat_use_polling",
+        "accept",
+        "old_unicast_checksum",
+        "notify_priority_changes",
+    ],
+    differs: &[
+        ("notify", "the script is not run"),
+        ("notify_master", "the script is not run"),
+        ("notify_backup", "the script is not run"),
+        ("notify_fault", "the script is not run"),
+        ("notify_stop", "the script is not run"),
+        ("notify_deleted", "the script is not run"),
+        ("notify_master_rx_lower_pri", "the script is not run"),
+        ("track_interface", "only the instance's own interface counts"),
+        ("track_file", "the file is not watched"),
+        ("track_process", "the process is not watched"),
+        ("track_bfd", "no BFD session is watched"),
+        ("track_src_ip", "the source address is not watched"),
+        ("dont_track_primary", "a lost link on the instance's interface counts"),
+        ("use_vmac", "adverts and addresses use the interface's own MAC"),
+        ("use_vmac_addr", "addresses use the interface's own MAC"),
+        ("vmac_xmit_base", "adverts leave with the interface's own MAC"),
+        ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
+        ("use_ipvlan", "adverts and addresses use the interface itself"),
+        ("virtual_routes", "the routes are not added"),
+        ("virtual_rules", "the rules are not added"),
+        ("no_accept", "packets to the addresses are accepted"),
+        ("no_virtual_ipaddress", "an instance without addresses is left out"),
+        ("promote_secondaries", "the interface's setting stays"),
+        ("mcast_dst_ip", "adverts go to 224.0.0.18"),
+        ("unicast_ttl", "adverts leave with TTL 255"),
+        ("check_unicast_src", "the source of unicast adverts is not compared with the peers"),
+        ("unicast_fault_no_peer", "without peers adverts are multicast"),
+        ("v3_checksum_as_v2", "the checksum is chosen by this daemon"),
+        ("owner_ignore_adverts", "an address owner reads adverts"),
+        ("timer_expired_backup", "a late timer does not change the state"),
+        ("lower_prio_no_advert", "a lower priority is answered with an advert"),
+        ("higher_prio_send_advert", "a higher priority is not answered"),
+        ("down_timer_adverts", "three lost adverts start an election"),
+        ("garp_lower_prio_delay", "the burst is as on becoming active"),
+        ("garp_lower_prio_repeat", "the burst is as on becoming active"),
+        ("garp_extra_if", "gratuitous ARP goes out on the address's interface only"),
+        ("auth_hmac", "adverts are not signed"),
+        ("vrf", "the interface is used as it is"),
+        ("lvs_sync_daemon_interface", "connections are not synchronised"),
+    ],
+};
+
+pub(super) const AUTHENTICATION: Context =
+    Context { name: "authentication", acted: &["auth_type", "auth_pass"], harmless: &[], differs: &[] };
+
+/// Lists of free words.
+const fn list(name: &'static str) -> Context {
+    Context { name, acted: &[], harmless: &[], differs: &[] }
+}
+
+pub(super) const VIRTUAL_SERVER: Context = Context {
+    name: "virtual_server",
+    acted: &[
+        "delay_loop",
+        "lb_algo",
+        "lvs_sched",
+        "lb_kind",
+        "lvs_method",
+        "nat_mask",
+        "persistence_timeout",
+        "protocol",
+        "real_server",
+    ],
+    harmless: &["smtp_alert", "snmp_name", "log_all_failures", "warmup", "hashed"],
+    differs: POOL_DIFFERS,
+};
+
+/// Not in the model: nothing of it is acted upon until services are.
+const POOL_DIFFERS: &[(&str, &str)] = &[
+    ("ops", UNREAD),
+    ("ip_family", UNREAD),
+    ("ha_suspend", UNREAD),
+    ("alpha", UNREAD),
+    ("omega", UNREAD),
+    ("quorum", UNREAD),
+    ("hysteresis", UNREAD),
+    ("quorum_up", UNREAD),
+    ("quorum_down", UNREAD),
+    ("sorry_server", UNREAD),
+    ("sorry_server_inhibit", UNREAD),
+    ("sorry_server_lvs_method", UNREAD),
+    ("inhibit_on_failure", UNREAD),
+    ("virtualhost", UNREAD),
+    ("persistence_engine", UNREAD),
+    ("persistence_granularity", UNREAD),
+    ("connect_timeout", UNREAD),
+    ("retry", UNREAD),
+    ("delay_before_retry", UNREAD),
+    ("weight", UNREAD),
+    ("uthreshold", UNREAD),
+    ("lthreshold", UNREAD),
+    ("flag-1", UNREAD),
+    ("flag-2", UNREAD),
+    ("flag-3", UNREAD),
+    ("sh-port", UNREAD),
+    ("sh-fallback", UNREAD),
+    ("mh-port", UNREAD),
+    ("mh-fallback", UNREAD),
+];
+const UNREAD: &str = "it is not read";
+
+pub(super) const REAL_SERVER: Context = Context {
+    name: "real_server",
+    acted: &["weight", "TCP_CHECK", "HTTP_GET", "SSL_GET"],
+    harmless: &["smtp_alert", "snmp_name", "log_all_failures", "warmup"],
+    differs: &[
+        ("MISC_CHECK", "the check is not read"),
+        ("SMTP_CHECK", "the check is not read"),
+        ("DNS_CHECK", "the check is not read"),
+        ("PING_CHECK", "the check is not read"),
+        ("UDP_CHECK", "the check is not read"),
+        ("BFD_CHECK", "the check is not read"),
+        ("FILE_CHECK", "the check is not read"),
+        ("lvs_method", UNREAD),
+        ("notify_up", "the script is not run"),
+        ("notify_down", "the script is not run"),
+        ("inhibit_on_failure", UNREAD),
+        ("uthreshold", UNREAD),
+        ("lthreshold", UNREAD),
+        ("virtualhost", UNREAD),
+        ("alpha", UNREAD),
+        ("delay_loop", UNREAD),
+        ("connect_timeout", UNREAD),
+        ("retry", UNREAD),
+        ("delay_before_retry", UNREAD),
+    ],
+};
+
+/// `TCP_CHECK`, and what the other checks have in common with it.
+pub(super) const TCP_CHECK: Context = Context {
+    name: "TCP_CHECK",
+    acted: &["connect_timeout", "connect_port", "retry", "nb_get_retry", "delay_before_retry"],
+    harmless: &["warmup", "log_all_failures"],
+    differs: CHECK_DIFFERS,
+};
+
+const CHECK_DIFFERS: &[(&str, &str)] = &[
+    ("bindto", "the kernel chooses the source address"),
+    ("bind_if", "the kernel chooses the interface"),
+    ("bind_port", "the kernel chooses the source port"),
+    ("connect_ip", "the real server's own address is used"),
+    ("fwmark", "the check is not marked"),
+    ("alpha", UNREAD),
+    ("delay_loop", UNREAD),
+    ("virtualhost", UNREAD),
+    ("http_protocol", UNREAD),
+    ("fast_recovery", UNREAD),
+    ("enable_sni", UNREAD),
+    ("sni_name", UNREAD),
+];
+
+pub(super) const HTTP_CHECK: Context = Context {
+    name: "HTTP_GET",
+    acted: &["url", "connect_timeout", "connect_port", "retry", "nb_get_retry", "delay_before_retry"],
+    harmless: &["warmup", "log_all_failures"],
+    differs: CHECK_DIFFERS,
+};
+
+pub(super) const URL: Context = Context {
+    name: "url",
+    acted: &["path", "digest", "status_code"],
+    harmless: &[],
+    differs: &[
+        ("virtualhost", UNREAD),
+        ("regex", UNREAD),
+        ("regex_no_match", UNREAD),
+        ("regex_options", UNREAD),
+        ("regex_stack", UNREAD),
+        ("regex_min_offset", UNREAD),
+        ("regex_max_offset", UNREAD),
+        ("tls_compliant", UNREAD),
+    ],
+};
+
+const LISTS: &[Context] = &[
+    list("notification_email"),
+    list("unicast_peer"),
+    list("track_script"),
+    list("virtual_ipaddress"),
+    list("virtual_ipaddress_excluded"),
+];
+
+const CONTEXTS: &[Context] =
+    &[GLOBAL, SCRIPT, INSTANCE, AUTHENTICATION, VIRTUAL_SERVER, REAL_SERVER, TCP_CHECK, HTTP_CHECK, URL];
+
+/// Keywords that read other files.
+pub(super) const INCLUDES: &[&str] = &["include", "includer", "includem", "includew", "includeb", "includea"];
+
+/// What this version does with a keyword in a context.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Acted,
+    Harmless,
+    /// What happens instead.
+    Differs(&'static str),
+    /// The block it belongs in, or the nearest keyword of this one.
+    Unknown {
+        belongs: Option<&'static str>,
+        meant: Option<&'static str>,
+    },
+}
+
+impl Context {
+    fn knows(&self, keyword: &str) -> bool {
+        self.keywords().any(|k| k == keyword)
+    }
+
+    fn keywords(&self) -> impl Iterator<Item = &'static str> {
+        self.acted.iter().chain(self.harmless).copied().chain(self.differs.iter().map(|(k, _)| *k))
+    }
+
+    /// Looks a keyword up.
+    pub(super) fn standing(&self, keyword: &str) -> Standing {
+        if self.acted.contains(&keyword) {
+            return Standing::Acted;
+        }
+        if self.harmless.contains(&keyword) {
+            return Standing::Harmless;
+        }
+        if let Some((_, instead)) = self.differs.iter().find(|(k, _)| *k == keyword) {
+            return Standing::Differs(instead);
+        }
+        let belongs = std::iter::once(&ROOT).chain(CONTEXTS).find(|c| c.knows(keyword)).map(|c| c.name);
+        let meant = if belongs.is_some() { None } else { values::nearest(keyword, self.keywords()) };
+        Standing::Unknown { belongs, meant }
+    }
+}
+
+/// Whether a block may stand in another (`None`: at the top level). Blocks nobody knows may stand anywhere.
+pub(super) fn fits(parent: Option<&str>, child: &str) -> bool {
+    let Some(parent) = parent else { return ROOT.knows(child) };
+    if parent == "SSL_GET" {
+        return HTTP_CHECK.knows(child);
+    }
+    match CONTEXTS.iter().chain(LISTS).find(|c| c.name == parent) {
+        Some(context) => context.knows(child),
+        None => true,
+    }
+}

@@ -1,0 +1,129 @@
+//! `vrrp_script`.
+
+use std::time::Duration;
+
+use super::global::user;
+use super::keywords::SCRIPT;
+use super::lower::Lower;
+use super::tree::{Block, Statement};
+use super::values;
+use crate::model::{Config, TrackScript};
+
+/// Longest `interval` and `timeout`: 4294 s, as keepalived.
+const LONGEST: Duration = Duration::from_secs(4294);
+
+/// Reads every `vrrp_script`, wherever it stands.
+pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statements: &[Statement<'_>]) {
+    for statement in statements.iter().filter(|s| s.keyword() == "vrrp_script") {
+        if let Some(block) = &statement.block {
+            one(lower, config, statement, block);
+        }
+    }
+}
+
+fn one(lower: &mut Lower<'_>, config: &mut Config, statement: &Statement<'_>, block: &Block<'_>) {
+    let Some(name) = statement.parameters().first() else {
+        return lower.error(statement.at(), "`vrrp_script` has no name; expected `vrrp_script NAME {`".into());
+    };
+    let mut script = TrackScript {
+        name: name.text.to_string(),
+        command: Vec::new(),
+        interval: Duration::from_secs(1),
+        timeout: Duration::ZERO,
+        weight: 0,
+        rise: 1,
+        fall: 1,
+        init_fail: false,
+        user: None,
+    };
+    let mut place = name.at;
+    for statement in &block.statements {
+        if statement.keyword() == "script" {
+            place = statement.parameters().first().map_or(place, |w| w.at);
+        }
+        keyword(lower, &mut script, statement);
+    }
+    if script.timeout.is_zero() {
+        script.timeout = script.interval;
+    }
+    if script.command.is_empty() {
+        return lower.warning(name.at, format!("`vrrp_script {}` has no `script`; left out", name.text));
+    }
+    let place = lower.place(place);
+    if lower.places().scripts.contains_key(&script.name) {
+        return lower.warning(name.at, format!("a second `vrrp_script {}`; the first one stays", name.text));
+    }
+    lower.places().scripts.insert(script.name.clone(), place);
+    config.track_scripts.push(script);
+}
+
+fn keyword(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statement<'_>) {
+    if lower.language(statement) {
+        return;
+    }
+    match statement.keyword() {
+        "script" => command(lower, script, statement),
+        "interval" => {
+            if let Some(interval) = period(lower, statement) {
+                script.interval = interval;
+            }
+        }
+        "timeout" => {
+            if let Some(timeout) = period(lower, statement) {
+                script.timeout = timeout;
+            }
+        }
+        "weight" => {
+            let expected = "a number from -253 to 253";
+            if let Some(weight) = lower.value(statement, expected, "skipped", weight) {
+                script.weight = weight;
+            }
+            reverse(lower, statement, 1);
+        }
+        "rise" => script.rise = count(lower, statement),
+        "fall" => script.fall = count(lower, statement),
+        "user" => script.user = user(lower, statement),
+        "init_fail" => script.init_fail = true,
+        _ => return lower.other(&SCRIPT, statement),
+    }
+    lower.no_block(statement);
+}
+
+fn command(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statement<'_>) {
+    let Some(first) = lower.parameter(statement, "a program and its arguments") else { return };
+    // One word is a whole command line (`"/bin/check -v"`), several are its parts.
+    let line = if statement.parameters().len() == 1 { &*first.text } else { statement.raw_parameters(lower.text) };
+    match values::command(line) {
+        Some(command) => script.command = command,
+        None => lower.error(first.at, "this command is empty or has an open quote; expected a program".into()),
+    }
+}
+
+fn period(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
+    let expected = "seconds, at most 4294";
+    let period = lower.value(statement, expected, "skipped", |w| values::seconds(w).filter(|d| *d <= LONGEST))?;
+    if period.is_zero() {
+        lower.warning(statement.parameters()[0].at, format!("`{}` must be above 0; 1 is used", statement.keyword()));
+        return Some(Duration::from_secs(1));
+    }
+    Some(period)
+}
+
+fn count(lower: &mut Lower<'_>, statement: &Statement<'_>) -> u32 {
+    let read = |w: &str| values::unsigned(w).filter(|n| (1..=i32::MAX as u64).contains(n)).map(|n| n as u32);
+    lower.value(statement, "a number from 1", "1 is used", read).unwrap_or(1)
+}
+
+/// -253 to 253.
+pub(super) fn weight(word: &str) -> Option<i16> {
+    values::signed(word).filter(|n| (-253..=253).contains(n)).and_then(|n| i16::try_from(n).ok())
+}
+
+/// `weight N reverse` swaps up and down; not in the model.
+pub(super) fn reverse(lower: &mut Lower<'_>, statement: &Statement<'_>, after: usize) {
+    if let Some(word) = statement.parameters().get(after)
+        && word.text != "noreverse"
+    {
+        lower.warning(word.at, format!("`{}` after a weight is not supported yet; skipped", word.text));
+    }
+}

@@ -1,0 +1,273 @@
+//! Every group of keywords, and every kind of finding with its exact place.
+
+mod instance;
+mod server;
+
+use super::*;
+use crate::model::*;
+use crate::report::{Finding, Severity};
+use std::time::Duration;
+
+/// A text and what is found in it, one finding in a line: `line:column severity message`.
+fn read(text: &str) -> (Option<Config>, Vec<String>) {
+    let (config, report) = parse(Path::new("f"), text);
+    let short = |f: &Finding| {
+        let severity = match f.severity {
+            Severity::Ignored => "I",
+            Severity::Warning => "W",
+            Severity::Error => "E",
+        };
+        format!("{}:{} {severity} {}", f.place.line, f.place.column, f.message)
+    };
+    (config, report.findings.iter().map(short).collect())
+}
+
+/// Exactly one finding, which begins as given.
+#[track_caller]
+fn assert_found(text: &str, start: &str) -> Option<Config> {
+    let (config, found) = read(text);
+    assert_eq!(found.len(), 1, "{found:#?}\nin\n{text}");
+    assert!(found[0].starts_with(start), "{}\nin\n{text}", found[0]);
+    assert_eq!(config.is_none(), found[0].contains(" E "));
+    config
+}
+
+/// Nothing to say.
+#[track_caller]
+fn assert_clean(text: &str) -> Config {
+    let (config, found) = read(text);
+    assert!(found.is_empty(), "{found:#?}\nin\n{text}");
+    config.expect("usable")
+}
+
+/// A sound instance on lines 1 to 7, `more` from line 4 on.
+fn with(more: &str) -> String {
+    format!(
+        "vrrp_instance A {{\n interface eth0\n virtual_router_id 51\n{more}\n virtual_ipaddress {{\n  10.0.0.1\n }}\n}}\n"
+    )
+}
+
+/// A sound instance with `lines` in `global_defs`, from line 2 on.
+fn global(lines: &str) -> String {
+    format!("global_defs {{\n{lines}\n}}\n{}", with(""))
+}
+
+/// A sound instance, and a script with `lines` from line 2 on.
+fn script(lines: &str) -> String {
+    format!("vrrp_script s {{\n{lines}\n}}\n{}", with(" track_script {\n  s\n }"))
+}
+
+#[test]
+fn an_empty_file_is_usable() {
+    assert_eq!(assert_clean("\n# nothing\n"), Config::default());
+}
+
+#[test]
+fn global_settings_reach_the_model() {
+    let text = global(
+        " router_id lb1\n script_user ops staff\n enable_script_security\n vrrp_version 3\n vrrp_skip_check_adv_addr\n \
+         vrrp_garp_master_delay 2\n vrrp_garp_master_repeat 3\n vrrp_garp_master_refresh 60\n vrrp_garp_master_refresh_repeat 2",
+    );
+    let config = assert_clean(&text);
+    assert_eq!(config.router_id.as_deref(), Some("lb1"));
+    assert_eq!(config.scripts, ScriptSecurity { user: Some(("ops".into(), Some("staff".into()))), enable: true });
+    let router = &config.routers[0];
+    assert_eq!(router.version, Version::V3);
+    assert!(router.skip_check_adv_addr && !router.strict);
+    let seconds = Duration::from_secs;
+    assert_eq!(router.garp, GratuitousArp { repeat: 3, delay: seconds(2), refresh: seconds(60), refresh_repeat: 2 });
+}
+
+#[test]
+fn global_settings_hold_for_instances_above_them() {
+    let config = assert_clean(&format!("{}global_defs {{\n vrrp_version 3\n}}\n", with("")));
+    assert_eq!(config.routers[0].version, Version::V3);
+}
+
+#[test]
+fn global_findings() {
+    for (line, start) in [
+        (" router_id", "2:2 W `router_id` has no value"),
+        (" script_user", "2:2 W `script_user` has no value"),
+        (" vrrp_version 4", "2:15 W `4` is no value for `vrrp_version`: expected 2 or 3"),
+        (" vrrp_version", "2:2 E `vrrp_version` has no value"),
+        (" vrrp_garp_interval 0", "2:21 W `0` is no value"),
+        (" vrrp_gna_interval x", "2:20 W `x` is no value"),
+        (" vrrp_garp_interval 0.5", "2:2 I `vrrp_garp_interval`"),
+        (" vrrp_iptables A B", "2:2 W `vrrp_iptables` is obsolete"),
+        (" vrrp_strict", "2:2 I `vrrp_strict`"),
+        (" vrrp_garp_master_repeat 0", "2:26 W `vrrp_garp_master_repeat` is out of range 1 to 1000; 1 is used"),
+        (" vrrp_garp_master_repeat 4000000000", "2:26 W `vrrp_garp_master_repeat` is out of range 1 to 1000; 1000"),
+        (" smtp_server foo", "2:14 W `foo` is no mail server"),
+        (" smtp_server 10.0.0.1 x", "2:14 W `10.0.0.1` is no mail server"),
+        (" smtp_server 10.0.0.1 25", "2:2 I no mail"),
+        (" smtp_connect_timeout 0", "2:23 W `0` is no value"),
+        (" smtp_connect_timeout 30", "2:2 I no mail"),
+        (" notification_email a@b", "2:2 E `notification_email` has no block"),
+        (" notification_email {\n }", "2:21 W `notification_email` is empty"),
+        (" notification_email {\n  a@b\n }", "3:3 I no mail"),
+        (" notification_email_from a@b", "2:2 I `notification_email_from` has no effect"),
+        (" vrrp_netlink_cmd_rcv_bufs 1000", "2:2 I `vrrp_netlink_cmd_rcv_bufs`"),
+        (" dynamic_interfaces", "2:2 W `dynamic_interfaces` is not supported yet: every interface"),
+        (" vrrp_mcast_group4 224.0.0.99", "2:2 W `vrrp_mcast_group4` is not supported yet"),
+        (" router_idd x", "2:2 W unknown keyword `router_idd`; skipped (did you mean `router_id`?)"),
+        (" -----", "2:2 W unknown keyword `-----` in `global_defs`; skipped"),
+        (" state MASTER", "2:2 W `state` belongs in `vrrp_instance`, not in `global_defs`"),
+    ] {
+        assert_found(&global(line), start);
+    }
+}
+
+#[test]
+fn top_level_findings() {
+    for (line, start) in [
+        ("foo bar", "1:1 W unknown keyword `foo` in the top level; skipped"),
+        (
+            "vrrp_instanze B {\n priority 1\n}",
+            "1:1 W unknown keyword `vrrp_instanze`; skipped (did you mean `vrrp_instance`?)",
+        ),
+        ("vrrp_sync_group G {\n group {\n  A\n }\n}", "1:1 W `vrrp_sync_group` is not supported yet"),
+        ("static_routes {\n}", "1:1 W `static_routes` is not supported yet"),
+        ("net_namespace x", "1:1 W `net_namespace` is not supported yet"),
+        ("vrrp_script s", "1:1 E `vrrp_script` has no block"),
+        ("vrrp_instance B", "1:1 E `vrrp_instance` has no block"),
+        ("vrrp_instance {\n}", "1:1 E `vrrp_instance` has no name"),
+        ("vrrp_script {\n}", "1:1 E `vrrp_script` has no name"),
+        ("include other.conf", "1:1 E `include` is not supported yet"),
+        ("$X=1", "1:1 E variables are not supported yet"),
+        ("@lb1 foo", "1:1 E conditional lines"),
+        ("~SEQ(a,1,3) x", "1:1 E loops"),
+    ] {
+        assert_found(&format!("{line}\n{}", with("")), start);
+    }
+}
+
+#[test]
+fn what_the_language_has_and_we_do_not_is_found_everywhere() {
+    for (text, start) in [
+        (with(" @lb1 priority 100"), "4:2 E conditional lines"),
+        (with(" priority ${PRIO}"), "4:11 E variables are not supported yet: write the value of `${PRIO}`"),
+        (with(" include x"), "4:2 E `include`"),
+        (with(" virtual_ipaddress {\n  include x\n }"), "5:3 E `include`"),
+        (with(" track_script {\n  include x\n }"), "5:3 E `include`"),
+        (with(" unicast_peer {\n  10.0.0.9\n  @b 10.0.0.8\n }"), "6:3 E conditional lines"),
+        (global(" $A=b"), "2:2 E variables"),
+        (script(" script /bin/true\n interval ${I}"), "3:11 E variables"),
+    ] {
+        assert_found(&text, start);
+    }
+}
+
+#[test]
+fn a_brace_too_many_is_skipped_where_nothing_follows() {
+    let config = assert_found(&format!("{}}}\n", with("")), "9:1 W `}` closes nothing").unwrap();
+    assert_eq!(config.routers.len(), 1);
+    let text = format!("{}\n}}\nglobal_defs {{\n router_id x\n}}\n", with(""));
+    assert_found(&text, "10:1 W `}` closes nothing");
+}
+
+#[test]
+fn a_brace_too_many_that_takes_a_block_from_its_keywords_is_an_error() {
+    let text = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n  10.0.0.1\n }\n }\n priority 9\n}\n";
+    let (config, found) = read(text);
+    assert!(config.is_none());
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found[0].starts_with("8:2 W `priority` belongs in `vrrp_instance`, not in the top level"), "{}", found[0]);
+    assert!(
+        found[1].starts_with("9:1 E `}` closes nothing: its block ended before `priority` in line 8"),
+        "{}",
+        found[1]
+    );
+}
+
+#[test]
+fn a_broken_structure_is_the_only_finding() {
+    assert_found("foo\nvrrp_instance A {\n", "2:17 E the block `vrrp_instance` opened here is not closed");
+    assert_found("foo\nbar \"x\n", "2:5 E the quote opened here is not closed");
+}
+
+#[test]
+fn scripts_reach_the_model() {
+    let text = script(
+        " script \"/bin/check -a 'b c'\"\n interval 2\n timeout 0.5\n weight -20\n rise 2\n fall 3\n init_fail\n user ops",
+    );
+    let script = TrackScript {
+        name: "s".into(),
+        command: ["/bin/check", "-a", "b c"].map(String::from).to_vec(),
+        interval: Duration::from_secs(2),
+        timeout: Duration::from_millis(500),
+        weight: -20,
+        rise: 2,
+        fall: 3,
+        init_fail: true,
+        user: Some(("ops".into(), None)),
+    };
+    assert_eq!(assert_clean(&text).track_scripts, [script]);
+}
+
+#[test]
+fn scripts_have_defaults() {
+    let config = assert_clean(&script(" script /bin/check -a 'b c'\n interval 3"));
+    let script = &config.track_scripts[0];
+    assert_eq!(script.command, ["/bin/check", "-a", "b c"]);
+    assert_eq!((script.weight, script.rise, script.fall, script.init_fail), (0, 1, 1, false));
+    assert_eq!((script.interval, script.timeout), (Duration::from_secs(3), Duration::from_secs(3)));
+}
+
+#[test]
+fn script_findings() {
+    for (line, start) in [
+        (" interval 0", "3:11 W `interval` must be above 0; 1 is used"),
+        (" interval 1s", "3:11 W `1s` is no value for `interval`"),
+        (" interval 4295", "3:11 W `4295` is no value for `interval`"),
+        (" timeout x", "3:10 W `x` is no value for `timeout`"),
+        (" weight 300", "3:9 W `300` is no value for `weight`: expected a number from -253 to 253; skipped"),
+        (" weight 5 reverse", "3:11 W `reverse` after a weight"),
+        (" rise 0", "3:7 W `0` is no value for `rise`"),
+        (" fall -1", "3:7 W `-1` is no value for `fall`"),
+        (" user", "3:2 W `user` has no value"),
+        (" interval", "3:2 E `interval` has no value"),
+        (" script \"'open\"", "3:9 E this command is empty or has an open quote"),
+        (" intervall 3", "3:2 W unknown keyword `intervall`; skipped (did you mean `interval`?)"),
+        (" rise 3 {\n }", "3:9 E `rise` takes no block"),
+    ] {
+        assert_found(&script(&format!(" script /bin/true\n{line}")), start);
+    }
+}
+
+#[test]
+fn a_script_without_command_is_left_out() {
+    let (config, found) = read(&script(" interval 2"));
+    assert!(found[0].starts_with("1:13 W `vrrp_script s` has no `script`; left out"), "{found:#?}");
+    assert!(found[1].starts_with("8:3 W there is no `vrrp_script s`; not tracked"), "{found:#?}");
+    let config = config.unwrap();
+    assert!(config.track_scripts.is_empty() && config.routers[0].track_scripts.is_empty());
+}
+
+#[test]
+fn a_second_script_of_a_name_is_left_out() {
+    let text = format!("vrrp_script s {{\n script /bin/a\n}}\n{}", script(" script /bin/b"));
+    let config = assert_found(&text, "4:13 W a second `vrrp_script s`").unwrap();
+    assert_eq!(config.track_scripts.len(), 1);
+    assert_eq!(config.track_scripts[0].command, ["/bin/a"]);
+}
+
+#[test]
+fn a_script_may_stand_further_down() {
+    let text = format!("{}vrrp_script s {{\n script /bin/a\n}}\n", with(" track_script {\n  s\n }"));
+    let config = assert_found(&text, "5:3 W `vrrp_script s` stands further down").unwrap();
+    assert_eq!(config.routers[0].track_scripts.len(), 1);
+}
+
+#[test]
+fn every_keyword_acted_upon_is_known_to_its_block() {
+    use keywords::*;
+    for (context, text) in [(&GLOBAL, global as fn(&str) -> String), (&INSTANCE, with), (&SCRIPT, script)] {
+        for keyword in context.acted {
+            let (_, found) = read(&text(&format!(" {keyword} 1")));
+            let odd =
+                found.iter().find(|f| f.contains("unknown") || f.contains("not read here") || f.contains("belongs"));
+            assert_eq!(odd, None, "{keyword}");
+        }
+    }
+}

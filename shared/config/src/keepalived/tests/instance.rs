@@ -1,0 +1,301 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use mesh_wire::mesh::Family;
+
+use super::*;
+
+fn only(text: &str) -> VirtualRouter {
+    let config = assert_clean(text);
+    assert_eq!(config.routers.len(), 1);
+    config.routers.into_iter().next().unwrap()
+}
+
+/// The router and the one finding.
+#[track_caller]
+fn warned(more: &str, start: &str) -> VirtualRouter {
+    assert_found(&with(more), start).expect("usable").routers.remove(0)
+}
+
+#[test]
+fn defaults() {
+    let router = only(&with(""));
+    assert_eq!((router.name.as_str(), router.interface.as_str()), ("A", "eth0"));
+    assert_eq!((router.key.family, router.key.vrid, router.key.segment), (Family::Ipv4, 51, 0));
+    assert_eq!((router.priority, router.version, router.initial_active), (100, Version::V2, false));
+    assert_eq!(router.advert_interval, Duration::from_secs(1));
+    assert_eq!((router.preempt, router.preempt_delay), (true, Duration::ZERO));
+    assert_eq!(router.transport, Transport::Multicast { source: None });
+    assert_eq!((router.auth_pass, router.garp), (None, GratuitousArp::default()));
+    assert_eq!(router.addresses[0].net, "10.0.0.1/32".parse().unwrap());
+    assert!(router.excluded_addresses.is_empty() && router.track_scripts.is_empty());
+}
+
+#[test]
+fn state_and_priority_follow_from_each_other() {
+    let router = only(&with(" state MASTER"));
+    assert_eq!((router.priority, router.initial_active), (255, true));
+    let router = only(&with(" priority 255"));
+    assert_eq!((router.priority, router.initial_active), (255, true));
+    let router = only(&with(" priority 255\n state BACKUP"));
+    assert_eq!((router.priority, router.initial_active), (255, false));
+    let router = only(&with(" state MASTER\n priority 150"));
+    assert_eq!((router.priority, router.initial_active), (150, true));
+}
+
+#[test]
+fn the_last_of_a_repeated_keyword_counts() {
+    assert_eq!(only(&with(" priority 10\n priority +20 30\n interface eth1")).priority, 20);
+    assert_eq!(only(&with(" priority 10\n interface eth1")).interface, "eth1");
+    assert!(only(&with(" nopreempt\n preempt")).preempt);
+}
+
+#[test]
+fn values_that_are_replaced() {
+    assert!(!warned(" state master", "4:8 W `master` is no value for `state`").initial_active);
+    for priority in ["0", "300", "abc", "0x10", "-1"] {
+        let start =
+            format!("4:11 W `{priority}` is no value for `priority`: expected a number from 1 to 255; 100 is used");
+        assert_eq!(warned(&format!(" priority {priority}"), &start).priority, 100);
+    }
+    assert_eq!(warned(" version 4", "4:10 W `4` is no value for `version`").version, Version::V2);
+    warned(" preempt_delay 2000", "4:16 W `2000` is no value for `preempt_delay`");
+    warned(" garp_master_delay x", "4:20 W `x` is no value for `garp_master_delay`");
+    warned(" strict_mode foo", "4:14 W `foo` is no value for `strict_mode`");
+    warned(" mcast_src_ip foo", "4:15 W `foo` is no value for `mcast_src_ip`");
+}
+
+#[test]
+fn advert_intervals_are_rounded() {
+    for (lines, start, millis) in [
+        (" advert_int 1.5", "4:13 W `advert_int` of version 2", 2000),
+        (" advert_int 0.4", "4:13 W `advert_int` of version 2", 1000),
+        (" advert_int 0", "4:13 W `0` is no value", 1000),
+        (" advert_int 300", "4:13 W `300` is no value", 1000),
+        (" advert_int 0.123\n version 3", "4:13 W `advert_int` of version 3", 120),
+        (" advert_int 0.125\n version 3", "4:13 W `advert_int` of version 3", 130),
+        (" advert_int 50\n version 3", "4:13 W `advert_int` of version 3", 40_950),
+        (" advert_int 0.001\n version 3", "4:13 W `0.001` is no value", 1000),
+    ] {
+        assert_eq!(warned(lines, start).advert_interval, Duration::from_millis(millis), "{lines}");
+    }
+    assert_eq!(only(&with(" advert_int 255")).advert_interval, Duration::from_secs(255));
+    assert_eq!(only(&with(" version 3\n advert_int 0.01")).advert_interval, Duration::from_millis(10));
+}
+
+#[test]
+fn preemption() {
+    assert!(!only(&with(" nopreempt")).preempt);
+    assert_eq!(only(&with(" preempt_delay 0.5")).preempt_delay, Duration::from_millis(500));
+    assert!(
+        warned(" state MASTER\n nopreempt\n priority 9", "5:2 W `nopreempt` does not work with state MASTER").preempt
+    );
+    assert!(warned(" nopreempt\n priority 255", "4:2 W `nopreempt` does not work with an owner").preempt);
+    let delayed = |more, start| assert_eq!(warned(more, start).preempt_delay, Duration::ZERO);
+    delayed(" state MASTER\n priority 9\n preempt_delay 5", "6:2 W `preempt_delay` does not work with state MASTER");
+    delayed(" nopreempt\n preempt_delay 5", "5:2 W `preempt_delay` does not work with `nopreempt`");
+}
+
+#[test]
+fn authentication() {
+    let block = |lines: &str| with(&format!(" authentication {{\n{lines}\n }}"));
+    assert_eq!(only(&block("  auth_type PASS\n  auth_pass 1111")).auth_pass, Some(*b"1111\0\0\0\0"));
+    let pass = |text: &str, start: &str| assert_found(text, start).expect("usable").routers[0].auth_pass;
+    let long = block("  auth_type PASS\n  auth_pass 123456789");
+    assert_eq!(pass(&long, "6:13 W the password is longer than 8 bytes"), Some(*b"12345678"));
+    assert_eq!(pass(&block("  auth_type AH\n  auth_pass 1"), "5:13 W authentication AH"), None);
+}
+
+#[test]
+fn authentication_findings() {
+    let with_block = |before: &str, lines: &str| with(&format!("{before} authentication {{\n{lines}\n }}"));
+    for (text, starts) in [
+        (with_block("", "  auth_type PASS"), vec!["4:2 W `auth_type PASS` without `auth_pass`"]),
+        (with_block("", "  auth_pass x"), vec!["4:2 I a password without `auth_type PASS`"]),
+        (with_block("", "  auth_type FOO"), vec!["5:13 W `FOO` is no authentication"]),
+        (with_block("", "  auth_pass"), vec!["5:3 E `auth_pass` has no value"]),
+        (
+            with_block("", "  auth_tipe PASS"),
+            vec!["5:3 W unknown keyword `auth_tipe`; skipped (did you mean `auth_type`?)"],
+        ),
+        (
+            with_block(" version 3\n", "  auth_type PASS\n auth_pass x"),
+            vec!["5:2 W VRRP version 3 has no authentication"],
+        ),
+        (
+            with_block(" strict_mode\n", "  auth_type PASS\n auth_pass x"),
+            vec!["4:2 I `strict_mode`", "5:2 W strict mode has no authentication"],
+        ),
+        (with(" authentication PASS x"), vec!["4:2 E `authentication` has no block"]),
+    ] {
+        let (_, found) = read(&text);
+        assert_eq!(found.len(), starts.len(), "{found:#?}");
+        for (found, start) in found.iter().zip(starts) {
+            assert!(found.starts_with(start), "{found}");
+        }
+    }
+}
+
+#[test]
+fn strict_mode_wants_state_and_priority_to_agree() {
+    let (config, found) = read(&with(" strict_mode on\n state MASTER\n priority 100\n preempt_delay 3"));
+    assert!(found[0].starts_with("1:15 W `A`: strict mode and priority 100 need state BACKUP"), "{found:#?}");
+    assert!(found[2].starts_with("7:2 W `preempt_delay` does not work with strict mode"), "{found:#?}");
+    assert_eq!(found.len(), 3);
+    let router = &config.unwrap().routers[0];
+    assert!(router.strict && !router.initial_active);
+}
+
+#[test]
+fn unicast() {
+    let ip = |s: &str| s.parse::<IpAddr>().unwrap();
+    let router = only(&with(" unicast_src_ip 10.0.0.7\n unicast_peer {\n  10.0.0.8\n  10.0.0.9\n }"));
+    let peers = vec![ip("10.0.0.8"), ip("10.0.0.9")];
+    assert_eq!(router.transport, Transport::Unicast { source: Some(ip("10.0.0.7")), peers });
+    assert_eq!(only(&with(" mcast_src_ip 10.0.0.7")).transport, Transport::Multicast { source: Some(ip("10.0.0.7")) });
+
+    let router = warned(" unicast_src_ip 10.0.0.7", "4:2 W unicast without a peer");
+    assert_eq!(router.transport, Transport::Multicast { source: Some(ip("10.0.0.7")) });
+    for (line, start) in [
+        ("x", "6:3 W `x` is no IP address"),
+        ("fe80::1", "6:3 W fe80::1: IPv6 is not supported yet"),
+        ("10.0.0.8", "6:3 I 10.0.0.8 is already a peer"),
+    ] {
+        let router = warned(&format!(" unicast_peer {{\n  10.0.0.8\n  {line}\n }}"), start);
+        assert_eq!(router.transport, Transport::Unicast { source: None, peers: vec![ip("10.0.0.8")] });
+    }
+    warned(" unicast_peer {\n  10.0.0.8 min_ttl 5\n }", "5:12 W `min_ttl` of a peer");
+}
+
+#[test]
+fn addresses_with_options() {
+    let text = with(
+        " virtual_ipaddress {\n  10.0.0.2/24 dev eth1 label eth1:x scope link brd +\n  10.0.0.3/24 broadcast 10.0.0.255\n }\n \
+         virtual_ipaddress_excluded {\n  10.0.1.1 scope 254\n }",
+    );
+    let router = only(&text);
+    let address = &router.addresses[0];
+    assert_eq!(address.net, "10.0.0.2/24".parse().unwrap());
+    assert_eq!((address.interface.as_deref(), address.label.as_deref()), (Some("eth1"), Some("eth1:x")));
+    assert_eq!((address.scope, address.broadcast), (Scope::Link, Some(Ipv4Addr::new(10, 0, 0, 255))));
+    assert_eq!(router.addresses[1].broadcast, Some(Ipv4Addr::new(10, 0, 0, 255)));
+    assert_eq!(router.addresses.len(), 3);
+    assert_eq!(router.excluded_addresses[0].scope, Scope::Host);
+}
+
+#[test]
+fn address_findings() {
+    for (line, start, served) in [
+        ("hello", "5:3 W `hello` is no IP address; left out", 1),
+        ("10.0.0.2:80", "5:3 W `10.0.0.2:80` is no IP address", 1),
+        ("10.0.0.2/33", "5:3 W `33` is no prefix length: expected 0 to 32; 32 is used", 2),
+        ("10.0.0.2/", "5:3 W `` is no prefix length", 2),
+        ("10.0.0.2 dev", "5:12 W `dev` has no value; 10.0.0.2/32 is left out", 1),
+        ("10.0.0.2 label 0123456789abcdef", "5:18 W label `0123456789abcdef` is longer", 1),
+        ("10.0.0.2 scope foo", "5:18 W `foo` is no scope", 2),
+        ("10.0.0.2 brd foo", "5:16 W `foo` is no broadcast address", 1),
+        ("10.0.0.2 foo", "5:12 W `foo` is no option of an address", 2),
+        ("10.0.0.2 no_track", "5:12 W `no_track` is not supported yet", 2),
+        ("10.0.0.2 preferred_lft 0", "5:12 W `preferred_lft` is not supported yet", 2),
+        ("224.0.0.5", "5:3 W 224.0.0.5 cannot be a virtual address", 1),
+        ("0.0.0.0", "5:3 W 0.0.0.0 cannot be a virtual address", 1),
+        ("fe80::1", "5:3 W fe80::1: IPv6 is not supported yet; left out", 1),
+        ("10.0.0.2 {\n }", "5:12 E `10.0.0.2` takes no block", 0),
+    ] {
+        let config = assert_found(&with(&format!(" virtual_ipaddress {{\n  {line}\n }}")), start);
+        assert_eq!(config.map_or(0, |c| c.routers[0].addresses.len()), served, "{line}");
+    }
+    // `with` adds 10.0.0.1 once more.
+    warned(" virtual_ipaddress {\n  10.0.0.1/24\n }", "8:3 W 10.0.0.1 is already an address of this instance");
+}
+
+#[test]
+fn more_addresses_than_an_advert_holds_become_excluded() {
+    let lines: String = (0..256).map(|i| format!("  10.1.{}.{}\n", i / 200, i % 200 + 1)).collect();
+    let router = warned(&format!(" virtual_ipaddress {{\n{lines} }}"), "260:3 W 257 addresses are more than the 255");
+    assert_eq!((router.addresses.len(), router.excluded_addresses.len()), (255, 2));
+}
+
+#[test]
+fn an_instance_without_addresses_is_left_out() {
+    let text = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n}\n";
+    assert!(assert_found(text, "1:15 W `A` has no address to serve").unwrap().routers.is_empty());
+    let excluded =
+        "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress_excluded {\n  10.0.0.1\n }\n}\n";
+    assert_found(excluded, "7:1 E `A` has only excluded addresses");
+}
+
+#[test]
+fn what_an_instance_cannot_do_without() {
+    for (text, start) in [
+        (with("").replace(" interface eth0", ""), "1:15 E `A` has no `interface`"),
+        (with("").replace(" virtual_router_id 51", ""), "1:15 E `A` has no `virtual_router_id`"),
+        (
+            with("").replace(" 51", " 300"),
+            "3:20 E `300` is no value for `virtual_router_id`: expected a number from 1 to 255",
+        ),
+        (with("").replace(" 51", " 0"), "3:20 E `0` is no value for `virtual_router_id`"),
+        (with("").replace(" 51", " x"), "3:20 E `x` is no value for `virtual_router_id`"),
+        (with("").replace(" 51", ""), "3:2 E `virtual_router_id` has no value"),
+        (with(" state"), "4:2 E `state` has no value; expected MASTER or BACKUP"),
+        (with(" track_script"), "4:2 E `track_script` has no block"),
+        (with(" priority 9 {\n }"), "4:13 E `priority` takes no block"),
+    ] {
+        let (config, found) = read(&text);
+        assert!(config.is_none());
+        assert!(found.iter().any(|f| f.starts_with(start)), "{found:#?} in\n{text}");
+    }
+}
+
+#[test]
+fn tracked_scripts() {
+    let tracked = |line: &str| {
+        format!("vrrp_script s {{\n script /bin/true\n}}\n{}", with(&format!(" track_script {{\n  {line}\n }}")))
+    };
+    let scripts = |text: &str| assert_clean(text).routers[0].track_scripts.clone();
+    assert_eq!(scripts(&tracked("s")), [TrackedScript { name: "s".into(), weight: None }]);
+    assert_eq!(scripts(&tracked("s weight -5")), [TrackedScript { name: "s".into(), weight: Some(-5) }]);
+    for (line, start, kept) in [
+        ("nope", "8:3 W there is no `vrrp_script nope`; not tracked", 0),
+        ("s weight 300", "8:12 W expected a weight from -253 to 253", 1),
+        ("s weight", "8:5 W expected a weight", 1),
+        ("s weight 5 reverse", "8:14 W `reverse` after a weight", 1),
+        ("s foo", "8:5 W `foo` is no option of a tracked script", 1),
+        ("s\n  s", "9:3 W `s` is already tracked", 1),
+    ] {
+        let config = assert_found(&tracked(line), start).unwrap();
+        assert_eq!(config.routers[0].track_scripts.len(), kept, "{line}");
+    }
+    let owner = tracked("s weight 5").replace(" interface", " priority 255\n interface");
+    assert!(assert_found(&owner, "9:3 W `s` has a weight").unwrap().routers[0].track_scripts.is_empty());
+}
+
+#[test]
+fn keywords_that_wait() {
+    for (line, start) in [
+        (" notify /bin/x", "4:2 W `notify` is not supported yet: the script is not run"),
+        (" track_interface {\n  eth1\n }", "4:2 W `track_interface` is not supported yet"),
+        (" use_vmac", "4:2 W `use_vmac` is not supported yet"),
+        (" virtual_routes {\n  10.9.0.0/16 via 10.0.0.9\n }", "4:2 W `virtual_routes` is not supported yet"),
+        (" native_ipv6", "4:2 W IPv6 is not supported yet"),
+        (" smtp_alert", "4:2 I `smtp_alert` has no effect"),
+        (" debug 3", "4:2 I `debug` has no effect"),
+        (" priorty 100", "4:2 W unknown keyword `priorty`; skipped (did you mean `priority`?)"),
+        (" router_id x", "4:2 W `router_id` belongs in `global_defs`, not in `vrrp_instance`"),
+        (" foo {\n  priority 3\n  bar {\n  }\n }", "4:2 W unknown keyword `foo`"),
+    ] {
+        assert_eq!(warned(line, start).priority, 100);
+    }
+}
+
+#[test]
+fn instances_must_not_share() {
+    let second = |from: &str, to: &str| format!("{}{}", with(""), with("").replace(" A ", " B ").replace(from, to));
+    assert_found(&second("10.0.0.1", "10.0.0.2"), "11:20 E VRID 51 on `eth0` is already used by `A`");
+    assert_found(&second(" 51", " 52"), "14:3 E 10.0.0.1 is already an address of `A`");
+    let excluded = with(" virtual_ipaddress_excluded {\n  10.0.0.1\n }").replace(" A ", " B ").replace(" 51", " 52");
+    let excluded = format!("{}{}", with(""), excluded.replace("  10.0.0.1\n }\n}", "  10.0.0.2\n }\n}"));
+    assert_found(&excluded, "13:3 E 10.0.0.1 is already an address of `A`");
+    let named = format!("{}{}", with(""), with(" priority 7"));
+    let config = assert_found(&named, "9:15 W a second `vrrp_instance A`; the first one stays").unwrap();
+    assert_eq!((config.routers.len(), config.routers[0].priority), (1, 100));
+}

@@ -1,0 +1,143 @@
+//! The keys of meshd.toml to the model.
+
+mod router;
+mod server;
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::Source;
+use super::schema::{File, Mesh, Script, Scripts};
+use super::text::Time;
+use crate::model::{Config, MeshSettings, ScriptSecurity, TrackScript};
+
+/// Lowers a whole file.
+pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
+    let mut config = Config {
+        router_id: file.router_id,
+        mesh: mesh(source, file.mesh),
+        scripts: scripts(source, file.scripts),
+        ..Config::default()
+    };
+    for script in file.script {
+        config.track_scripts.extend(track_script(source, script));
+    }
+    let names: BTreeSet<String> = config.track_scripts.iter().map(|s| s.name.clone()).collect();
+    for router in file.router {
+        config.routers.extend(router::lower(source, &names, router));
+    }
+    if let Some(first) = file.virtual_server.first() {
+        let count = file.virtual_server.len();
+        let message = format!("virtual servers ({count}) are read and checked, but not set up by this version");
+        source.warning(first.span(), message);
+    }
+    for server in file.virtual_server {
+        config.virtual_servers.push(server::lower(source, server.into_inner()));
+    }
+    config
+}
+
+/// A number within a range, else an error and `None`.
+fn within(source: &mut Source<'_>, value: &Spanned<i64>, range: RangeInclusive<i64>) -> Option<i64> {
+    let number = *value.get_ref();
+    if range.contains(&number) {
+        return Some(number);
+    }
+    source.error(value.span(), format!("{number} is out of range; expected {} to {}", range.start(), range.end()));
+    None
+}
+
+/// The same for an optional number of the type at hand.
+fn number<T: TryFrom<i64>>(
+    source: &mut Source<'_>,
+    value: Option<&Spanned<i64>>,
+    range: RangeInclusive<i64>,
+    default: T,
+) -> T {
+    value.and_then(|v| within(source, v, range)).and_then(|n| T::try_from(n).ok()).unwrap_or(default)
+}
+
+/// The same for durations.
+fn time(
+    source: &mut Source<'_>,
+    value: Option<&Spanned<Time>>,
+    range: RangeInclusive<Duration>,
+    default: Duration,
+) -> Duration {
+    let Some(value) = value else { return default };
+    let time = value.get_ref().0;
+    if !range.contains(&time) {
+        source.error(
+            value.span(),
+            format!("{time:?} is out of range; expected {:?} to {:?}", range.start(), range.end()),
+        );
+    }
+    time
+}
+
+fn mesh(source: &mut Source<'_>, mesh: Mesh) -> MeshSettings {
+    let lease = mesh
+        .lease
+        .map(|lease| time(source, Some(&lease), Duration::from_millis(300)..=Duration::from_secs(3), Duration::ZERO));
+    let name = mesh.name.map(|name| filled(source, name));
+    MeshSettings { name, listen: mesh.listen, lease }
+}
+
+/// A name that is not empty.
+fn filled(source: &mut Source<'_>, name: Spanned<String>) -> String {
+    if name.get_ref().trim().is_empty() {
+        source.error(name.span(), "an empty name; expected some text".into());
+    }
+    name.into_inner()
+}
+
+fn scripts(source: &mut Source<'_>, scripts: Scripts) -> ScriptSecurity {
+    source.report.places.script_user = scripts.user.as_ref().map(|u| source.place(u.span()));
+    let user = user(source, scripts.user.map(Spanned::into_inner), scripts.group);
+    ScriptSecurity { user, enable: scripts.security }
+}
+
+fn user(
+    source: &mut Source<'_>,
+    user: Option<String>,
+    group: Option<Spanned<String>>,
+) -> Option<(String, Option<String>)> {
+    match (user, group) {
+        (Some(user), group) => Some((user, group.map(Spanned::into_inner))),
+        (None, Some(group)) => {
+            source.error(group.span(), "`group` without `user`; expected both".into());
+            None
+        }
+        (None, None) => None,
+    }
+}
+
+fn track_script(source: &mut Source<'_>, script: Script) -> Option<TrackScript> {
+    let longest = Duration::from_secs(4294);
+    let times = Duration::from_millis(10)..=longest;
+    let place = source.place(script.command.span());
+    let span = script.name.span();
+    let name = filled(source, script.name);
+    if script.command.get_ref().0.first().is_none_or(String::is_empty) {
+        source.error(script.command.span(), "an empty command; expected a program".into());
+    }
+    if source.report.places.scripts.insert(name.clone(), place).is_some() {
+        source.error(span, format!("a second script `{name}`; expected a name of its own"));
+        return None;
+    }
+    let interval = time(source, script.interval.as_ref(), times.clone(), Duration::from_secs(1));
+    Some(TrackScript {
+        name,
+        command: script.command.into_inner().0,
+        interval,
+        timeout: time(source, script.timeout.as_ref(), times, interval),
+        weight: number(source, script.weight.as_ref(), -253..=253, 0),
+        rise: number(source, script.rise.as_ref(), 1..=i64::from(i32::MAX), 1),
+        fall: number(source, script.fall.as_ref(), 1..=i64::from(i32::MAX), 1),
+        init_fail: script.init_fail,
+        user: user(source, script.user, script.group),
+    })
+}

@@ -1,0 +1,279 @@
+//! `[[router]]`. What keepalived.conf repairs with a warning is an error here.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use mesh_wire::mesh::{Family, RouterKey};
+use toml::Spanned;
+
+use super::super::Source;
+use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
+use super::super::text::{AddressEntry, Time, TrackedEntry};
+use super::{filled, number, time, within};
+use crate::model::{GratuitousArp, Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter};
+use crate::report::{Place, RouterPlaces};
+
+/// The priority that owns the addresses (RFC 9568 section 5.2.4).
+const OWNER: u8 = 255;
+const LONGEST_NAME: usize = 15;
+/// An advert's count of addresses is one byte.
+const MOST_ADDRESSES: usize = 255;
+
+/// Lowers one router; `None` after an error that leaves nothing to go on with.
+pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router: Router) -> Option<VirtualRouter> {
+    let name_span = router.name.span();
+    let name_place = source.place(name_span.clone());
+    let name = filled(source, router.name);
+    if source.report.places.routers.contains_key(&name) {
+        source.error(name_span, format!("a second router `{name}`; expected a name of its own"));
+        return None;
+    }
+    let interface = (router.interface.get_ref().clone(), source.place(router.interface.span()));
+    if interface.0.is_empty() || interface.0.len() > LONGEST_NAME {
+        let message = format!("`{}` is no interface name; expected 1 to {LONGEST_NAME} bytes", interface.0);
+        source.error(router.interface.span(), message);
+    }
+    let vrid_place = source.place(router.vrid.span());
+    let vrid = within(source, &router.vrid, 1..=255).and_then(|n| u8::try_from(n).ok())?;
+    let version = match number(source, router.version.as_ref(), 2..=3, 2_u8) {
+        3 => Version::V3,
+        _ => Version::V2,
+    };
+    let priority = number(source, router.priority.as_ref(), 1..=255, 100_u8);
+    let active = state(source, router.state.as_ref(), priority, router.strict);
+    let (preempt, preempt_delay) =
+        preemption(source, &router.preempt, &router.preempt_delay, active, priority, router.strict);
+
+    let mut places =
+        RouterPlaces { name: name_place, vrid: vrid_place, addresses: Vec::new(), interfaces: vec![interface.clone()] };
+    let list = router.addresses.span();
+    let addresses = addresses(source, &mut places, router.addresses.into_inner());
+    if addresses.is_empty() || addresses.len() > MOST_ADDRESSES {
+        source.error(list, format!("{} addresses; expected 1 to {MOST_ADDRESSES}", addresses.len()));
+    }
+    let excluded_addresses = self::addresses(source, &mut places, router.excluded_addresses);
+    unique(source, &addresses, &excluded_addresses);
+    source.report.places.routers.insert(name.clone(), places);
+
+    Some(VirtualRouter {
+        name,
+        key: RouterKey { family: Family::Ipv4, vrid, segment: 0 },
+        interface: interface.0,
+        initial_active: active,
+        priority,
+        version,
+        advert_interval: advert_interval(source, router.advert_interval.as_ref(), version),
+        preempt,
+        preempt_delay,
+        auth_pass: router.auth_pass.and_then(|pass| password(source, &pass, version, router.strict)),
+        transport: transport(source, router.unicast, router.multicast_source),
+        addresses: addresses.into_iter().map(|(a, _)| a).collect(),
+        excluded_addresses: excluded_addresses.into_iter().map(|(a, _)| a).collect(),
+        track_scripts: track_scripts(source, scripts, router.track_scripts, priority),
+        garp: garp(source, &router.garp),
+        strict: router.strict,
+        skip_check_adv_addr: router.skip_address_check,
+    })
+}
+
+fn state(source: &mut Source<'_>, state: Option<&Spanned<State>>, priority: u8, strict: bool) -> bool {
+    let owner = priority == OWNER;
+    let Some(state) = state else { return owner };
+    let active = matches!(state.get_ref(), State::Active);
+    if strict && active != owner {
+        source.error(state.span(), "strict: state \"active\" belongs to priority 255, and only to it".into());
+    }
+    active
+}
+
+fn preemption(
+    source: &mut Source<'_>,
+    preempt: &Option<Spanned<bool>>,
+    delay: &Option<Spanned<Time>>,
+    active: bool,
+    priority: u8,
+    strict: bool,
+) -> (bool, Duration) {
+    let wanted = preempt.as_ref().is_none_or(|p| *p.get_ref());
+    let starts_active = if priority == OWNER { "priority 255" } else { "state \"active\"" };
+    if let Some(preempt) = preempt.as_ref().filter(|p| !*p.get_ref() && (active || priority == OWNER)) {
+        source.error(preempt.span(), format!("`preempt = false` does not work with {starts_active}"));
+    }
+    let value = time(source, delay.as_ref(), Duration::ZERO..=Duration::from_secs(1000), Duration::ZERO);
+    if let Some(delay) = delay.as_ref().filter(|_| !value.is_zero()) {
+        let with = match (active, strict, wanted) {
+            (true, _, _) => starts_active,
+            (_, true, _) => "strict",
+            (_, _, false) => "`preempt = false`",
+            (false, false, true) => return (wanted, value),
+        };
+        source.error(delay.span(), format!("`preempt_delay` does not work with {with}"));
+    }
+    (wanted, value)
+}
+
+fn advert_interval(source: &mut Source<'_>, interval: Option<&Spanned<Time>>, version: Version) -> Duration {
+    let (least, most) = match version {
+        Version::V2 => (Duration::from_secs(1), Duration::from_secs(255)),
+        Version::V3 => (Duration::from_millis(10), Duration::from_millis(40_950)),
+    };
+    let value = time(source, interval, least..=most, Duration::from_secs(1));
+    if let Some(interval) = interval.filter(|_| !value.as_micros().is_multiple_of(least.as_micros())) {
+        source.error(interval.span(), format!("{value:?} is no multiple of {least:?}, the step of this version"));
+    }
+    value
+}
+
+fn password(source: &mut Source<'_>, pass: &Spanned<String>, version: Version, strict: bool) -> Option<[u8; 8]> {
+    let bytes = pass.get_ref().as_bytes();
+    let wrong = match (version, strict, bytes.len()) {
+        (Version::V3, _, _) => "VRRP version 3 has no authentication",
+        (_, true, _) => "strict mode has no authentication",
+        (_, _, 1..=8) => {
+            let mut password = [0; 8];
+            password.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+            return Some(password);
+        }
+        _ => "expected a password of 1 to 8 bytes",
+    };
+    source.error(pass.span(), wrong.into());
+    None
+}
+
+fn transport(
+    source: &mut Source<'_>,
+    unicast: Option<Spanned<Unicast>>,
+    multicast_source: Option<Spanned<IpAddr>>,
+) -> Transport {
+    let Some(unicast) = unicast else {
+        return Transport::Multicast { source: multicast_source.map(|s| ipv4(source, &s)) };
+    };
+    if let Some(multicast) = multicast_source {
+        source.error(multicast.span(), "`multicast_source` together with `unicast`; expected one of them".into());
+    }
+    let Unicast { source: from, peers } = unicast.into_inner();
+    let from = from.map(|s| ipv4(source, &s));
+    if peers.get_ref().is_empty() {
+        source.error(peers.span(), "no peer; expected at least one address".into());
+    }
+    let mut list = Vec::new();
+    let mut seen = BTreeSet::new();
+    for peer in peers.into_inner() {
+        let address = ipv4(source, &peer);
+        if Some(address) == from || !seen.insert(address) {
+            let whose = if Some(address) == from { "this host's own `source`" } else { "already a peer" };
+            source.error(peer.span(), format!("{address} is {whose}"));
+        }
+        list.push(address);
+    }
+    Transport::Unicast { source: from, peers: list }
+}
+
+fn ipv4(source: &mut Source<'_>, address: &Spanned<IpAddr>) -> IpAddr {
+    if address.get_ref().is_ipv6() {
+        source.error(address.span(), format!("{}: IPv6 is not supported yet", address.get_ref()));
+    }
+    *address.get_ref()
+}
+
+fn addresses(
+    source: &mut Source<'_>,
+    places: &mut RouterPlaces,
+    entries: Vec<Spanned<AddressEntry>>,
+) -> Vec<(VirtualAddress, Range<usize>)> {
+    let mut list = Vec::new();
+    for entry in entries {
+        let span = entry.span();
+        let Some(address) = address(source, entry.into_inner(), span.clone()) else { continue };
+        let place: Place = source.place(span.clone());
+        if let Some(interface) = &address.interface {
+            places.interfaces.push((interface.clone(), place.clone()));
+        }
+        places.addresses.push(place);
+        list.push((address, span));
+    }
+    list
+}
+
+fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Range<usize>) -> Option<VirtualAddress> {
+    let net = match (entry.address.parse::<IpNet>(), entry.address.parse::<IpAddr>()) {
+        (Ok(net), _) => net,
+        (_, Ok(address)) => IpNet::from(address),
+        _ => {
+            let message = format!("`{}` is no address; expected one such as \"10.0.0.1/24\"", entry.address);
+            source.error(span, message);
+            return None;
+        }
+    };
+    let address = net.addr();
+    if address.is_ipv6() {
+        source.error(span.clone(), format!("{address}: IPv6 is not supported yet"));
+    } else if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+        source.error(span.clone(), format!("{address} cannot be a virtual address"));
+    }
+    if let Some(label) = entry.label.as_ref().filter(|l| l.is_empty() || l.len() > LONGEST_NAME) {
+        source.error(span, format!("label `{label}`; expected 1 to {LONGEST_NAME} bytes"));
+    }
+    let scope = match entry.scope {
+        None | Some(ScopeName::Global) => Scope::Global,
+        Some(ScopeName::Site) => Scope::Site,
+        Some(ScopeName::Link) => Scope::Link,
+        Some(ScopeName::Host) => Scope::Host,
+        Some(ScopeName::Nowhere) => Scope::Nowhere,
+    };
+    Some(VirtualAddress { net, interface: entry.interface, label: entry.label, scope, broadcast: entry.broadcast })
+}
+
+type Spans = [(VirtualAddress, Range<usize>)];
+
+fn unique(source: &mut Source<'_>, addresses: &Spans, excluded: &Spans) {
+    let mut seen = BTreeSet::new();
+    for (address, span) in addresses.iter().chain(excluded) {
+        if !seen.insert(address.net.addr()) {
+            source.error(span.clone(), format!("{} is already an address of this router", address.net.addr()));
+        }
+    }
+}
+
+fn track_scripts(
+    source: &mut Source<'_>,
+    scripts: &BTreeSet<String>,
+    entries: Vec<Spanned<TrackedEntry>>,
+    priority: u8,
+) -> Vec<TrackedScript> {
+    let mut seen = BTreeSet::new();
+    let mut tracked = Vec::new();
+    for entry in entries {
+        let span = entry.span();
+        let TrackedEntry(entry) = entry.into_inner();
+        let weight = entry.weight.and_then(|w| within(source, &Spanned::new(span.clone(), w), -253..=253));
+        if !scripts.contains(&entry.name) {
+            source.error(
+                span.clone(),
+                format!("there is no script `{}`; expected a `[[script]]` of that name", entry.name),
+            );
+        }
+        if !seen.insert(entry.name.clone()) {
+            source.error(span.clone(), format!("`{}` is already tracked", entry.name));
+        }
+        if priority == OWNER && weight.is_some_and(|w| w != 0) {
+            source.error(span, "a weight has no effect: an owner's priority stays 255".into());
+        }
+        tracked.push(TrackedScript { name: entry.name, weight: weight.and_then(|w| i16::try_from(w).ok()) });
+    }
+    tracked
+}
+
+fn garp(source: &mut Source<'_>, garp: &Garp) -> GratuitousArp {
+    let default = GratuitousArp::default();
+    let longest = Duration::from_secs(4294);
+    GratuitousArp {
+        repeat: number(source, garp.repeat.as_ref(), 1..=1000, default.repeat),
+        delay: time(source, garp.delay.as_ref(), Duration::ZERO..=longest, default.delay),
+        refresh: time(source, garp.refresh.as_ref(), Duration::ZERO..=longest, default.refresh),
+        refresh_repeat: number(source, garp.refresh_repeat.as_ref(), 1..=1000, default.refresh_repeat),
+    }
+}

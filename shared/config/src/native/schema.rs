@@ -1,0 +1,220 @@
+//! The keys of meshd.toml. Defaults, ranges and meaning: deploy/examples/meshd.toml.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::text::{AddressEntry, Command, Time, TrackedEntry};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) router_id: Option<String>,
+    #[serde(default)]
+    pub(super) mesh: Mesh,
+    #[serde(default)]
+    pub(super) scripts: Scripts,
+    #[serde(default)]
+    pub(super) script: Vec<Script>,
+    #[serde(default)]
+    pub(super) router: Vec<Router>,
+    #[serde(default)]
+    pub(super) virtual_server: Vec<Spanned<Server>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mesh {
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) lease: Option<Spanned<Time>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scripts {
+    pub(super) user: Option<Spanned<String>>,
+    pub(super) group: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) security: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Script {
+    pub(super) name: Spanned<String>,
+    pub(super) command: Spanned<Command>,
+    pub(super) interval: Option<Spanned<Time>>,
+    pub(super) timeout: Option<Spanned<Time>>,
+    pub(super) weight: Option<Spanned<i64>>,
+    pub(super) rise: Option<Spanned<i64>>,
+    pub(super) fall: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) init_fail: bool,
+    pub(super) user: Option<String>,
+    pub(super) group: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Active,
+    Backup,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Router {
+    pub(super) name: Spanned<String>,
+    pub(super) interface: Spanned<String>,
+    pub(super) vrid: Spanned<i64>,
+    pub(super) state: Option<Spanned<State>>,
+    pub(super) priority: Option<Spanned<i64>>,
+    pub(super) version: Option<Spanned<i64>>,
+    pub(super) advert_interval: Option<Spanned<Time>>,
+    pub(super) preempt: Option<Spanned<bool>>,
+    pub(super) preempt_delay: Option<Spanned<Time>>,
+    pub(super) auth_pass: Option<Spanned<String>>,
+    pub(super) unicast: Option<Spanned<Unicast>>,
+    pub(super) multicast_source: Option<Spanned<IpAddr>>,
+    pub(super) addresses: Spanned<Vec<Spanned<AddressEntry>>>,
+    #[serde(default)]
+    pub(super) excluded_addresses: Vec<Spanned<AddressEntry>>,
+    #[serde(default)]
+    pub(super) track_scripts: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) garp: Garp,
+    #[serde(default)]
+    pub(super) strict: bool,
+    #[serde(default)]
+    pub(super) skip_address_check: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Unicast {
+    pub(super) source: Option<Spanned<IpAddr>>,
+    pub(super) peers: Spanned<Vec<Spanned<IpAddr>>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ScopeName {
+    Global,
+    Site,
+    Link,
+    Host,
+    Nowhere,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AddressTable {
+    pub(super) address: String,
+    pub(super) interface: Option<String>,
+    pub(super) label: Option<String>,
+    pub(super) scope: Option<ScopeName>,
+    pub(super) broadcast: Option<Ipv4Addr>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrackedTable {
+    pub(super) name: String,
+    pub(super) weight: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Garp {
+    pub(super) repeat: Option<Spanned<i64>>,
+    pub(super) delay: Option<Spanned<Time>>,
+    pub(super) refresh: Option<Spanned<Time>>,
+    pub(super) refresh_repeat: Option<Spanned<i64>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ProtocolName {
+    Tcp,
+    Udp,
+    Sctp,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ForwardingName {
+    Nat,
+    Dr,
+    Tun,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Scheduler {
+    Rr,
+    Wrr,
+    Lc,
+    Wlc,
+    Lblc,
+    Lblcr,
+    Sh,
+    Mh,
+    Dh,
+    Fo,
+    Ovf,
+    Sed,
+    Nq,
+    Twos,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) protocol: ProtocolName,
+    pub(super) scheduler: Scheduler,
+    pub(super) forwarding: ForwardingName,
+    pub(super) persistence: Option<Spanned<Time>>,
+    pub(super) delay_loop: Option<Spanned<Time>>,
+    pub(super) real_server: Vec<RealServerTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RealServerTable {
+    pub(super) address: Spanned<SocketAddr>,
+    pub(super) weight: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) check: Vec<CheckTable>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum CheckType {
+    Tcp,
+    Http,
+    Https,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CheckTable {
+    #[serde(rename = "type")]
+    pub(super) kind: Spanned<CheckType>,
+    pub(super) timeout: Option<Spanned<Time>>,
+    pub(super) port: Option<Spanned<i64>>,
+    pub(super) retry: Option<Spanned<i64>>,
+    pub(super) delay_before_retry: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) url: Vec<UrlTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UrlTable {
+    pub(super) path: Spanned<String>,
+    pub(super) digest: Option<Spanned<String>>,
+    pub(super) status: Option<Spanned<i64>>,
+}

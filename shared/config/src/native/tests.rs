@@ -1,0 +1,137 @@
+use super::*;
+
+const ROUTER: &str = "[[router]]\nname = \"A\"\ninterface = \"eth0\"\nvrid = 51\naddresses = [\"10.0.0.1\"]\n";
+
+fn read(text: &str) -> (Option<Config>, Vec<String>) {
+    let (config, report) = parse(Path::new("f"), text);
+    let short = |f: &Finding| format!("{}:{} {}", f.place.line, f.place.column, f.message);
+    (config, report.findings.iter().map(short).collect())
+}
+
+#[track_caller]
+fn refused(text: &str, start: &str) {
+    let (config, found) = read(text);
+    assert!(config.is_none(), "usable:\n{text}");
+    assert!(found.iter().any(|f| f.starts_with(start)), "{found:#?}\nin\n{text}");
+}
+
+#[test]
+fn defaults_are_those_of_keepalived() {
+    let (config, found) = read(ROUTER);
+    assert!(found.is_empty(), "{found:#?}");
+    let conf = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 10.0.0.1\n }\n}\n";
+    assert_eq!(config, crate::keepalived::parse(Path::new("f"), conf).0);
+    assert!(config.is_some());
+}
+
+#[test]
+fn errors_of_the_language_are_placed() {
+    refused("# é\na = = 1\n", "2:5 ");
+    refused("[mesh]\nnam = \"x\"\n", "2:1 unknown field `nam`, expected one of `name`");
+    refused("[mesh]\nname = 3\n", "2:8 invalid type");
+    refused("[mesh]\nlease = \"1\"\n", "2:9 `1` is no duration; expected");
+    refused("[mesh]\nlisten = \"x\"\n", "2:10 ");
+    refused("[[router]]\nname = \"A\"\n", "1:1 missing field");
+    refused("[[router]]\nname = \"é\", x = 1\n", "2:11 ");
+}
+
+#[test]
+fn router_errors_are_placed() {
+    for (line, start) in [
+        ("priority = 0", "6:12 0 is out of range; expected 1 to 255"),
+        ("priority = 256", "6:12 256 is out of range"),
+        ("version = 4", "6:11 4 is out of range; expected 2 to 3"),
+        ("advert_interval = \"500ms\"", "6:19 500ms is out of range; expected 1s to 255s"),
+        ("advert_interval = \"1.5s\"", "6:19 1.5s is no multiple of 1s"),
+        ("version = 3\nadvert_interval = \"25ms\"", "7:19 25ms is no multiple of 10ms"),
+        ("state = \"active\"\npreempt = false\npriority = 9", "7:11 `preempt = false` does not work with state"),
+        ("preempt = false\npriority = 255", "6:11 `preempt = false` does not work with priority 255"),
+        ("preempt = false\npreempt_delay = \"1s\"", "7:17 `preempt_delay` does not work with `preempt = false`"),
+        ("preempt_delay = \"20m\"", "6:17 1200s is out of range"),
+        ("auth_pass = \"123456789\"", "6:13 expected a password of 1 to 8 bytes"),
+        ("auth_pass = \"\"", "6:13 expected a password"),
+        ("version = 3\nauth_pass = \"1\"", "7:13 VRRP version 3 has no authentication"),
+        ("strict = true\nauth_pass = \"1\"", "7:13 strict mode has no authentication"),
+        ("strict = true\nstate = \"active\"\npriority = 9", "7:9 strict: state \"active\""),
+        ("unicast = { peers = [] }", "6:21 no peer"),
+        ("unicast = { peers = [\"10.0.0.9\", \"10.0.0.9\"] }", "6:34 10.0.0.9 is already a peer"),
+        ("unicast = { source = \"10.0.0.9\", peers = [\"10.0.0.9\"] }", "6:43 10.0.0.9 is this host's own"),
+        ("unicast = { peers = [\"fe80::1\"] }", "6:22 fe80::1: IPv6"),
+        ("unicast = { peers = [\"10.0.0.9\"] }\nmulticast_source = \"10.0.0.8\"", "7:20 `multicast_source` together"),
+        ("excluded_addresses = [\"10.0.0.1/24\"]", "6:23 10.0.0.1 is already an address"),
+        ("excluded_addresses = [\"x\"]", "6:23 `x` is no address"),
+        ("excluded_addresses = [\"10.0.0.2/33\"]", "6:23 `10.0.0.2/33` is no address"),
+        ("excluded_addresses = [\"fe80::1\"]", "6:23 fe80::1: IPv6"),
+        ("excluded_addresses = [\"224.0.0.1\"]", "6:23 224.0.0.1 cannot be"),
+        ("excluded_addresses = [{ address = \"10.0.0.2\", label = \"0123456789abcdef\" }]", "6:23 label"),
+        ("excluded_addresses = [{ address = \"10.0.0.2\", dev = \"x\" }]", "6:47 unknown field `dev`"),
+        ("excluded_addresses = [3]", "6:23 invalid type: integer `3`, expected an address such as"),
+        ("track_scripts = [\"nope\"]", "6:18 there is no script `nope`"),
+        ("garp = { repeat = 0 }", "6:19 0 is out of range"),
+        ("addresss = 1", "6:1 unknown field `addresss`"),
+    ] {
+        refused(&format!("{ROUTER}{line}\n"), start);
+    }
+    refused(&ROUTER.replace("51", "300"), "4:8 300 is out of range; expected 1 to 255");
+    refused(&ROUTER.replace("\"10.0.0.1\"", ""), "5:13 0 addresses; expected 1 to 255");
+    refused(&ROUTER.replace("eth0", ""), "3:13 `` is no interface name");
+    refused(&ROUTER.replace("\"A\"", "\" \""), "2:8 an empty name");
+}
+
+#[test]
+fn routers_must_not_share() {
+    refused(&format!("{ROUTER}{ROUTER}"), "7:8 a second router `A`");
+    let other = ROUTER.replace("\"A\"", "\"B\"");
+    refused(
+        &format!("{ROUTER}{}", other.replace("10.0.0.1", "10.0.0.2")),
+        "9:8 VRID 51 on `eth0` is already used by `A`",
+    );
+    refused(&format!("{ROUTER}{}", other.replace("51", "52")), "10:14 10.0.0.1 is already an address of `A`");
+}
+
+#[test]
+fn script_errors_are_placed() {
+    let script = "[[script]]\nname = \"s\"\ncommand = \"/bin/true\"\n";
+    for (line, start) in [
+        ("weight = 254", "4:10 254 is out of range; expected -253 to 253"),
+        ("interval = \"1ms\"", "4:12 1ms is out of range"),
+        ("rise = 0", "4:8 0 is out of range"),
+        ("group = \"x\"", "4:9 `group` without `user`"),
+        ("[[script]]\nname = \"s\"\ncommand = \"/bin/x\"", "5:8 a second script `s`"),
+    ] {
+        refused(&format!("{script}{line}\n"), start);
+    }
+    refused(&script.replace("\"/bin/true\"", "[]"), "3:11 an empty command");
+    refused(&script.replace("\"/bin/true\"", "\"\""), "3:11 an empty command");
+}
+
+#[test]
+fn mesh_settings() {
+    let (config, found) = read("[mesh]\nname = \"lb1\"\nlisten = \"10.0.0.1:7946\"\nlease = \"300ms\"\n");
+    assert!(found.is_empty(), "{found:#?}");
+    let mesh = config.unwrap().mesh;
+    assert_eq!((mesh.name.as_deref(), mesh.listen), (Some("lb1"), Some("10.0.0.1:7946".parse().unwrap())));
+    assert_eq!(mesh.lease, Some(std::time::Duration::from_millis(300)));
+    refused("[mesh]\nlease = \"4s\"\n", "2:9 4s is out of range; expected 300ms to 3s");
+    refused("[mesh]\nname = \"\"\n", "2:8 an empty name");
+}
+
+#[test]
+fn server_errors_are_placed() {
+    let server =
+        "[[virtual_server]]\naddress = \"10.0.0.1:80\"\nprotocol = \"tcp\"\nscheduler = \"rr\"\nforwarding = \"dr\"\n";
+    let real = "[[virtual_server.real_server]]\naddress = \"10.0.0.2:80\"\n";
+    for (lines, start) in [
+        (format!("persistence = \"0s\"\n{real}"), "6:15 0ns is out of range"),
+        (format!("persistence = \"1.5s\"\n{real}"), "6:15 expected whole seconds"),
+        (format!("{real}weight = -1"), "8:10 -1 is out of range"),
+        (real.replace("10.0.0.2", "[fe80::1]"), "7:11 expected an address of the virtual server's family"),
+        (format!("{real}check = [{{ type = \"http\" }}]"), "8:19 this check needs at least one `url`"),
+        (format!("{real}check = [{{ type = \"tcp\", url = [{{ path = \"/\" }}] }}]"), "8:19 a tcp check has no `url`"),
+        (format!("{real}check = [{{ type = \"http\", url = [{{ path = \"x\" }}] }}]"), "8:43 expected a path"),
+        (format!("{real}check = [{{ type = \"tcp\", port = 0 }}]"), "8:33 0 is out of range"),
+        (format!("{real}check = [{{ type = \"ftp\" }}]"), "8:19 unknown variant `ftp`"),
+    ] {
+        refused(&format!("{server}{lines}\n"), start);
+    }
+}

@@ -1,0 +1,170 @@
+use super::*;
+use crate::report::Severity;
+use proptest::prelude::*;
+
+const CONF: &str = include_str!("../fixtures/director.conf");
+const TOML: &str = include_str!("../fixtures/director.toml");
+const AS_FOUND: &str = include_str!("../fixtures/as-found.conf");
+const EXAMPLE: &str = include_str!("../../../deploy/examples/meshd.toml");
+
+fn read(text: &str) -> (Option<Config>, Report) {
+    parse(Path::new("f"), text)
+}
+
+fn said(report: &Report) -> Vec<String> {
+    report.findings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_language_is_told_from_the_content() {
+    for toml in ["[mesh]\n", "# c\n\n  [[router]]", "a = 1", "mesh.name=\"x\"", "\"a\" = 2", "\u{feff}[mesh]"] {
+        assert!(is_toml(toml), "{toml:?}");
+    }
+    for conf in
+        ["", "# only a comment = x\n! [x]\n", "global_defs {\n}", "! x\nvrrp_instance a=b {", "$X=1", "= 1", "}"]
+    {
+        assert!(!is_toml(conf), "{conf:?}");
+    }
+}
+
+#[test]
+fn twins_in_both_languages_are_equal() {
+    let (conf, conf_report) = read(CONF);
+    let (toml, toml_report) = read(TOML);
+    assert_eq!(conf_report.worst(), Some(Severity::Warning), "{:#?}", said(&conf_report));
+    assert_eq!(toml_report.worst(), Some(Severity::Warning), "{:#?}", said(&toml_report));
+    assert!(conf.is_some());
+    assert_eq!(conf, toml);
+}
+
+#[test]
+fn the_example_is_usable_and_uses_every_key() {
+    let (config, report) = read(EXAMPLE);
+    let config = config.unwrap_or_else(|| panic!("{:#?}", said(&report)));
+    assert_eq!((config.routers.len(), config.track_scripts.len(), config.virtual_servers.len()), (2, 1, 1));
+    assert_eq!(config.mesh.lease, Some(std::time::Duration::from_secs(1)));
+    // Every field of the schema is a line `pub(super) name: …`.
+    for field in include_str!("native/schema.rs").lines().filter_map(|l| l.trim().strip_prefix("pub(super) ")) {
+        let Some((name, _)) = field.split_once(':').filter(|(name, _)| !name.contains(' ')) else { continue };
+        let name = if name == "kind" { "type" } else { name };
+        assert!(EXAMPLE.contains(name), "`{name}` is not in the example");
+    }
+}
+
+#[test]
+fn a_file_as_found_is_usable_and_every_oddity_is_placed() {
+    let (config, report) = read(AS_FOUND);
+    let router = &config.expect("usable").routers[0];
+    assert_eq!(router.name, "VI_1");
+    assert!(router.strict && router.auth_pass.is_none() && !router.initial_active);
+    assert_eq!(router.addresses.len(), 2);
+    let warned: Vec<(usize, usize)> = report
+        .findings
+        .iter()
+        .filter(|f| f.severity == Severity::Warning)
+        .map(|f| (f.place.line, f.place.column))
+        .collect();
+    let expected =
+        [(5, 35), (8, 35), (12, 4), (13, 23), (14, 22), (17, 15), (24, 5), (36, 1), (40, 5), (46, 13), (48, 13)];
+    assert_eq!(warned, expected);
+}
+
+#[test]
+fn keys_are_given() {
+    let one = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 10.0.0.1\n }\n}\n";
+    let other = one.replace("A {", "B {").replace("eth0", "eth1").replace("10.0.0.1", "10.0.0.2");
+    assert_eq!(read(one).0.unwrap().routers[0].key.segment, 0);
+    let both = read(&format!("{one}{other}")).0.unwrap();
+    assert_ne!(both.routers[0].key.segment, 0);
+    assert_ne!(both.routers[0].key.segment, both.routers[1].key.segment);
+}
+
+#[test]
+fn missing_interfaces_are_placed() {
+    let (_, report) = read(CONF);
+    assert!(report.places.missing_interfaces(&["eth0".into(), "eth1".into()]).is_empty());
+    let missing = report.places.missing_interfaces(&["eth0".into()]);
+    let places: Vec<(usize, usize)> = missing.iter().map(|f| (f.place.line, f.place.column)).collect();
+    assert_eq!(places, [(48, 20), (60, 15)]);
+    assert!(missing.iter().all(|f| f.severity == Severity::Error && f.message.contains("`eth1`")));
+}
+
+/// Ten thousand real servers, each with a check, and all of them out of the ordinary.
+#[test]
+fn large_files_are_read_in_linear_time() {
+    let servers: String = (0..10_000)
+        .map(|i| {
+            let (high, low) = (i / 250, i % 250);
+            format!(" real_server 10.9.{high}.{low} 80 {{\n  weight 1\n  TCP_CHECK {{\n   connect_timeout 3\n   nb_get_retry 3\n  }}\n }}\n")
+        })
+        .collect();
+    let text = format!("virtual_server 10.0.0.1 80 {{\n lb_algo rr\n lb_kind DR\n protocol TCP\n{servers}}}\n");
+    let (config, report) = read(&text);
+    assert_eq!(config.expect("usable").virtual_servers[0].real_servers.len(), 10_000);
+    assert_eq!(report.findings.len(), 10_001);
+}
+
+fn assert_sound(text: &str) {
+    let (config, report) = read(text);
+    assert!(report.findings.is_sorted_by_key(|f| &f.place), "findings out of order");
+    assert_eq!(config.is_none(), report.worst() == Some(Severity::Error));
+    let lines = text.split('\n').count();
+    for finding in &report.findings {
+        let place = &finding.place;
+        let width = text.split('\n').nth(place.line - 1).map_or(0, |l| l.chars().count());
+        assert!(place.line <= lines && (1..=width + 1).contains(&place.column), "{finding} is outside the text");
+        assert!(!finding.message.is_empty());
+    }
+    for router in config.iter().flat_map(|c| &c.routers) {
+        assert!(!router.addresses.is_empty() && router.priority > 0 && router.key.vrid > 0);
+        assert!(!router.advert_interval.is_zero() && !router.interface.is_empty());
+    }
+}
+
+/// A fixture with some of its lines dropped, doubled, swapped or spoilt.
+fn mutated(text: &'static str) -> impl Strategy<Value = String> {
+    let edits =
+        prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..7u8, ".{0,6}"), 1..6);
+    edits.prop_map(move |edits| {
+        let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
+        for (a, b, what, junk) in edits {
+            let (a, b) = (a.index(lines.len()), b.index(lines.len()));
+            match what {
+                0 => lines[a].clear(),
+                1 => lines.swap(a, b),
+                2 => lines[a] = lines[b].clone(),
+                3 => lines[a].push_str(&junk),
+                4 => lines[a].insert_str(0, &junk),
+                5 => lines[a] = lines[a].replace(|c: char| c.is_ascii_digit(), &junk),
+                _ => lines[a] = lines[a].replace(['{', '}', '"'], " "),
+            }
+        }
+        lines.join("\n")
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_text_is_survived(text in "(?s).{0,200}") {
+        assert_sound(&text);
+    }
+
+    #[test]
+    fn any_words_are_survived(words in prop::collection::vec(prop::sample::select(vec![
+        "{", "}", "\n", "\"", "#", "vrrp_instance", "A", "virtual_ipaddress", "10.0.0.1", "interface", "eth0", "state",
+        "MASTER", "virtual_router_id", "51", "global_defs", "vrrp_script", "script", "track_script", "weight", "-5",
+        "virtual_server", "real_server", "TCP_CHECK", "HTTP_GET", "url", "path", "authentication", "auth_type", "[", "]",
+        "=", "[[router]]", "${X}", "@x", "include", "18446744073709551615", "0.000000001", "advert_int",
+    ]), 0..60)) {
+        assert_sound(&words.join(" "));
+    }
+
+    #[test]
+    fn mutated_files_are_survived(text in prop_oneof![
+        mutated(CONF), mutated(AS_FOUND), mutated(TOML), mutated(EXAMPLE)
+    ]) {
+        assert_sound(&text);
+    }
+}
