@@ -65,7 +65,7 @@ fn root_an_address_answers_only_while_armed() {
 
 #[test]
 fn root_nothing_leaves_from_a_closed_address() {
-    with_neighbour(|neighbour| {
+    with_neighbour(|_| {
         sh(&format!("ip address add {VIP}/24 dev veth0"));
         let mut fence = probe();
         fence.install(&[VIP]).unwrap();
@@ -73,7 +73,6 @@ fn root_nothing_leaves_from_a_closed_address() {
         assert!(sh(&ping).contains(" 0 received") || sh(&ping).contains("100% packet loss"));
         fence.arm(&[VIP], soon(5_000)).unwrap();
         assert!(sh(&ping).contains(" 1 received"));
-        drop(neighbour.sh("true"));
     });
 }
 
@@ -237,7 +236,8 @@ fn root_it_closes_on_time_when_nobody_arms_again() {
         let mut fence = probe();
         fence.install(&[VIP]).unwrap();
         // Unanswered ARP would be asked again only after a second.
-        let (here, there) = (sh("ip -br link show veth0 | awk '{print $3}'"), neighbour.sh("cat /sys/class/net/peer0/address"));
+        let (here, there) =
+            (sh("ip -br link show veth0 | awk '{print $3}'"), neighbour.sh("cat /sys/class/net/peer0/address"));
         neighbour.sh(&format!("ip neigh replace {VIP} lladdr {} dev peer0 nud permanent", here.trim()));
         sh(&format!("ip neigh replace 10.77.0.2 lladdr {} dev veth0 nud permanent", there.trim()));
         let mut late = Vec::new();
@@ -426,8 +426,8 @@ fn notifications_are_read_as_they_come() {
     let whole = message(2, 2, 7, b"meshd\0");
     for length in 0..whole.len() {
         assert!(!foreign(&whole[..length]));
-        assert!(transport::split(&whole[..length]).next().is_none());
+        assert!(split(&whole[..length]).next().is_none());
     }
     let two = [whole.clone(), vec![0, 0], whole.clone(), vec![1]].concat();
-    assert_eq!(transport::split(&two).collect::<Vec<_>>(), [&whole[..], &whole[..]]);
+    assert_eq!(split(&two).collect::<Vec<_>>(), [&whole[..], &whole[..]]);
 }

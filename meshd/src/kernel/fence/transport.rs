@@ -3,8 +3,7 @@
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
@@ -135,8 +134,7 @@ impl Transport {
     ) -> io::Result<Option<Vec<NfTablesMessage>>> {
         let mut bytes = Vec::new();
         let flags = NLM_F_REQUEST | if dump { NLM_F_DUMP } else { NLM_F_ACK };
-        let number =
-            self.append(&mut bytes, flags, NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message));
+        let number = self.append(&mut bytes, flags, NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message));
         self.send(&bytes)?;
         let (mut answer, mut torn) = (Vec::new(), false);
         loop {

@@ -30,6 +30,8 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const DATAGRAM: usize = 64 << 10;
 /// So many datagrams are read before looking into the kernel, so that a burst costs one look.
 const BURST: usize = 64;
+/// More than the receive buffer holds.
+const DISCARDED_MAX: usize = 100_000;
 /// How long after a failed look the next one is tried.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -93,17 +95,23 @@ impl Follower {
         }
     }
 
-    /// Waits for notifications and reads those that are there.
+    /// Waits for notifications and reads those that are there. After a loss the rest is discarded: it
+    /// is older than the look that follows, its sequels may be lost, and until the queue was empty once
+    /// the kernel does not tell of further losses.
     async fn read(&mut self, news: &mut News) -> io::Result<()> {
         let mut datagram = Vec::with_capacity(DATAGRAM);
         let mut result = self.socket.recv(&mut datagram).await;
-        for _ in 0..BURST {
+        for count in 0..DISCARDED_MAX {
             match result {
+                Ok(()) if news.all => {}
                 Ok(()) => self.take(&datagram, news),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => news.all = true,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
+            }
+            if count >= BURST && !news.all {
+                break;
             }
             datagram.clear();
             result = self.socket.socket_ref().recv(&mut datagram, libc::MSG_DONTWAIT).map(|_| ());

@@ -7,9 +7,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use ipnet::Ipv4Net;
 use nix::libc;
-use rtnetlink::packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
-};
+use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -92,11 +90,7 @@ impl Requests {
     }
 
     /// The answer, and whether it was changed while it was given.
-    async fn ask(
-        &self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> Result<(Vec<RouteNetlinkMessage>, bool), Refusal> {
+    async fn ask(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(Vec<RouteNetlinkMessage>, bool), Refusal> {
         let mut request = NetlinkMessage::from(message);
         request.header.flags = flags;
         let closed = |_| Refusal { errno: libc::EPIPE, text: "the netlink socket is closed".into() };
