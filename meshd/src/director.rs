@@ -129,8 +129,17 @@ impl Director {
             }
             datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
-            () = changed(&mut self.watch) => Some(Input::FenceGone),
+            () = changed(&mut self.watch) => Some(self.fence_changed()),
         }
+    }
+
+    /// Somebody changed nftables rules; perhaps not ours.
+    fn fence_changed(&mut self) -> Input {
+        let intact = match &mut self.fence {
+            FenceState::Ready(fence) => fence.intact().unwrap_or(false),
+            FenceState::Missing(_) => true,
+        };
+        if intact { Input::Timeout } else { Input::FenceGone }
     }
 
     fn kernel_event(&mut self, event: netlink::Event) -> Input {
