@@ -105,3 +105,6 @@ impl Membership {
 pub fn router_key(router: &RouterKey) -> String {
     format!("{ROUTER_PREFIX}{router}")
 }
+
+#[cfg(test)]
+mod tests;
