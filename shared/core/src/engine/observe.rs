@@ -60,7 +60,7 @@ impl Engine {
         let Some(own) = instance.source else { return };
         let verdict = instance.vrrp.receive(now, heard, own);
         let rival = was_active && verdict == Verdict::Advertise && heard.priority > 0;
-        if matches!(verdict, Verdict::Defer) && !instance.lease.is_held() && !member {
+        if matches!(verdict, Verdict::Defer) && !member && instance.lease.ballot().is_some() {
             // A router outside the mesh is worthier: a claim under way is given up.
             self.retire(now, key, "a router outside the mesh is active", false, None);
         }
