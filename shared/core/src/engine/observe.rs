@@ -44,7 +44,8 @@ impl Engine {
     }
 
     /// A checked advertisement. One from a member of the mesh cannot make an owner yield while its
-    /// lease lives: between members the voters decide.
+    /// lease lives: between members the voters decide. A member that resigns (late, after a stall)
+    /// is answered as RFC 9568 section 6.4.3 has it: backups heard it, too, and would claim.
     fn receive_heard(&mut self, now: Instant, key: RouterKey, heard: Heard) {
         let member = self.membership.sends_adverts(&key, heard.source);
         let Some(instance) = self.instances.get_mut(&key) else { return };
@@ -54,7 +55,7 @@ impl Engine {
                 (heard.priority > 0).then_some(Foreign { source: heard.source, priority: heard.priority, until });
         }
         let was_active = instance.vrrp.is_active();
-        if member && was_active && instance.lease.is_held() {
+        if member && was_active && instance.lease.is_held() && heard.priority > 0 {
             return;
         }
         let Some(own) = instance.source else { return };
