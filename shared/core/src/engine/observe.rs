@@ -15,7 +15,7 @@ use crate::vrrp::{self, Heard, Verdict};
 /// A reason for drops is told at most this often.
 const TELL_PERIOD: Duration = Duration::from_secs(60);
 
-/// Reasons counted apart, at most; others can only be a flood of made-up senders.
+/// Reasons counted apart, at most; what comes after is a flood of made-up senders, counted as one.
 const DROP_KINDS: usize = 256;
 
 impl Engine {
@@ -104,9 +104,12 @@ impl Engine {
 
     /// Counts a dropped packet, and tells of it at a bounded rate.
     pub(super) fn count_drop(&mut self, now: Instant, from: String, reason: &str) {
-        let key = format!("{from}: {reason}");
+        let mut from = from;
+        let mut reason = reason;
+        let mut key = format!("{from}: {reason}");
         if self.drops.len() >= DROP_KINDS && !self.drops.contains_key(&key) {
-            return;
+            (from, reason) = ("many senders".to_owned(), "various reasons");
+            key = format!("{from}: {reason}");
         }
         let count = self.drops.entry(key).or_default();
         count.total += 1;
