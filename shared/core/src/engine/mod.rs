@@ -225,14 +225,19 @@ impl Engine {
         let changed = lease != self.config.mesh.lease;
         let keep = |i: &Instance| !changed && config.routers.contains(&i.config);
         let gone: Vec<RouterKey> = self.instances.iter().filter(|(_, i)| !keep(i)).map(|(key, _)| *key).collect();
+        let mut epochs = BTreeMap::new();
         for key in gone {
             self.retire(now, key, "configuration changed", true, None);
-            self.instances.remove(&key);
+            epochs.extend(self.instances.remove(&key).map(|i| (key, i.epoch_seen)));
             self.withdraw(router_key(&key));
         }
         self.tracking.configure(&config.track_scripts);
         for router in &config.routers {
-            self.instances.entry(router.key).or_insert_with(|| Instance::new(router.clone(), lease, now));
+            self.instances.entry(router.key).or_insert_with(|| Instance {
+                // No epoch twice: voters take the second one for what was released before.
+                epoch_seen: epochs.get(&router.key).copied().unwrap_or(0),
+                ..Instance::new(router.clone(), lease, now)
+            });
         }
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         self.config = config;
