@@ -150,6 +150,7 @@ impl Engine {
     /// Leases that ran out are retired before `input` is even looked at: after a stall nothing is
     /// decided on what was true before it.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Action> {
+        let stop = input == Input::Shutdown;
         let stalled = self.deadline().is_some_and(|(due, _)| now > due + STALL);
         self.expire(now);
         if stalled {
@@ -160,6 +161,9 @@ impl Engine {
         self.ask_voters(now);
         self.flush_rearm();
         self.publish();
+        if stop {
+            self.out.push(Action::Stopped);
+        }
         std::mem::take(&mut self.out)
     }
 

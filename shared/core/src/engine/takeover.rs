@@ -456,7 +456,6 @@ impl Engine {
             self.instances.get_mut(&key).expect("keys are those of instances").vrrp.shutdown();
         }
         self.install_fence();
-        self.out.push(Action::Stopped);
     }
 }
 
