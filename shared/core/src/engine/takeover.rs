@@ -200,7 +200,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let was_active = instance.vrrp.is_active();
         let lease = std::mem::take(&mut instance.lease);
-        instance.armed_until = None;
+        let armed = instance.armed_until.take().is_some();
         instance.unleased_since = None;
         instance.garp = None;
         instance.refresh_at = None;
@@ -211,8 +211,11 @@ impl Engine {
         if was_active {
             let addresses = instance.addresses();
             self.rearm.values_mut().for_each(|list| list.retain(|a| !addresses.contains(a)));
-            if fenced {
+            if fenced && armed {
                 self.out.push(Action::FenceClose { addresses });
+            } else if fenced && !self.stopping {
+                // It served without a lease and was left out of the fence until now.
+                self.install_fence();
             }
             let instance = &self.instances[&key];
             for address in instance.config.served() {
