@@ -58,7 +58,8 @@ pub struct Engine {
     interfaces: BTreeMap<String, Interface>,
     membership: Membership,
     tracking: Tracking,
-    /// Grows with every lease request.
+    /// Grows with every lease request. Begins with the clock, so that a late reply to an earlier
+    /// run of this daemon answers no request of this one.
     seq: u64,
     /// Requests that may still be answered.
     sent: VecDeque<Sent>,
@@ -126,7 +127,7 @@ impl Engine {
             interfaces: BTreeMap::new(),
             membership: Membership::default(),
             tracking: Tracking::default(),
-            seq: 0,
+            seq: now.as_nanos(),
             sent: VecDeque::new(),
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
