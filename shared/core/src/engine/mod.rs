@@ -175,6 +175,7 @@ impl Engine {
         all.extend(self.fence_retry.map(|t| (t, TimerKind::Fence)));
         for instance in self.instances.values() {
             all.extend(instance.vrrp.deadline().map(|t| (t, TimerKind::Vrrp)));
+            all.extend(instance.foreign.map(|f| (f.until, TimerKind::Vrrp)));
             all.extend(instance.claim_at.map(|t| (t, TimerKind::Claim)));
             all.extend(instance.blocked.as_ref().map(|(t, _)| (*t, TimerKind::Claim)));
             all.extend(instance.garp.map(|(t, _)| (t, TimerKind::GratuitousArp)));
@@ -274,6 +275,7 @@ impl Engine {
             self.claim_vacant(now, key);
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        instance.foreign = instance.foreign.filter(|f| f.until > now);
         let verdict = instance.vrrp.timeout(now);
         self.follow(now, key, verdict);
         self.settle(now, key);
