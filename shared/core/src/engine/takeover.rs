@@ -95,7 +95,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         if matches!(instance.lease, Lease::Idle) {
             instance.epoch_seen = instance.epoch_seen.max(seen);
-            instance.lease = Lease::Asking(Ballot::new(now, instance.epoch_seen + 1, cause));
+            instance.lease = Lease::Asking(Ballot::new(now, instance.epoch_seen.saturating_add(1), cause));
         }
     }
 
