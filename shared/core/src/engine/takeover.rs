@@ -260,6 +260,7 @@ impl Engine {
             return;
         }
         let was_fault = std::mem::replace(&mut instance.fault, fault.clone()).is_some();
+        instance.veto = None;
         match fault {
             Some(fault) => {
                 self.retire(now, key, &fault, true, None);
