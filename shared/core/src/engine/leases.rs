@@ -119,8 +119,10 @@ impl Engine {
         let (at, claims) = (sent.at, sent.claims.clone());
         if self.clock_stood_still(now, from, reply.clock_ns, at) {
             let cause = format!("this host's clock stood still against {}'s", self.name_of(from));
+            self.membership.forget_clocks();
             for key in self.keys() {
-                if self.instances[&key].lease.is_held() {
+                // A claim as well: what was promised before the pause has run out.
+                if self.instances[&key].lease.ballot().is_some() {
                     self.retire(now, key, &cause, true, None);
                 }
             }
