@@ -53,6 +53,7 @@ enum Event {
     Resume { host: usize, run: u32 },
     Start { host: usize },
     Boot { host: usize },
+    Restart { host: usize },
     PlugIn { host: usize },
     EndRule { number: u64 },
     Lifetime { host: usize, router: usize },
@@ -172,6 +173,7 @@ impl Cluster {
             }
             Event::Start { host } => self.start(host),
             Event::Boot { host } => self.boot(host),
+            Event::Restart { host } => self.restart(host),
             Event::PlugIn { host } => self.set_link(host, true),
             Event::EndRule { number } => self.network.remove(at, number),
             Event::Lifetime { host, router } => self.lifetime_over(host, router),

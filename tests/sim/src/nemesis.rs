@@ -42,8 +42,8 @@ impl Nemesis {
         self.next = cluster.now + ms(wait.min(15_000.0) as u64 + 1);
         match self.rng.random_range(0..20) {
             0..=6 => self.trouble_wires(cluster),
-            7..=19 => self.trouble_host(cluster),
-            _ => {}
+            7 => self.trouble_memory(cluster),
+            _ => self.trouble_host(cluster),
         }
     }
 
@@ -129,6 +129,24 @@ impl Nemesis {
                 (0..nodes).for_each(|host| cluster.stall(host, duration));
             }
             _ => {}
+        }
+    }
+
+    /// A candidate that does not hear the owner, and the voter that stands between them forgets, again
+    /// and again: what quarantine is for.
+    fn trouble_memory(&mut self, cluster: &mut Cluster) {
+        let nodes = cluster.hosts.len();
+        let router = self.rng.random_range(0..cluster.layout.routers);
+        let Some(owner) = cluster.serving(router).first().copied() else { return };
+        let candidate = (owner + self.rng.random_range(1..nodes)) % nodes;
+        let (one, other) = (Hosts::one(owner), Hosts::one(candidate));
+        for (from, to) in [(one, other), (other, one)] {
+            cluster.disturb(Rule { channel: None, from, to, trouble: Trouble::Cut }, ms(8000));
+        }
+        for voter in (0..nodes).filter(|v| ![owner, candidate].contains(v)) {
+            if cluster.hosts[voter].exposed_until <= cluster.now {
+                cluster.restart_often(voter, 12, ms(600));
+            }
         }
     }
 

@@ -94,6 +94,11 @@ impl Cluster {
         let now = self.hosts[host].now(self.now);
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
         let mut actions = daemon.engine.step(now, input);
+        // Decided now, whenever it is brought about.
+        self.facts.extend(actions.iter().filter_map(|action| match action {
+            Action::Record(decision) => Some(Fact::Decision(host, decision.clone())),
+            _ => None,
+        }));
         if let Some(mutant) = self.mutant {
             actions = self.mutate(mutant, host, answered.as_ref(), actions);
         }
@@ -256,7 +261,6 @@ impl Cluster {
             }
             other => self.say(host, || format!("{other:?}")),
         }
-        self.facts.push(Fact::Decision(host, decision));
     }
 
     /// An orderly stop: the process ends and its connections are closed with a goodbye.

@@ -29,6 +29,21 @@ impl Cluster {
         }
     }
 
+    /// Kills the daemon and starts it at once, so many times.
+    pub fn restart_often(&mut self, host: usize, times: u32, period: Duration) {
+        for time in 1..=times {
+            self.schedule(period * time, Event::Restart { host });
+        }
+    }
+
+    /// `kill -9`, and a supervisor that is quick; not while the fence waits for its repair.
+    pub(super) fn restart(&mut self, host: usize) {
+        if self.hosts[host].exposed_until <= self.now && self.quiet_since.is_none() {
+            self.kill(host);
+            self.start_after(host, ms(20));
+        }
+    }
+
     /// The power is gone, and comes back after a while: the kernel starts anew, and the clock.
     pub fn reboot(&mut self, host: usize, after: Duration) {
         self.say(host, || format!("the host loses its power for {after:?}"));
