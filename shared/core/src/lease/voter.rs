@@ -65,7 +65,9 @@ impl Voter {
         if let Some(veto) = slot.veto(now, from) {
             return Some(veto);
         }
-        if claim.epoch < slot.max_epoch {
+        // Two owners never share an epoch: the trace, and whoever orders by it, rely on that.
+        let taken = slot.last.is_some_and(|g| g.owner != from && g.epoch == claim.epoch);
+        if claim.epoch < slot.max_epoch || taken {
             return Some(Verdict::Stale { max_epoch: slot.max_epoch });
         }
         let mut expiry = now + duration;
