@@ -131,8 +131,7 @@ impl Engine {
             let Some(instance) = self.instances.get_mut(router) else { continue };
             instance.note_epoch(verdict);
             if let Some(ballot) = instance.lease.ballot_mut() {
-                let duration = Duration::from_millis(u64::from(claim.duration_ms));
-                ballot.vote(now, from, at, duration, *verdict);
+                ballot.vote(now, from, at, claim, *verdict);
             }
             self.settle(now, *router);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_wire::mesh::NodeId;
-use mesh_wire::mesh::lease::Verdict;
+use mesh_wire::mesh::lease::{Claim, Verdict};
 
 use super::{ASK_AGAIN, CLAIM_TIMEOUT, FIRST_LEASE, GUARD, worth};
 use crate::time::Instant;
@@ -31,6 +31,8 @@ pub struct Ballot {
     /// Why the router is wanted.
     pub cause: String,
     promises: BTreeMap<NodeId, Instant>,
+    /// When the newest request was sent that each voter answered.
+    answered: BTreeMap<NodeId, Instant>,
     refusals: BTreeMap<NodeId, Refusal>,
     /// When to ask the voters next.
     pub ask_at: Instant,
@@ -66,6 +68,7 @@ impl Ballot {
             first_epoch: epoch,
             cause,
             promises: BTreeMap::new(),
+            answered: BTreeMap::new(),
             refusals: BTreeMap::new(),
             ask_at: now,
             give_up_at: now + CLAIM_TIMEOUT,
@@ -82,15 +85,27 @@ impl Ballot {
         self.ask_at = now + period;
     }
 
-    /// A voter's answer to a request sent at `sent` for `duration`.
-    pub fn vote(&mut self, now: Instant, voter: NodeId, sent: Instant, duration: Duration, verdict: Verdict) {
+    /// A voter's answer to `claim`, sent at `sent`. A refusal that was overtaken by the answer to a
+    /// later request says nothing any more, nor does one of an earlier ballot.
+    pub fn vote(&mut self, now: Instant, voter: NodeId, sent: Instant, claim: &Claim, verdict: Verdict) {
+        let ours = (self.first_epoch..=self.epoch).contains(&claim.epoch);
+        let latest = self.answered.get(&voter).is_none_or(|t| *t <= sent);
+        if !ours || !latest && !matches!(verdict, Verdict::Granted { .. }) {
+            return;
+        }
+        if latest {
+            self.answered.insert(voter, sent);
+        }
+        let duration = Duration::from_millis(u64::from(claim.duration_ms));
         match verdict {
             Verdict::Granted { epoch } => {
                 if (self.first_epoch..=self.epoch).contains(&epoch) {
                     let until = sent + worth(duration);
                     let promise = self.promises.entry(voter).or_insert(until);
                     *promise = until.max(*promise);
-                    self.refusals.remove(&voter);
+                    if latest {
+                        self.refusals.remove(&voter);
+                    }
                 }
             }
             Verdict::Held { remaining_ms, .. } | Verdict::Quarantine { remaining_ms } => {
@@ -148,7 +163,7 @@ impl Ballot {
 
     /// Voters that answered at all.
     pub fn answered(&self) -> usize {
-        self.promises.keys().chain(self.refusals.keys()).collect::<std::collections::BTreeSet<_>>().len()
+        self.answered.len()
     }
 
     /// Voters that granted.
