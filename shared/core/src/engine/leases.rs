@@ -212,6 +212,10 @@ impl Engine {
 
     /// Tells all voters that a ballot of ours is over; the fence is closed.
     pub(super) fn release(&mut self, now: Instant, key: RouterKey, ballot: &Ballot, successor: Option<NodeId>) {
+        // Never asked for again: a release that comes late must not end a later ballot.
+        if let Some(instance) = self.instances.get_mut(&key) {
+            instance.epoch_seen = instance.epoch_seen.max(ballot.epoch);
+        }
         let releases: Vec<Release> = ballot.epochs().map(|epoch| Release { router: key, epoch, successor }).collect();
         for voter in self.voters() {
             if voter == self.setup.node {

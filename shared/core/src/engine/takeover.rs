@@ -200,7 +200,7 @@ impl Engine {
         let was_active = instance.vrrp.is_active();
         let lease = std::mem::take(&mut instance.lease);
         instance.armed_until = None;
-        instance.unleased_since = None;
+        let unfenced = instance.unleased_since.take().is_some();
         instance.garp = None;
         instance.refresh_at = None;
         instance.claim_at = None;
@@ -217,6 +217,9 @@ impl Engine {
             for address in instance.config.served() {
                 let interface = instance.config.interface_of(address).to_owned();
                 self.out.push(Action::DelAddress { interface, address: address.clone() });
+            }
+            if unfenced {
+                self.install_fence();
             }
             if resign {
                 self.advertise(key, Some(0));
