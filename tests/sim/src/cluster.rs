@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_core::{Decision, Input};
+use mesh_wire::mesh::lease::Message;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -49,6 +50,7 @@ impl Layout {
 #[derive(Debug)]
 enum Event {
     Input { host: usize, run: u32, input: Box<Input> },
+    Message { host: usize, run: u32, from: usize, from_run: u32, message: Box<Message> },
     Timer { host: usize, run: u32, timer: u64 },
     Resume { host: usize, run: u32 },
     Start { host: usize },
@@ -89,6 +91,9 @@ pub struct Cluster {
     pub story: Story,
     /// When the last fault ended; `None` while any may be there.
     pub quiet_since: Option<Time>,
+    /// Whether messages arrive that were sent over a connection closed since. QUIC lets none through,
+    /// but no lease may depend on that.
+    pub strays: bool,
     /// Failing effects now and then, of a thousand.
     pub failures: u32,
     mutant: Option<Mutant>,
@@ -116,6 +121,7 @@ impl Cluster {
             network: Network::default(),
             story,
             quiet_since: Some(Time::ZERO),
+            strays: false,
             failures: 0,
             mutant,
             queue: BTreeMap::new(),
@@ -158,6 +164,11 @@ impl Cluster {
             Event::Input { host, run, input } => {
                 if self.is_run(host, run) {
                     self.deliver(host, *input);
+                }
+            }
+            Event::Message { host, run, from, from_run, message } => {
+                if self.is_run(host, run) && self.still_read(host, from, from_run) {
+                    self.deliver(host, Input::Message { from: self.hosts[from].id, message: *message });
                 }
             }
             Event::Timer { host, run, timer } => {
@@ -215,6 +226,12 @@ impl Cluster {
 
     fn is_run(&self, host: usize, run: u32) -> bool {
         self.hosts[host].daemon.is_some() && self.hosts[host].run == run
+    }
+
+    /// Whether the connection a message came over is still there on the receiver's side.
+    fn still_read(&self, host: usize, from: usize, from_run: u32) -> bool {
+        let connection = self.hosts[host].daemon.as_ref().map(|d| d.peers[from]);
+        self.strays || connection.is_some_and(|c| c.up && c.run == from_run)
     }
 
     fn schedule(&mut self, after: Duration, event: Event) {

@@ -32,6 +32,7 @@ impl Nemesis {
     pub fn prepare(&mut self, cluster: &mut Cluster) {
         cluster.quiet_since = None;
         cluster.failures = 2;
+        cluster.strays = self.rng.random_range(0..3) == 0;
         let rule = Rule { channel: None, from: Hosts::ALL, to: Hosts::ALL, trouble: Trouble::Repeat(20) };
         cluster.disturb(rule, Duration::MAX);
     }

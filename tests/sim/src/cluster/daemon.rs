@@ -248,9 +248,10 @@ impl Cluster {
         {
             return;
         }
-        let id = self.hosts[from].id;
+        let (run, from_run) = (self.hosts[to].run, self.hosts[from].run);
         for delay in self.network.send(&mut self.rng, Channel::Mesh, from, to) {
-            self.schedule_input(delay, to, Input::Message { from: id, message: message.clone() });
+            let message = Box::new(message.clone());
+            self.schedule(delay, Event::Message { host: to, run, from, from_run, message });
         }
     }
 
