@@ -34,6 +34,8 @@ pub struct Instance {
     pub claim_at: Option<Instant>,
     /// Voters that refused the last claim, and until when.
     pub vetoes: BTreeMap<NodeId, Instant>,
+    /// Claims in a row that failed.
+    pub failures: u32,
     /// Shown while the last claim was refused and nothing changed since.
     pub veto: Option<Veto>,
     /// Why it cannot run; it starts in fault until its interface is known.
@@ -102,6 +104,7 @@ impl Instance {
             epoch_seen: 0,
             claim_at: None,
             vetoes: BTreeMap::new(),
+            failures: 0,
             veto: None,
             fault: Some(format!("interface {} is not there", config.interface)),
             blocked: None,
