@@ -51,6 +51,7 @@ impl Layout {
 enum Event {
     Input { host: usize, run: u32, input: Box<Input> },
     Message { host: usize, run: u32, from: usize, from_run: u32, message: Box<Message> },
+    Goodbye { host: usize, run: u32, from: usize },
     Timer { host: usize, run: u32, timer: u64 },
     Resume { host: usize, run: u32 },
     Start { host: usize },
@@ -169,6 +170,11 @@ impl Cluster {
             Event::Message { host, run, from, from_run, message } => {
                 if self.is_run(host, run) && self.still_read(host, from, from_run) {
                     self.deliver(host, Input::Message { from: self.hosts[from].id, message: *message });
+                }
+            }
+            Event::Goodbye { host, run, from } => {
+                if self.is_run(host, run) {
+                    self.hear_goodbye(host, from);
                 }
             }
             Event::Timer { host, run, timer } => {

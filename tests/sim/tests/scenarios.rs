@@ -105,7 +105,7 @@ fn an_orderly_stop_moves_within_50_ms() {
         sim.cluster.stop(0);
         sim.pass(ms(1000));
         let gap = served_by_another(&sim, 0, at).expect("somebody takes over");
-        assert!(gap <= ms(50), "seed {seed}: {gap:?}");
+        assert!(gap <= ms(50), "seed {seed}: {gap:?} {:#?}", sim.cluster.story.tail());
         assert!(sim.cluster.hosts[0].daemon.is_none(), "the daemon ends");
         ended_well(&sim);
     }

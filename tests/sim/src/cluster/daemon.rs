@@ -19,6 +19,9 @@ use crate::network::Channel;
 /// Inputs a stopped process finds when it goes on; sockets drop the rest.
 const BACKLOG: usize = 2048;
 
+/// A connection's close arrives after what was sent before it.
+const GOODBYE: Duration = Duration::from_micros(2500);
+
 impl Cluster {
     /// Starts the daemon: a new engine, its first step, then what netlink says.
     pub(super) fn start(&mut self, host: usize) {
@@ -267,16 +270,24 @@ impl Cluster {
     /// An orderly stop: the process ends and its connections are closed with a goodbye.
     fn stopped(&mut self, host: usize) {
         self.say(host, || "the daemon has stopped".to_owned());
-        let node = self.hosts[host].id;
         for peer in (0..self.hosts.len()).filter(|p| *p != host) {
-            let reaches = self.reaches(host, peer);
-            let Some(daemon) = &mut self.hosts[peer].daemon else { continue };
-            if reaches && daemon.peers[host].up {
-                daemon.peers[host].up = false;
-                self.schedule_input(ms(1), peer, Input::PeerDown { node, left: true });
+            let run = self.hosts[peer].run;
+            if self.reaches(host, peer) {
+                self.schedule(GOODBYE, Event::Goodbye { host: peer, run, from: host });
             }
         }
         self.hosts[host].daemon = None;
+    }
+
+    /// A peer closed the connection, after everything it had sent.
+    pub(super) fn hear_goodbye(&mut self, host: usize, from: usize) {
+        let node = self.hosts[from].id;
+        let now = self.now;
+        let Some(connection) = self.hosts[host].daemon.as_mut().map(|d| &mut d.peers[from]) else { return };
+        if connection.up {
+            *connection = Connection { up: false, since: now, ..*connection };
+            self.deliver(host, Input::PeerDown { node, left: true });
+        }
     }
 
     /// What a planted bug makes of the actions.
