@@ -49,18 +49,56 @@ impl Layout {
 /// Something that happens at a point in time.
 #[derive(Debug)]
 enum Event {
-    Input { host: usize, run: u32, input: Box<Input> },
-    Message { host: usize, run: u32, from: usize, from_run: u32, message: Box<Message> },
-    Goodbye { host: usize, run: u32, from: usize },
-    Timer { host: usize, run: u32, timer: u64 },
-    Resume { host: usize, run: u32 },
-    Start { host: usize },
-    Boot { host: usize },
-    Restart { host: usize },
-    PlugIn { host: usize },
-    EndRule { number: u64 },
-    Lifetime { host: usize, router: usize },
-    Late { host: usize, run: u32, actions: Vec<mesh_core::Action> },
+    Input {
+        host: usize,
+        run: u32,
+        input: Box<Input>,
+    },
+    Message {
+        host: usize,
+        run: u32,
+        from: usize,
+        from_run: u32,
+        message: Box<Message>,
+    },
+    Goodbye {
+        host: usize,
+        run: u32,
+        from: usize,
+    },
+    Timer {
+        host: usize,
+        run: u32,
+        timer: u64,
+    },
+    Resume {
+        host: usize,
+        run: u32,
+    },
+    Start {
+        host: usize,
+    },
+    Boot {
+        host: usize,
+    },
+    Restart {
+        host: usize,
+    },
+    PlugIn {
+        host: usize,
+    },
+    EndRule {
+        number: u64,
+    },
+    Lifetime {
+        host: usize,
+        router: usize,
+    },
+    Late {
+        host: usize,
+        run: u32,
+        actions: Vec<mesh_core::Action>,
+    },
     Tick,
     /// Nothing but a moment at which a kernel may close a fence.
     Look,
@@ -286,8 +324,7 @@ impl Cluster {
     }
 
     fn watch_connection(&mut self, host: usize, peer: usize) {
-        let (now, reaches, run, node) =
-            (self.now, self.reaches(host, peer), self.hosts[peer].run, self.hosts[peer].id);
+        let (now, reaches, run, node) = (self.now, self.reaches(host, peer), self.hosts[peer].run, self.hosts[peer].id);
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
         let connection = &mut daemon.peers[peer];
         if connection.up == reaches && (!reaches || connection.run == run) {
@@ -299,8 +336,7 @@ impl Cluster {
             return;
         }
         *connection = Connection { up: reaches, run, since: now, changing_since: None };
-        let input =
-            if reaches { Input::PeerUp { node, rtt: ms(1) } } else { Input::PeerDown { node, left: false } };
+        let input = if reaches { Input::PeerUp { node, rtt: ms(1) } } else { Input::PeerDown { node, left: false } };
         self.deliver(host, input);
     }
 
@@ -320,4 +356,3 @@ impl Cluster {
         }
     }
 }
-

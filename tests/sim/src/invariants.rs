@@ -37,8 +37,8 @@ pub fn all(world: &Cluster) -> Vec<Box<dyn Invariant>> {
         Box::new(address_implies_lease::AddressImpliesLease::default()),
         Box::new(promises_never_go_back::PromisesNeverGoBack::new(routers)),
         Box::new(no_takeover_while_renewed::NoTakeoverWhileRenewed),
-        Box::new(owner_after_healing::OwnerAfterHealing::new(routers)),
         Box::new(no_flapping_without_faults::NoFlappingWithoutFaults),
+        Box::new(owner_after_healing::OwnerAfterHealing::new(routers)),
     ]
 }
 

@@ -155,10 +155,11 @@ impl Cluster {
                     self.report_failure(host, effect, "out of memory");
                     return;
                 }
-                let lifetime = Duration::from_secs(u64::from(lifetime_s));
+                let sticky = self.mutant == Some(Mutant::StickyAddresses);
+                let lifetime = Duration::from_secs(if sticky { 1 << 30 } else { u64::from(lifetime_s) });
                 let until = self.hosts[host].kernel.add(address, now, lifetime);
                 let router = (0..self.layout.routers).find(|r| host::virtual_address(*r) == address);
-                if let Some(router) = router.filter(|_| self.mutant != Some(Mutant::StickyAddresses)) {
+                if let Some(router) = router {
                     let at = self.hosts[host].clock.when(until);
                     self.schedule(at - self.now, Event::Lifetime { host, router });
                 }
@@ -294,9 +295,10 @@ impl Cluster {
     fn mutate(&mut self, mutant: Mutant, host: usize, answered: Option<&Request>, actions: Vec<Action>) -> Vec<Action> {
         match mutant {
             Mutant::NoStartSweep => self.without_start(host, actions),
-            Mutant::StickyAddresses => {
-                actions.into_iter().filter(|a| !matches!(a, Action::DelAddress { .. } | Action::SweepAddresses)).collect()
-            }
+            Mutant::StickyAddresses => actions
+                .into_iter()
+                .filter(|a| !matches!(a, Action::DelAddress { .. } | Action::SweepAddresses))
+                .collect(),
             Mutant::ReleaseFirst => self.close_late(host, actions),
             Mutant::OverwriteGrants | Mutant::EternalQuarantine | Mutant::ForgottenEpochs => {
                 actions.into_iter().map(|a| forge(mutant, answered, a)).collect()

@@ -179,9 +179,10 @@ impl Cluster {
 
     /// Whether the two hosts' connection stands and stood since then.
     pub fn connected_since(&self, host: usize, peer: usize, since: Time) -> bool {
-        host == peer || self.hosts[host].daemon.as_ref().is_some_and(|d| {
-            let connection = d.peers[peer];
-            connection.up && connection.since < since
-        })
+        host == peer
+            || self.hosts[host].daemon.as_ref().is_some_and(|d| {
+                let connection = d.peers[peer];
+                connection.up && connection.since < since
+            })
     }
 }
