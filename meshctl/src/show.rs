@@ -107,8 +107,7 @@ fn warnings(status: &Status, look: &Look) -> String {
     for router in &status.routers {
         if let Some(veto) = &router.veto {
             let by = if veto.by.is_empty() { "nobody in particular".to_owned() } else { veto.by.join(", ") };
-            let holder = veto.holder.as_ref().map_or(String::new(), |holder| format!("; {holder} holds the lease"));
-            lines.push(format!("{}: {} was refused by {by}: {}{holder}", router.name, status.node, veto.reason));
+            lines.push(format!("{}: {} was refused by {by}: {}", router.name, status.node, veto.reason));
         }
         match (&router.state, &router.foreign) {
             (RouterState::Foreign, Some(foreign)) => {

@@ -10,22 +10,19 @@ use anyhow::{Context, bail};
 use mesh_config::model::Config;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
-use mesh_wire::mesh::roster::Role;
+use mesh_wire::mesh::roster::{Role, Roster};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::control::{self, ControlState};
 use crate::director::{Director, Outputs, check_privileges};
-use crate::mesh::{self, MeshHandle, MeshOptions};
+use crate::mesh::{self, Identity, MeshHandle, MeshOptions};
 use crate::probes::script::Scripts;
 use crate::{check, clock};
 
 /// Where a configuration is looked for, in this order.
 const DEFAULT_CONFIGS: [&str; 2] = ["/etc/meshd/meshd.toml", "/etc/keepalived/keepalived.conf"];
-
-/// UDP port of the mesh.
-const MESH_PORT: u16 = 7946;
 
 /// Facts that may wait for the engine; it takes microseconds for each, so that a full queue means
 /// that it hangs. Gossip waits for room, lease messages are dropped, as the network may.
@@ -36,6 +33,9 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// First token that `meshd init` prints.
 const FIRST_TOKEN: Duration = Duration::from_secs(3600);
+
+/// A member's identity and the roster on its disk.
+type Member = (Identity, Roster);
 
 /// What the command line says about files and addresses.
 pub struct Places {
@@ -65,11 +65,12 @@ pub fn config_file(named: Option<PathBuf>) -> PathBuf {
 pub fn init(places: &Places) -> anyhow::Result<()> {
     let config = optional_config(places)?;
     let name = node_name(places, &config)?;
-    let created = mesh::init(&name, listen(places, &config), &places.state_dir)?;
-    let token = created.identity.create_token(FIRST_TOKEN)?;
-    println!("Mesh {} made; this node is {name}, at {}.", created.identity.cluster, created.address);
+    let (identity, roster) = mesh::init(&name, listen(places, &config), &places.state_dir)?;
+    let token = identity.create_token(FIRST_TOKEN)?;
+    let address = address_of(&identity, &roster);
+    println!("Mesh {} made; this node is {name}, at {address}.", identity.cluster);
     println!("Start it:          meshd run");
-    println!("Join with others:  meshd join --seed {} --token {}", created.address, token.text);
+    println!("Join with others:  meshd join --seed {address} --token {}", token.text);
     println!("The token is a secret, good for one node within an hour; for more: meshctl token create");
     Ok(())
 }
@@ -120,12 +121,13 @@ pub fn run(places: &Places) -> anyhow::Result<()> {
 
 fn run_with_logging(places: &Places) -> anyhow::Result<()> {
     let member = mesh::load(&places.state_dir)?;
-    let config = match &member {
-        Some(_) => optional_config(places)?,
-        None => load_config(&config_file(places.config.clone()))?,
-    };
+    let config = optional_config(places)?;
     if member.is_none() && config.routers.is_empty() {
-        bail!("nothing to do: {} declares no virtual router", config_file(places.config.clone()).display());
+        bail!(
+            "nothing to do: no virtual router is configured, and {} holds no identity of a mesh; \
+             give a configuration with --config, or use `meshd init` or `meshd join`",
+            places.state_dir.display()
+        );
     }
     main_runtime()?.block_on(serve(places, member, config))
 }
@@ -145,7 +147,7 @@ fn socket(places: &Places) -> PathBuf {
     places.runtime_dir.join("meshd.sock")
 }
 
-async fn serve(places: &Places, member: Option<mesh::Loaded>, config: Config) -> anyhow::Result<()> {
+async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyhow::Result<()> {
     check_privileges()?;
     let socket = control::bind(&socket(places))?;
     let stop = CancellationToken::new();
@@ -153,6 +155,7 @@ async fn serve(places: &Places, member: Option<mesh::Loaded>, config: Config) ->
     let setup = setup(places, &config, member.as_ref())?;
     let engine = Engine::new(setup, config.clone(), clock::now());
 
+    let seed = member.as_ref().map_or(String::new(), |(identity, roster)| address_of(identity, roster).to_string());
     let mesh = match member {
         Some(loaded) => Some(start_mesh(places, &config, loaded, &inputs).await?),
         None => None,
@@ -163,7 +166,7 @@ async fn serve(places: &Places, member: Option<mesh::Loaded>, config: Config) ->
     let outputs = Outputs { mesh: mesh.clone(), scripts, status, stopped: Some(stopped) };
     let director = spawn_director(engine, &config, input_queue, outputs)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
-    let state = control_state(mesh.as_ref(), status_seen);
+    let state = control_state(mesh.as_ref(), seed, status_seen);
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
@@ -179,17 +182,20 @@ async fn serve(places: &Places, member: Option<mesh::Loaded>, config: Config) ->
     ended
 }
 
-fn setup(places: &Places, config: &Config, member: Option<&mesh::Loaded>) -> anyhow::Result<Setup> {
+fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::Result<Setup> {
     let now = clock::now();
     let unix_at_zero = clock::unix_time().saturating_sub(Duration::from_nanos(now.as_nanos()));
     let (node, name) = match member {
-        Some(loaded) => (loaded.identity.node, loaded.name().to_owned()),
+        Some((identity, roster)) => {
+            let own = roster.member(identity.node).context("the roster on disk does not list this node")?;
+            (identity.node, own.name.clone())
+        }
         None => (NodeId(0), node_name(places, config)?),
     };
     Ok(Setup {
         node,
         name,
-        roster: member.map(|l| l.roster.clone()),
+        roster: member.map(|(_, roster)| roster.clone()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed: rand::random(),
         unix_at_zero,
@@ -199,22 +205,29 @@ fn setup(places: &Places, config: &Config, member: Option<&mesh::Loaded>) -> any
 async fn start_mesh(
     places: &Places,
     config: &Config,
-    loaded: mesh::Loaded,
+    (identity, roster): Member,
     inputs: &mpsc::Sender<Input>,
 ) -> anyhow::Result<MeshHandle> {
-    let own = loaded.roster.member(loaded.identity.node).map(|m| m.address);
-    let configured = places.listen.or(config.mesh.listen).or(own);
-    let listen = configured.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), MESH_PORT));
-    let options = MeshOptions { identity: loaded.identity, roster: loaded.roster, listen, inputs: inputs.clone() };
-    mesh::start(options).await
+    let listen = listen(places, config).unwrap_or_else(|| address_of(&identity, &roster));
+    mesh::start(MeshOptions { identity, roster, listen, inputs: inputs.clone() }).await
 }
 
-fn control_state(mesh: Option<&MeshHandle>, status: watch::Receiver<Arc<mesh_control::Status>>) -> ControlState {
+/// Where the others reach this node.
+fn address_of(identity: &Identity, roster: &Roster) -> SocketAddr {
+    let unspecified = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), mesh::DEFAULT_PORT);
+    roster.member(identity.node).map_or(unspecified, |m| m.address)
+}
+
+fn control_state(
+    mesh: Option<&MeshHandle>,
+    seed: String,
+    status: watch::Receiver<Arc<mesh_control::Status>>,
+) -> ControlState {
     let tokens = mesh.cloned().map(|mesh| {
         let make = move |ttl| mesh.create_token(ttl).map(|token| (token.text, token.expires_unix));
         Arc::new(make) as Arc<control::MakeToken>
     });
-    ControlState { status, tokens, seed: mesh.map_or(String::new(), |m| m.address().to_string()) }
+    ControlState { status, tokens, seed }
 }
 
 /// Starts the engine's thread. What it resolves to says whether it ended by itself or died.

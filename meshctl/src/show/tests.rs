@@ -29,7 +29,7 @@ fn cluster() -> Value {
              "state": "active", "active": "lb1", "here": "vetoed", "lease": {"owner": "lb1", "epoch": 7, "remaining_ms": 812},
              "priority": {"lb1": 200, "lb2": 150, "lb3": 199},
              "last_transition": {"at": "2026-03-01T11:57:00Z", "cause": "lb1 took over: lb3 left", "trace_id": "00"},
-             "veto": {"by": ["lb3", "w"], "holder": "lb1", "reason": "the lease lives"}},
+             "veto": {"by": ["lb3", "w"], "holder": "lb1", "reason": "lb1 holds the lease"}},
             {"name": "VI_2", "interface": "eth1", "vrid": 52, "family": "ipv4", "vips": ["10.2.0.1/32"],
              "state": "vacant", "active": null, "here": "none", "lease": {"owner": "lb3", "epoch": 2, "remaining_ms": 9},
              "priority": {"lb3": 1},
@@ -52,7 +52,7 @@ fn the_map() {
 Cluster lab  UNPROTECTED  quorum 1/3 reachable, 2 needed  (as seen by lb2)
 ! UNPROTECTED: two nodes can serve one address (fewer than three voters, or no fence)
 ! The directors' configurations differ: see CONFIG
-! VI_1: lb2 was refused by lb3, w: the lease lives; lb1 holds the lease
+! VI_1: lb2 was refused by lb3, w: lb1 holds the lease
 ! VI_2: served by nobody
 ! VI_3: served by 10.2.0.9, a router outside the mesh
 

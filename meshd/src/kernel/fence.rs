@@ -28,6 +28,7 @@ use nix::libc;
 
 use crate::clock;
 use layout::{LEASED, TABLE, VIPS};
+pub(super) use transport::split;
 use transport::{Refused, Transaction, Transport};
 pub use watch::FenceWatch;
 
@@ -212,11 +213,7 @@ impl Fence {
     }
 
     /// One transaction: what `prepare` says, and these addresses armed until their time.
-    fn transact(
-        &mut self,
-        armed: &BTreeMap<Ipv4Addr, Instant>,
-        prepare: impl Fn(&mut Transaction),
-    ) -> io::Result<()> {
+    fn transact(&mut self, armed: &BTreeMap<Ipv4Addr, Instant>, prepare: impl Fn(&mut Transaction)) -> io::Result<()> {
         // What the request itself is expected to take.
         let mut allowance = Duration::ZERO;
         for _ in 0..ATTEMPTS {

@@ -1,1 +1,260 @@
-//! Links and addresses.
+//! Links and addresses, by rtnetlink. IPv4 only.
+//!
+//! Every address put here carries a mark in the kernel (IFA_PROTO, Linux 5.18), so that a later run
+//! finds what an earlier one left, and nothing else. What a notification says is not trusted to be the
+//! latest news: it says where to look, and only what is found there becomes an [`Event`].
+//!
+//! The kernel removes the secondary addresses of a subnet together with its primary, unless
+//! `promote_secondaries` is set. Two VIPs in a subnet of their own would go together, and a VIP that came
+//! first would take the host's own addresses along. So it is set on each interface before the first
+//! address is put there or removed. It stays set (systemd sets it everywhere); where it cannot be
+//! written, what goes by mistake is reported as [`Event::AddressGone`].
+
+mod follow;
+mod requests;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use ipnet::{IpNet, Ipv4Net};
+use mesh_config::model::{Scope, VirtualAddress};
+use mesh_core::input::Interface;
+use nix::libc;
+use nix::net::if_::{if_indextoname, if_nametoindex};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol, AddressScope, CacheInfo};
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::sys::AsyncSocket;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+use follow::Follower;
+use requests::{Refusal, Requests, local, protocol};
+
+/// The mark on our addresses (IFA_PROTO). Not one of the kernel's (1 to 3), nor keepalived's (18),
+/// whose addresses must never be swept.
+pub const ADDRESS_PROTOCOL: u8 = 0x6d;
+
+/// Events wait here for the engine; while it is full they wait in the kernel's socket buffer, and when
+/// that overflows everything is looked at anew.
+const EVENTS: usize = 1024;
+/// IFNAMSIZ without the terminating zero.
+const LABEL_MAX: usize = 15;
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number for it. An interface that is made anew gets another one.
+    pub index: u32,
+    /// Its MAC address, zero where it has none of 6 bytes.
+    pub mac: [u8; 6],
+    /// What the engine wants to know; addresses in the kernel's order, the primary first, without ours.
+    pub interface: Interface,
+}
+
+/// A change that is not our doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// An interface is there, or changed.
+    Link(Link),
+    /// An interface is gone, or has another name now.
+    LinkGone {
+        /// Its name.
+        name: String,
+    },
+    /// An address put there by [`Netlink::add_address`] is gone: its lifetime ended, or somebody
+    /// removed it, or its interface went.
+    AddressGone {
+        /// The interface it was put on.
+        interface: String,
+        /// The address.
+        address: Ipv4Addr,
+    },
+}
+
+/// Why an address could not be added or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// The address is IPv6.
+    #[error("{0}: IPv6 is not supported yet")]
+    Ipv6(IpNet),
+    /// There is no such interface.
+    #[error("there is no interface {0}")]
+    NoInterface(String),
+    /// The label is longer than 15 bytes.
+    #[error("label {0} is longer than {LABEL_MAX} bytes")]
+    Label(String),
+    /// The kernel refused.
+    #[error("{address} on {interface}: {refusal}")]
+    Refused {
+        /// The interface.
+        interface: String,
+        /// The address.
+        address: Ipv4Net,
+        /// What the kernel says.
+        refusal: String,
+    },
+}
+
+/// Changes addresses of this network namespace. Every request has a deadline of a second.
+pub struct Netlink {
+    requests: Requests,
+    placed: Arc<Mutex<Placed>>,
+    _follower: AbortOnDropHandle<()>,
+}
+
+/// What we put where. The lock is held over a request and its entry here, and by the follower over a
+/// look into the kernel and the comparison, so that neither sees the other half-way.
+#[derive(Default)]
+struct Placed {
+    /// The interface's number, by the interface's name at that time and the address.
+    addresses: BTreeMap<(String, Ipv4Net), u32>,
+    /// Interfaces that have `promote_secondaries` set, as far as that was possible.
+    prepared: BTreeSet<u32>,
+}
+
+impl Netlink {
+    /// Opens both sockets. All interfaces are delivered as events, then what changes. When following
+    /// is no longer possible the receiver ends.
+    pub async fn open() -> anyhow::Result<(Netlink, mpsc::Receiver<Event>)> {
+        let (mut connection, handle, _) = rtnetlink::new_connection_with_strict_check().context("netlink socket")?;
+        let socket = connection.socket_mut().socket_mut();
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        let requests = Requests::new(handle, AbortOnDropHandle::new(tokio::spawn(connection)));
+        let placed = Arc::new(Mutex::new(Placed::default()));
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let follower = Follower::open(requests.clone(), placed.clone(), sender).await?;
+        let follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
+        Ok((Netlink { requests, placed, _follower: follower }, receiver))
+    }
+
+    /// Has an address on an interface for so many seconds, `u32::MAX` for ever. Where it is there
+    /// already, whoever put it there, it gets this lifetime.
+    pub async fn add_address(
+        &self,
+        interface: &str,
+        address: &VirtualAddress,
+        lifetime_s: u32,
+    ) -> Result<(), AddressError> {
+        let net = ipv4(address)?;
+        let index = if_nametoindex(interface).map_err(|_| AddressError::NoInterface(interface.to_owned()))?;
+        let mut message = message(index, net);
+        message.header.scope = match address.scope {
+            Scope::Global => AddressScope::Universe,
+            Scope::Site => AddressScope::Site,
+            Scope::Link => AddressScope::Link,
+            Scope::Host => AddressScope::Host,
+            Scope::Nowhere => AddressScope::Nowhere,
+        };
+        let mut lifetime = CacheInfo::default();
+        (lifetime.ifa_valid, lifetime.ifa_preferred) = (lifetime_s, lifetime_s);
+        message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)));
+        message.attributes.extend(address.broadcast.map(AddressAttribute::Broadcast));
+        if let Some(label) = &address.label {
+            if label.len() > LABEL_MAX {
+                return Err(AddressError::Label(label.clone()));
+            }
+            message.attributes.push(AddressAttribute::Label(label.clone()));
+        }
+        let mut placed = self.placed.lock().await;
+        placed.prepare(interface, index);
+        let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+        let done = self.requests.execute(RouteNetlinkMessage::NewAddress(message), flags).await;
+        done.map_err(|refusal| refused(interface, net, refusal))?;
+        placed.addresses.insert((interface.to_owned(), net), index);
+        Ok(())
+    }
+
+    /// Removes an address; one that is not there is no failure, nor is an interface that is gone.
+    pub async fn del_address(&self, interface: &str, address: &VirtualAddress) -> Result<(), AddressError> {
+        let net = ipv4(address)?;
+        let mut placed = self.placed.lock().await;
+        // The interface may have got another name since.
+        let known = placed.addresses.remove(&(interface.to_owned(), net));
+        let Some(index) = known.or_else(|| if_nametoindex(interface).ok()) else { return Ok(()) };
+        placed.prepare(interface, index);
+        match self.remove(index, net).await {
+            Err(refusal) if !refusal.is_absence() => Err(refused(interface, net, refusal)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes every address with our mark from every interface, and tells how many those were.
+    pub async fn sweep(&self) -> usize {
+        let mut placed = self.placed.lock().await;
+        placed.addresses.clear();
+        let found = match self.requests.addresses(None).await {
+            Ok(found) => found,
+            Err(refusal) => {
+                tracing::warn!(%refusal, "cannot look for addresses of an earlier run");
+                return 0;
+            }
+        };
+        let mut swept = 0;
+        for message in found.iter().filter(|message| protocol(message) == Some(ADDRESS_PROTOCOL)) {
+            let (index, Some(net)) = (message.header.index, local(message)) else { continue };
+            if let Ok(name) = if_indextoname(index) {
+                placed.prepare(&name.to_string_lossy(), index);
+            }
+            match self.remove(index, net).await {
+                Ok(()) => swept += 1,
+                Err(refusal) if refusal.is_absence() => {}
+                Err(refusal) => tracing::warn!(address = %net, %refusal, "cannot remove an address of an earlier run"),
+            }
+        }
+        swept
+    }
+
+    async fn remove(&self, index: u32, net: Ipv4Net) -> Result<(), Refusal> {
+        let message = RouteNetlinkMessage::DelAddress(message(index, net));
+        self.requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
+    }
+}
+
+impl Placed {
+    /// Sets `promote_secondaries`, once for each interface.
+    fn prepare(&mut self, interface: &str, index: u32) {
+        if !self.prepared.insert(index) {
+            return;
+        }
+        let path = |interface: &str| format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries");
+        let is_set = |interface| std::fs::read_to_string(path(interface)).is_ok_and(|value| value.trim() != "0");
+        if is_set("all") || is_set(interface) {
+            return;
+        }
+        if let Err(error) = std::fs::write(path(interface), "1") {
+            tracing::warn!(interface, %error, "cannot set promote_secondaries: removing one address can remove others");
+        }
+    }
+}
+
+fn ipv4(address: &VirtualAddress) -> Result<Ipv4Net, AddressError> {
+    match address.net {
+        IpNet::V4(net) => Ok(net),
+        net @ IpNet::V6(_) => Err(AddressError::Ipv6(net)),
+    }
+}
+
+/// What both adding and removing say.
+fn message(index: u32, net: Ipv4Net) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = net.prefix_len();
+    message.header.index = index;
+    message.attributes = vec![AddressAttribute::Local(net.addr().into()), AddressAttribute::Address(net.addr().into())];
+    message
+}
+
+fn refused(interface: &str, address: Ipv4Net, refusal: Refusal) -> AddressError {
+    match refusal.errno {
+        libc::ENODEV => AddressError::NoInterface(interface.to_owned()),
+        _ => AddressError::Refused { interface: interface.to_owned(), address, refusal: refusal.to_string() },
+    }
+}

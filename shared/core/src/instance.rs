@@ -32,6 +32,8 @@ pub struct Instance {
     pub epoch_seen: u64,
     /// When to claim because voters said it is vacant.
     pub claim_at: Option<Instant>,
+    /// How the last lease ended, in words.
+    pub vacancy: String,
     /// Voters that refused the last claim, and until when.
     pub vetoes: BTreeMap<NodeId, Instant>,
     /// Claims in a row that failed.
@@ -103,6 +105,7 @@ impl Instance {
             armed_until: None,
             epoch_seen: 0,
             claim_at: None,
+            vacancy: String::new(),
             vetoes: BTreeMap::new(),
             failures: 0,
             veto: None,

@@ -205,8 +205,7 @@ pub(super) fn is_hooked(chain: &Chain, told: &[Hook]) -> bool {
 }
 
 fn rule(chain: &Chain, spare_forwarded: bool) -> RuleMessage {
-    let mut expressions =
-        vec![load(chain.address_at, Register::Reg1), lookup(VIPS, false), lookup(LEASED, true)];
+    let mut expressions = vec![load(chain.address_at, Register::Reg1), lookup(VIPS, false), lookup(LEASED, true)];
     if let Some(at) = chain.pass_if_vip_at {
         expressions.extend([load(at, Register::Reg1), lookup(VIPS, true)]);
     }

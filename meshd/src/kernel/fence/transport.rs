@@ -3,8 +3,7 @@
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
@@ -135,8 +134,7 @@ impl Transport {
     ) -> io::Result<Option<Vec<NfTablesMessage>>> {
         let mut bytes = Vec::new();
         let flags = NLM_F_REQUEST | if dump { NLM_F_DUMP } else { NLM_F_ACK };
-        let number =
-            self.append(&mut bytes, flags, NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message));
+        let number = self.append(&mut bytes, flags, NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message));
         self.send(&bytes)?;
         let (mut answer, mut torn) = (Vec::new(), false);
         loop {
@@ -199,7 +197,7 @@ impl Transport {
 }
 
 /// The messages in a datagram, each with its header; ends at the first that is cut.
-pub(super) fn split(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(in crate::kernel) fn split(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     const ALIGNMENT: usize = 4;
     let mut rest = datagram;
     std::iter::from_fn(move || {

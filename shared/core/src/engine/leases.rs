@@ -200,6 +200,7 @@ impl Engine {
         self.release(now, key, &ballot, None);
         if let Some(at) = retry {
             let jitter = Duration::from_micros(self.rng.random_range(0..4000));
+            self.instances.get_mut(&key).expect("looked up above").vacancy.clone_from(&ballot.cause);
             self.schedule_claim(now, key, at + jitter);
         }
         let holder = held.iter().max_by_key(|(_, _, epoch)| *epoch).map(|(_, owner, _)| *owner);
@@ -256,7 +257,10 @@ impl Engine {
     /// A voter says that a lease ended there. Whoever stands by asks, the highest priority first,
     /// unless other voters' refusals still stand.
     fn hear_vacant(&mut self, now: Instant, voter: NodeId, vacant: &Vacant) {
+        let owner = self.name_of(vacant.owner);
         let Some(instance) = self.instances.get_mut(&vacant.router) else { return };
+        instance.vacancy =
+            if vacant.released { format!("{owner} released the lease") } else { format!("{owner}'s lease ran out") };
         instance.epoch_seen = instance.epoch_seen.max(vacant.epoch);
         instance.vetoes.remove(&voter);
         instance.vetoes.retain(|_, until| *until > now);

@@ -107,7 +107,8 @@ impl Engine {
         if instance.unleased_since.is_some() {
             self.claim(now, key, "the mesh has three voters now".to_owned());
         } else if instance.vrrp.is_backup() && !held_by_other && !instance.defers_to_foreign(now) && self.leased() {
-            self.claim(now, key, "the last lease ended".to_owned());
+            let cause = instance.vacancy.clone();
+            self.claim(now, key, cause);
         }
     }
 

@@ -99,7 +99,13 @@ impl Voter {
         }
         slot.live = false;
         slot.reserved = release.successor.map(|node| (node, now + RESERVATION));
-        Some(Vacant { router: release.router, epoch: release.epoch, released: true, reserved_for: release.successor })
+        Some(Vacant {
+            router: release.router,
+            owner: from,
+            epoch: release.epoch,
+            released: true,
+            reserved_for: release.successor,
+        })
     }
 
     /// Ends what ran out; each is told once.
@@ -108,7 +114,13 @@ impl Voter {
         for (router, slot) in &mut self.slots {
             let Some(grant) = slot.last.filter(|g| slot.live && g.expiry <= now) else { continue };
             slot.live = false;
-            vacant.push(Vacant { router: *router, epoch: grant.epoch, released: false, reserved_for: None });
+            vacant.push(Vacant {
+                router: *router,
+                owner: grant.owner,
+                epoch: grant.epoch,
+                released: false,
+                reserved_for: None,
+            });
         }
         vacant
     }

@@ -108,6 +108,8 @@ pub struct Release {
 pub struct Vacant {
     /// Which virtual router.
     pub router: RouterKey,
+    /// Who held it.
+    pub owner: NodeId,
     /// The epoch of the lease that ended.
     pub epoch: u64,
     /// Released by its holder, or run out.

@@ -44,7 +44,13 @@ fn every_message() -> Vec<Message> {
             verdicts: verdicts.into_iter().map(|v| (router(255), v)).collect(),
         }),
         Message::Release(vec![Release { router: router(1), epoch: 7, successor: Some(node) }]),
-        Message::Vacant(vec![Vacant { router: router(1), epoch: 7, released: false, reserved_for: None }]),
+        Message::Vacant(vec![Vacant {
+            router: router(1),
+            owner: NodeId(1),
+            epoch: 7,
+            released: false,
+            reserved_for: None,
+        }]),
         Message::Preempt(Preempt { router: router(51), priority: 255 }),
         Message::Roster(Roster { cluster: "00ff".into(), epoch: 3, members: vec![member], used_tokens: vec![1, 2] }),
     ]
@@ -118,7 +124,13 @@ fn zero_is_no_router_and_no_priority() {
         Message::Request(Request { roster_epoch: 1, seq: 1, claims }),
         Message::Reply(Reply { seq: 1, clock_ns: 1, roster_epoch: 1, verdicts }),
         Message::Release(vec![Release { router: nowhere, epoch: 1, successor: None }]),
-        Message::Vacant(vec![Vacant { router: nowhere, epoch: 1, released: true, reserved_for: None }]),
+        Message::Vacant(vec![Vacant {
+            router: nowhere,
+            owner: NodeId(1),
+            epoch: 1,
+            released: true,
+            reserved_for: None,
+        }]),
         Message::Preempt(Preempt { router: nowhere, priority: 1 }),
     ] {
         assert_eq!(decode(&encode(&message)), vrid, "{message:?}");

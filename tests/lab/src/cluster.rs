@@ -1,0 +1,315 @@
+//! Directors with a daemon each: meshd in a mesh, meshd on its own, or keepalived.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::clock;
+use crate::conf::{Style, keepalived_conf};
+use crate::host::{Host, Process};
+use crate::lab::{Lab, VIP};
+
+/// Three directors elect, hand out leases and agree well within this, on a machine that is busy with a build too.
+const SETTLE: Duration = Duration::from_secs(30);
+/// An orderly stop, or a daemon's start until it answers.
+const SOON: Duration = Duration::from_secs(10);
+
+/// What runs on a director.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Daemon {
+    /// meshd with an identity, in a mesh.
+    Mesh,
+    /// meshd without one: a plain VRRP router.
+    Plain,
+    /// The installed keepalived.
+    Keepalived,
+}
+
+/// Directors, each with its daemon.
+#[derive(Debug)]
+pub struct Cluster {
+    // Before the lab, so that processes end before their networks do.
+    members: Vec<Member>,
+    others: Vec<Process>,
+    lab: Lab,
+}
+
+#[derive(Debug)]
+struct Member {
+    host: Host,
+    daemon: Daemon,
+    process: Option<Process>,
+}
+
+impl Cluster {
+    /// Starts these daemons on these directors. With a mesh, its first member founds it and the others join; it is
+    /// settled when this returns. Otherwise use [`Cluster::wait_holder`].
+    pub fn start(lab: Lab, daemons: &[(&str, Daemon)], style: Style) -> Result<Cluster> {
+        let mut cluster = Cluster { members: Vec::new(), others: Vec::new(), lab };
+        cluster.bring_up(daemons, style).inspect_err(|_| cluster.lab.save_logs())?;
+        Ok(cluster)
+    }
+
+    /// The network.
+    pub fn lab(&mut self) -> &mut Lab {
+        &mut self.lab
+    }
+
+    /// The network, to look at.
+    pub fn lab_ref(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// Leaves everything running; see [`Lab::leave`].
+    pub fn leave(self) -> Result<()> {
+        self.lab.leave()
+    }
+
+    /// Keeps a process of its hosts as long as the cluster.
+    pub fn adopt(&mut self, process: Process) {
+        self.others.push(process);
+    }
+
+    /// Process id of a director's daemon.
+    pub fn pid(&self, name: &str) -> Result<u32> {
+        Ok(self.running(name)?.pid())
+    }
+
+    /// Members of the mesh.
+    pub fn mesh(&self) -> Vec<&'static str> {
+        let members = self.members.iter().filter(|member| member.daemon == Daemon::Mesh);
+        members.map(|member| static_name(&member.host.name)).collect()
+    }
+
+    /// Sends a signal to a director's daemon and its children.
+    pub fn signal(&self, name: &str, signal: Signal) -> Result<()> {
+        self.running(name)?.signal_tree(signal)
+    }
+
+    /// Kills a director's daemon, children and all, with no chance to say goodbye.
+    pub fn kill(&mut self, name: &str) -> Result<()> {
+        self.signal(name, Signal::SIGKILL)?;
+        self.take(name)?.wait(SOON)?;
+        Ok(())
+    }
+
+    /// Asks a director's daemon to stop; does not wait for it, see [`Cluster::wait_stopped`].
+    pub fn stop(&self, name: &str) -> Result<()> {
+        self.running(name)?.signal(Signal::SIGTERM)
+    }
+
+    /// Waits until a daemon that was asked to stop has done so, with exit code 0.
+    pub fn wait_stopped(&mut self, name: &str) -> Result<()> {
+        let mut process = self.take(name)?;
+        let status = process.wait(SOON)?;
+        ensure!(status.success(), "the daemon of {name} ended with {status}:\n{}", process.last_words());
+        Ok(())
+    }
+
+    /// Starts the daemon of a director again, with what is on its disk.
+    pub fn restart(&mut self, name: &str) -> Result<()> {
+        ensure!(self.member(name).process.is_none(), "{name} still runs");
+        self.launch(name)
+    }
+
+    /// The map as this member of the mesh sees it.
+    pub fn status(&self, name: &str) -> Result<Value> {
+        let text = self.meshctl(name, &["--json", "status"])?;
+        serde_json::from_str(&text).with_context(|| format!("status of {name} is no JSON: {text}"))
+    }
+
+    /// What `meshctl ARGS` says on this director.
+    pub fn meshctl(&self, name: &str, args: &[&str]) -> Result<String> {
+        let host = &self.member(name).host;
+        let (meshctl, socket) = (binary("meshctl")?, socket_path(host));
+        // A frozen daemon does not answer; what asks must not wait for that longer than the lab does.
+        let mut command = vec!["timeout", "3", path(&meshctl)?, "--socket", path(&socket)?];
+        command.extend(args);
+        host.run(&command)
+    }
+
+    /// Directors that have the VIP on an interface now.
+    pub fn holders(&self) -> Result<Vec<&'static str>> {
+        let mut holders = Vec::new();
+        for member in &self.members {
+            if member.host.has_address(&VIP.to_string())? {
+                holders.push(static_name(&member.host.name));
+            }
+        }
+        Ok(holders)
+    }
+
+    /// Waits until this director, and no other, has the VIP.
+    pub fn wait_holder(&mut self, name: &str) -> Result<()> {
+        clock::wait_for(&format!("{name} has the VIP"), SETTLE, || {
+            self.must_run()?;
+            Ok((self.holders()? == [name]).then_some(()))
+        })
+    }
+
+    /// Waits until the status of every one of `names` satisfies `good`.
+    pub fn wait_status(
+        &mut self,
+        what: &str,
+        limit: Duration,
+        names: &[&str],
+        good: impl Fn(&Value) -> bool,
+    ) -> Result<()> {
+        let mut seen = Vec::new();
+        let result = clock::wait_for(what, limit, || {
+            self.must_run()?;
+            seen = names.iter().map(|name| (*name, self.status(name))).collect::<Vec<_>>();
+            Ok(seen.iter().all(|(_, status)| status.as_ref().is_ok_and(&good)).then_some(()))
+        });
+        result.with_context(|| {
+            let seen = seen.iter().map(|(name, status)| match status {
+                Ok(status) => format!("{name}: {status}"),
+                Err(error) => format!("{name}: {error:#}"),
+            });
+            format!("last seen:\n{}", seen.collect::<Vec<_>>().join("\n"))
+        })
+    }
+
+    fn bring_up(&mut self, daemons: &[(&str, Daemon)], style: Style) -> Result<()> {
+        for (name, daemon) in daemons {
+            let host = self.lab.host(name).clone();
+            let conf = conf_path(&host);
+            fs::write(&conf, keepalived_conf(name, style)).with_context(|| conf.display().to_string())?;
+            self.members.push(Member { host, daemon: *daemon, process: None });
+            self.launch(name)?;
+        }
+        let mesh = self.mesh();
+        self.wait_status("all in the mesh and one of them active", SETTLE, &mesh, |status| {
+            voters(status) == mesh.len() && active(status).is_some()
+        })
+    }
+
+    fn must_run(&mut self) -> Result<()> {
+        self.members.iter_mut().filter_map(|member| member.process.as_mut()).try_for_each(Process::must_run)
+    }
+
+    fn launch(&mut self, name: &str) -> Result<()> {
+        let member = self.member(name);
+        let process = match member.daemon {
+            Daemon::Keepalived => keepalived(&member.host)?,
+            Daemon::Plain => meshd(&member.host, &["run"])?,
+            Daemon::Mesh if state_dir(&member.host).exists() => meshd(&member.host, &["run"])?,
+            Daemon::Mesh => self.found_or_join(&member.host)?,
+        };
+        self.member_mut(name).process = Some(process);
+        if self.member(name).daemon == Daemon::Mesh {
+            clock::wait_for(&format!("{name} answers meshctl"), SOON, || {
+                self.must_run()?;
+                Ok(self.status(name).ok())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn found_or_join(&self, host: &Host) -> Result<Process> {
+        let founder = &self.members.iter().find(|member| member.daemon == Daemon::Mesh).context("no mesh")?.host;
+        if founder.name == host.name {
+            let init = meshd_command(host, &["init"])?;
+            host.run(&init.iter().map(String::as_str).collect::<Vec<_>>())?;
+            return meshd(host, &["run"]);
+        }
+        let reply = self.meshctl(&founder.name, &["--json", "token", "create"])?;
+        let reply: Value = serde_json::from_str(&reply).with_context(|| format!("no JSON: {reply}"))?;
+        let token = reply["token"].as_str().context("no token in what `meshctl token create` says")?;
+        let file = host.dir.join("token");
+        fs::write(&file, token)?;
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        meshd(host, &["join", "--seed", &founder.address.to_string(), "--token-file", path(&file)?])
+    }
+
+    fn running(&self, name: &str) -> Result<&Process> {
+        self.member(name).process.as_ref().with_context(|| format!("{name} does not run"))
+    }
+
+    fn take(&mut self, name: &str) -> Result<Process> {
+        self.member_mut(name).process.take().with_context(|| format!("{name} does not run"))
+    }
+
+    fn member(&self, name: &str) -> &Member {
+        self.members.iter().find(|member| member.host.name == name).unwrap_or_else(|| panic!("no director {name}"))
+    }
+
+    fn member_mut(&mut self, name: &str) -> &mut Member {
+        self.members.iter_mut().find(|member| member.host.name == name).unwrap_or_else(|| panic!("no director {name}"))
+    }
+}
+
+/// Who is active for the VIP in this status, if anybody.
+pub fn active(status: &Value) -> Option<&str> {
+    status["routers"][0]["active"].as_str()
+}
+
+/// How many voters this status counts.
+pub fn voters(status: &Value) -> usize {
+    status["cluster"]["quorum"]["voters"].as_u64().unwrap_or(0) as usize
+}
+
+/// The program `name` of this workspace: from the environment (`MESHD`, `MESHCTL`), or built beside this one.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(name.to_uppercase()) {
+        return Ok(path.into());
+    }
+    let this = std::env::current_exe()?;
+    // A test is in target/PROFILE/deps, a program in target/PROFILE.
+    let found = this.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.is_file());
+    match found {
+        Some(path) => Ok(path),
+        None => bail!("{name} is not built beside {}: cargo build -p meshd -p meshctl", this.display()),
+    }
+}
+
+/// Where the daemon of this host takes commands.
+pub fn socket_path(host: &Host) -> PathBuf {
+    host.dir.join("run/meshd.sock")
+}
+
+fn conf_path(host: &Host) -> PathBuf {
+    host.dir.join("keepalived.conf")
+}
+
+fn state_dir(host: &Host) -> PathBuf {
+    host.dir.join("state")
+}
+
+fn meshd(host: &Host, args: &[&str]) -> Result<Process> {
+    let command = meshd_command(host, args)?;
+    host.spawn("meshd", &command.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn meshd_command(host: &Host, args: &[&str]) -> Result<Vec<String>> {
+    let listen = format!("{}:7946", host.address);
+    let (meshd, conf, state, run) = (binary("meshd")?, conf_path(host), state_dir(host), host.dir.join("run"));
+    let mut command = vec![path(&meshd)?];
+    command.extend(args);
+    command.extend(["--name", &host.name, "--listen", &listen, "--config", path(&conf)?]);
+    command.extend(["--state-dir", path(&state)?, "--runtime-dir", path(&run)?]);
+    Ok(command.into_iter().map(String::from).collect())
+}
+
+fn keepalived(host: &Host) -> Result<Process> {
+    ensure!(Path::new("/usr/sbin/keepalived").exists(), "keepalived is missing: apt-get install keepalived");
+    let conf = conf_path(host);
+    let pid = |name: &str| Ok::<_, anyhow::Error>(path(&host.dir.join(name))?.to_string());
+    let (parent, vrrp, checkers) = (pid("parent.pid")?, pid("vrrp.pid")?, pid("checkers.pid")?);
+    // In the foreground, VRRP alone, log to stderr; its usual files are the machine's own keepalived's.
+    let mut command = vec!["/usr/sbin/keepalived", "--dont-fork", "--vrrp", "--log-console", "--log-detail"];
+    command.extend(["-f", path(&conf)?, "-p", &parent, "-r", &vrrp, "-c", &checkers]);
+    host.spawn("keepalived", &command)
+}
+
+fn path(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("{} is not UTF-8", path.display()))
+}
+
+fn static_name(name: &str) -> &'static str {
+    crate::lab::DIRECTORS.iter().map(|(known, _)| *known).find(|known| *known == name).expect("a director's name")
+}
