@@ -76,6 +76,7 @@ impl Engine {
     /// A worthier router is heard: whatever was refused before is settled.
     fn defer(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        instance.failures = 0;
         if instance.veto.take().is_some() {
             let cause = "the active router is heard again".to_owned();
             self.record_router(now, key, RouterEvent::Backup, 0, cause);
@@ -121,6 +122,7 @@ impl Engine {
         instance.veto = None;
         instance.claim_at = None;
         instance.vetoes.clear();
+        instance.failures = 0;
         if was_active {
             self.install_fence();
         }
