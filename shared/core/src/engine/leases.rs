@@ -267,6 +267,11 @@ impl Engine {
         instance.epoch_seen = instance.epoch_seen.max(vacant.epoch);
         instance.vetoes.remove(&voter);
         instance.vetoes.retain(|_, until| *until > now);
+        if let Lease::Asking(ballot) = &mut instance.lease {
+            // It answered before the release reached it.
+            ballot.ask_at = now;
+            return;
+        }
         if !instance.vetoes.is_empty() || !instance.vrrp.is_backup() {
             return;
         }
