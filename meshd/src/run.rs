@@ -13,6 +13,7 @@ use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::{Role, Roster};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::{self, ControlState};
@@ -170,16 +171,20 @@ async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyho
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
-    let ended = supervise(places, &inputs, mesh.as_ref(), director, server).await;
-    if ended.is_ok() {
-        hand_over(&inputs, stopped_seen).await;
-    }
+    let ended = supervise(places, &inputs, mesh.as_ref(), Parts { director, server, runner }).await;
+    hand_over(&inputs, stopped_seen).await;
     if let Some(mesh) = &mesh {
         mesh.close(true).await;
     }
     stop.cancel();
-    runner.abort();
     ended
+}
+
+/// What ends the daemon when it ends.
+struct Parts {
+    director: oneshot::Receiver<anyhow::Result<()>>,
+    server: JoinHandle<anyhow::Result<()>>,
+    runner: JoinHandle<()>,
 }
 
 fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::Result<Setup> {
@@ -267,15 +272,14 @@ async fn supervise(
     places: &Places,
     inputs: &mpsc::Sender<Input>,
     mesh: Option<&MeshHandle>,
-    director: oneshot::Receiver<anyhow::Result<()>>,
-    server: tokio::task::JoinHandle<anyhow::Result<()>>,
+    parts: Parts,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut dump_data = signal(SignalKind::user_defined1()).context("cannot listen for SIGUSR1")?;
     let mut dump_stats = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
-    tokio::pin!(director, server);
+    let Parts { mut director, mut server, mut runner } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
@@ -290,6 +294,10 @@ async fn supervise(
             ended = &mut server => {
                 ended.context("the control server died")??;
                 bail!("the control server ended by itself");
+            }
+            ended = &mut runner => {
+                ended.context("the runner of tracked scripts died")?;
+                bail!("the runner of tracked scripts ended by itself");
             }
             error = mesh_failure(mesh) => return Err(error.context("the mesh died")),
         }
@@ -314,10 +322,11 @@ async fn reload(places: &Places, inputs: &mpsc::Sender<Input>) {
     }
 }
 
-/// Has the engine hand everything over.
+/// Has the engine hand everything over, if it lives.
 async fn hand_over(inputs: &mpsc::Sender<Input>, stopped: oneshot::Receiver<()>) {
     tracing::info!("stopping: handing over");
     let _ = inputs.send(Input::Shutdown).await;
+    // An engine that is dead cannot answer; its sender is gone, and nothing is waited for.
     if tokio::time::timeout(STOP_DEADLINE, stopped).await.is_err() {
         tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
     }

@@ -143,6 +143,11 @@ impl MeshHandle {
             tracing::warn!(%to, bytes = frame.len(), "a message is too long and is not sent");
             return;
         }
+        if matches!(message, Message::Release(_)) {
+            // A lost request is repeated by whoever asks; a lost release would cost a whole lease.
+            // The second one to arrive changes nothing.
+            traffic::send_reliably(&self.shared, to, frame.clone());
+        }
         traffic::send(&self.shared, to, frame);
     }
 

@@ -26,14 +26,24 @@ const STREAM_TIME: Duration = Duration::from_secs(2);
 /// How long a voter's engine may take to answer.
 const VOTE_TIME: Duration = Duration::from_secs(1);
 
-/// Reads a connection until it is gone.
+/// Reads a connection until it is gone, to the last datagram: a node that stops says what matters
+/// most right before it closes.
 pub(super) async fn read(shared: Arc<Shared>, from: NodeId, connection: Connection) -> ConnectionError {
+    let gone = read_all(&shared, from, &connection).await;
+    // Datagrams that arrived before the end are still handed out, and then only errors.
+    while let Ok(frame) = connection.read_datagram().await {
+        receive(&shared, from, &frame);
+    }
+    gone
+}
+
+async fn read_all(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -> ConnectionError {
     // As many as the transport lets the peer open at a time.
     let mut streams = JoinSet::new();
     loop {
         tokio::select! {
             datagram = connection.read_datagram() => match datagram {
-                Ok(frame) => receive(&shared, from, &frame),
+                Ok(frame) => receive(shared, from, &frame),
                 Err(error) => return error,
             },
             stream = connection.accept_uni() => match stream {
@@ -61,6 +71,17 @@ pub(super) fn send(shared: &Arc<Shared>, to: NodeId, frame: Vec<u8>) {
         }
         return;
     }
+    stream(shared, to, connection, frame);
+}
+
+/// Sends a frame as a stream: later than a datagram, but again where it is lost.
+pub(super) fn send_reliably(shared: &Arc<Shared>, to: NodeId, frame: Vec<u8>) {
+    if let Some(connection) = shared.peers.get(&to).map(|connection| connection.clone()) {
+        stream(shared, to, connection, frame);
+    }
+}
+
+fn stream(shared: &Arc<Shared>, to: NodeId, connection: Connection, frame: Vec<u8>) {
     let Ok(permit) = shared.streams.clone().try_acquire_owned() else {
         shared.counters.count(Counter::Unsent);
         return;

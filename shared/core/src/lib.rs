@@ -17,6 +17,8 @@ pub mod action;
 pub mod admission;
 pub mod decision;
 pub mod engine;
+#[cfg(test)]
+mod fixture;
 pub mod input;
 pub mod instance;
 pub mod lease;

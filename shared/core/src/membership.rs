@@ -52,6 +52,11 @@ impl Membership {
         self.peers.iter().map(|(id, peer)| (*id, peer))
     }
 
+    /// Measures all clocks anew: one pause of this host shows against every peer's.
+    pub fn forget_clocks(&mut self) {
+        self.peers.values_mut().for_each(|p| p.clock = None);
+    }
+
     /// Forgets whoever is not in the roster any more.
     pub fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
         self.peers.retain(|id, _| keep(*id));
@@ -105,3 +110,6 @@ impl Membership {
 pub fn router_key(router: &RouterKey) -> String {
     format!("{ROUTER_PREFIX}{router}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use super::{Engine, Sent};
 use crate::action::Action;
 use crate::instance::Veto;
 use crate::lease::ballot::{Ballot, Count, Lease};
-use crate::lease::{FIRST_LEASE, STAGGER, renew_period};
+use crate::lease::{BACK_OFF, FIRST_LEASE, STAGGER, renew_period};
 use crate::time::Instant;
 
 /// Requests remembered for their answers; at four a second and retries, several seconds' worth.
@@ -119,8 +119,10 @@ impl Engine {
         let (at, claims) = (sent.at, sent.claims.clone());
         if self.clock_stood_still(now, from, reply.clock_ns, at) {
             let cause = format!("this host's clock stood still against {}'s", self.name_of(from));
+            self.membership.forget_clocks();
             for key in self.keys() {
-                if self.instances[&key].lease.is_held() {
+                // A claim as well: what was promised before the pause has run out.
+                if self.instances[&key].lease.ballot().is_some() {
                     self.retire(now, key, &cause, true, None);
                 }
             }
@@ -196,6 +198,7 @@ impl Engine {
         let Lease::Asking(ballot) = std::mem::take(&mut instance.lease) else { return };
         let held: Vec<(NodeId, NodeId, u64)> = ballot.held_by_other().collect();
         instance.vetoes = ballot.vetoes();
+        instance.failures = instance.failures.saturating_add(1);
         let retry = ballot.quarantine_ends().or_else(|| ballot.collision_ends(FIRST_LEASE));
         self.release(now, key, &ballot, None);
         if let Some(at) = retry {
@@ -214,6 +217,10 @@ impl Engine {
 
     /// Tells all voters that a ballot of ours is over; the fence is closed.
     pub(super) fn release(&mut self, now: Instant, key: RouterKey, ballot: &Ballot, successor: Option<NodeId>) {
+        // Never asked for again: a release that comes late must not end a later ballot.
+        if let Some(instance) = self.instances.get_mut(&key) {
+            instance.epoch_seen = instance.epoch_seen.max(ballot.epoch);
+        }
         let releases: Vec<Release> = ballot.epochs().map(|epoch| Release { router: key, epoch, successor }).collect();
         for voter in self.voters() {
             if voter == self.setup.node {
@@ -260,13 +267,20 @@ impl Engine {
         instance.epoch_seen = instance.epoch_seen.max(vacant.epoch);
         instance.vetoes.remove(&voter);
         instance.vetoes.retain(|_, until| *until > now);
+        if let Lease::Asking(ballot) = &mut instance.lease {
+            // It answered before the release reached it.
+            ballot.ask_at = now;
+            return;
+        }
         if !instance.vetoes.is_empty() || !instance.vrrp.is_backup() {
             return;
         }
         let wait = if vacant.reserved_for == Some(self.setup.node) {
             Duration::ZERO
         } else {
-            STAGGER * self.rank(&vacant.router)
+            let doublings = instance.failures.checked_sub(1).filter(|_| vacant.released);
+            let back_off = doublings.map_or(Duration::ZERO, |n| (BACK_OFF.0 * (1 << n.min(8))).min(BACK_OFF.1));
+            back_off + STAGGER * self.rank(&vacant.router)
         };
         self.schedule_claim(now, vacant.router, now + wait);
     }

@@ -58,7 +58,8 @@ pub struct Engine {
     interfaces: BTreeMap<String, Interface>,
     membership: Membership,
     tracking: Tracking,
-    /// Grows with every lease request.
+    /// Grows with every lease request. Begins with the clock, so that a late reply to an earlier
+    /// run of this daemon answers no request of this one.
     seq: u64,
     /// Requests that may still be answered.
     sent: VecDeque<Sent>,
@@ -126,7 +127,8 @@ impl Engine {
             interfaces: BTreeMap::new(),
             membership: Membership::default(),
             tracking: Tracking::default(),
-            seq: 0,
+            // Beyond everything an earlier run of this node sent: an answer to that is none to us.
+            seq: u64::try_from((setup.unix_at_zero + now.since(Instant::default())).as_nanos()).unwrap_or(0),
             sent: VecDeque::new(),
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
@@ -150,6 +152,7 @@ impl Engine {
     /// Leases that ran out are retired before `input` is even looked at: after a stall nothing is
     /// decided on what was true before it.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Action> {
+        let stop = input == Input::Shutdown;
         let stalled = self.deadline().is_some_and(|(due, _)| now > due + STALL);
         self.expire(now);
         if stalled {
@@ -160,6 +163,9 @@ impl Engine {
         self.ask_voters(now);
         self.flush_rearm();
         self.publish();
+        if stop {
+            self.out.push(Action::Stopped);
+        }
         std::mem::take(&mut self.out)
     }
 
@@ -170,6 +176,7 @@ impl Engine {
         all.extend(self.fence_retry.map(|t| (t, TimerKind::Fence)));
         for instance in self.instances.values() {
             all.extend(instance.vrrp.deadline().map(|t| (t, TimerKind::Vrrp)));
+            all.extend(instance.foreign.map(|f| (f.until, TimerKind::Vrrp)));
             all.extend(instance.claim_at.map(|t| (t, TimerKind::Claim)));
             all.extend(instance.blocked.as_ref().map(|(t, _)| (*t, TimerKind::Claim)));
             all.extend(instance.garp.map(|(t, _)| (t, TimerKind::GratuitousArp)));
@@ -225,14 +232,19 @@ impl Engine {
         let changed = lease != self.config.mesh.lease;
         let keep = |i: &Instance| !changed && config.routers.contains(&i.config);
         let gone: Vec<RouterKey> = self.instances.iter().filter(|(_, i)| !keep(i)).map(|(key, _)| *key).collect();
+        let mut epochs = BTreeMap::new();
         for key in gone {
             self.retire(now, key, "configuration changed", true, None);
-            self.instances.remove(&key);
+            epochs.extend(self.instances.remove(&key).map(|i| (key, i.epoch_seen)));
             self.withdraw(router_key(&key));
         }
         self.tracking.configure(&config.track_scripts);
         for router in &config.routers {
-            self.instances.entry(router.key).or_insert_with(|| Instance::new(router.clone(), lease, now));
+            self.instances.entry(router.key).or_insert_with(|| Instance {
+                // No epoch twice: voters take the second one for what was released before.
+                epoch_seen: epochs.get(&router.key).copied().unwrap_or(0),
+                ..Instance::new(router.clone(), lease, now)
+            });
         }
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         self.config = config;
@@ -264,6 +276,7 @@ impl Engine {
             self.claim_vacant(now, key);
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        instance.foreign = instance.foreign.filter(|f| f.until > now);
         let verdict = instance.vrrp.timeout(now);
         self.follow(now, key, verdict);
         self.settle(now, key);

@@ -15,7 +15,7 @@ use crate::vrrp::{self, Heard, Verdict};
 /// A reason for drops is told at most this often.
 const TELL_PERIOD: Duration = Duration::from_secs(60);
 
-/// Reasons counted apart, at most; others can only be a flood of made-up senders.
+/// Reasons counted apart, at most; what comes after is a flood of made-up senders, counted as one.
 const DROP_KINDS: usize = 256;
 
 impl Engine {
@@ -44,7 +44,8 @@ impl Engine {
     }
 
     /// A checked advertisement. One from a member of the mesh cannot make an owner yield while its
-    /// lease lives: between members the voters decide.
+    /// lease lives: between members the voters decide. A member that resigns (late, after a stall)
+    /// is answered as RFC 9568 section 6.4.3 has it: backups heard it, too, and would claim.
     fn receive_heard(&mut self, now: Instant, key: RouterKey, heard: Heard) {
         let member = self.membership.sends_adverts(&key, heard.source);
         let Some(instance) = self.instances.get_mut(&key) else { return };
@@ -54,13 +55,13 @@ impl Engine {
                 (heard.priority > 0).then_some(Foreign { source: heard.source, priority: heard.priority, until });
         }
         let was_active = instance.vrrp.is_active();
-        if member && was_active && instance.lease.is_held() {
+        if member && was_active && instance.lease.is_held() && heard.priority > 0 {
             return;
         }
         let Some(own) = instance.source else { return };
         let verdict = instance.vrrp.receive(now, heard, own);
         let rival = was_active && verdict == Verdict::Advertise && heard.priority > 0;
-        if matches!(verdict, Verdict::Defer) && !instance.lease.is_held() && !member {
+        if matches!(verdict, Verdict::Defer) && !member && instance.lease.ballot().is_some() {
             // A router outside the mesh is worthier: a claim under way is given up.
             self.retire(now, key, "a router outside the mesh is active", false, None);
         }
@@ -103,9 +104,12 @@ impl Engine {
 
     /// Counts a dropped packet, and tells of it at a bounded rate.
     pub(super) fn count_drop(&mut self, now: Instant, from: String, reason: &str) {
-        let key = format!("{from}: {reason}");
+        let mut from = from;
+        let mut reason = reason;
+        let mut key = format!("{from}: {reason}");
         if self.drops.len() >= DROP_KINDS && !self.drops.contains_key(&key) {
-            return;
+            (from, reason) = ("many senders".to_owned(), "various reasons");
+            key = format!("{from}: {reason}");
         }
         let count = self.drops.entry(key).or_default();
         count.total += 1;

@@ -7,6 +7,7 @@ use mesh_wire::mesh::roster::Roster;
 use super::Engine;
 use crate::action::Action;
 use crate::decision::Decision;
+use crate::lease::ballot::Lease;
 use crate::time::Instant;
 
 impl Engine {
@@ -36,8 +37,10 @@ impl Engine {
         for to in self.other_members() {
             self.send_roster(to);
         }
-        if !was_leased && self.leased() {
-            self.begin_leases(now);
+        match (was_leased, self.leased()) {
+            (false, true) => self.begin_leases(now),
+            (true, false) => self.end_leases(),
+            (false, false) | (true, true) => {}
         }
     }
 
@@ -48,6 +51,20 @@ impl Engine {
             instance.unleased_since = Some(now);
             instance.claim_at = Some(now);
         }
+        self.install_fence();
+    }
+
+    /// The mesh has too few voters from now on: VRRP alone decides, whoever serves goes on.
+    fn end_leases(&mut self) {
+        for instance in self.instances.values_mut() {
+            instance.lease = Lease::Idle;
+            instance.armed_until = None;
+            instance.unleased_since = None;
+            instance.claim_at = None;
+            instance.vetoes.clear();
+            instance.veto = None;
+        }
+        self.rearm.clear();
         self.install_fence();
     }
 

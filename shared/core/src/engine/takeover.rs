@@ -76,6 +76,7 @@ impl Engine {
     /// A worthier router is heard: whatever was refused before is settled.
     fn defer(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        instance.failures = 0;
         if instance.veto.take().is_some() {
             let cause = "the active router is heard again".to_owned();
             self.record_router(now, key, RouterEvent::Backup, 0, cause);
@@ -95,7 +96,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         if matches!(instance.lease, Lease::Idle) {
             instance.epoch_seen = instance.epoch_seen.max(seen);
-            instance.lease = Lease::Asking(Ballot::new(now, instance.epoch_seen + 1, cause));
+            instance.lease = Lease::Asking(Ballot::new(now, instance.epoch_seen.saturating_add(1), cause));
         }
     }
 
@@ -121,6 +122,7 @@ impl Engine {
         instance.veto = None;
         instance.claim_at = None;
         instance.vetoes.clear();
+        instance.failures = 0;
         if was_active {
             self.install_fence();
         }
@@ -200,7 +202,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let was_active = instance.vrrp.is_active();
         let lease = std::mem::take(&mut instance.lease);
-        instance.armed_until = None;
+        let armed = instance.armed_until.take().is_some();
         instance.unleased_since = None;
         instance.garp = None;
         instance.refresh_at = None;
@@ -211,8 +213,11 @@ impl Engine {
         if was_active {
             let addresses = instance.addresses();
             self.rearm.values_mut().for_each(|list| list.retain(|a| !addresses.contains(a)));
-            if fenced {
+            if fenced && armed {
                 self.out.push(Action::FenceClose { addresses });
+            } else if fenced && !self.stopping {
+                // It served without a lease and was left out of the fence until now.
+                self.install_fence();
             }
             let instance = &self.instances[&key];
             for address in instance.config.served() {
@@ -257,6 +262,7 @@ impl Engine {
             return;
         }
         let was_fault = std::mem::replace(&mut instance.fault, fault.clone()).is_some();
+        instance.veto = None;
         match fault {
             Some(fault) => {
                 self.retire(now, key, &fault, true, None);
@@ -456,7 +462,6 @@ impl Engine {
             self.instances.get_mut(&key).expect("keys are those of instances").vrrp.shutdown();
         }
         self.install_fence();
-        self.out.push(Action::Stopped);
     }
 }
 

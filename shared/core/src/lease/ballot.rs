@@ -28,14 +28,25 @@ pub struct Ballot {
     pub epoch: u64,
     /// The epoch this ballot began with: older promises were given back and count no more.
     first_epoch: u64,
+    /// When it began: answers to older requests are not about it.
+    began: Instant,
     /// Why the router is wanted.
     pub cause: String,
-    promises: BTreeMap<NodeId, Instant>,
+    promises: BTreeMap<NodeId, Promise>,
     refusals: BTreeMap<NodeId, Refusal>,
     /// When to ask the voters next.
     pub ask_at: Instant,
     /// When an unanswered claim has failed; renewals have no such time, the deadline ends them.
     pub give_up_at: Instant,
+}
+
+/// What a voter granted.
+#[derive(Clone, Copy, Debug)]
+struct Promise {
+    /// When the last request it granted was sent.
+    sent: Instant,
+    /// What it is worth, on our clock.
+    until: Instant,
 }
 
 /// A voter's refusal.
@@ -64,6 +75,7 @@ impl Ballot {
         Ballot {
             epoch,
             first_epoch: epoch,
+            began: now,
             cause,
             promises: BTreeMap::new(),
             refusals: BTreeMap::new(),
@@ -84,15 +96,21 @@ impl Ballot {
 
     /// A voter's answer to a request sent at `sent` for `duration`.
     pub fn vote(&mut self, now: Instant, voter: NodeId, sent: Instant, duration: Duration, verdict: Verdict) {
+        if sent < self.began {
+            return;
+        }
         match verdict {
             Verdict::Granted { epoch } => {
                 if (self.first_epoch..=self.epoch).contains(&epoch) {
                     let until = sent + worth(duration);
-                    let promise = self.promises.entry(voter).or_insert(until);
-                    *promise = until.max(*promise);
+                    let promise = self.promises.entry(voter).or_insert(Promise { sent, until });
+                    promise.sent = promise.sent.max(sent);
+                    promise.until = promise.until.max(until);
                     self.refusals.remove(&voter);
                 }
             }
+            // Overtaken by the grant of a later request.
+            Verdict::Held { .. } if self.promises.get(&voter).is_some_and(|p| p.sent > sent) => {}
             Verdict::Held { remaining_ms, .. } | Verdict::Quarantine { remaining_ms } => {
                 let until = now + Duration::from_millis(u64::from(remaining_ms));
                 self.refusals.insert(voter, Refusal { verdict, until: Some(until) });
@@ -103,8 +121,8 @@ impl Ballot {
             }
             Verdict::Stale { max_epoch } => {
                 self.refusals.insert(voter, Refusal { verdict, until: Some(now) });
-                if max_epoch >= self.epoch {
-                    self.epoch = max_epoch + 1;
+                if let Some(next) = max_epoch.checked_add(1).filter(|next| *next > self.epoch) {
+                    self.epoch = next;
                     self.ask_at = now;
                 }
             }
@@ -119,7 +137,7 @@ impl Ballot {
     /// promise.
     pub fn deadline(&self, voters: &[NodeId]) -> Option<Instant> {
         let quorum = voters.len() / 2 + 1;
-        let mut promises: Vec<Instant> = voters.iter().filter_map(|v| self.promises.get(v).copied()).collect();
+        let mut promises: Vec<Instant> = voters.iter().filter_map(|v| self.promises.get(v)).map(|p| p.until).collect();
         promises.sort_unstable_by(|a, b| b.cmp(a));
         promises.get(quorum - 1).map(|t| *t - GUARD)
     }
@@ -131,7 +149,7 @@ impl Ballot {
         }
         let quorum = voters.len() / 2 + 1;
         let lost = voters.iter().filter(|v| self.refuses_for_good(v)).count();
-        if now >= self.give_up_at || lost > voters.len() - quorum { Count::Lost } else { Count::Open }
+        if now >= self.give_up_at || lost + quorum > voters.len() { Count::Lost } else { Count::Open }
     }
 
     fn refuses_for_good(&self, voter: &NodeId) -> bool {

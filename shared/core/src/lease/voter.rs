@@ -58,14 +58,15 @@ impl Voter {
             return Some(Verdict::Quarantine { remaining_ms: millis_up(self.silent_until.since(now)) });
         }
         let duration = Duration::from_millis(u64::from(claim.duration_ms));
-        if duration > MAX_LEASE {
+        if duration > MAX_LEASE || claim.epoch == u64::MAX {
             return None;
         }
         let slot = self.slots.entry(claim.router).or_default();
         if let Some(veto) = slot.veto(now, from) {
             return Some(veto);
         }
-        if claim.epoch < slot.max_epoch {
+        let taken = slot.last.is_some_and(|g| g.owner != from && g.epoch == claim.epoch);
+        if claim.epoch < slot.max_epoch || taken {
             return Some(Verdict::Stale { max_epoch: slot.max_epoch });
         }
         let mut expiry = now + duration;

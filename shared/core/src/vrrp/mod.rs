@@ -200,9 +200,12 @@ impl Router {
         self.state = State::Active { advert_at: now + self.interval };
     }
 
-    /// No longer active, or refused: Backup with a full down interval.
+    /// No longer active, or refused: Backup with a full down interval. A refusal does not begin
+    /// `preempt_delay` again.
     pub fn back_up(&mut self, now: Instant) {
-        self.backup_since = now;
+        if !self.is_backup() {
+            self.backup_since = now;
+        }
         self.state = State::Backup { down_at: now + self.down_interval() };
     }
 

@@ -1,0 +1,30 @@
+//! One test for each rule of a voter and of a ballot, and random sequences.
+
+mod ballot;
+mod random;
+mod voter;
+
+use mesh_wire::mesh::NodeId;
+
+use super::*;
+
+const A: NodeId = NodeId(1);
+const B: NodeId = NodeId(2);
+const C: NodeId = NodeId(3);
+
+#[test]
+fn constants_fit_each_other() {
+    assert_eq!(worth(Duration::from_secs(1)), Duration::from_millis(996), "1 - 2 x 0.2 %");
+    assert_eq!(QUARANTINE, Duration::from_millis(3062), "longest lease x (1 + 2 x 0.2 %) + 50 ms");
+    assert!(worth(FIRST_LEASE) > CLAIM_TIMEOUT + GUARD, "a claim granted at the last moment still serves");
+}
+
+#[test]
+fn lease_durations() {
+    let of = |ms| default_lease(Duration::from_millis(ms)).as_millis();
+    assert_eq!(
+        [of(10), of(100), of(200), of(330), of(334), of(1000), of(40_950)],
+        [300, 300, 600, 990, 1000, 1000, 1000]
+    );
+    assert_eq!(renew_period(Duration::from_secs(1)), Duration::from_millis(250));
+}
