@@ -43,6 +43,8 @@ struct Member {
     host: Host,
     daemon: Daemon,
     process: Option<Process>,
+    // Asked to stop: its end is no failure.
+    stopping: bool,
 }
 
 impl Cluster {
@@ -98,8 +100,10 @@ impl Cluster {
     }
 
     /// Asks a director's daemon to stop; does not wait for it, see [`Cluster::wait_stopped`].
-    pub fn stop(&self, name: &str) -> Result<()> {
-        self.running(name)?.signal(Signal::SIGTERM)
+    pub fn stop(&mut self, name: &str) -> Result<()> {
+        self.running(name)?.signal(Signal::SIGTERM)?;
+        self.member_mut(name).stopping = true;
+        Ok(())
     }
 
     /// Waits until a daemon that was asked to stop has done so, with exit code 0.
@@ -179,7 +183,7 @@ impl Cluster {
             let host = self.lab.host(name).clone();
             let conf = conf_path(&host);
             fs::write(&conf, keepalived_conf(name, style)).with_context(|| conf.display().to_string())?;
-            self.members.push(Member { host, daemon: *daemon, process: None });
+            self.members.push(Member { host, daemon: *daemon, process: None, stopping: false });
             self.launch(name)?;
         }
         let mesh = self.mesh();
@@ -189,7 +193,8 @@ impl Cluster {
     }
 
     fn must_run(&mut self) -> Result<()> {
-        self.members.iter_mut().filter_map(|member| member.process.as_mut()).try_for_each(Process::must_run)
+        let running = self.members.iter_mut().filter(|member| !member.stopping);
+        running.filter_map(|member| member.process.as_mut()).try_for_each(Process::must_run)
     }
 
     fn launch(&mut self, name: &str) -> Result<()> {
@@ -200,7 +205,8 @@ impl Cluster {
             Daemon::Mesh if state_dir(&member.host).exists() => meshd(&member.host, &["run"])?,
             Daemon::Mesh => self.found_or_join(&member.host)?,
         };
-        self.member_mut(name).process = Some(process);
+        let member = self.member_mut(name);
+        (member.process, member.stopping) = (Some(process), false);
         if self.member(name).daemon == Daemon::Mesh {
             clock::wait_for(&format!("{name} answers meshctl"), SOON, || {
                 self.must_run()?;
