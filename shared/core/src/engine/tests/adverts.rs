@@ -55,9 +55,7 @@ fn preempt_delay_ends_while_a_less_worthy_router_is_active() {
     let delayed = VirtualRouter { preempt_delay: Duration::from_secs(10), ..router(200) };
     let mut engine = started(LB1, vec![delayed], None);
     for second in 1..=14 {
-        while let Some((at, _)) = engine.deadline().filter(|(at, _)| *at <= ms(second * 1000)) {
-            engine.step(at, Input::Timeout);
-        }
+        wait(&mut engine, ms(second * 1000));
         engine.step(ms(second * 1000), multicast(LB2, 100));
     }
     assert!(engine.instances[&KEY].vrrp.is_active());

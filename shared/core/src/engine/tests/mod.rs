@@ -94,6 +94,15 @@ fn holding() -> Engine {
     engine
 }
 
+/// Lets every timer up to and including `until` run; a timer that spins fails the test.
+fn wait(engine: &mut Engine, until: Instant) {
+    for _ in 0..10_000 {
+        let Some((at, _)) = engine.deadline().filter(|(at, _)| *at <= until) else { return };
+        engine.step(at, Input::Timeout);
+    }
+    panic!("{:?} is due for ever", engine.deadline());
+}
+
 /// The request to voters among these actions.
 fn request(actions: &[Action]) -> Request {
     let found = actions.iter().find_map(|a| match a {

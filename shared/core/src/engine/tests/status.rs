@@ -100,9 +100,7 @@ fn a_router_outside_the_mesh_shows_as_long_as_it_is_heard() {
     assert_eq!(vi_1(&engine, ms(1500)).state, control::RouterState::Vacant, "it gave up");
 
     engine.step(ms(2000), adverts::multicast(outside, 250));
-    while let Some((at, _)) = engine.deadline().filter(|(at, _)| *at <= ms(6000)) {
-        engine.step(at, Input::Timeout);
-    }
+    wait(&mut engine, ms(6000));
     let router = vi_1(&engine, ms(6000));
     assert_eq!((router.state, router.foreign), (control::RouterState::Vacant, None), "silent for 4 s");
 }
