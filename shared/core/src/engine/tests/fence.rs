@@ -42,14 +42,17 @@ fn a_fence_that_works_again_protects_again() {
     assert_eq!(engine.status(ms(3551)).cluster.protection, Protection::Protected);
 }
 
+/// A voter that contradicts itself in one message first extends the lease, then ends it.
 #[test]
 fn the_fence_of_a_retired_router_stays_closed_within_the_step() {
     let mut engine = holding();
     let renewal = request(&engine.step(ms(3470), Input::Timeout));
-    // A renewal opens it further; the last reply in the same message says that it is lost.
-    engine.step(ms(3471), granted(LB2, ms(3471), &renewal));
-    let actions = plain(engine.step(ms(3500), Input::Shutdown));
-    let closed = actions.iter().position(|a| *a == close()).unwrap();
-    assert!(!actions[closed..].iter().any(|a| matches!(a, Action::FenceArm { .. })));
-    assert!(engine.rearm.is_empty());
+    engine.step(ms(3471), held(LB2, ms(3471), &renewal, LB3, 900));
+    let Input::Message { message: Message::Reply(mut both), .. } = granted(LB3, ms(3472), &renewal) else {
+        unreachable!()
+    };
+    both.verdicts.push((KEY, Vote::Held { owner: LB2, epoch: 7, remaining_ms: 900 }));
+    let actions = plain(engine.step(ms(3472), message(LB3, Message::Reply(both))));
+    assert_eq!(actions[0], close());
+    assert!(!actions.iter().any(|a| matches!(a, Action::FenceArm { .. })), "{actions:#?}");
 }

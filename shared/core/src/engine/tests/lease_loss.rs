@@ -96,6 +96,32 @@ fn a_majority_that_gave_it_away_ends_it_at_once() {
 }
 
 #[test]
+fn a_refusal_that_is_over_is_no_evidence() {
+    let mut engine = holding();
+    let mut renewal = request(&engine.step(ms(3470), Input::Timeout));
+    engine.step(ms(3471), held(LB2, ms(3471), &renewal, LB3, 300));
+    for n in 1..4 {
+        engine.step(ms(3472 + 250 * (n - 1)), granted(LB3, ms(3472 + 250 * (n - 1)), &renewal));
+        renewal = request(&engine.step(ms(3470 + 250 * n), Input::Timeout));
+    }
+    engine.step(ms(4221), held(LB3, ms(4221), &renewal, LB2, 300));
+    assert!(engine.instances[&KEY].vrrp.is_active(), "lb2 was silent since, and owes it to nobody");
+}
+
+#[test]
+fn half_of_the_votes_elsewhere_are_enough_where_a_majority_needs_more() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(4)));
+    let first = request(&engine.step(CLAIM, Input::Timeout));
+    engine.step(ms(3220), granted(LB2, ms(3220), &first));
+    let renewal = request(&engine.step(ms(3220), granted(LB3, ms(3220), &first)));
+    for voter in [LB2, LB3] {
+        assert!(engine.instances[&KEY].vrrp.is_active());
+        engine.step(ms(3222), held(voter, ms(3222), &renewal, NodeId(4), 900));
+    }
+    assert!(!engine.instances[&KEY].vrrp.is_active(), "two of four left, three needed");
+}
+
+#[test]
 fn a_rivals_failed_attempt_costs_no_vote() {
     let mut engine = holding();
     let renewal = request(&engine.step(ms(3470), Input::Timeout));

@@ -42,10 +42,17 @@ struct Mesh {
     exclusive: bool,
 }
 
+/// lb1 to lbN, of which the first three vote.
+fn three_vote(n: u64) -> Roster {
+    let mut roster = roster(n);
+    roster.members.iter_mut().skip(3).for_each(|m| m.voter = false);
+    roster
+}
+
 const LATENCY: Duration = Duration::from_micros(300);
 
 impl Mesh {
-    /// lb1 to lbN with priorities 200, 150, 100, connected.
+    /// lb1 to lbN with priorities 200, 150, 100 and so on, connected.
     fn new(n: u64) -> Mesh {
         let mut mesh = Mesh {
             now: Instant::default(),
@@ -57,7 +64,7 @@ impl Mesh {
             exclusive: n >= 3,
         };
         for id in 1..=n {
-            mesh.start(NodeId(id), roster(n));
+            mesh.start(NodeId(id), three_vote(n));
         }
         mesh
     }
@@ -248,6 +255,33 @@ fn an_orderly_stop_hands_over_in_milliseconds() {
     mesh.step(LB1, Input::Shutdown);
     let took = mesh.settles_on(LB2, Duration::from_millis(50));
     assert!(took < Duration::from_millis(10), "{took:?}");
+}
+
+/// Who does not vote has no grant of its own to look at, but hears the successor.
+#[test]
+fn a_handover_is_no_reason_to_claim_for_the_others() {
+    let mut mesh = Mesh::new(4);
+    mesh.settles_on(LB1, Duration::from_secs(4));
+    mesh.run_until(mesh.now + Duration::from_secs(5));
+    mesh.step(LB1, Input::Shutdown);
+    mesh.settles_on(LB2, Duration::from_millis(50));
+    mesh.run_until(mesh.now + Duration::from_secs(5));
+    for id in [LB3, NodeId(4)] {
+        assert_eq!(mesh.events(id), [&RouterEvent::Backup], "{id:?}: ready, and nothing since");
+    }
+}
+
+/// The owner of the addresses asks like everybody else, and is handed what it owns.
+#[test]
+fn an_address_owner_gets_it_by_a_planned_move() {
+    let mut mesh = settled();
+    let owner = config(vec![router(255)]);
+    mesh.step(LB3, Input::Configure(owner));
+    let took = mesh.settles_on(LB3, Duration::from_secs(4));
+    assert!(took < Duration::from_millis(3100), "{took:?}");
+    mesh.run_until(mesh.now + Duration::from_secs(10));
+    assert_eq!(mesh.serving(), [LB3]);
+    assert_eq!(mesh.events(LB1).last(), Some(&&RouterEvent::Backup));
 }
 
 #[test]
