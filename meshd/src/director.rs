@@ -129,8 +129,17 @@ impl Director {
             }
             datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
-            () = changed(&mut self.watch) => Some(Input::FenceGone),
+            () = changed(&mut self.watch) => Some(self.fence_changed()),
         }
+    }
+
+    /// Somebody changed nftables rules; perhaps not ours.
+    fn fence_changed(&mut self) -> Input {
+        let intact = match &mut self.fence {
+            FenceState::Ready(fence) => fence.intact().unwrap_or(false),
+            FenceState::Missing(_) => true,
+        };
+        if intact { Input::Timeout } else { Input::FenceGone }
     }
 
     fn kernel_event(&mut self, event: netlink::Event) -> Input {
@@ -259,8 +268,17 @@ impl Director {
         let now = clock::now();
         if now >= self.status_at {
             self.status_at = now + STATUS_PERIOD;
-            self.outputs.status.send_replace(Arc::new(self.engine.status(now)));
+            self.outputs.status.send_replace(Arc::new(self.status(now)));
         }
+    }
+
+    /// The engine's status, with what was dropped before it reached the engine.
+    fn status(&self, now: Instant) -> Status {
+        let mut status = self.engine.status(now);
+        status.counters.insert("malformed IP packets".to_owned(), self.adverts.dropped());
+        let mesh = self.outputs.mesh.iter().flat_map(MeshHandle::counters);
+        status.counters.extend(mesh.map(|(name, count)| (format!("mesh: {name}"), count)));
+        status
     }
 }
 

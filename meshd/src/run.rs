@@ -121,12 +121,13 @@ pub fn run(places: &Places) -> anyhow::Result<()> {
 
 fn run_with_logging(places: &Places) -> anyhow::Result<()> {
     let member = mesh::load(&places.state_dir)?;
-    let config = match &member {
-        Some(_) => optional_config(places)?,
-        None => load_config(&config_file(places.config.clone()))?,
-    };
+    let config = optional_config(places)?;
     if member.is_none() && config.routers.is_empty() {
-        bail!("nothing to do: {} declares no virtual router", config_file(places.config.clone()).display());
+        bail!(
+            "nothing to do: no virtual router is configured, and {} holds no identity of a mesh; \
+             give a configuration with --config, or use `meshd init` or `meshd join`",
+            places.state_dir.display()
+        );
     }
     main_runtime()?.block_on(serve(places, member, config))
 }

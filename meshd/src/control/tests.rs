@@ -18,7 +18,14 @@ use super::{ControlState, MakeToken, bind, serve};
 fn empty(node: &str) -> Arc<Status> {
     let quorum = Quorum { voters: 3, needed: 2, reachable: 3, roster_epoch: 1 };
     let cluster = Cluster { id: "c".into(), name: "lab".into(), protection: Protection::Protected, quorum };
-    Arc::new(Status { cluster, node: node.to_owned(), nodes: vec![], routers: vec![], services: vec![] })
+    Arc::new(Status {
+        cluster,
+        node: node.to_owned(),
+        nodes: vec![],
+        routers: vec![],
+        services: vec![],
+        counters: Default::default(),
+    })
 }
 
 struct Daemon {

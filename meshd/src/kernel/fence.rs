@@ -28,6 +28,7 @@ use nix::libc;
 
 use crate::clock;
 use layout::{LEASED, TABLE, VIPS};
+pub(super) use transport::split;
 use transport::{Refused, Transaction, Transport};
 pub use watch::FenceWatch;
 

@@ -1,221 +1,260 @@
-//! Links and addresses, by rtnetlink.
+//! Links and addresses, by rtnetlink. IPv4 only.
 //!
-//! Whatever the kernel announces, the watcher looks again: it dumps links and addresses and tells
-//! the difference to what it saw before. A burst of announcements costs one dump, and a lost
-//! announcement (ENOBUFS) costs nothing but time.
+//! Every address put here carries a mark in the kernel (IFA_PROTO, Linux 5.18), so that a later run
+//! finds what an earlier one left, and nothing else. What a notification says is not trusted to be the
+//! latest news: it says where to look, and only what is found there becomes an [`Event`].
+//!
+//! The kernel removes the secondary addresses of a subnet together with its primary, unless
+//! `promote_secondaries` is set. Two VIPs in a subnet of their own would go together, and a VIP that came
+//! first would take the host's own addresses along. So it is set on each interface before the first
+//! address is put there or removed. It stays set (systemd sets it everywhere); where it cannot be
+//! written, what goes by mistake is reported as [`Event::AddressGone`].
 
-mod watch;
+mod follow;
+mod requests;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use anyhow::{Context, anyhow, bail};
-use futures_util::TryStreamExt;
+use anyhow::Context;
+use ipnet::{IpNet, Ipv4Net};
 use mesh_config::model::{Scope, VirtualAddress};
 use mesh_core::input::Interface;
+use nix::libc;
+use nix::net::if_::{if_indextoname, if_nametoindex};
+use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol, AddressScope, CacheInfo};
-use rtnetlink::{Handle, MulticastGroup};
-use tokio::sync::mpsc;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::sys::AsyncSocket;
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::task::AbortOnDropHandle;
 
-/// IFA_PROTO of our addresses (since Linux 5.18): how a later run knows what an earlier one left.
-/// A value of our own: 18 is keepalived's, whose addresses must never be swept.
+use follow::Follower;
+use requests::{Refusal, Requests, local, protocol};
+
+/// The mark on our addresses (IFA_PROTO). Not one of the kernel's (1 to 3), nor keepalived's (18),
+/// whose addresses must never be swept.
 pub const ADDRESS_PROTOCOL: u8 = 0x6d;
 
-/// A request the kernel has not answered by then has failed.
-const DEADLINE: Duration = Duration::from_secs(1);
+/// Events wait here for the engine; while it is full they wait in the kernel's socket buffer, and when
+/// that overflows everything is looked at anew.
+const EVENTS: usize = 1024;
+/// IFNAMSIZ without the terminating zero.
+const LABEL_MAX: usize = 15;
 
-/// Events that may wait for the engine.
-const EVENT_QUEUE: usize = 256;
-
-/// An interface, with what is needed to send on it.
+/// An interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Its index.
+    /// The kernel's number for it. An interface that is made anew gets another one.
     pub index: u32,
-    /// Its Ethernet address, zero where it has none.
+    /// Its MAC address, zero where it has none of 6 bytes.
     pub mac: [u8; 6],
-    /// What the engine has to know; its addresses are those not put there by us, in the kernel's
-    /// order, the primary one first.
+    /// What the engine wants to know; addresses in the kernel's order, the primary first, without ours.
     pub interface: Interface,
 }
 
-/// Something changed.
+/// A change that is not our doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An interface is there, or changed.
     Link(Link),
-    /// An interface is gone.
+    /// An interface is gone, or has another name now.
     LinkGone {
         /// Its name.
         name: String,
     },
-    /// An address of ours was removed by somebody else, or ran out.
+    /// An address put there by [`Netlink::add_address`] is gone: its lifetime ended, or somebody
+    /// removed it, or its interface went.
     AddressGone {
-        /// The interface it was on.
+        /// The interface it was put on.
         interface: String,
         /// The address.
         address: Ipv4Addr,
     },
 }
 
-/// What the requests and the watcher both know.
-#[derive(Debug, Default)]
-struct Shared {
-    /// Addresses we put there and did not remove.
-    ours: BTreeSet<(String, Ipv4Addr)>,
-    /// Index of each interface, as last seen.
-    indexes: BTreeMap<String, u32>,
+/// Why an address could not be added or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum AddressError {
+    /// The address is IPv6.
+    #[error("{0}: IPv6 is not supported yet")]
+    Ipv6(IpNet),
+    /// There is no such interface.
+    #[error("there is no interface {0}")]
+    NoInterface(String),
+    /// The label is longer than 15 bytes.
+    #[error("label {0} is longer than {LABEL_MAX} bytes")]
+    Label(String),
+    /// The kernel refused.
+    #[error("{address} on {interface}: {refusal}")]
+    Refused {
+        /// The interface.
+        interface: String,
+        /// The address.
+        address: Ipv4Net,
+        /// What the kernel says.
+        refusal: String,
+    },
 }
 
-type State = Arc<Mutex<Shared>>;
-
-/// Requests to the kernel.
-#[derive(Debug)]
+/// Changes addresses of this network namespace. Every request has a deadline of a second.
 pub struct Netlink {
-    handle: Handle,
-    state: State,
+    requests: Requests,
+    placed: Arc<Mutex<Placed>>,
+    _follower: AbortOnDropHandle<()>,
+}
+
+/// What we put where. The lock is held over a request and its entry here, and by the follower over a
+/// look into the kernel and the comparison, so that neither sees the other half-way.
+#[derive(Default)]
+struct Placed {
+    /// The interface's number, by the interface's name at that time and the address.
+    addresses: BTreeMap<(String, Ipv4Net), u32>,
+    /// Interfaces that have `promote_secondaries` set, as far as that was possible.
+    prepared: BTreeSet<u32>,
 }
 
 impl Netlink {
-    /// Connects, and starts the watcher; the interfaces that exist come as its first events.
-    ///
-    /// # Errors
-    ///
-    /// Netlink sockets cannot be opened.
+    /// Opens both sockets. All interfaces are delivered as events, then what changes. When following
+    /// is no longer possible the receiver ends.
     pub async fn open() -> anyhow::Result<(Netlink, mpsc::Receiver<Event>)> {
-        let (connection, handle, _) = rtnetlink::new_connection()?;
-        tokio::spawn(connection);
-        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
-        let (connection, watching, announcements) = rtnetlink::new_multicast_connection(&groups)?;
-        tokio::spawn(connection);
-        let state = State::default();
-        let (events, receiver) = mpsc::channel(EVENT_QUEUE);
-        tokio::spawn(watch::run(watching, announcements, state.clone(), events));
-        Ok((Netlink { handle, state }, receiver))
+        let (mut connection, handle, _) = rtnetlink::new_connection_with_strict_check().context("netlink socket")?;
+        let socket = connection.socket_mut().socket_mut();
+        socket.set_ext_ack(true)?;
+        socket.set_cap_ack(true)?;
+        let requests = Requests::new(handle, AbortOnDropHandle::new(tokio::spawn(connection)));
+        let placed = Arc::new(Mutex::new(Placed::default()));
+        let (sender, receiver) = mpsc::channel(EVENTS);
+        let follower = Follower::open(requests.clone(), placed.clone(), sender).await?;
+        let follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
+        Ok((Netlink { requests, placed, _follower: follower }, receiver))
     }
 
-    /// Puts an address on an interface, or renews its lifetime, in seconds; `u32::MAX` is for ever.
-    ///
-    /// # Errors
-    ///
-    /// The interface is not there, the address is IPv6, or the kernel refused.
-    pub async fn add_address(&self, interface: &str, address: &VirtualAddress, lifetime_s: u32) -> anyhow::Result<()> {
-        let local = v4(address)?;
-        let index = self.index(interface).await?;
-        let mut request = self.handle.address().add(index, IpAddr::V4(local), address.net.prefix_len()).replace();
-        describe(request.message_mut(), address, lifetime_s);
-        within_deadline(request.execute()).await?;
-        self.lock().ours.insert((interface.to_owned(), local));
+    /// Has an address on an interface for so many seconds, `u32::MAX` for ever. Where it is there
+    /// already, whoever put it there, it gets this lifetime.
+    pub async fn add_address(
+        &self,
+        interface: &str,
+        address: &VirtualAddress,
+        lifetime_s: u32,
+    ) -> Result<(), AddressError> {
+        let net = ipv4(address)?;
+        let index = if_nametoindex(interface).map_err(|_| AddressError::NoInterface(interface.to_owned()))?;
+        let mut message = message(index, net);
+        message.header.scope = match address.scope {
+            Scope::Global => AddressScope::Universe,
+            Scope::Site => AddressScope::Site,
+            Scope::Link => AddressScope::Link,
+            Scope::Host => AddressScope::Host,
+            Scope::Nowhere => AddressScope::Nowhere,
+        };
+        let mut lifetime = CacheInfo::default();
+        (lifetime.ifa_valid, lifetime.ifa_preferred) = (lifetime_s, lifetime_s);
+        message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)));
+        message.attributes.extend(address.broadcast.map(AddressAttribute::Broadcast));
+        if let Some(label) = &address.label {
+            if label.len() > LABEL_MAX {
+                return Err(AddressError::Label(label.clone()));
+            }
+            message.attributes.push(AddressAttribute::Label(label.clone()));
+        }
+        let mut placed = self.placed.lock().await;
+        placed.prepare(interface, index);
+        let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+        let done = self.requests.execute(RouteNetlinkMessage::NewAddress(message), flags).await;
+        done.map_err(|refusal| refused(interface, net, refusal))?;
+        placed.addresses.insert((interface.to_owned(), net), index);
         Ok(())
     }
 
-    /// Removes an address; one that is not there, or whose interface is gone, is no error.
-    ///
-    /// # Errors
-    ///
-    /// The kernel refused.
-    pub async fn del_address(&self, interface: &str, address: &VirtualAddress) -> anyhow::Result<()> {
-        let local = v4(address)?;
-        self.lock().ours.remove(&(interface.to_owned(), local));
-        let Ok(index) = self.index(interface).await else { return Ok(()) };
-        let mut message = AddressMessage::default();
-        message.header.family = rtnetlink::packet_route::AddressFamily::Inet;
-        message.header.prefix_len = address.net.prefix_len();
-        message.header.index = index;
-        message.attributes.push(AddressAttribute::Local(IpAddr::V4(local)));
-        self.delete(message).await
+    /// Removes an address; one that is not there is no failure, nor is an interface that is gone.
+    pub async fn del_address(&self, interface: &str, address: &VirtualAddress) -> Result<(), AddressError> {
+        let net = ipv4(address)?;
+        let mut placed = self.placed.lock().await;
+        // The interface may have got another name since.
+        let known = placed.addresses.remove(&(interface.to_owned(), net));
+        let Some(index) = known.or_else(|| if_nametoindex(interface).ok()) else { return Ok(()) };
+        placed.prepare(interface, index);
+        match self.remove(index, net).await {
+            Err(refusal) if !refusal.is_absence() => Err(refused(interface, net, refusal)),
+            _ => Ok(()),
+        }
     }
 
-    /// Removes every address with our mark, on any interface; says how many there were.
+    /// Removes every address with our mark from every interface, and tells how many those were.
     pub async fn sweep(&self) -> usize {
-        let ours = match addresses(&self.handle).await {
-            Ok(all) => all.into_iter().filter(is_ours).collect::<Vec<_>>(),
-            Err(error) => {
-                tracing::error!(error = format!("{error:#}"), "cannot look for addresses an earlier run left");
+        let mut placed = self.placed.lock().await;
+        placed.addresses.clear();
+        let found = match self.requests.addresses(None).await {
+            Ok(found) => found,
+            Err(refusal) => {
+                tracing::warn!(%refusal, "cannot look for addresses of an earlier run");
                 return 0;
             }
         };
-        let found = ours.len();
-        for message in ours {
-            if let Err(error) = self.delete(message).await {
-                tracing::error!(error = format!("{error:#}"), "cannot remove an address an earlier run left");
+        let mut swept = 0;
+        for message in found.iter().filter(|message| protocol(message) == Some(ADDRESS_PROTOCOL)) {
+            let (index, Some(net)) = (message.header.index, local(message)) else { continue };
+            if let Ok(name) = if_indextoname(index) {
+                placed.prepare(&name.to_string_lossy(), index);
+            }
+            match self.remove(index, net).await {
+                Ok(()) => swept += 1,
+                Err(refusal) if refusal.is_absence() => {}
+                Err(refusal) => tracing::warn!(address = %net, %refusal, "cannot remove an address of an earlier run"),
             }
         }
-        found
+        swept
     }
 
-    async fn delete(&self, message: AddressMessage) -> anyhow::Result<()> {
-        match within_deadline(self.handle.address().del(message).execute()).await {
-            Err(error) if is_missing(&error) => Ok(()),
-            other => other,
+    async fn remove(&self, index: u32, net: Ipv4Net) -> Result<(), Refusal> {
+        let message = RouteNetlinkMessage::DelAddress(message(index, net));
+        self.requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
+    }
+}
+
+impl Placed {
+    /// Sets `promote_secondaries`, once for each interface.
+    fn prepare(&mut self, interface: &str, index: u32) {
+        if !self.prepared.insert(index) {
+            return;
+        }
+        let path = |interface: &str| format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries");
+        let is_set = |interface| std::fs::read_to_string(path(interface)).is_ok_and(|value| value.trim() != "0");
+        if is_set("all") || is_set(interface) {
+            return;
+        }
+        if let Err(error) = std::fs::write(path(interface), "1") {
+            tracing::warn!(interface, %error, "cannot set promote_secondaries: removing one address can remove others");
         }
     }
+}
 
-    async fn index(&self, interface: &str) -> anyhow::Result<u32> {
-        if let Some(index) = self.lock().indexes.get(interface) {
-            return Ok(*index);
-        }
-        let mut found = self.handle.link().get().match_name(interface.to_owned()).execute();
-        let link = tokio::time::timeout(DEADLINE, found.try_next()).await.context("the kernel does not answer")?;
-        link.ok().flatten().map(|l| l.header.index).ok_or_else(|| anyhow!("no interface {interface}"))
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+fn ipv4(address: &VirtualAddress) -> Result<Ipv4Net, AddressError> {
+    match address.net {
+        IpNet::V4(net) => Ok(net),
+        net @ IpNet::V6(_) => Err(AddressError::Ipv6(net)),
     }
 }
 
-/// Lifetime, label, scope, broadcast address and our mark.
-fn describe(message: &mut AddressMessage, address: &VirtualAddress, lifetime_s: u32) {
-    message.header.scope = match address.scope {
-        Scope::Global => AddressScope::Universe,
-        Scope::Site => AddressScope::Site,
-        Scope::Link => AddressScope::Link,
-        Scope::Host => AddressScope::Host,
-        Scope::Nowhere => AddressScope::Nowhere,
-    };
-    // Like keepalived and unlike `ip`: no broadcast address unless one is asked for.
-    message.attributes.retain(|a| !matches!(a, AddressAttribute::Broadcast(_)));
-    message.attributes.extend(address.broadcast.map(AddressAttribute::Broadcast));
-    message.attributes.extend(address.label.clone().map(AddressAttribute::Label));
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)));
-    let mut lifetime = CacheInfo::default();
-    lifetime.ifa_valid = lifetime_s;
-    lifetime.ifa_preferred = lifetime_s;
-    message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+/// What both adding and removing say.
+fn message(index: u32, net: Ipv4Net) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = net.prefix_len();
+    message.header.index = index;
+    message.attributes = vec![AddressAttribute::Local(net.addr().into()), AddressAttribute::Address(net.addr().into())];
+    message
 }
 
-fn v4(address: &VirtualAddress) -> anyhow::Result<Ipv4Addr> {
-    match address.net.addr() {
-        IpAddr::V4(address) => Ok(address),
-        IpAddr::V6(address) => bail!("{address}: IPv6 addresses are not supported yet"),
+fn refused(interface: &str, address: Ipv4Net, refusal: Refusal) -> AddressError {
+    match refusal.errno {
+        libc::ENODEV => AddressError::NoInterface(interface.to_owned()),
+        _ => AddressError::Refused { interface: interface.to_owned(), address, refusal: refusal.to_string() },
     }
-}
-
-/// All IPv4 addresses, in the kernel's order.
-async fn addresses(handle: &Handle) -> anyhow::Result<Vec<AddressMessage>> {
-    let all = handle.address().get().execute().try_collect::<Vec<_>>();
-    let all = tokio::time::timeout(DEADLINE, all).await.context("the kernel does not answer")??;
-    let inet = rtnetlink::packet_route::AddressFamily::Inet;
-    Ok(all.into_iter().filter(|m| m.header.family == inet).collect())
-}
-
-fn is_ours(message: &AddressMessage) -> bool {
-    message.attributes.contains(&AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)))
-}
-
-async fn within_deadline(request: impl Future<Output = Result<(), rtnetlink::Error>>) -> anyhow::Result<()> {
-    tokio::time::timeout(DEADLINE, request).await.context("the kernel does not answer")?.map_err(Into::into)
-}
-
-/// The address, or its interface, is not there.
-fn is_missing(error: &anyhow::Error) -> bool {
-    let Some(rtnetlink::Error::NetlinkError(message)) = error.downcast_ref() else { return false };
-    let missing = [nix::errno::Errno::EADDRNOTAVAIL, nix::errno::Errno::ENODEV];
-    missing.iter().any(|errno| message.raw_code() == -(*errno as i32))
 }

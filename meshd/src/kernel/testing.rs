@@ -4,6 +4,7 @@ use std::fs::File;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{self, Scope, ScopedJoinHandle};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
@@ -79,4 +80,9 @@ fn run(line: &str) -> (bool, String) {
 /// The runtime the daemon's engine has.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Lets time pass, where only time can bring about what is tested.
+pub(crate) fn pause(millis: u64) {
+    runtime().block_on(async { tokio::time::sleep(Duration::from_millis(millis)).await });
 }

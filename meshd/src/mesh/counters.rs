@@ -9,7 +9,7 @@ use crate::clock;
 
 /// Things that are counted and never fatal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Counter {
+pub(super) enum Counter {
     /// UDP datagrams that belong to no connection of ours and start none: not QUIC, or stale.
     ForeignDatagrams,
     /// Connection attempts from outside that ended before the handshake was complete.

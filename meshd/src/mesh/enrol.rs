@@ -144,14 +144,20 @@ async fn ask_seed(seed: SocketAddr, pin: token::Fingerprint, request: &EnrolRequ
     let endpoint = Endpoint::new(quinn::EndpointConfig::default(), None, socket, Arc::new(quinn::TokioRuntime))?;
     let pin = tls::Pin::new(pin);
     let client = tls::joiner_client(pin.clone())?;
-    let connecting = endpoint.connect_with(client, seed, SERVER_NAME)?;
-    let connection = match timeout(CONNECT_TIME, connecting).await {
+    // One attempt ends after the idle timeout; a seed may be starting at this very moment.
+    let connect = async {
+        loop {
+            match endpoint.connect_with(client.clone(), seed, SERVER_NAME)?.await {
+                Err(ConnectionError::TimedOut) => {}
+                done => return anyhow::Ok(done?),
+            }
+        }
+    };
+    let connection = match timeout(CONNECT_TIME, connect).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(_)) if pin.saw_other_cluster() => bail!("{seed}: {}", Refusal::TokenOtherCluster),
-        Ok(Err(ConnectionError::TimedOut)) | Err(_) => {
-            bail!("{seed} does not answer: is meshd running there, and is UDP port {} open?", seed.port())
-        }
-        Ok(Err(error)) => return Err(error).with_context(|| format!("no connection to {seed}")),
+        Ok(Err(error)) => return Err(error.context(format!("no connection to {seed}"))),
+        Err(_) => bail!("{seed} does not answer: is meshd running there, and is UDP port {} open?", seed.port()),
     };
     let exchange = async {
         let (mut send, mut recv) = connection.open_bi().await?;

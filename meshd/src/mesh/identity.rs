@@ -6,7 +6,7 @@
 //! certificate's SHA-256, its name the CA's common name.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
@@ -63,11 +63,6 @@ impl fmt::Debug for Identity {
 }
 
 impl Identity {
-    /// Where it is kept.
-    pub fn state_dir(&self) -> PathBuf {
-        self.state_dir.path().to_owned()
-    }
-
     /// Whether this node holds the CA's key: makes tokens, enrols others.
     pub fn signs(&self) -> bool {
         self.ca_key.is_some()

@@ -34,7 +34,7 @@ mod traffic;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -97,6 +97,7 @@ pub async fn start(options: MeshOptions) -> anyhow::Result<MeshHandle> {
         counters,
         log_gate: counters::LogGate::default(),
         closing: CancellationToken::new(),
+        farewell: OnceLock::new(),
         failure: watch::Sender::new(None),
         identity,
     });
@@ -182,10 +183,9 @@ impl MeshHandle {
     /// peers know at once that this node left on purpose.
     pub async fn close(&self, goodbye: bool) {
         let _ = timeout(CLOSE_TIME / 2, self.drained()).await;
+        let code = *self.shared.farewell.get_or_init(|| if goodbye { CLOSE_GOODBYE } else { CLOSE_RESTART });
         self.shared.closing.cancel();
-        let (code, reason) =
-            if goodbye { (CLOSE_GOODBYE, &b"goodbye"[..]) } else { (CLOSE_RESTART, &b"restarting"[..]) };
-        self.shared.endpoint.close(code, reason);
+        self.shared.endpoint.close(code, b"");
         let _ = timeout(CLOSE_TIME / 2, self.shared.endpoint.wait_idle()).await;
     }
 
@@ -200,9 +200,9 @@ impl MeshHandle {
 
     /// Waits until all datagrams left and all streams were acknowledged.
     async fn drained(&self) {
-        let full = |connection: &quinn::Connection| connection.datagram_send_buffer_space() < tls::DATAGRAM_BUFFER;
+        let waiting = |peer: &quinn::Connection| peer.datagram_send_buffer_space() < tls::DATAGRAM_BUFFER_EMPTY;
         while self.shared.streams.available_permits() < MOST_STREAMS
-            || self.shared.peers.iter().any(|p| full(p.value()))
+            || self.shared.peers.iter().any(|peer| waiting(peer.value()))
         {
             sleep(Duration::from_millis(1)).await;
         }

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::identity::{SERVER_NAME, node_of};
-use super::shared::{CLOSE_DUPLICATE, CLOSE_GOODBYE, CLOSE_NOT_A_MEMBER, FRAME_HELLO, Shared};
+use super::shared::{CLOSE_DUPLICATE, CLOSE_GOODBYE, CLOSE_NOT_A_MEMBER, CLOSE_RESTART, FRAME_HELLO, Shared};
 use super::traffic;
 use crate::clock;
 
@@ -122,7 +122,7 @@ impl Peer {
                 _ = second.tick() => self.every_second().await,
             }
         }
-        self.leave(&stop).await;
+        self.leave().await;
     }
 
     /// A connection stands.
@@ -185,8 +185,11 @@ impl Peer {
     }
 
     /// The member was removed, or moved to another address, or the daemon ends.
-    async fn leave(mut self, stop: &CancellationToken) {
-        if self.shared.closing.is_cancelled() || !stop.is_cancelled() {
+    async fn leave(mut self) {
+        if self.shared.closing.is_cancelled() {
+            // All of them with the same word: the peer goes by the last one it loses.
+            let code = self.shared.farewell.get().copied().unwrap_or(CLOSE_RESTART);
+            self.live.iter().for_each(|live| live.connection.close(code, b""));
             return;
         }
         // Where the address changed, another task may have put its connection there already.

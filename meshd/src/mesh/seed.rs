@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use mesh_core::Input;
 use mesh_core::admission::{Candidate, admit};
+use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::codec;
 use mesh_wire::mesh::enrol::{EnrolReply, EnrolRequest, MAX_REQUEST, Refusal, Secret, Welcome};
 use mesh_wire::mesh::lease::Message;
 use mesh_wire::mesh::roster::{Member, Roster};
 use quinn::Connection;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
 use super::counters::Counter;
@@ -24,8 +25,8 @@ const TOTAL_TIME: Duration = Duration::from_secs(15);
 const REQUEST_TIME: Duration = Duration::from_secs(2);
 /// How long the voters have.
 const VOTE_TIME: Duration = Duration::from_secs(5);
-/// How often a proposal is put on a newer basis.
-const MOST_ATTEMPTS: usize = 8;
+/// Between two attempts within that time.
+const VOTE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves one joiner.
 pub(super) async fn serve(shared: &Arc<Shared>, connection: Connection) {
@@ -95,23 +96,22 @@ async fn change_roster(shared: &Arc<Shared>, candidate: &Candidate) -> Result<Ro
     let change = async {
         let _turn = shared.changing.lock().await;
         let mut basis = Roster::clone(&shared.roster());
-        for _ in 0..MOST_ATTEMPTS {
+        loop {
             let proposed = admit(&basis, candidate)?;
-            match vote(shared, &basis, &proposed, &mut tally).await {
+            match vote(shared, &basis, &proposed, candidate.id, &mut tally).await {
                 Vote::Accepted => {
                     spread(shared, &proposed).await;
-                    return Ok(Some(proposed));
+                    return Ok(proposed);
                 }
                 Vote::Newer(newer) => basis = newer,
-                Vote::TooFew => break,
+                // The voter that is missed may be the one that joined a moment ago.
+                Vote::TooFew => sleep(VOTE_PAUSE).await,
             }
         }
-        Ok(None)
     };
     match timeout(VOTE_TIME, change).await {
-        Ok(Ok(Some(roster))) => Ok(roster),
-        Ok(Err(refusal)) => Err(refusal),
-        Ok(Ok(None)) | Err(_) => Err(Refusal::NoMajority { accepted: tally.0, needed: tally.1 }),
+        Ok(decided) => decided,
+        Err(_) => Err(Refusal::NoMajority { accepted: tally.0, needed: tally.1 }),
     }
 }
 
@@ -122,11 +122,18 @@ enum Vote {
 }
 
 /// Asks the current voters one after the other, in the order of their ids: two seeds that propose
-/// at once meet at the first voter, instead of each winning some.
-async fn vote(shared: &Arc<Shared>, basis: &Roster, proposed: &Roster, tally: &mut (usize, usize)) -> Vote {
-    let mut voters: Vec<&Member> = basis.voters().collect();
+/// at once meet at the first voter, instead of each winning some. The candidate is not asked: where
+/// it is a voter already, it only asks again for the answer to a decision it had no part in.
+async fn vote(
+    shared: &Arc<Shared>,
+    basis: &Roster,
+    proposed: &Roster,
+    candidate: NodeId,
+    tally: &mut (usize, usize),
+) -> Vote {
+    let mut voters: Vec<&Member> = basis.voters().filter(|m| m.id != candidate).collect();
     voters.sort_by_key(|m| m.id);
-    *tally = (0, basis.quorum());
+    *tally = (0, voters.len() / 2 + 1);
     for voter in voters {
         let verdict = if voter.id == shared.identity.node {
             traffic::ask_engine(shared, proposed.clone()).await

@@ -1,7 +1,7 @@
 //! What the tasks of one mesh share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use mesh_core::Input;
@@ -55,6 +55,8 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) log_gate: LogGate,
     pub(super) closing: CancellationToken,
+    /// With which code connections are closed then; set before `closing`.
+    pub(super) farewell: OnceLock<VarInt>,
     /// Set once a task died that the mesh cannot do without.
     pub(super) failure: watch::Sender<Option<String>>,
 }

@@ -29,7 +29,10 @@ const KEEP_ALIVE: Duration = Duration::from_millis(100);
 /// The default, 333 ms, is made for the Internet; this one makes handshakes retry soon enough.
 const INITIAL_RTT: Duration = Duration::from_millis(20);
 /// Datagrams waiting to be sent, per connection, in bytes; the oldest are dropped first.
-pub(super) const DATAGRAM_BUFFER: usize = 1024 * 1024;
+const DATAGRAM_BUFFER: usize = 1024 * 1024;
+/// What `Connection::datagram_send_buffer_space` says when nothing waits: QUIC accounts four words
+/// for each datagram besides its bytes, also for the one that could be sent next.
+pub(super) const DATAGRAM_BUFFER_EMPTY: usize = DATAGRAM_BUFFER - 4 * size_of::<usize>();
 
 /// How every mesh connection behaves.
 fn transport() -> Arc<quinn::TransportConfig> {

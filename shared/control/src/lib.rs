@@ -27,6 +27,9 @@ pub struct Status {
     pub routers: Vec<Router>,
     /// Virtual services.
     pub services: Vec<Service>,
+    /// What the node that answers has dropped or refused since it started, by reason.
+    #[serde(default)]
+    pub counters: std::collections::BTreeMap<String, u64>,
 }
 
 /// The mesh as a whole.

@@ -36,6 +36,8 @@ pub struct Instance {
     pub vacancy: String,
     /// Voters that refused the last claim, and until when.
     pub vetoes: BTreeMap<NodeId, Instant>,
+    /// Claims in a row that failed.
+    pub failures: u32,
     /// Shown while the last claim was refused and nothing changed since.
     pub veto: Option<Veto>,
     /// Why it cannot run; it starts in fault until its interface is known.
@@ -105,6 +107,7 @@ impl Instance {
             claim_at: None,
             vacancy: String::new(),
             vetoes: BTreeMap::new(),
+            failures: 0,
             veto: None,
             fault: Some(format!("interface {} is not there", config.interface)),
             blocked: None,

@@ -197,7 +197,7 @@ impl Transport {
 }
 
 /// The messages in a datagram, each with its header; ends at the first that is cut.
-pub(super) fn split(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(in crate::kernel) fn split(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     const ALIGNMENT: usize = 4;
     let mut rest = datagram;
     std::iter::from_fn(move || {

@@ -14,6 +14,8 @@ use super::transport::split;
 /// Our own armings come by here too; this is room for some seconds of them.
 const RECEIVE_BUFFER: usize = 4 << 20;
 const DATAGRAM: usize = 64 << 10;
+/// More than the receive buffer holds.
+const DISCARDED_MAX: usize = 100_000;
 
 /// Follows changes of nftables rules.
 pub struct FenceWatch {
@@ -41,11 +43,23 @@ impl FenceWatch {
             match self.socket.recv(&mut datagram).await {
                 Ok(()) if split(&datagram).any(|message| is_foreign(message, self.own)) => return Ok(()),
                 Ok(()) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => return self.discard(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Empties the queue: the kernel does not tell of further losses before it was empty once.
+    fn discard(&mut self) -> io::Result<()> {
+        for _ in 0..DISCARDED_MAX {
+            match self.socket.socket_ref().recv(&mut Vec::with_capacity(DATAGRAM), libc::MSG_DONTWAIT) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.raw_os_error() != Some(libc::ENOBUFS) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 

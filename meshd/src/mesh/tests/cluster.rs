@@ -4,16 +4,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mesh_core::Input;
+use mesh_core::{Input, Instant};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Message;
 use mesh_wire::mesh::roster::{Role, Roster};
 use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use crate::clock;
 use crate::mesh::{Identity, MeshHandle, MeshOptions, enrol, init, start};
 
 /// How long tests wait for what should take far less: the machine may be busy.
@@ -34,9 +36,19 @@ pub(super) struct Node {
     pub(super) mesh: MeshHandle,
     pub(super) id: NodeId,
     pub(super) address: SocketAddr,
-    pub(super) dir: TempDir,
+    pub(super) dir: Option<TempDir>,
     pub(super) seen: Arc<Mutex<Vec<(Instant, Input)>>>,
     roster: Arc<Mutex<Roster>>,
+    /// Its own, so that it can be stopped dead.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Node {
@@ -59,20 +71,25 @@ impl Node {
     pub(super) async fn run(dir: TempDir, address: SocketAddr, identity: Identity, roster: Roster) -> Node {
         let id = identity.node;
         let (inputs, queue) = mpsc::channel(1024);
-        let mesh = start(MeshOptions { identity, roster: roster.clone(), listen: address, inputs }).await.unwrap();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let options = MeshOptions { identity, roster: roster.clone(), listen: address, inputs };
+        let mesh = runtime.spawn(start(options)).await.unwrap().unwrap();
         let (seen, roster) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(roster)));
-        tokio::spawn(engine(mesh.clone(), queue, seen.clone(), roster.clone()));
-        Node { mesh, id, address, dir, seen, roster }
+        runtime.spawn(engine(mesh.clone(), queue, seen.clone(), roster.clone()));
+        Node { mesh, id, address, dir: Some(dir), seen, roster, runtime: Some(runtime) }
     }
 
-    /// Ends it as `kill -9` would, for the peers: without a word. Gives what a restart needs.
-    pub(super) fn vanish(self) -> (TempDir, SocketAddr) {
-        self.mesh.shared.closing.cancel();
-        // The socket goes to another, closed port: nothing that is said at the end gets out.
-        let nowhere = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        self.mesh.shared.endpoint.rebind(nowhere).unwrap();
-        self.mesh.shared.endpoint.close(0u8.into(), b"");
-        (self.dir, self.address)
+    /// Where its state is.
+    pub(super) fn state(&self) -> PathBuf {
+        state(self.dir.as_ref().expect("only a node that vanished has none"))
+    }
+
+    /// Ends it as `kill -9` would: without a word. Gives what a restart needs, once the port is free.
+    pub(super) async fn vanish(mut self) -> (TempDir, SocketAddr) {
+        let (dir, address) = (self.dir.take().unwrap(), self.address);
+        drop(self);
+        until("the port is free", || std::net::UdpSocket::bind(address).is_ok()).await;
+        (dir, address)
     }
 
     pub(super) fn roster(&self) -> Roster {
@@ -120,9 +137,9 @@ pub(super) async fn until_connected(nodes: &[&Node]) {
 
 /// Waits for a condition.
 pub(super) async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
+    let started = clock::now();
     while !condition() {
-        assert!(started.elapsed() < PATIENCE, "in vain: {what}");
+        assert!(clock::now().since(started) < PATIENCE, "in vain: {what}");
         sleep(Duration::from_millis(2)).await;
     }
 }
@@ -139,7 +156,7 @@ async fn engine(
     held: Arc<Mutex<Roster>>,
 ) {
     while let Some(input) = queue.recv().await {
-        seen.lock().unwrap().push((Instant::now(), input.clone()));
+        seen.lock().unwrap().push((clock::now(), input.clone()));
         let (ticket, roster) = match input {
             Input::Roster { ticket, roster } => (ticket, roster),
             Input::Message { message: Message::Roster(roster), .. } => (None, roster),

@@ -26,7 +26,7 @@ async fn three_nodes_form_a_mesh() {
     assert_eq!(roster.voters().count(), 3);
     assert_eq!(roster.members.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(), ["lb1", "lb2", "lb3"]);
     for node in [&a, &b, &c] {
-        let (identity, kept) = load(&state(&node.dir)).unwrap().unwrap();
+        let (identity, kept) = load(&node.state()).unwrap().unwrap();
         assert_eq!(identity.node, node.id);
         assert_eq!(kept, roster);
         assert!(identity.signs(), "voters get the CA key");
@@ -105,7 +105,7 @@ async fn without_a_majority_nobody_joins() {
     let b = Node::join("lb2", &a).await;
     until_connected(&[&a, &b]).await;
     let b_id = b.id;
-    b.vanish();
+    b.vanish().await;
     until("the loss is noticed", || !a.connected_to(b_id)).await;
     let token = a.mesh.create_token(HOUR).unwrap().text;
     let error = refusal(&a, &token, "lb3", fresh_address()).await;
@@ -128,28 +128,28 @@ async fn directories_that_cannot_be_used_are_left_alone() {
     let a = Node::found("lb1").await;
     let message = |result: anyhow::Result<_>| format!("{:#}", result.map(|_: (_, _)| ()).unwrap_err());
 
-    let error = message(init("x", Some(fresh_address()), &state(&a.dir)));
+    let error = message(init("x", Some(fresh_address()), &a.state()));
     assert!(error.contains("already") && error.contains("--state-dir"), "{error}");
 
-    let below_a_file: &Path = &state(&a.dir).join("node.crt").join("x");
+    let below_a_file: &Path = &a.state().join("node.crt").join("x");
     let error = message(init("x", Some(fresh_address()), below_a_file));
     assert!(error.contains("--state-dir"), "{error}");
 
     let other = Node::found("lb1").await;
     let token = other.mesh.create_token(HOUR).unwrap().text;
     let seed = other.address.to_string();
-    let error = message(enrol(&seed, &token, "x", Role::Director, None, &state(&a.dir)).await);
+    let error = message(enrol(&seed, &token, "x", Role::Director, None, &a.state()).await);
     assert!(error.contains("another cluster"), "{error}");
 
-    std::fs::remove_file(state(&a.dir).join("ca.crt")).unwrap();
-    let error = format!("{:#}", load(&state(&a.dir)).unwrap_err());
+    std::fs::remove_file(a.state().join("ca.crt")).unwrap();
+    let error = format!("{:#}", load(&a.state()).unwrap_err());
     assert!(error.contains("incomplete") && error.contains("ca.crt"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_taken_port_is_named() {
     let a = Node::found("lb1").await;
-    let (identity, roster) = load(&state(&a.dir)).unwrap().unwrap();
+    let (identity, roster) = load(&a.state()).unwrap().unwrap();
     let (inputs, _queue) = tokio::sync::mpsc::channel(1);
     let result = start(MeshOptions { identity, roster, listen: a.address, inputs }).await;
     let error = format!("{:#}", result.map(|_| ()).unwrap_err());

@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_core::Input;
 use mesh_wire::mesh::lease::{Claim, Message, Preempt, Request};
@@ -6,6 +6,7 @@ use mesh_wire::mesh::{Family, NodeId, RouterKey};
 use tokio::time::sleep;
 
 use super::cluster::{Node, PATIENCE, three, until, until_connected};
+use crate::clock;
 
 pub(super) fn message(n: u8) -> Message {
     Message::Preempt(Preempt { router: RouterKey { family: Family::Ipv4, vrid: n, segment: 0 }, priority: n })
@@ -59,14 +60,14 @@ async fn a_message_arrives_at_once() {
     let [a, b, _c] = three().await;
     let mut took = Vec::new();
     for n in 0..100 {
-        let (mark, sent) = (b.mark(), Instant::now());
+        let (mark, sent) = (b.mark(), clock::now());
         a.mesh.send(b.id, &message(n));
         // A datagram may be lost on a busy machine; then the next one is measured.
         let arrived = || b.find(mark, |i| is_message(i, a.id, &message(n)));
-        while arrived().is_none() && sent.elapsed() < Duration::from_secs(1) {
+        while arrived().is_none() && clock::now().since(sent) < Duration::from_secs(1) {
             sleep(Duration::from_millis(1)).await;
         }
-        took.extend(arrived().map(|at| at - sent));
+        took.extend(arrived().map(|at| at.since(sent)));
     }
     took.sort();
     assert!(took.len() > 90, "{} of 100 arrived", took.len());
@@ -81,12 +82,12 @@ async fn a_value_reaches_everybody() {
     for node in [&b, &c] {
         node.wait(0, "a is heard", |i| *i == Input::Heard { node: a.id, alive: true }).await;
     }
-    let set = Instant::now();
+    let set = clock::now();
     a.mesh.publish("router/4.51".into(), Some("active".into()));
     for node in [&b, &c] {
         let at = node.wait(0, "the value", told(a.id, "router/4.51", Some("active"))).await;
-        println!("gossip value after {:?}", at - set);
-        assert!(at - set < Duration::from_secs(1));
+        println!("gossip value after {:?}", at.since(set));
+        assert!(at.since(set) < Duration::from_secs(1));
     }
     let marks = [b.mark(), c.mark()];
     a.mesh.publish("router/4.51".into(), Some("active".into()));
@@ -119,7 +120,7 @@ async fn gossip_tells_who_is_heard() {
     let b_id = b.id;
     a.wait(0, "b is heard", |i| *i == Input::Heard { node: b_id, alive: true }).await;
     let mark = a.mark();
-    b.vanish();
+    b.vanish().await;
     a.wait(mark, "b is not heard any more", |i| *i == Input::Heard { node: b_id, alive: false }).await;
     assert!(a.connected_to(c.id));
 }
@@ -130,14 +131,14 @@ async fn connections_settle_on_one_and_stay() {
     let which = |n: &Node, m: &Node| n.mesh.shared.peers.get(&m.id).map(|connection| connection.stable_id());
     let before = || [which(&a, &b), which(&b, &a), which(&a, &c), which(&c, &a), which(&b, &c), which(&c, &b)];
     // A second connection is closed after one to two seconds.
-    let (mut last, mut since) = (before(), Instant::now());
-    let started = Instant::now();
-    while since.elapsed() < Duration::from_millis(2500) {
+    let (mut last, mut since) = (before(), clock::now());
+    let started = clock::now();
+    while clock::now().since(since) < Duration::from_millis(2500) {
         sleep(Duration::from_millis(50)).await;
         if before() != last {
-            (last, since) = (before(), Instant::now());
+            (last, since) = (before(), clock::now());
         }
-        assert!(started.elapsed() < PATIENCE * 3, "connections go on changing");
+        assert!(clock::now().since(started) < PATIENCE * 3, "connections go on changing");
     }
     until_connected(&[&a, &b, &c]).await;
     until("one connection a pair", || [&a, &b, &c].iter().all(|n| n.mesh.shared.endpoint.open_connections() == 2))

@@ -10,7 +10,7 @@ use super::{Engine, Sent};
 use crate::action::Action;
 use crate::instance::Veto;
 use crate::lease::ballot::{Ballot, Count, Lease};
-use crate::lease::{FIRST_LEASE, STAGGER, renew_period};
+use crate::lease::{BACK_OFF, FIRST_LEASE, STAGGER, renew_period};
 use crate::time::Instant;
 
 /// Requests remembered for their answers; at four a second and retries, several seconds' worth.
@@ -200,6 +200,7 @@ impl Engine {
         let Lease::Asking(ballot) = std::mem::take(&mut instance.lease) else { return };
         let held: Vec<(NodeId, NodeId, u64)> = ballot.held_by_other().collect();
         instance.vetoes = ballot.vetoes();
+        instance.failures = instance.failures.saturating_add(1);
         let retry = ballot.quarantine_ends().or_else(|| ballot.collision_ends(FIRST_LEASE));
         self.release(now, key, &ballot, None);
         if let Some(at) = retry {
@@ -218,6 +219,10 @@ impl Engine {
 
     /// Tells all voters that a ballot of ours is over; the fence is closed.
     pub(super) fn release(&mut self, now: Instant, key: RouterKey, ballot: &Ballot, successor: Option<NodeId>) {
+        // Never asked for again: a release that comes late must not end a later ballot.
+        if let Some(instance) = self.instances.get_mut(&key) {
+            instance.epoch_seen = instance.epoch_seen.max(ballot.epoch);
+        }
         let releases: Vec<Release> = ballot.epochs().map(|epoch| Release { router: key, epoch, successor }).collect();
         for voter in self.voters() {
             if voter == self.setup.node {
@@ -270,7 +275,9 @@ impl Engine {
         let wait = if vacant.reserved_for == Some(self.setup.node) {
             Duration::ZERO
         } else {
-            STAGGER * self.rank(&vacant.router)
+            let doublings = instance.failures.checked_sub(1).filter(|_| vacant.released);
+            let back_off = doublings.map_or(Duration::ZERO, |n| (BACK_OFF.0 * (1 << n.min(8))).min(BACK_OFF.1));
+            back_off + STAGGER * self.rank(&vacant.router)
         };
         self.schedule_claim(now, vacant.router, now + wait);
     }

@@ -127,7 +127,8 @@ impl Engine {
             interfaces: BTreeMap::new(),
             membership: Membership::default(),
             tracking: Tracking::default(),
-            seq: now.as_nanos(),
+            // Beyond everything an earlier run of this node sent: an answer to that is none to us.
+            seq: u64::try_from((setup.unix_at_zero + now.since(Instant::default())).as_nanos()).unwrap_or(0),
             sent: VecDeque::new(),
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),

@@ -21,6 +21,7 @@ impl Engine {
             nodes: self.roster.iter().flat_map(|r| &r.members).map(|m| self.node_status(m)).collect(),
             routers: self.known_routers().into_iter().map(|key| self.router_status(now, key)).collect(),
             services: self.config.virtual_servers.iter().map(service_status).collect(),
+            counters: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         }
     }
 

@@ -77,6 +77,7 @@ impl Engine {
     fn defer(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.claim_at = None;
+        instance.failures = 0;
         if instance.veto.take().is_some() {
             let cause = "the active router is heard again".to_owned();
             self.record_router(now, key, RouterEvent::Backup, 0, cause);
@@ -122,6 +123,7 @@ impl Engine {
         instance.veto = None;
         instance.claim_at = None;
         instance.vetoes.clear();
+        instance.failures = 0;
         if was_active {
             self.install_fence();
         }

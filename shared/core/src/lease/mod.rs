@@ -35,6 +35,10 @@ pub const ASK_AGAIN: Duration = Duration::from_millis(30);
 /// Candidates ask one after another, this far apart, the highest priority first.
 pub const STAGGER: Duration = Duration::from_millis(15);
 
+/// How long a candidate whose claim failed leaves alone what is given back, first and at most: it
+/// doubles. Most of it was given back by candidates that failed for the same reason, itself included.
+pub const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(1600));
+
 /// How long a voter without memory stays silent: no grant it may have forgotten lives longer.
 pub const QUARANTINE: Duration =
     Duration::from_millis(MAX_LEASE.as_millis() as u64 * (1000 + 2 * DRIFT_PER_MILLE as u64) / 1000 + 50);

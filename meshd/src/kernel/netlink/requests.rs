@@ -1,0 +1,149 @@
+//! Requests to rtnetlink, each with a deadline.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use ipnet::Ipv4Net;
+use nix::libc;
+use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::super::refusal;
+
+const DEADLINE: Duration = Duration::from_secs(1);
+/// A dump is asked again when something changed below it, at most this often.
+const DUMP_ATTEMPTS: usize = 5;
+
+/// The socket for requests.
+#[derive(Clone)]
+pub(super) struct Requests {
+    handle: rtnetlink::Handle,
+    _connection: Arc<AbortOnDropHandle<()>>,
+}
+
+/// A request that failed.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// The kernel's errno, ETIMEDOUT where it said nothing.
+    pub(super) errno: i32,
+    text: String,
+}
+
+impl Requests {
+    pub(super) fn new(handle: rtnetlink::Handle, connection: AbortOnDropHandle<()>) -> Requests {
+        Requests { handle, _connection: Arc::new(connection) }
+    }
+
+    /// Has something done.
+    pub(super) async fn execute(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(), Refusal> {
+        self.ask(message, flags).await.map(|_| ())
+    }
+
+    /// All interfaces.
+    pub(super) async fn links(&self) -> Result<Vec<LinkMessage>, Refusal> {
+        let answer = self.dump(RouteNetlinkMessage::GetLink(LinkMessage::default())).await?;
+        Ok(answer
+            .into_iter()
+            .filter_map(|message| match message {
+                RouteNetlinkMessage::NewLink(link) => Some(link),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// All IPv4 addresses, of one interface where given, in the kernel's order.
+    pub(super) async fn addresses(&self, index: Option<u32>) -> Result<Vec<AddressMessage>, Refusal> {
+        let mut question = AddressMessage::default();
+        question.header.family = AddressFamily::Inet;
+        question.header.index = index.unwrap_or(0);
+        let answer = match self.dump(RouteNetlinkMessage::GetAddress(question)).await {
+            Err(refusal) if refusal.errno == libc::ENODEV => Vec::new(),
+            answer => answer?,
+        };
+        // A kernel without NETLINK_GET_STRICT_CHK tells them all.
+        let wanted = |message: &AddressMessage| {
+            message.header.family == AddressFamily::Inet && index.is_none_or(|index| message.header.index == index)
+        };
+        Ok(answer
+            .into_iter()
+            .filter_map(|message| match message {
+                RouteNetlinkMessage::NewAddress(address) if wanted(&address) => Some(address),
+                _ => None,
+            })
+            .collect())
+    }
+
+    async fn dump(&self, question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+        for _ in 0..DUMP_ATTEMPTS {
+            let (answer, torn) = self.ask(question.clone(), NLM_F_REQUEST | NLM_F_DUMP).await?;
+            if !torn {
+                return Ok(answer);
+            }
+        }
+        Err(Refusal { errno: libc::EINTR, text: "it changes faster than it can be read".into() })
+    }
+
+    /// The answer, and whether it was changed while it was given.
+    async fn ask(&self, message: RouteNetlinkMessage, flags: u16) -> Result<(Vec<RouteNetlinkMessage>, bool), Refusal> {
+        let mut request = NetlinkMessage::from(message);
+        request.header.flags = flags;
+        let closed = |_| Refusal { errno: libc::EPIPE, text: "the netlink socket is closed".into() };
+        let mut stream = self.handle.clone().request(request).map_err(closed)?;
+        let collect = async {
+            let (mut answer, mut torn) = (Vec::new(), false);
+            while let Some(message) = stream.next().await {
+                torn |= message.header.flags & NLM_F_DUMP_INTR != 0;
+                match message.payload {
+                    NetlinkPayload::InnerMessage(message) => answer.push(message),
+                    NetlinkPayload::Error(error) if error.code.is_some() => {
+                        return Err(Refusal { errno: error.raw_code().abs(), text: refusal(&error) });
+                    }
+                    NetlinkPayload::Overrun(_) => torn = true,
+                    _ => {}
+                }
+            }
+            Ok((answer, torn))
+        };
+        let late = |_| Refusal { errno: libc::ETIMEDOUT, text: "no answer from the kernel".into() };
+        timeout(DEADLINE, collect).await.map_err(late)?
+    }
+}
+
+impl Refusal {
+    /// The address or the interface is not there.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self.errno, libc::EADDRNOTAVAIL | libc::ENODEV)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The address itself; IFA_ADDRESS is the other end on a point-to-point link.
+pub(super) fn local(message: &AddressMessage) -> Option<Ipv4Net> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(std::net::IpAddr::V4(address)) => {
+            Ipv4Net::new(*address, message.header.prefix_len).ok()
+        }
+        _ => None,
+    })
+}
+
+/// IFA_PROTO, `None` where there is none.
+pub(super) fn protocol(message: &AddressMessage) -> Option<u8> {
+    message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Protocol(protocol) => Some(u8::from(*protocol)),
+        _ => None,
+    })
+}

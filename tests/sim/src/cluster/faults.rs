@@ -1,0 +1,188 @@
+//! What can be done to hosts and wires, by a scenario or by chance.
+
+use std::time::Duration;
+
+use mesh_core::Input;
+use mesh_core::input::ScriptOutcome;
+use rand::RngExt;
+
+use super::{Cluster, Event, Fact};
+use crate::clock::{HostClock, Time, ms};
+use crate::host;
+use crate::kernel::Kernel;
+use crate::network::Rule;
+
+/// A voter that restarted says nothing for about so long.
+const QUARANTINE: Duration = ms(3200);
+
+impl Cluster {
+    /// Starts the daemon after a while.
+    pub fn start_after(&mut self, host: usize, after: Duration) {
+        self.schedule(after, Event::Start { host });
+    }
+
+    /// `kill -9`: the kernel keeps what the daemon had put there.
+    pub fn kill(&mut self, host: usize) {
+        if self.hosts[host].daemon.take().is_some() {
+            self.say(host, || "the daemon is killed".to_owned());
+            self.facts.push(Fact::Crashed(host));
+        }
+    }
+
+    /// Kills the daemon and starts it at once, so many times.
+    pub fn restart_often(&mut self, host: usize, times: u32, period: Duration) {
+        for time in 1..=times {
+            self.schedule(period * time, Event::Restart { host });
+        }
+    }
+
+    /// `kill -9`, and a supervisor that is quick; not while the fence waits for its repair.
+    pub(super) fn restart(&mut self, host: usize) {
+        if self.hosts[host].exposed_until <= self.now && self.quiet_since.is_none() {
+            self.kill(host);
+            self.start_after(host, ms(20));
+        }
+    }
+
+    /// The power is gone, and comes back after a while: the kernel starts anew, and the clock.
+    pub fn reboot(&mut self, host: usize, after: Duration) {
+        self.say(host, || format!("the host loses its power for {after:?}"));
+        self.hosts[host].daemon = None;
+        self.hosts[host].up = false;
+        self.hosts[host].kernel = Kernel::default();
+        self.facts.push(Fact::Crashed(host));
+        self.schedule(after, Event::Boot { host });
+    }
+
+    /// The host is up again; its daemon starts with it.
+    pub(super) fn boot(&mut self, host: usize) {
+        if self.hosts[host].up {
+            return;
+        }
+        let reading = ms(self.rng.random_range(10_000..20_000));
+        let machine = &mut self.hosts[host];
+        machine.up = true;
+        machine.clock = HostClock::new(self.now, reading, machine.clock.ppm());
+        self.start(host);
+    }
+
+    /// SIGSTOP: the process stands still, its kernel does not.
+    pub fn stall(&mut self, host: usize, duration: Duration) {
+        let until = self.now + duration;
+        let run = self.hosts[host].run;
+        let Some(daemon) = &mut self.hosts[host].daemon else { return };
+        daemon.stalled_until = Some(daemon.stalled_until.map_or(until, |t| t.max(until)));
+        self.say(host, || format!("the daemon is stopped for {duration:?}"));
+        self.schedule(duration, Event::Resume { host, run });
+    }
+
+    /// SIGSTOP in the middle of the next actions that are more than two.
+    pub fn stall_amid_actions(&mut self, host: usize, duration: Duration) {
+        if let Some(daemon) = &mut self.hosts[host].daemon {
+            daemon.stall_next = Some(duration);
+        }
+    }
+
+    /// SIGCONT, before the time.
+    pub fn wake(&mut self, host: usize) {
+        let now = self.now;
+        if let Some(daemon) = &mut self.hosts[host].daemon {
+            daemon.stall_next = None;
+            if daemon.stalled_until.is_some() {
+                daemon.stalled_until = Some(now);
+                self.resume(host);
+            }
+        }
+    }
+
+    /// SIGTERM.
+    pub fn stop(&mut self, host: usize) {
+        self.say(host, || "the daemon is asked to stop".to_owned());
+        self.deliver(host, Input::Shutdown);
+    }
+
+    /// Pulls the cable, or puts it back.
+    pub fn set_link(&mut self, host: usize, link: bool) {
+        if self.hosts[host].link == link {
+            return;
+        }
+        self.say(host, || format!("the cable is {}", if link { "back" } else { "out" }));
+        let machine = &mut self.hosts[host];
+        machine.link = link;
+        machine.disturbed = self.now;
+        let interface = self.hosts[host].interface();
+        self.schedule_input(ms(1), host, interface);
+    }
+
+    /// Puts the cable back after a while.
+    pub fn plug_in_after(&mut self, host: usize, after: Duration) {
+        self.schedule(after, Event::PlugIn { host });
+    }
+
+    /// `nft flush ruleset` by somebody; the daemon hears of it a little later.
+    pub fn flush_fence(&mut self, host: usize) {
+        self.say(host, || "somebody flushes nftables".to_owned());
+        let notice = ms(self.rng.random_range(1..100));
+        self.hosts[host].kernel.flush();
+        self.hosts[host].exposed_until = self.now + notice + ms(1);
+        self.schedule_input(notice, host, Input::FenceGone);
+    }
+
+    /// `ip addr del` by somebody.
+    pub fn delete_address(&mut self, host: usize, router: usize) {
+        let address = host::virtual_address(router);
+        let now = self.hosts[host].now(self.now);
+        if self.hosts[host].kernel.delete(address, now) {
+            self.say(host, || format!("somebody removes {address}"));
+            let interface = host::INTERFACE.to_owned();
+            self.schedule_input(ms(2), host, Input::AddressGone { interface, address });
+        }
+    }
+
+    /// The tracked script's next result.
+    pub fn script(&mut self, host: usize, success: bool) {
+        let outcome = if success { ScriptOutcome::Success } else { ScriptOutcome::Exit(1) };
+        self.say(host, || format!("the script ends with {outcome:?}"));
+        self.deliver(host, Input::Script { name: host::SCRIPT.to_owned(), outcome });
+    }
+
+    /// Puts a rule in force, for a while.
+    pub fn disturb(&mut self, rule: Rule, duration: Duration) -> u64 {
+        let number = self.network.add(rule);
+        self.story.tell(self.now, "net", || format!("for {duration:?}: {rule:?}"));
+        if duration < Duration::MAX {
+            self.schedule(duration, Event::EndRule { number });
+        }
+        number
+    }
+
+    /// Everything is well again: wires, cables, power, daemons, scripts.
+    pub fn heal(&mut self) {
+        self.story.tell(self.now, "net", || "all faults end".to_owned());
+        self.network.heal(self.now);
+        self.failures = 0;
+        for host in 0..self.hosts.len() {
+            self.set_link(host, true);
+            self.boot(host);
+            self.wake(host);
+            self.script(host, true);
+            self.start_after(host, ms(10));
+        }
+        self.quiet_since = Some(self.now);
+    }
+
+    /// Whether this host's daemon, wire and memory were well since then.
+    pub fn well_since(&self, host: usize, since: Time) -> bool {
+        let machine = &self.hosts[host];
+        machine.running().is_some() && machine.link && machine.started + QUARANTINE < since && machine.disturbed < since
+    }
+
+    /// Whether the two hosts' connection stands and stood since then.
+    pub fn connected_since(&self, host: usize, peer: usize, since: Time) -> bool {
+        host == peer
+            || self.hosts[host].daemon.as_ref().is_some_and(|d| {
+                let connection = d.peers[peer];
+                connection.up && connection.since < since
+            })
+    }
+}

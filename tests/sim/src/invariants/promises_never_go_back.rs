@@ -1,0 +1,47 @@
+//! I2: every takeover has a higher epoch than the one before it.
+//!
+//! Two quorums share a voter, and that one has seen the earlier epoch, unless it has lost its
+//! memory since: no voter may have restarted in between for the rule to be binding.
+
+use mesh_core::decision::RouterEvent;
+
+use super::{Invariant, router_event};
+use crate::cluster::{Cluster, Fact};
+
+/// The last epoch of each router.
+#[derive(Debug)]
+pub(super) struct PromisesNeverGoBack {
+    last: Vec<Option<u64>>,
+}
+
+impl PromisesNeverGoBack {
+    /// For so many routers.
+    pub(super) fn new(routers: usize) -> Self {
+        PromisesNeverGoBack { last: vec![None; routers] }
+    }
+}
+
+impl Invariant for PromisesNeverGoBack {
+    fn name(&self) -> &'static str {
+        "promises_never_go_back"
+    }
+
+    fn check(&mut self, world: &Cluster, facts: &[Fact]) -> Result<(), String> {
+        for fact in facts {
+            match fact {
+                Fact::Started(host) if *host < world.layout.voters => self.last.fill(None),
+                fact => {
+                    let Some((host, router, RouterEvent::Active { epoch, .. }, _)) = router_event(fact) else {
+                        continue;
+                    };
+                    let last = self.last[router].replace(*epoch);
+                    if last.is_some_and(|last| *epoch <= last) {
+                        let name = &world.hosts[host].name;
+                        return Err(format!("{name} took VI_{} under {epoch} after {last:?}", router + 1));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
