@@ -73,9 +73,10 @@ impl Engine {
         }
     }
 
-    /// A worthier router is heard: whatever was refused before is settled.
+    /// A worthier router is heard: whatever was refused before is settled, and nothing is vacant.
     fn defer(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        instance.claim_at = None;
         instance.failures = 0;
         if instance.veto.take().is_some() {
             let cause = "the active router is heard again".to_owned();
