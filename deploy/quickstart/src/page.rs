@@ -29,7 +29,7 @@ pub(crate) fn measured(text: &str) {
 pub(crate) fn shell(command: &str, output: &str) {
     println!("\n{}", paint("2", &format!("  $ {command}")));
     for line in output.trim_end().lines() {
-        println!("  {line}");
+        println!("{}", format!("  {line}").trim_end());
     }
     println!();
 }

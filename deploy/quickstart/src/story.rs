@@ -71,7 +71,7 @@ fn pull_the_cable(cluster: &mut Cluster) -> Result<Row> {
     cluster.lab().heal(&fault)?;
     owner_serves(cluster)?;
     page::say("The cable is back; lb1 has the higher priority and took the address over again.");
-    Ok(Row { fault: "cable pulled", seen, keepalived: "2.5 to 3.6 s without the VIP" })
+    Ok(Row { fault: "cable pulled", seen, keepalived: "2.4 to 3.4 s without the VIP" })
 }
 
 fn filter_vrrp(cluster: &mut Cluster) -> Result<Row> {
@@ -98,7 +98,7 @@ fn filter_vrrp(cluster: &mut Cluster) -> Result<Row> {
 fn freeze_the_daemon(cluster: &mut Cluster) -> Result<Row> {
     page::head("Freeze the owner's daemon");
     page::say("SIGSTOP to meshd on lb1: it can not let go of the address, and its kernel would answer for ever.");
-    page::say("The fence in its kernel closes by itself when the lease ends, and then lb2 may serve.");
+    page::say("The fence in its kernel closes by itself when the lease ends; a moment later lb2 serves.");
     let judge = Judge::start(cluster.lab_ref())?;
     cluster.signal(OWNER, Signal::SIGSTOP)?;
     next_serves(cluster)?;

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::{Flock, FlockArg};
 use pnet_base::MacAddr;
 
+use crate::clock;
 use crate::fault::{self, Fault};
 use crate::host::{self, Host};
 
@@ -157,8 +158,12 @@ impl Lab {
         Ok(ids()?.into_iter().filter(|id| labs_dir().join(id).join("kept").exists()).collect())
     }
 
-    /// Copies the lab's directory to where it outlives the lab, and says where: a failure is read from the logs.
+    /// Copies the lab's directory to where it outlives the lab, and says where: a failure is read from the logs. Whoever
+    /// interrupts wants nothing left.
     pub fn save_logs(&self) {
+        if clock::interrupted() {
+            return;
+        }
         let to = std::env::temp_dir().join(&self.id);
         match Command::new("cp").arg("-rT").args([&self.dir, &to]).status() {
             Ok(status) if status.success() => eprintln!("logs of the lab: {}", to.display()),
