@@ -138,3 +138,24 @@ fn no_epoch_anybody_can_send_stops_the_engine() {
         engine.step(ms(3230 + n * 50), Input::Timeout);
     }
 }
+
+/// What is given back right after a failed claim was mostly given back by others that failed, too.
+#[test]
+fn each_failed_claim_doubles_the_wait_after_a_release_but_not_after_an_end() {
+    let (mut engine, _) = asking();
+    let vacant = |epoch, released| {
+        message(LB2, Message::Vacant(vec![Vacant { router: KEY, owner: LB2, epoch, released, reserved_for: None }]))
+    };
+    let mut at = CLAIM + Duration::from_millis(100);
+    for wait in [50, 100, 200, 400, 800, 1600, 1600] {
+        engine.step(at, Input::Timeout);
+        assert!(engine.instances[&KEY].lease.ballot().is_none(), "failed");
+        let mut ended = engine.voter.max_epoch(&KEY) + 1;
+        engine.step(at, vacant(ended, true));
+        assert_eq!(engine.instances[&KEY].claim_at, Some(at + Duration::from_millis(wait)));
+        ended += 1;
+        engine.step(at, vacant(ended, false));
+        assert!(engine.instances[&KEY].lease.ballot().is_some(), "what ran out is claimed at once");
+        at = at + Duration::from_millis(100);
+    }
+}
