@@ -220,3 +220,28 @@ fn a_successor_claims_at_once_others_wait_their_turn() {
     assert_eq!(request(&asked).claims, claim(5, 400));
     assert_eq!(engine.instances[&KEY].lease.ballot().unwrap().cause, "lb2 released the lease");
 }
+
+/// Address owner of RFC 9568: what the host has anyway must survive the loss of the router.
+#[test]
+fn the_host_s_own_address_is_neither_added_nor_fenced_nor_removed() {
+    let mut owner = router(255);
+    owner.addresses = vec![vip("10.1.1.11/24"), vip("10.1.1.80/24")];
+    let mut engine = started(LB1, vec![owner], None);
+    assert!(engine.instances[&KEY].vrrp.is_active(), "an owner does not wait");
+    let stop = engine.step(ms(10), Input::Shutdown);
+    let removed: Vec<String> = stop
+        .iter()
+        .filter_map(|a| if let Action::DelAddress { address, .. } = a { Some(address.net.to_string()) } else { None })
+        .collect();
+    assert_eq!(removed, ["10.1.1.80/24"]);
+
+    let mut owner = router(255);
+    owner.addresses = vec![vip("10.1.1.11/24"), vip("10.1.1.80/24")];
+    let mut engine = Engine::new(setup(LB1, Some(roster(3))), config(vec![owner]), Instant::default());
+    let actions = engine.step(Instant::default(), Input::Interface(eth0(LB1)));
+    let fenced = actions
+        .iter()
+        .rev()
+        .find_map(|a| if let Action::FenceInstall { addresses } = a { Some(addresses) } else { None });
+    assert_eq!(fenced, Some(&vec![VIP]), "or the host could not even ask for a lease");
+}
