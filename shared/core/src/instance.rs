@@ -1,11 +1,11 @@
 //! One virtual router on this host: its protocol state, its lease, and what is due next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use mesh_config::model::{Version, VirtualRouter};
+use mesh_config::model::{Version, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::RouterState;
 use mesh_wire::vrrp::{self as wire, Advertisement, Authentication, ChecksumForm, Interval};
@@ -56,6 +56,9 @@ pub struct Instance {
     pub checksum: ChecksumForm,
     /// Source address of our adverts, while the interface has one.
     pub source: Option<Ipv4Addr>,
+    /// Served addresses that this host has of its own, as the owner of the addresses (priority 255)
+    /// may: they are never added, removed or fenced, or the host would lose its own address.
+    pub own: BTreeSet<Ipv4Addr>,
     /// The last change.
     pub transition: Transition,
     /// Since when it serves although leases are needed and it has none (the mesh just grew).
@@ -117,15 +120,21 @@ impl Instance {
             foreign: None,
             checksum: ChecksumForm::PseudoHeader,
             source: None,
+            own: BTreeSet::new(),
             transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },
             unleased_since: None,
             config,
         }
     }
 
-    /// All addresses it serves; IPv4 only so far.
+    /// The addresses that come and go with the state: those served, but not the host's own.
+    pub fn moving(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.config.served().filter(|a| v4(&a.net).is_none_or(|address| !self.own.contains(&address)))
+    }
+
+    /// The same as plain addresses, for the fence; IPv4 only so far.
     pub fn addresses(&self) -> Vec<Ipv4Addr> {
-        self.config.served().filter_map(|a| v4(&a.net)).collect()
+        self.moving().filter_map(|a| v4(&a.net)).collect()
     }
 
     /// The packet for one destination, with our own priority unless another is given.

@@ -167,7 +167,9 @@ impl Engine {
                 Count::Open => {}
             },
             Lease::Held(ballot) => {
-                let held_elsewhere = ballot.held_by_other().count();
+                let stands = |(voter, until): &(NodeId, Instant)| *until > now && voters.contains(voter);
+                let held_elsewhere = ballot.vetoes().into_iter().filter(stands).count();
+                let quorum = voters.len() / 2 + 1;
                 if let Some(deadline) = ballot.deadline(&voters)
                     && instance.armed_until.is_none_or(|armed| deadline > armed)
                 {
@@ -175,7 +177,7 @@ impl Engine {
                     let addresses = instance.addresses();
                     self.rearm.entry(deadline).or_default().extend(addresses);
                 }
-                if held_elsewhere > voters.len() / 2 {
+                if held_elsewhere + quorum > voters.len() {
                     self.retire(now, key, "a majority of the voters gave the lease to another node", true, None);
                 }
             }

@@ -73,9 +73,10 @@ impl Engine {
         }
     }
 
-    /// A worthier router is heard: whatever was refused before is settled.
+    /// A worthier router is heard: whatever was refused before is settled, and nothing is vacant.
     fn defer(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        instance.claim_at = None;
         instance.failures = 0;
         if instance.veto.take().is_some() {
             let cause = "the active router is heard again".to_owned();
@@ -220,7 +221,7 @@ impl Engine {
                 self.install_fence();
             }
             let instance = &self.instances[&key];
-            for address in instance.config.served() {
+            for address in instance.moving() {
                 let interface = instance.config.interface_of(address).to_owned();
                 self.out.push(Action::DelAddress { interface, address: address.clone() });
             }
@@ -245,6 +246,7 @@ impl Engine {
     }
 
     pub(super) fn evaluate(&mut self, now: Instant, key: RouterKey) {
+        self.note_own_addresses(key);
         let instance = &self.instances[&key];
         let source = self.source_of(instance);
         let tracked = self.tracking.effect(&instance.config);
@@ -276,6 +278,31 @@ impl Engine {
             }
             None => {}
         }
+    }
+
+    /// Notes which of its addresses the owner of the addresses has anyway.
+    fn note_own_addresses(&mut self, key: RouterKey) {
+        let instance = &self.instances[&key];
+        if instance.config.priority != vrrp::OWNER_PRIORITY {
+            return;
+        }
+        let interfaces = &self.interfaces;
+        let has = |interface: &str, address: Ipv4Addr| {
+            interfaces.get(interface).is_some_and(|i| i.addresses.iter().any(|net| net.addr() == address))
+        };
+        let own = instance.config.served().filter_map(|a| match a.net {
+            IpNet::V4(net) if has(instance.config.interface_of(a), net.addr()) => Some(net.addr()),
+            IpNet::V4(_) | IpNet::V6(_) => None,
+        });
+        let own = own.collect();
+        if instance.own == own {
+            return;
+        }
+        let name = &instance.config.name;
+        let text = format!("{name}: this host's own addresses {own:?} are announced, but neither fenced nor removed");
+        self.instances.get_mut(&key).expect("looked up above").own = own;
+        self.install_fence();
+        self.record(Decision::Warning { text });
     }
 
     /// What is wrong with a router's interfaces.
@@ -466,7 +493,7 @@ impl Engine {
 }
 
 fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {
-    for address in instance.config.served() {
+    for address in instance.moving() {
         let interface = instance.config.interface_of(address).to_owned();
         out.push(Action::AddAddress { interface, address: address.clone(), lifetime_s });
     }

@@ -28,8 +28,6 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
     /// What each node was promised, kept apart from the voter, never overlaps another node's.
     #[test]
     fn no_two_nodes_are_promised_the_same_time(ops in proptest::collection::vec(op(), 1..80)) {

@@ -1,0 +1,114 @@
+//! A new configuration touches what changed and nothing else.
+
+use super::actions::*;
+use super::*;
+
+fn second() -> VirtualRouter {
+    VirtualRouter { name: "VI_2".into(), key: key(52), addresses: vec![vip("10.1.1.81/24")], ..router(100) }
+}
+
+const VIP_2: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 81);
+
+#[test]
+fn the_same_again_changes_nothing() {
+    let mut engine = holding();
+    let before = engine.deadline();
+    let actions = plain(engine.step(ms(3300), Input::Configure(config(vec![router(200)]))));
+    assert_eq!(actions, [run(&[]), install(&[VIP])], "what is armed stays armed");
+    assert_eq!(engine.deadline(), before);
+}
+
+#[test]
+fn a_new_router_leaves_the_others_alone() {
+    let mut engine = holding();
+    let actions = plain(engine.step(ms(3300), Input::Configure(config(vec![router(200), second()]))));
+    assert_eq!(actions[..2], [run(&[]), install(&[VIP, VIP_2])]);
+    let Action::Record(Decision::Router { name, event: RouterEvent::Backup, .. }) = &actions[2] else {
+        panic!("{actions:#?}")
+    };
+    assert_eq!((name.as_str(), actions.len()), ("VI_2", 3));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+}
+
+#[test]
+fn a_changed_router_starts_anew() {
+    let mut engine = holding();
+    let actions = engine.step(ms(3300), Input::Configure(config(vec![router(150)])));
+    let deleted = Action::Publish { key: "router/4.51".to_owned(), value: None };
+    assert!(actions.contains(&deleted));
+    let actions = plain(actions);
+    assert_eq!(actions[..3], [close(), del(), advert(0)]);
+    assert_eq!(
+        actions[5..],
+        [
+            told(RouterEvent::Backup, "configuration changed"),
+            run(&[]),
+            install(&[VIP]),
+            told(RouterEvent::Backup, "ready")
+        ]
+    );
+    assert!(engine.instances[&KEY].vrrp.is_backup());
+}
+
+#[test]
+fn a_removed_router_is_retired_and_its_fence_removed() {
+    let mut engine = holding();
+    let actions = plain(engine.step(ms(3300), Input::Configure(config(Vec::new()))));
+    assert_eq!(actions[..3], [close(), del(), advert(0)]);
+    assert_eq!(actions.last(), Some(&install(&[])));
+    assert_eq!(engine.deadline(), None);
+}
+
+/// A voter takes a used epoch for a duplicate of what was released.
+#[test]
+fn a_changed_router_goes_on_counting_epochs() {
+    // Not a voter: its own voter cannot remember for it.
+    let mut four = roster(4);
+    four.members[3].voter = false;
+    let mut engine = started(NodeId(4), vec![router(200)], Some(four));
+    let first = request(&engine.step(CLAIM, Input::Timeout));
+    engine.step(ms(3220), granted(LB2, ms(3220), &first));
+    engine.step(ms(3220), granted(LB3, ms(3220), &first));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    engine.step(ms(3300), Input::Configure(config(vec![router(210)])));
+    let again = request(&engine.step(ms(6600), Input::Timeout));
+    assert!(again.claims[0].epoch > first.claims[0].epoch);
+}
+
+#[test]
+fn a_changed_lease_duration_starts_all_anew() {
+    let mut engine = holding();
+    let mut longer = config(vec![router(200)]);
+    longer.mesh.lease = Some(Duration::from_secs(3));
+    let actions = plain(engine.step(ms(3300), Input::Configure(longer)));
+    assert_eq!(actions[0], close());
+    assert_eq!(engine.instances[&KEY].lease_time, Duration::from_secs(3));
+}
+
+#[test]
+fn two_routers_on_one_interface_do_not_share_anything() {
+    let mut engine = started(LB1, vec![router(200), VirtualRouter { priority: 200, ..second() }], Some(roster(3)));
+    let first = request(&engine.step(CLAIM, Input::Timeout));
+    engine.step(ms(3220), granted(LB2, ms(3220), &first));
+    let actions = plain(engine.step(ms(3300), adverts::multicast(NodeId(9), 250)));
+    assert_eq!(actions[..2], [close(), del()], "only VI_1 yields");
+    assert!(engine.instances[&key(52)].vrrp.is_active());
+}
+
+#[test]
+fn one_vrid_on_two_interfaces_is_two_routers() {
+    let eth1 = VirtualRouter { name: "VI_2".into(), interface: "eth1".into(), ..second() };
+    let mut both = config(vec![router(200), VirtualRouter { key: KEY, ..eth1 }]);
+    both.assign_keys();
+    let mut engine = Engine::new(setup(LB1, None), both, ms(0));
+    engine.step(ms(0), Input::Interface(eth0(LB1)));
+    engine.step(ms(0), Input::Interface(Interface { name: "eth1".into(), ..eth0(LB1) }));
+    assert_eq!(engine.instances.len(), 2);
+    let higher = adverts::multicast(LB2, 250);
+    engine.step(ms(1000), higher);
+    let active: Vec<String> = {
+        engine.step(ms(3700), Input::Timeout);
+        engine.instances.values().filter(|i| i.vrrp.is_active()).map(|i| i.config.name.clone()).collect()
+    };
+    assert_eq!(active, ["VI_2"], "the advert was heard on eth0 only");
+}

@@ -1,0 +1,158 @@
+//! Links, addresses, scripts.
+
+use mesh_config::model::{TrackScript, TrackedScript};
+
+use super::actions::*;
+use super::*;
+use crate::action::Effect;
+use crate::input::ScriptOutcome;
+
+fn script(weight: i16) -> TrackScript {
+    TrackScript {
+        name: "chk".to_owned(),
+        command: vec!["/bin/chk".to_owned()],
+        interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(1),
+        weight,
+        rise: 2,
+        fall: 2,
+        init_fail: false,
+        user: None,
+    }
+}
+
+/// lb1 without a mesh, Active, tracking a script.
+fn tracking(weight: i16) -> Engine {
+    let tracked = vec![TrackedScript { name: "chk".to_owned(), weight: None }];
+    let mut config = config(vec![VirtualRouter { track_scripts: tracked, ..router(200) }]);
+    config.track_scripts = vec![script(weight)];
+    let mut engine = Engine::new(setup(LB1, None), config, ms(0));
+    let actions = plain(engine.step(ms(0), Input::Interface(eth0(LB1))));
+    assert_eq!(actions[1], run(&[script(weight)]));
+    engine.step(CLAIM, Input::Timeout);
+    engine
+}
+
+fn ended(outcome: ScriptOutcome) -> Input {
+    Input::Script { name: "chk".to_owned(), outcome }
+}
+
+fn turned(up: bool, cause: &str) -> Action {
+    Action::Record(Decision::Script { name: "chk".to_owned(), up, cause: cause.to_owned() })
+}
+
+#[test]
+fn a_lost_link_stops_it_and_its_return_starts_it_as_backup() {
+    let mut engine = plain_active();
+    let down = Interface { running: false, ..eth0(LB1) };
+    let fault = "interface eth0 has no link";
+    let expected = [del(), advert(0), told(RouterEvent::Backup, fault), told(RouterEvent::Fault, fault)];
+    assert_eq!(plain(engine.step(ms(3300), Input::Interface(down))), expected);
+    assert_eq!(engine.deadline(), None);
+    assert_eq!(engine.instances[&KEY].shown_priority(), 0);
+    assert_eq!(plain(engine.step(ms(4000), Input::Interface(eth0(LB1)))), [told(RouterEvent::Backup, "ready")]);
+    assert_eq!(engine.deadline(), Some((us(4_000_000 + 3_218_750), TimerKind::Vrrp)));
+}
+
+#[test]
+fn with_a_lease_the_fence_closes_first() {
+    let mut engine = holding();
+    let gone = plain(engine.step(ms(3300), Input::InterfaceGone { name: "eth0".into() }));
+    assert_eq!(gone[..2], [close(), del()], "and nothing can be sent any more");
+    let fault = told(RouterEvent::Fault, "interface eth0 is not there");
+    assert_eq!(gone.last(), Some(&fault));
+}
+
+#[test]
+fn addresses_on_other_interfaces_need_those() {
+    let mut vi_1 = router(200);
+    vi_1.excluded_addresses = vec![vip("10.2.0.80/24")];
+    vi_1.excluded_addresses[0].interface = Some("eth1".to_owned());
+    let mut engine = started(LB1, vec![vi_1], None);
+    assert_eq!(engine.instances[&KEY].fault.as_deref(), Some("interface eth1 is not there"));
+    let eth1 = Interface { name: "eth1".to_owned(), addresses: Vec::new(), ..eth0(LB1) };
+    engine.step(ms(1), Input::Interface(eth1));
+    let actions = plain(engine.step(ms(3220), Input::Timeout));
+    let second = Action::AddAddress {
+        interface: "eth1".to_owned(),
+        address: engine.instances[&KEY].config.excluded_addresses[0].clone(),
+        lifetime_s: 5,
+    };
+    assert_eq!(actions[..3], [add(5), second, advert(200)], "excluded addresses are not advertised");
+}
+
+#[test]
+fn a_script_without_weight_is_a_fault_after_fall_and_over_after_rise() {
+    let mut engine = tracking(0);
+    let down = || ended(ScriptOutcome::Exit(2));
+    let up = || ended(ScriptOutcome::Success);
+    assert_eq!(plain(engine.step(ms(3300), down())), []);
+    let fault = "script chk is down";
+    let expected = [
+        turned(false, "exit status 2, 2 in a row"),
+        del(),
+        advert(0),
+        told(RouterEvent::Backup, fault),
+        told(RouterEvent::Fault, fault),
+    ];
+    assert_eq!(plain(engine.step(ms(3400), down())), expected);
+    assert_eq!(plain(engine.step(ms(3500), up())), []);
+    let expected = [turned(true, "exit status 0, 2 in a row"), told(RouterEvent::Backup, "ready")];
+    assert_eq!(plain(engine.step(ms(3600), up())), expected);
+}
+
+#[test]
+fn a_weight_changes_the_priority_of_the_next_advert() {
+    let mut engine = tracking(-30);
+    engine.step(ms(3300), ended(ScriptOutcome::TimedOut));
+    let told = turned(false, "no answer within 1s, 2 in a row");
+    assert_eq!(plain(engine.step(ms(3400), ended(ScriptOutcome::TimedOut))), [told]);
+    assert_eq!(plain(engine.step(us(4_218_750), Input::Timeout))[0], advert(170));
+    assert_eq!(engine.instances[&KEY].shown_priority(), 170);
+}
+
+#[test]
+fn unknown_scripts_change_nothing() {
+    let mut engine = plain_active();
+    assert_eq!(plain(engine.step(ms(3300), ended(ScriptOutcome::Exit(1)))), []);
+}
+
+#[test]
+fn a_removed_address_is_put_back_at_once() {
+    let mut engine = plain_active();
+    let what = "address 10.1.1.80 on eth0 was removed by somebody else".to_owned();
+    let expected = [add(5), garp(1), Action::Record(Decision::Repaired { what })];
+    let gone = |interface: &str, address| Input::AddressGone { interface: interface.to_owned(), address };
+    assert_eq!(plain(engine.step(ms(3300), gone("eth0", VIP))), expected);
+    assert_eq!(plain(engine.step(ms(3301), gone("eth1", VIP))), [], "of another interface");
+    assert_eq!(plain(engine.step(ms(3301), gone("eth0", source(LB1)))), [], "not ours");
+
+    let mut backup = started(LB1, vec![router(200)], None);
+    assert_eq!(plain(backup.step(ms(10), gone("eth0", VIP))), [], "not served");
+}
+
+#[test]
+fn an_address_that_cannot_be_added_makes_room_for_others_and_is_tried_again() {
+    let mut engine = holding();
+    let effect = Effect::Address { interface: "eth0".to_owned(), address: VIP };
+    let failed = Input::Failed { effect: effect.clone(), error: "no buffers".to_owned() };
+    let actions = plain(engine.step(ms(3300), failed));
+    assert_eq!(actions[..3], [close(), del(), advert(0)]);
+    let fault = "address 10.1.1.80 cannot be put on eth0: no buffers";
+    assert_eq!(actions.last(), Some(&told(RouterEvent::Fault, fault)));
+    assert_eq!(engine.deadline(), Some((ms(8300), TimerKind::Claim)));
+    let again = Input::Failed { effect, error: "no buffers".to_owned() };
+    assert_eq!(plain(engine.step(ms(3301), again)), [], "the rest of the same failure");
+    assert_eq!(plain(engine.step(ms(8300), Input::Timeout)), [told(RouterEvent::Backup, "ready")]);
+}
+
+#[test]
+fn an_advert_that_cannot_be_sent_is_counted() {
+    let mut engine = plain_active();
+    let effect = Effect::Advertisement { interface: "eth0".to_owned() };
+    let failed = || Input::Failed { effect: effect.clone(), error: "no route".to_owned() };
+    let reason = "advertisement could not be sent: no route".to_owned();
+    let expected = Action::Record(Decision::Dropped { from: "eth0".to_owned(), reason, count: 1 });
+    assert_eq!(plain(engine.step(ms(3300), failed())), [expected]);
+    assert_eq!(plain(engine.step(ms(3301), failed())), []);
+}

@@ -1,0 +1,389 @@
+//! Several engines that talk to each other on a virtual clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::input::Datagram;
+
+#[derive(Clone, Debug)]
+enum Delivery {
+    Message { from: NodeId, to: NodeId, message: Message },
+    Advert { to: NodeId, datagram: Datagram },
+    Gossip { from: NodeId, to: NodeId, key: String, value: Option<String> },
+}
+
+/// A node with a kernel that does what it is told and closes the fence by itself.
+struct Node {
+    engine: Engine,
+    frozen: bool,
+    fenced: BTreeSet<Ipv4Addr>,
+    open: BTreeMap<Ipv4Addr, Instant>,
+    present: BTreeSet<Ipv4Addr>,
+    decisions: Vec<(Instant, Decision)>,
+}
+
+impl Node {
+    fn serves(&self, now: Instant) -> bool {
+        let open = !self.fenced.contains(&VIP) || self.open.get(&VIP).is_some_and(|until| *until > now);
+        self.present.contains(&VIP) && open
+    }
+}
+
+struct Mesh {
+    now: Instant,
+    nodes: BTreeMap<NodeId, Node>,
+    wire: BTreeMap<(Instant, u64), Delivery>,
+    serial: u64,
+    /// Pairs whose first cannot reach its second by mesh messages.
+    cut: BTreeSet<(NodeId, NodeId)>,
+    /// Nobody hears adverts.
+    deaf: bool,
+    /// Fewer than two may serve, from now on.
+    exclusive: bool,
+}
+
+/// lb1 to lbN, of which the first three vote.
+fn three_vote(n: u64) -> Roster {
+    let mut roster = roster(n);
+    roster.members.iter_mut().skip(3).for_each(|m| m.voter = false);
+    roster
+}
+
+const LATENCY: Duration = Duration::from_micros(300);
+
+impl Mesh {
+    /// lb1 to lbN with priorities 200, 150, 100 and so on, connected.
+    fn new(n: u64) -> Mesh {
+        let mut mesh = Mesh {
+            now: Instant::default(),
+            nodes: BTreeMap::new(),
+            wire: BTreeMap::new(),
+            serial: 0,
+            cut: BTreeSet::new(),
+            deaf: false,
+            exclusive: n >= 3,
+        };
+        for id in 1..=n {
+            mesh.start(NodeId(id), three_vote(n));
+        }
+        mesh
+    }
+
+    fn start(&mut self, id: NodeId, roster: Roster) {
+        let vi_1 = router((250 - 50 * id.0) as u8);
+        let engine = Engine::new(setup(id, Some(roster.clone())), config(vec![vi_1]), self.now);
+        let node = Node {
+            engine,
+            frozen: false,
+            fenced: BTreeSet::new(),
+            open: BTreeMap::new(),
+            present: BTreeSet::new(),
+            decisions: Vec::new(),
+        };
+        self.nodes.insert(id, node);
+        self.step(id, Input::Interface(eth0(id)));
+        for other in roster.members.iter().map(|m| m.id).filter(|o| *o != id) {
+            if self.nodes.contains_key(&other) {
+                self.step(id, peer_up(other));
+                self.step(other, peer_up(id));
+            }
+        }
+    }
+
+    fn step(&mut self, id: NodeId, input: Input) {
+        let node = self.nodes.get_mut(&id).unwrap();
+        if node.frozen {
+            return;
+        }
+        for action in node.engine.step(self.now, input) {
+            self.perform(id, action);
+            self.check();
+        }
+    }
+
+    fn perform(&mut self, id: NodeId, action: Action) {
+        let others: Vec<NodeId> = self.nodes.keys().copied().filter(|o| *o != id).collect();
+        let node = self.nodes.get_mut(&id).unwrap();
+        match action {
+            Action::FenceInstall { addresses } => {
+                node.fenced = addresses.into_iter().collect();
+                node.open.retain(|a, _| node.fenced.contains(a));
+            }
+            Action::FenceArm { addresses, until } => addresses.into_iter().for_each(|a| {
+                node.open.insert(a, until);
+            }),
+            Action::FenceClose { addresses } => addresses.iter().for_each(|a| {
+                node.open.remove(a);
+            }),
+            Action::AddAddress { address, .. } => {
+                let std::net::IpAddr::V4(address) = address.net.addr() else { return };
+                node.present.insert(address);
+            }
+            Action::DelAddress { address, .. } => {
+                let std::net::IpAddr::V4(address) = address.net.addr() else { return };
+                node.present.remove(&address);
+            }
+            Action::SweepAddresses => node.present.clear(),
+            Action::Record(decision) => node.decisions.push((self.now, decision)),
+            Action::SendMessage { to, message } => self.post(Delivery::Message { from: id, to, message }),
+            Action::SendAdvertisement { interface, source, destination, payload } => {
+                for to in others {
+                    let (interface, payload) = (interface.clone(), payload.clone());
+                    let datagram = Datagram { interface, source, destination, ttl: 255, payload };
+                    self.post(Delivery::Advert { to, datagram });
+                }
+            }
+            Action::Publish { key, value } => {
+                for to in others {
+                    self.post(Delivery::Gossip { from: id, to, key: key.clone(), value: value.clone() });
+                }
+            }
+            Action::GratuitousArp { .. }
+            | Action::AdoptRoster(_)
+            | Action::RosterVerdict { .. }
+            | Action::RunScripts(_)
+            | Action::Stopped => {}
+        }
+    }
+
+    fn post(&mut self, delivery: Delivery) {
+        self.serial += 1;
+        self.wire.insert((self.now + LATENCY, self.serial), delivery);
+    }
+
+    fn check(&self) {
+        let serving: Vec<NodeId> = self.serving();
+        assert!(!self.exclusive || serving.len() <= 1, "{serving:?} serve at {:?}", self.now);
+    }
+
+    fn serving(&self) -> Vec<NodeId> {
+        self.nodes.iter().filter(|(_, n)| n.serves(self.now)).map(|(id, _)| *id).collect()
+    }
+
+    fn run_until(&mut self, end: Instant) {
+        // Far more than any test needs in one go: a timer that spins fails the test.
+        for budget in (0..200_000).rev() {
+            assert!(budget > 0, "time stands still at {:?}", self.now);
+            let due = |n: &Node| n.engine.deadline().filter(|_| !n.frozen).map(|(at, _)| at);
+            let timer = self.nodes.iter().filter_map(|(id, n)| Some((due(n)?, *id))).min();
+            let parcel = self.wire.first_key_value().map(|(at, _)| *at);
+            let next = timer.map(|(at, _)| at).into_iter().chain(parcel.map(|(at, _)| at)).min();
+            let Some(next) = next.filter(|at| *at <= end) else { break };
+            self.now = self.now.max(next);
+            if let Some(parcel) = parcel.filter(|(at, _)| *at == next) {
+                let delivery = self.wire.remove(&parcel).unwrap();
+                self.deliver(delivery);
+            } else if let Some((_, id)) = timer {
+                self.step(id, Input::Timeout);
+            }
+            self.check();
+        }
+        self.now = end;
+        self.check();
+    }
+
+    fn deliver(&mut self, delivery: Delivery) {
+        match delivery {
+            Delivery::Message { from, to, message } if !self.cut.contains(&(from, to)) => {
+                if self.nodes.contains_key(&to) {
+                    self.step(to, Input::Message { from, message });
+                }
+            }
+            Delivery::Gossip { from, to, key, value } if !self.cut.contains(&(from, to)) => {
+                self.step(to, Input::Gossip { node: from, key, value });
+            }
+            Delivery::Advert { to, datagram } if !self.deaf => self.step(to, Input::Advertisement(datagram)),
+            Delivery::Message { .. } | Delivery::Gossip { .. } | Delivery::Advert { .. } => {}
+        }
+    }
+
+    /// Runs until exactly this node serves.
+    fn settles_on(&mut self, id: NodeId, limit: Duration) -> Duration {
+        let begin = self.now;
+        while self.serving() != [id] {
+            assert!(self.now < begin + limit, "{:?} instead of {id:?} after {limit:?}", self.serving());
+            self.run_until(self.now + Duration::from_millis(1));
+        }
+        self.now.since(begin)
+    }
+
+    fn events(&self, id: NodeId) -> Vec<&RouterEvent> {
+        let decisions = self.nodes[&id].decisions.iter();
+        decisions.filter_map(|(_, d)| if let Decision::Router { event, .. } = d { Some(event) } else { None }).collect()
+    }
+
+    fn cut(&mut self, a: NodeId, b: NodeId) {
+        self.cut.extend([(a, b), (b, a)]);
+    }
+}
+
+fn settled() -> Mesh {
+    let mut mesh = Mesh::new(3);
+    mesh.settles_on(LB1, Duration::from_secs(4));
+    mesh.run_until(mesh.now + Duration::from_secs(5));
+    assert_eq!(mesh.serving(), [LB1]);
+    mesh
+}
+
+#[test]
+fn the_worthiest_of_three_serves_and_nothing_moves() {
+    let mut mesh = settled();
+    mesh.run_until(mesh.now + Duration::from_secs(60));
+    assert_eq!(mesh.serving(), [LB1]);
+    assert_eq!(mesh.events(LB1).iter().filter(|e| matches!(e, RouterEvent::Active { .. })).count(), 1);
+    assert_eq!(mesh.events(LB2), [&RouterEvent::Backup], "ready, and nothing since");
+}
+
+#[test]
+fn a_frozen_owner_is_replaced_within_a_second_and_comes_back_in_peace() {
+    let mut mesh = settled();
+    mesh.nodes.get_mut(&LB1).unwrap().frozen = true;
+    let took = mesh.settles_on(LB2, Duration::from_millis(1100));
+    assert!(took < Duration::from_millis(1050), "{took:?}");
+    mesh.run_until(mesh.now + Duration::from_secs(3));
+    mesh.nodes.get_mut(&LB1).unwrap().frozen = false;
+    mesh.step(LB1, Input::Timeout);
+    mesh.run_until(mesh.now + Duration::from_secs(10));
+    assert_eq!(mesh.serving(), [LB1], "preempts by a planned move");
+    let vetoed = |e: &&&RouterEvent| matches!(e, RouterEvent::Vetoed { .. });
+    assert_eq!(mesh.events(LB3).iter().filter(vetoed).count(), 0, "lb3 never had a reason to claim");
+}
+
+#[test]
+fn an_orderly_stop_hands_over_in_milliseconds() {
+    let mut mesh = settled();
+    mesh.step(LB1, Input::Shutdown);
+    let took = mesh.settles_on(LB2, Duration::from_millis(50));
+    assert!(took < Duration::from_millis(10), "{took:?}");
+}
+
+/// Who does not vote has no grant of its own to look at, but hears the successor.
+#[test]
+fn a_handover_is_no_reason_to_claim_for_the_others() {
+    let mut mesh = Mesh::new(4);
+    mesh.settles_on(LB1, Duration::from_secs(4));
+    mesh.run_until(mesh.now + Duration::from_secs(5));
+    mesh.step(LB1, Input::Shutdown);
+    mesh.settles_on(LB2, Duration::from_millis(50));
+    mesh.run_until(mesh.now + Duration::from_secs(5));
+    for id in [LB3, NodeId(4)] {
+        assert_eq!(mesh.events(id), [&RouterEvent::Backup], "{id:?}: ready, and nothing since");
+    }
+}
+
+/// The owner of the addresses asks like everybody else, and is handed what it owns.
+#[test]
+fn an_address_owner_gets_it_by_a_planned_move() {
+    let mut mesh = settled();
+    let owner = config(vec![router(255)]);
+    mesh.step(LB3, Input::Configure(owner));
+    let took = mesh.settles_on(LB3, Duration::from_secs(4));
+    assert!(took < Duration::from_millis(3100), "{took:?}");
+    mesh.run_until(mesh.now + Duration::from_secs(10));
+    assert_eq!(mesh.serving(), [LB3]);
+    assert_eq!(mesh.events(LB1).last(), Some(&&RouterEvent::Backup));
+}
+
+#[test]
+fn without_adverts_the_voters_still_refuse() {
+    let mut mesh = settled();
+    mesh.deaf = true;
+    mesh.run_until(mesh.now + Duration::from_secs(20));
+    assert_eq!(mesh.serving(), [LB1]);
+    assert!(mesh.events(LB2).iter().any(|e| matches!(e, RouterEvent::Vetoed { by } if by.len() >= 2)));
+    mesh.deaf = false;
+    mesh.run_until(mesh.now + Duration::from_secs(3));
+    assert_eq!(mesh.nodes[&LB2].engine.instances[&KEY].state(), RouterState::Backup);
+}
+
+#[test]
+fn an_owner_without_a_majority_closes_before_the_others_open() {
+    let mut mesh = settled();
+    mesh.cut(LB1, LB2);
+    mesh.cut(LB1, LB3);
+    mesh.deaf = true;
+    mesh.settles_on(LB2, Duration::from_millis(1100));
+    mesh.cut.clear();
+    mesh.deaf = false;
+    mesh.run_until(mesh.now + Duration::from_secs(10));
+    assert_eq!(mesh.serving(), [LB1]);
+}
+
+#[test]
+fn one_way_loss_moves_it_once() {
+    let mut mesh = settled();
+    // lb1 hears, but nobody hears lb1.
+    mesh.cut.extend([(LB1, LB2), (LB1, LB3)]);
+    mesh.run_until(mesh.now + Duration::from_secs(20));
+    assert_ne!(mesh.serving(), [LB1]);
+    assert_eq!(mesh.serving().len(), 1);
+}
+
+#[test]
+fn a_single_cut_pair_moves_nothing() {
+    let mut mesh = settled();
+    mesh.cut(LB1, LB2);
+    mesh.run_until(mesh.now + Duration::from_secs(20));
+    assert_eq!(mesh.serving(), [LB1]);
+    assert_eq!(mesh.events(LB1).iter().filter(|e| matches!(e, RouterEvent::Active { .. })).count(), 1);
+}
+
+#[test]
+fn a_node_that_comes_back_worthier_gets_it_by_a_planned_move() {
+    let mut mesh = settled();
+    mesh.step(LB1, Input::InterfaceGone { name: "eth0".into() });
+    mesh.settles_on(LB2, Duration::from_millis(50));
+    mesh.run_until(mesh.now + Duration::from_secs(3));
+    mesh.step(LB1, Input::Interface(eth0(LB1)));
+    mesh.settles_on(LB1, Duration::from_secs(8));
+    let last = mesh.events(LB2).last().copied().cloned();
+    assert_eq!(last, Some(RouterEvent::Backup), "handed over, not lost");
+}
+
+#[test]
+fn a_mesh_grows_from_one_to_three_without_a_gap() {
+    let mut mesh = Mesh::new(1);
+    mesh.settles_on(LB1, Duration::from_secs(4));
+    for n in [2, 3] {
+        mesh.start(NodeId(n), roster(n));
+        for id in 1..n {
+            mesh.step(NodeId(id), Input::Roster { ticket: Some(n), roster: roster(n) });
+        }
+        for id in 1..n {
+            mesh.step(NodeId(id), peer_up(NodeId(n)));
+        }
+        mesh.exclusive = n == 3;
+        for _ in 0..10_000 {
+            mesh.run_until(mesh.now + Duration::from_millis(1));
+            assert_eq!(mesh.serving(), [LB1], "at {:?}", mesh.now);
+        }
+    }
+    let lb1 = &mesh.nodes[&LB1];
+    assert!(lb1.engine.instances[&KEY].lease.is_held());
+    assert!(lb1.fenced.contains(&VIP), "enforced from now on");
+}
+
+/// One owner after another under any single cut, with the same epoch for none of them.
+#[test]
+fn owners_follow_each_other_under_rising_epochs() {
+    let mut mesh = settled();
+    for round in 0..6 {
+        let owner = mesh.serving()[0];
+        let others: Vec<NodeId> = mesh.nodes.keys().copied().filter(|n| *n != owner).collect();
+        others.iter().for_each(|other| mesh.cut(owner, *other));
+        mesh.run_until(mesh.now + Duration::from_secs(6));
+        assert_eq!(mesh.serving().len(), 1, "round {round}");
+        mesh.cut.clear();
+        mesh.run_until(mesh.now + Duration::from_secs(1));
+    }
+    let mut epochs: Vec<(Instant, u64)> = Vec::new();
+    for node in mesh.nodes.values() {
+        epochs.extend(node.decisions.iter().filter_map(|(at, d)| match d {
+            Decision::Router { event: RouterEvent::Active { epoch, .. }, .. } => Some((*at, *epoch)),
+            _ => None,
+        }));
+    }
+    epochs.sort_unstable();
+    assert!(epochs.len() >= 7);
+    assert!(epochs.windows(2).all(|w| w[0].1 < w[1].1), "{epochs:?}");
+}

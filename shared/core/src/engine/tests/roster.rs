@@ -1,0 +1,154 @@
+//! Rosters: who may propose what, and a mesh that grows and shrinks while it serves.
+
+use super::actions::*;
+use super::*;
+
+fn offered(ticket: Option<u64>, roster: Roster) -> Input {
+    Input::Roster { ticket, roster }
+}
+
+fn verdict(ticket: u64, verdict: Result<(), Roster>) -> Action {
+    Action::RosterVerdict { ticket, verdict }
+}
+
+fn adopted(roster: &Roster) -> [Action; 2] {
+    let voters = roster.voters().map(|m| m.name.clone()).collect();
+    [Action::AdoptRoster(roster.clone()), Action::Record(Decision::Roster { epoch: roster.epoch, voters })]
+}
+
+#[test]
+fn a_proposal_is_one_epoch_ahead() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(1)));
+    let mut expected = adopted(&roster(2)).to_vec();
+    expected.push(verdict(7, Ok(())));
+    assert_eq!(plain(engine.step(ms(1), offered(Some(7), roster(2)))), expected, "adopted before the yes");
+    assert_eq!(plain(engine.step(ms(2), offered(Some(8), roster(2)))), [verdict(8, Ok(()))], "asked again");
+
+    let mut other = roster(2);
+    other.members[1].name = "lb9".to_owned();
+    assert_eq!(plain(engine.step(ms(3), offered(Some(9), other))), [verdict(9, Err(roster(2)))], "one per epoch");
+    assert_eq!(plain(engine.step(ms(3), offered(Some(9), roster(1)))), [verdict(9, Err(roster(2)))]);
+    assert_eq!(plain(engine.step(ms(3), offered(Some(9), roster(4)))), [verdict(9, Err(roster(2)))]);
+    let foreign = Roster { cluster: "other".to_owned(), ..roster(3) };
+    assert_eq!(plain(engine.step(ms(3), offered(Some(9), foreign.clone()))), [verdict(9, Err(roster(2)))]);
+    assert_eq!(plain(engine.step(ms(3), offered(None, foreign))), []);
+}
+
+#[test]
+fn what_a_majority_agreed_on_may_be_any_newer_one() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(1)));
+    engine.step(ms(0), peer_up(LB2));
+    assert_eq!(plain(engine.step(ms(1), offered(None, roster(1)))), []);
+    engine.step(ms(1), offered(None, roster(2)));
+    engine.step(ms(1), peer_up(LB2));
+    let actions = plain(engine.step(ms(2), message(LB2, Message::Roster(roster(3)))));
+    assert_eq!(actions[..2], adopted(&roster(3)));
+    assert_eq!(actions[2], send(LB2, Message::Roster(roster(3))), "passed on");
+    assert_eq!(actions.last(), Some(&install(&[VIP])), "three voters: fenced from now on");
+}
+
+#[test]
+fn without_a_mesh_there_is_nothing_to_change() {
+    let mut engine = plain_active();
+    assert_eq!(plain(engine.step(ms(3300), offered(None, roster(3)))), []);
+}
+
+#[test]
+fn a_request_under_another_roster_is_refused_and_the_newer_roster_sent() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
+    engine.step(ms(3100), peer_up(LB2));
+    let old = Request { roster_epoch: 2, seq: 5, claims: vec![Claim { router: KEY, epoch: 1, duration_ms: 400 }] };
+    let reply =
+        Reply { seq: 5, clock_ns: ms(3100).as_nanos(), roster_epoch: 3, verdicts: vec![(KEY, Vote::WrongRoster)] };
+    let expected = [send(LB2, Message::Roster(roster(3))), send(LB2, Message::Reply(reply))];
+    assert_eq!(plain(engine.step(ms(3100), message(LB2, Message::Request(old)))), expected);
+    assert_eq!(engine.voter.holder(ms(3100), &KEY), None);
+}
+
+/// lb1 alone, serving, then two members join.
+fn grown() -> (Engine, Vec<Action>) {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(1)));
+    engine.step(CLAIM, Input::Timeout);
+    engine.step(ms(4000), offered(Some(1), roster(2)));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    let actions = plain(engine.step(ms(5000), offered(Some(2), roster(3))));
+    (engine, actions)
+}
+
+#[test]
+fn growing_to_three_voters_goes_on_serving_and_asks() {
+    let (mut engine, actions) = grown();
+    let first = request(&actions);
+    assert_eq!(actions[2], install(&[]), "left out of the fence until it has a lease");
+    assert_eq!(first.claims[0].duration_ms, 400);
+    let renewed = plain(engine.step(ms(5001), granted(LB2, ms(5001), &first)));
+    let until = ms(5000) + Duration::from_micros(378_400);
+    let cause = "the mesh has three voters now";
+    assert_eq!(renewed[..3], [install(&[VIP]), arm(until), told(active(1, &["lb1", "lb2"]), cause)]);
+    assert!(!renewed.iter().any(|a| matches!(a, Action::AddAddress { .. } | Action::DelAddress { .. })), "untouched");
+    assert_eq!(engine.instances[&KEY].unleased_since, None);
+}
+
+/// Whoever served without a lease and lets go is fenced from then on: the lease it gets later has
+/// to be enforced.
+#[test]
+fn letting_go_without_a_lease_closes_the_fence_too() {
+    let (mut engine, actions) = grown();
+    let first = request(&actions);
+    engine.step(ms(5001), held(LB2, ms(5001), &first, LB3, 900));
+    let actions = plain(engine.step(ms(5001), held(LB3, ms(5001), &first, LB3, 900)));
+    let fenced = actions.iter().position(|a| *a == install(&[VIP])).expect("fenced");
+    let removed = actions.iter().position(|a| *a == del()).expect("removed");
+    assert!(fenced < removed, "{actions:#?}");
+    assert!(actions.contains(&told(RouterEvent::Backup, "lb3 holds the lease: it had the addresses first")));
+}
+
+#[test]
+fn the_grace_without_a_lease_ends() {
+    let (mut engine, _) = grown();
+    wait(&mut engine, ms(10_000) - Duration::from_nanos(1));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    wait(&mut engine, ms(10_000));
+    assert!(!engine.instances[&KEY].vrrp.is_active());
+}
+
+#[test]
+fn shrinking_below_three_voters_goes_on_serving_without_a_fence() {
+    let mut engine = holding();
+    let two = Roster { epoch: 4, ..roster(2) };
+    let actions = plain(engine.step(ms(3300), offered(None, two)));
+    assert_eq!(actions.last(), Some(&install(&[])), "{actions:#?}");
+    assert!(!actions.contains(&del()));
+    for n in 0..40 {
+        engine.step(ms(3400 + 100 * n), Input::Timeout);
+    }
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    assert!(engine.instances[&KEY].lease.ballot().is_none());
+    assert_eq!(plain(engine.step(ms(7500), Input::Shutdown))[0], del());
+}
+
+#[test]
+fn a_roster_without_voters_is_survived() {
+    let (mut engine, _) = asking();
+    let none = Roster { epoch: 9, members: Vec::new(), ..roster(3) };
+    engine.step(ms(3230), offered(None, none));
+    for n in 0..10 {
+        engine.step(ms(3300 + 1000 * n), Input::Timeout);
+    }
+}
+
+/// Promises of a node that does not vote any more do not count.
+#[test]
+fn a_roster_that_changes_while_asking_counts_its_own_voters() {
+    let five = Roster { epoch: 5, ..roster(5) };
+    let mut engine = started(LB1, vec![router(200)], Some(five.clone()));
+    let first = request(&engine.step(CLAIM, Input::Timeout));
+    engine.step(ms(3220), granted(NodeId(5), ms(3220), &first));
+    let mut four = Roster { epoch: 6, ..five };
+    four.members[4].voter = false;
+    engine.step(ms(3221), offered(None, four));
+    engine.step(ms(3222), granted(LB2, ms(3222), &first));
+    assert!(!engine.instances[&KEY].vrrp.is_active(), "two of four");
+    engine.step(ms(3223), granted(LB3, ms(3223), &first));
+    assert!(engine.instances[&KEY].vrrp.is_active(), "three of four");
+}
