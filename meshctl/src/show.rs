@@ -96,7 +96,8 @@ fn warnings(status: &Status, look: &Look) -> String {
     let mut lines = Vec::new();
     let quorum = &status.cluster.quorum;
     if status.cluster.protection == Protection::Unprotected {
-        lines.push("UNPROTECTED: two nodes can serve one address (fewer than three voters, or no fence)".to_owned());
+        let because = status.cluster.unprotected_because.as_deref().unwrap_or("the daemon does not say why");
+        lines.push(format!("UNPROTECTED: two nodes can serve one address: {because}"));
     } else if status.cluster.protection == Protection::Protected && quorum.reachable < quorum.needed {
         lines.push(format!("NO QUORUM: {} reaches too few voters and can serve nothing", status.node));
     }

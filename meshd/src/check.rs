@@ -20,7 +20,8 @@ const LARGEST: u64 = 64 << 20;
 
 /// Exit codes of `check`, as keepalived's manual has them for `-t`. (keepalived 2.2.7 itself exits
 /// with one more: 4 for unusable, 5 after changes, 6 for script security.)
-const UNUSABLE: u8 = 3;
+/// Exit code for a configuration that cannot be used.
+pub const UNUSABLE: u8 = 3;
 const CHANGED: u8 = 4;
 const SECURITY_OFF: u8 = 5;
 

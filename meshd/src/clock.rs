@@ -1,4 +1,5 @@
-//! The only place that asks what time it is.
+//! The only place that asks for the time decisions are made with. (What only waits, for a socket or a
+//! child, uses the runtime's timers.)
 
 use std::time::Duration;
 

@@ -15,6 +15,7 @@ use mesh_config::model::{Config, TrackScript};
 use mesh_control::Status;
 use mesh_core::action::Effect;
 use mesh_core::{Action, Engine, Input, Instant};
+use mesh_wire::mesh::lease::Message;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::adverts::Adverts;
@@ -26,6 +27,9 @@ use crate::telemetry;
 
 /// Status is refreshed at most this often after a change, and this often without one.
 const STATUS_PERIOD: Duration = Duration::from_millis(100);
+
+/// Number of the capability, from linux/capability.h.
+const CAP_NET_ADMIN: u32 = 12;
 
 /// After the fence's notifications failed, before they are asked for again.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
@@ -47,7 +51,7 @@ pub struct Director {
     engine: Engine,
     inputs: mpsc::Receiver<Input>,
     outputs: Outputs,
-    /// Interfaces with virtual routers.
+    /// Interfaces with virtual routers or their addresses.
     interfaces: BTreeSet<String>,
     links: BTreeMap<String, Link>,
     adverts: Adverts,
@@ -127,9 +131,10 @@ impl Director {
                 }
                 input
             }
-            datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
+            // Last: anybody on the segment can send as many as they like.
+            datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
         }
     }
 
@@ -173,8 +178,15 @@ impl Director {
     async fn step(&mut self, input: Input) {
         let mut queue = VecDeque::from([input]);
         while let Some(input) = queue.pop_front() {
-            for action in self.engine.step(clock::now(), input) {
+            let actions = self.engine.step(clock::now(), input);
+            let mut failures = Failures::default();
+            for action in actions {
+                if failures.forbid(&action) || is_claim(&action) && self.engine.lease_ended(clock::now()) {
+                    continue;
+                }
+                let closing = matches!(action, Action::FenceClose { .. });
                 if let Err((effect, error)) = self.act(action).await {
+                    failures.note(&effect, closing);
                     queue.push_back(Input::Failed { effect, error });
                 }
             }
@@ -193,12 +205,13 @@ impl Director {
             }
             Action::AddAddress { interface, address, lifetime_s } => {
                 let added = self.netlink.add_address(&interface, &address, lifetime_s).await;
-                added.map_err(|e| (address_effect(interface, &address), format!("{e:#}")))?;
+                let effect = || Effect::Address { address: ipv4(&address), interface };
+                added.map_err(|e| (effect(), format!("{e:#}")))?;
             }
             Action::DelAddress { interface, address } => {
-                if let Err(error) = self.netlink.del_address(&interface, &address).await {
-                    tracing::error!(%interface, address = %address.net, %error, "cannot remove a virtual address");
-                }
+                let removed = self.netlink.del_address(&interface, &address).await;
+                let effect = || Effect::Removal { address: ipv4(&address), interface };
+                removed.map_err(|e| (effect(), format!("{e:#}")))?;
             }
             Action::SweepAddresses => {
                 let swept = self.netlink.sweep().await;
@@ -219,30 +232,34 @@ impl Director {
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => {
-                self.act_on_mesh(action);
-            }
+            | Action::RosterVerdict { .. } => return self.act_on_mesh(action),
         }
         Ok(())
     }
 
-    fn act_on_mesh(&mut self, action: Action) {
-        let Some(mesh) = &self.outputs.mesh else { return };
+    fn act_on_mesh(&mut self, action: Action) -> Result<(), (Effect, String)> {
+        let Some(mesh) = &self.outputs.mesh else { return Ok(()) };
         match action {
             Action::SendMessage { to, message } => mesh.send(to, &message),
             Action::Publish { key, value } => mesh.publish(key, value),
-            Action::AdoptRoster(roster) => {
-                if let Err(error) = mesh.adopt(&roster) {
-                    tracing::error!(error = format!("{error:#}"), "the roster could not be written to disk");
-                }
-            }
+            Action::AdoptRoster(roster) => mesh.adopt(&roster).map_err(|e| (Effect::Roster, format!("{e:#}")))?,
             Action::RosterVerdict { ticket, verdict } => mesh.roster_verdict(ticket, verdict),
             other => unreachable!("{other:?} is not the mesh's"),
         }
+        Ok(())
     }
 
     /// Acts on the fence. Where there is none, only a wish to have one is a failure.
     fn fence(&mut self, wanted: bool, act: impl FnOnce(&mut Fence) -> io::Result<()>) -> Result<(), (Effect, String)> {
+        if let FenceState::Missing(why) = &mut self.fence
+            && wanted
+        {
+            // What was missing may have been loaded since; the engine asks again every quarter of a second.
+            match Fence::probe() {
+                Ok(fence) => self.fence = FenceState::Ready(fence),
+                Err(error) => *why = error.to_string(),
+            }
+        }
         match &mut self.fence {
             FenceState::Ready(fence) => act(fence).map_err(|e| (Effect::Fence, e.to_string())),
             FenceState::Missing(_) if !wanted => Ok(()),
@@ -275,9 +292,9 @@ impl Director {
     /// The engine's status, with what was dropped before it reached the engine.
     fn status(&self, now: Instant) -> Status {
         let mut status = self.engine.status(now);
-        status.counters.insert("malformed IP packets".to_owned(), self.adverts.dropped());
+        status.counters.insert("malformed_ip_packets".to_owned(), self.adverts.dropped());
         let mesh = self.outputs.mesh.iter().flat_map(MeshHandle::counters);
-        status.counters.extend(mesh.map(|(name, count)| (format!("mesh: {name}"), count)));
+        status.counters.extend(mesh.map(|(name, count)| (format!("mesh_{name}"), count)));
         status
     }
 }
@@ -288,7 +305,15 @@ impl Director {
 ///
 /// This process may not open raw sockets.
 pub fn check_privileges() -> anyhow::Result<()> {
-    Adverts::new().map(drop).map_err(explain_privileges)
+    Adverts::new().map(drop).map_err(explain_privileges)?;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    // Where /proc does not say, the first request to the kernel will.
+    if effective.is_some_and(|set| set & (1 << CAP_NET_ADMIN) == 0) {
+        return Err(explain_privileges(io::ErrorKind::PermissionDenied.into()));
+    }
+    Ok(())
 }
 
 /// Resolves when the fence was touched; for ever pending without a watch.
@@ -304,16 +329,59 @@ async fn changed(watch: &mut Option<FenceWatch>) {
     }
 }
 
-fn address_effect(interface: String, address: &mesh_config::model::VirtualAddress) -> Effect {
-    let address = match address.net.addr() {
+/// What failed among the effects of one step: later ones of the same step may rely on it.
+#[derive(Default)]
+struct Failures {
+    addition: bool,
+    removal: bool,
+    closing: bool,
+    roster: bool,
+}
+
+impl Failures {
+    fn note(&mut self, effect: &Effect, closing: bool) {
+        match effect {
+            Effect::Address { .. } => self.addition = true,
+            Effect::Removal { .. } => self.removal = true,
+            Effect::Roster => self.roster = true,
+            Effect::Fence => self.closing |= closing,
+            Effect::Advertisement { .. } => {}
+        }
+    }
+
+    fn forbid(&self, action: &Action) -> bool {
+        match action {
+            // Nothing is announced that is not there.
+            Action::SendAdvertisement { .. } | Action::GratuitousArp { .. } => self.addition,
+            // What may still be served is not given away: the lease runs out, later than the address.
+            Action::SendMessage { message: Message::Release(_), .. } => self.removal && self.closing,
+            // Nor is it let out of the fence.
+            Action::FenceInstall { addresses } => addresses.is_empty() && self.removal,
+            // Who could not write the roster has not accepted it.
+            Action::RosterVerdict { verdict: Ok(()), .. } => self.roster,
+            _ => false,
+        }
+    }
+}
+
+/// Whether an effect tells the segment that this host serves.
+fn is_claim(action: &Action) -> bool {
+    matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::GratuitousArp { .. })
+}
+
+fn ipv4(address: &mesh_config::model::VirtualAddress) -> Ipv4Addr {
+    match address.net.addr() {
         std::net::IpAddr::V4(address) => address,
         std::net::IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
-    };
-    Effect::Address { interface, address }
+    }
 }
 
 fn interfaces_of(config: &Config) -> BTreeSet<String> {
-    config.routers.iter().map(|r| r.interface.clone()).collect()
+    let of = |r: &mesh_config::model::VirtualRouter| {
+        let addresses = r.served().map(|a| r.interface_of(a).to_owned());
+        addresses.chain([r.interface.clone()]).collect::<Vec<_>>()
+    };
+    config.routers.iter().flat_map(of).collect()
 }
 
 fn explain_privileges(error: io::Error) -> anyhow::Error {

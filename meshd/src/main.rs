@@ -48,8 +48,11 @@ enum Command {
     /// Read a configuration and report what is wrong or ignored. Exit status: 0 nothing wrong,
     /// 3 unusable, 4 usable after changes, 5 script security.
     Check {
-        /// keepalived.conf or meshd.toml.
+        /// keepalived.conf or meshd.toml [default: as for `run`].
         file: Option<PathBuf>,
+        /// The same, as the other commands take it.
+        #[arg(long, value_name = "FILE", conflicts_with = "file")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -59,18 +62,24 @@ struct Common {
     /// [default: /etc/meshd/meshd.toml, else /etc/keepalived/keepalived.conf].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// This node's name in the mesh [default: the host name].
+    /// This node's name in the mesh [default: `mesh.name` of meshd.toml, else the host name].
     #[arg(long)]
     name: Option<String>,
     /// Keys, certificate, roster.
-    #[arg(long, value_name = "DIR", default_value = "/var/lib/meshd")]
+    #[arg(long, value_name = "DIR", default_value = run::DEFAULT_STATE_DIR)]
     state_dir: PathBuf,
     /// The control socket's directory.
-    #[arg(long, value_name = "DIR", default_value = "/run/meshd")]
+    #[arg(long, value_name = "DIR", default_value = run::DEFAULT_RUNTIME_DIR)]
     runtime_dir: PathBuf,
-    /// Address and UDP port of the mesh.
-    #[arg(long, value_name = "ADDR:PORT")]
+    /// Address and UDP port of the mesh, set once by `init` and `join`.
+    #[arg(long, value_name = "ADDR[:7946]", value_parser = listen_address)]
     listen: Option<SocketAddr>,
+}
+
+/// An address with a port, or with the mesh's own.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let address = text.parse().map(|ip| SocketAddr::new(ip, meshd::mesh::DEFAULT_PORT));
+    address.or_else(|_| text.parse()).map_err(|_| "expected an IP address, or IP address:port".to_owned())
 }
 
 impl From<Common> for Places {
@@ -83,7 +92,13 @@ impl From<Common> for Places {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
-        Command::Check { file } => return meshd::check::run(&run::config_file(file)),
+        Command::Check { file, config } => match run::config_file(file.or(config)) {
+            Ok(file) => return meshd::check::run(&file),
+            Err(error) => {
+                eprintln!("meshd: {error:#}");
+                return ExitCode::from(meshd::check::UNUSABLE);
+            }
+        },
         Command::Init { common } => run::init(&common.into()),
         Command::Join { common, seed, token, token_file, witness } => {
             run::join(&common.into(), &seed, token, token_file, witness)

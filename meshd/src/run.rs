@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use mesh_config::model::Config;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
@@ -24,6 +24,12 @@ use crate::{check, clock};
 
 /// Where a configuration is looked for, in this order.
 const DEFAULT_CONFIGS: [&str; 2] = ["/etc/meshd/meshd.toml", "/etc/keepalived/keepalived.conf"];
+
+/// Default of `--state-dir`.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/meshd";
+
+/// Default of `--runtime-dir`.
+pub const DEFAULT_RUNTIME_DIR: &str = "/run/meshd";
 
 /// Facts that may wait for the engine; it takes microseconds for each, so that a full queue means
 /// that it hangs. Gossip waits for room, lease messages are dropped, as the network may.
@@ -52,10 +58,33 @@ pub struct Places {
     pub listen: Option<SocketAddr>,
 }
 
+impl Places {
+    /// A command that means the same files again.
+    fn command(&self, command: &str) -> String {
+        let Places { config, state_dir, runtime_dir, .. } = self;
+        let mut text = format!("meshd {command}");
+        if let Some(config) = config {
+            text += &format!(" --config {}", config.display());
+        }
+        if state_dir != Path::new(DEFAULT_STATE_DIR) {
+            text += &format!(" --state-dir {}", state_dir.display());
+        }
+        if runtime_dir != Path::new(DEFAULT_RUNTIME_DIR) {
+            text += &format!(" --runtime-dir {}", runtime_dir.display());
+        }
+        text
+    }
+}
+
 /// The configuration file to read: the one named, else the first default that exists.
-pub fn config_file(named: Option<PathBuf>) -> PathBuf {
+///
+/// # Errors
+///
+/// None was named, and none of the defaults exists.
+pub fn config_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let existing = || DEFAULT_CONFIGS.iter().map(PathBuf::from).find(|p| p.exists());
-    named.or_else(existing).unwrap_or_else(|| PathBuf::from(DEFAULT_CONFIGS[0]))
+    let [first, second] = DEFAULT_CONFIGS;
+    named.or_else(existing).with_context(|| format!("no configuration: neither {first} nor {second} exists; name one"))
 }
 
 /// `meshd init`.
@@ -70,8 +99,8 @@ pub fn init(places: &Places) -> anyhow::Result<()> {
     let token = identity.create_token(FIRST_TOKEN)?;
     let address = address_of(&identity, &roster);
     println!("Mesh {} made; this node is {name}, at {address}.", identity.cluster);
-    println!("Start it:          meshd run");
-    println!("Join with others:  meshd join --seed {address} --token {}", token.text);
+    println!("Start it:             {}", places.command("run"));
+    println!("Then, on the others:  MESHD_TOKEN={} meshd join --seed {address}", token.text);
     println!("The token is a secret, good for one node within an hour; for more: meshctl token create");
     Ok(())
 }
@@ -88,8 +117,10 @@ pub fn join(
     token_file: Option<PathBuf>,
     witness: bool,
 ) -> anyhow::Result<()> {
-    init_logging();
-    if mesh::load(&places.state_dir)?.is_none() {
+    let _guard = init_logging();
+    if mesh::load(&places.state_dir)?.is_some() {
+        tracing::info!("this node is a member already: --seed, --token and --witness are not looked at");
+    } else {
         let config = optional_config(places)?;
         let name = node_name(places, &config)?;
         let token = match (token, token_file) {
@@ -116,7 +147,7 @@ pub fn join(
 ///
 /// Something is missing or wrong at the start, or a part of the daemon died.
 pub fn run(places: &Places) -> anyhow::Result<()> {
-    init_logging();
+    let _guard = init_logging();
     run_with_logging(places)
 }
 
@@ -193,6 +224,12 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::R
     let (node, name) = match member {
         Some((identity, roster)) => {
             let own = roster.member(identity.node).context("the roster on disk does not list this node")?;
+            let wanted = places.name.as_ref().or(config.mesh.name.as_ref()).unwrap_or(&own.name);
+            ensure!(
+                *wanted == own.name,
+                "this node joined as {}, so it cannot be {wanted}: leave out --name and mesh.name",
+                own.name
+            );
             (identity.node, own.name.clone())
         }
         None => (NodeId(0), node_name(places, config)?),
@@ -202,9 +239,16 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::R
         name,
         roster: member.map(|(_, roster)| roster.clone()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        seed: rand::random(),
+        seed: seed()?,
         unix_at_zero,
     })
+}
+
+/// Chance for the engine's jitter.
+fn seed() -> anyhow::Result<u64> {
+    let bytes = ring::rand::generate(&ring::rand::SystemRandom::new());
+    let bytes: [u8; 8] = bytes.map_err(|_| anyhow::anyhow!("the system has no randomness"))?.expose();
+    Ok(u64::from_ne_bytes(bytes))
 }
 
 async fn start_mesh(
@@ -213,7 +257,12 @@ async fn start_mesh(
     (identity, roster): Member,
     inputs: &mpsc::Sender<Input>,
 ) -> anyhow::Result<MeshHandle> {
-    let listen = listen(places, config).unwrap_or_else(|| address_of(&identity, &roster));
+    let known = address_of(&identity, &roster);
+    let listen = listen(places, config).unwrap_or(known);
+    ensure!(
+        listen.port() == known.port() && (listen.ip().is_unspecified() || listen.ip() == known.ip()),
+        "the mesh knows this node at {known}, so it cannot listen on {listen}: leave out --listen and mesh.listen"
+    );
     mesh::start(MeshOptions { identity, roster, listen, inputs: inputs.clone() }).await
 }
 
@@ -313,7 +362,10 @@ async fn mesh_failure(mesh: Option<&MeshHandle>) -> anyhow::Error {
 
 /// SIGHUP: a file that cannot be used leaves everything as it is.
 async fn reload(places: &Places, inputs: &mpsc::Sender<Input>) {
-    match load_config(&config_file(places.config.clone())) {
+    match config_file(places.config.clone()).and_then(|file| load_config(&file)) {
+        Ok(config) if config.routers.is_empty() => {
+            tracing::error!("configuration not changed: no virtual router is left in it; stop meshd to serve none");
+        }
         Ok(config) => {
             tracing::info!("configuration read again");
             let _ = inputs.send(Input::Configure(config)).await;
@@ -334,12 +386,13 @@ async fn hand_over(inputs: &mpsc::Sender<Input>, stopped: oneshot::Receiver<()>)
 
 /// The configuration of a node that may do without: it can vote, and shows the map.
 fn optional_config(places: &Places) -> anyhow::Result<Config> {
-    let file = config_file(places.config.clone());
-    if places.config.is_none() && !file.exists() {
-        tracing::warn!("no configuration in {} or {}", DEFAULT_CONFIGS[0], DEFAULT_CONFIGS[1]);
-        return Ok(Config::default());
+    match config_file(places.config.clone()) {
+        Ok(file) => load_config(&file),
+        Err(error) => {
+            tracing::warn!("{error:#}");
+            Ok(Config::default())
+        }
     }
-    load_config(&file)
 }
 
 fn load_config(file: &Path) -> anyhow::Result<Config> {
@@ -364,14 +417,18 @@ fn node_name(places: &Places, config: &Config) -> anyhow::Result<String> {
     Ok(host.split('.').next().unwrap_or(&host).to_owned())
 }
 
-fn init_logging() {
+/// Lines that may wait for whoever reads standard error; more are dropped, never waited for: a
+/// terminal on Ctrl-S must not stop the leases.
+const LOG_QUEUE: usize = 4096;
+
+/// Logs to standard error, by a thread of its own. The guard writes what is left when it is dropped.
+fn init_logging() -> tracing_appender::non_blocking::WorkerGuard {
+    use tracing_appender::non_blocking::NonBlockingBuilder;
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("MESHD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal)
-        .with_target(false)
-        .init();
+    let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_QUEUE);
+    let (writer, guard) = builder.finish(std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(terminal).with_target(false).init();
+    guard
 }

@@ -17,7 +17,13 @@ use super::{ControlState, MakeToken, bind, serve};
 
 fn empty(node: &str) -> Arc<Status> {
     let quorum = Quorum { voters: 3, needed: 2, reachable: 3, roster_epoch: 1 };
-    let cluster = Cluster { id: "c".into(), name: "lab".into(), protection: Protection::Protected, quorum };
+    let cluster = Cluster {
+        id: "c".into(),
+        name: "lab".into(),
+        protection: Protection::Protected,
+        unprotected_because: None,
+        quorum,
+    };
     Arc::new(Status {
         cluster,
         node: node.to_owned(),
@@ -25,6 +31,7 @@ fn empty(node: &str) -> Arc<Status> {
         routers: vec![],
         services: vec![],
         counters: Default::default(),
+        drops: Default::default(),
     })
 }
 

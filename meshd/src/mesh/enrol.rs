@@ -81,10 +81,13 @@ pub async fn enrol(
         return Ok((known, roster));
     }
     admission::check_name(name)?;
+    let made = !state_dir.exists();
     let dir = StateDir::create(state_dir)?;
     let seeds =
         timeout(CONNECT_TIME, resolve(seed)).await.map_err(|_| anyhow!("{seed} cannot be resolved in time"))??;
-    let key = match dir.read(NODE_KEY)? {
+    let kept = dir.read(NODE_KEY)?;
+    let fresh = kept.is_none();
+    let key = match kept {
         Some(key) => key,
         None => {
             let key = identity::new_key()?;
@@ -102,7 +105,16 @@ pub async fn enrol(
             let request = EnrolRequest { token, csr: csr.clone(), name: name.to_owned(), address, role };
             match ask_seed(seed, claims.fingerprint, &request).await {
                 Ok(EnrolReply::Welcome(welcome)) => return Ok(*welcome),
-                Ok(EnrolReply::Refused(refusal)) => bail!("{seed} refused: {refusal}"),
+                Ok(EnrolReply::Refused(refusal)) => {
+                    // Nothing has changed on the seed's side, so nothing is kept on this one.
+                    if fresh {
+                        dir.remove(NODE_KEY)?;
+                    }
+                    if made {
+                        dir.remove_itself();
+                    }
+                    bail!("{seed} refused: {refusal}");
+                }
                 Err(error) => last = error,
             }
         }

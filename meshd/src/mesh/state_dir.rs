@@ -55,6 +55,11 @@ impl StateDir {
         StateDir { path: path.to_owned() }
     }
 
+    /// Removes the directory, if nothing is in it.
+    pub(super) fn remove_itself(&self) {
+        let _ = fs::remove_dir(&self.path);
+    }
+
     /// Where it is.
     pub(super) fn path(&self) -> &Path {
         &self.path

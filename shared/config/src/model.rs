@@ -9,7 +9,7 @@ use mesh_wire::mesh::{Family, RouterKey};
 /// A whole configuration, every value checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// `router_id`: the name this host calls itself in mail and, as a default, in the mesh.
+    /// `router_id`: the name this host calls itself in mail.
     pub router_id: Option<String>,
     /// Who runs scripts, and whether insecure ones are refused.
     pub scripts: ScriptSecurity,

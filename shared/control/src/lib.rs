@@ -27,9 +27,12 @@ pub struct Status {
     pub routers: Vec<Router>,
     /// Virtual services.
     pub services: Vec<Service>,
-    /// What the node that answers has dropped or refused since it started, by reason.
+    /// What the node that answers has counted since it started, by name.
     #[serde(default)]
     pub counters: std::collections::BTreeMap<String, u64>,
+    /// What it has dropped, by sender and reason in words.
+    #[serde(default)]
+    pub drops: std::collections::BTreeMap<String, u64>,
 }
 
 /// The mesh as a whole.
@@ -41,6 +44,9 @@ pub struct Cluster {
     pub name: String,
     /// Whether at most one owner is enforced.
     pub protection: Protection,
+    /// Why not, while `protection` is `unprotected`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unprotected_because: Option<String>,
     /// The voters.
     pub quorum: Quorum,
 }

@@ -112,7 +112,16 @@ pub enum Effect {
         /// The address.
         address: Ipv4Addr,
     },
-    /// [`Action::SendAdvertisement`] on this interface.
+    /// [`Action::DelAddress`] of this address.
+    Removal {
+        /// The interface.
+        interface: String,
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// [`Action::AdoptRoster`]: it is used, but not on disk.
+    Roster,
+    /// [`Action::SendAdvertisement`] or [`Action::GratuitousArp`] on this interface.
     Advertisement {
         /// The interface.
         interface: String,

@@ -44,6 +44,8 @@ pub struct Instance {
     pub fault: Option<String>,
     /// An effect failed: not before then again.
     pub blocked: Option<(Instant, String)>,
+    /// For how long after the next failure.
+    pub block_time: Option<Duration>,
     /// The next burst of gratuitous ARP, and how many packets.
     pub garp: Option<(Instant, u32)>,
     /// When gratuitous ARP last answered a rival.
@@ -114,6 +116,7 @@ impl Instance {
             veto: None,
             fault: Some(format!("interface {} is not there", config.interface)),
             blocked: None,
+            block_time: None,
             garp: None,
             rival_answered: Instant::default(),
             refresh_at: None,

@@ -33,8 +33,8 @@ fn reload(cluster: &mut Cluster, name: &str, text: &str) -> Result<()> {
     cluster.signal(name, Signal::SIGHUP)
 }
 
-fn counter(status: &serde_json::Value, containing: &str) -> u64 {
-    let counters = status["counters"].as_object().into_iter().flatten();
+fn counter(status: &serde_json::Value, kind: &str, containing: &str) -> u64 {
+    let counters = status[kind].as_object().into_iter().flatten();
     counters.filter(|(name, _)| name.contains(containing)).filter_map(|(_, count)| count.as_u64()).sum()
 }
 
@@ -167,7 +167,7 @@ fn root_junk_is_counted_and_changes_nothing() -> Result<()> {
         });
         sent.join().expect("the sender does not panic")?;
         cluster.wait_status("junk is counted", SHOWN_WITHIN, &[OWNER], |s| {
-            counter(s, "malformed:") >= 100 && counter(s, "mesh:") > 0
+            counter(s, "drops", "malformed:") >= 100 && counter(s, "counters", "mesh_") > 0
         })?;
         cluster.wait_status("the owner stayed", SHOWN_WITHIN, &[OWNER, NEXT], |s| active(s) == Some(OWNER))?;
         let report = judge.finish()?;

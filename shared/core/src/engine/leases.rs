@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mesh_wire::mesh::lease::{Claim, Message, Preempt, Release, Reply, Request, Vacant, Verdict};
+use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
 use rand::RngExt;
 
@@ -86,7 +87,8 @@ impl Engine {
             Message::Release(releases) => self.receive_releases(now, from, &releases),
             Message::Vacant(vacant) => vacant.iter().for_each(|v| self.hear_vacant(now, from, v)),
             Message::Preempt(preempt) => self.receive_preempt(now, from, preempt),
-            Message::Roster(roster) => self.learn_roster(now, None, roster),
+            Message::Roster(roster) if self.voters().contains(&from) => self.learn_roster(now, None, roster),
+            Message::Roster(_) => {} // Those that vote will say so, too.
         }
     }
 
@@ -305,7 +307,8 @@ impl Engine {
     fn receive_preempt(&mut self, now: Instant, from: NodeId, preempt: Preempt) {
         let Some(instance) = self.instances.get(&preempt.router) else { return };
         let mine = instance.vrrp.priority();
-        if instance.lease.is_held() && preempt.priority > mine && self.membership.is_connected(from) {
+        let serves = self.roster.as_ref().and_then(|r| r.member(from)).is_some_and(|m| m.role == Role::Director);
+        if serves && instance.lease.is_held() && preempt.priority > mine && self.membership.is_connected(from) {
             let cause = format!(
                 "handed over to {}, whose priority {} is higher than {mine}",
                 self.name_of(from),

@@ -52,6 +52,8 @@ pub struct Setup {
 pub struct Engine {
     setup: Setup,
     config: Config,
+    /// Digest of `config`.
+    digest: String,
     roster: Option<Roster>,
     voter: Voter,
     instances: BTreeMap<RouterKey, Instance>,
@@ -140,9 +142,11 @@ impl Engine {
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
             config: Config::default(),
+            digest: String::new(),
             setup,
         };
         engine.out.push(Action::SweepAddresses);
+        engine.warn_unprotected();
         engine.configure(now, config);
         engine
     }
@@ -194,6 +198,12 @@ impl Engine {
         all.into_iter().min()
     }
 
+    /// Whether a lease ran out that the engine still counts on: between two steps, or in the middle
+    /// of a step's effects.
+    pub fn lease_ended(&self, now: Instant) -> bool {
+        self.instances.values().any(|i| i.lease.is_held() && i.armed_until.is_some_and(|t| t <= now))
+    }
+
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Timeout => {}
@@ -227,7 +237,12 @@ impl Engine {
     }
 
     /// Takes over a configuration: routers that did not change are not touched.
-    fn configure(&mut self, now: Instant, config: Config) {
+    fn configure(&mut self, now: Instant, mut config: Config) {
+        if !config.routers.is_empty() && self.role() != Role::Director {
+            let text = "this node is no director: it serves none of the virtual routers in its configuration";
+            self.record(Decision::Warning { text: text.to_owned() });
+            config.routers.clear();
+        }
         let lease = config.mesh.lease;
         let changed = lease != self.config.mesh.lease;
         let keep = |i: &Instance| !changed && config.routers.contains(&i.config);
@@ -247,6 +262,7 @@ impl Engine {
             });
         }
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
+        self.digest = config.digest();
         self.config = config;
         self.install_fence();
         self.evaluate_all(now);
@@ -294,6 +310,20 @@ impl Engine {
         self.roster.as_ref().is_some_and(|r| r.voters().count() >= FIRST_VOTERS)
     }
 
+    /// What this node does; without a mesh everything there is.
+    fn role(&self) -> Role {
+        self.roster.as_ref().and_then(|r| r.member(self.setup.node)).map_or(Role::Director, |m| m.role)
+    }
+
+    /// Why at most one owner is not enforced, in a mesh that could.
+    fn unprotected_because(&self) -> Option<String> {
+        let voters = self.roster.as_ref()?.voters().count();
+        if voters < FIRST_VOTERS {
+            return Some(format!("{voters} of {FIRST_VOTERS} voters have joined; until then plain VRRP decides"));
+        }
+        self.fence_failure.as_ref().map(|error| format!("the kernel does not enforce leases: {error}"))
+    }
+
     /// The voters' identities.
     fn voters(&self) -> Vec<NodeId> {
         self.roster.iter().flat_map(|r| r.voters()).map(|m| m.id).collect()
@@ -303,6 +333,13 @@ impl Engine {
     fn name_of(&self, node: NodeId) -> String {
         let member = self.roster.as_ref().and_then(|r| r.member(node));
         member.map_or_else(|| node.to_string(), |m| m.name.clone())
+    }
+
+    /// Says so in the log, too.
+    fn warn_unprotected(&mut self) {
+        if let Some(because) = self.unprotected_because() {
+            self.record(Decision::Warning { text: format!("UNPROTECTED: {because}") });
+        }
     }
 
     fn record(&mut self, decision: Decision) {
@@ -333,11 +370,11 @@ impl Engine {
         if self.roster.is_none() {
             return;
         }
-        let role = self.roster.as_ref().and_then(|r| r.member(self.setup.node)).map_or(Role::Director, |m| m.role);
+        let role = self.role();
         let node = NodeReport {
             role,
             version: self.setup.version.clone(),
-            config_digest: self.config.digest(),
+            config_digest: self.digest.clone(),
             draining: self.stopping,
         };
         let mut values = BTreeMap::from([(NODE_KEY.to_owned(), json(&node))]);

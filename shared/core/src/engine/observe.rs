@@ -56,7 +56,8 @@ impl Engine {
         }
         let was_active = instance.vrrp.is_active();
         if member && was_active && instance.lease.is_held() && heard.priority > 0 {
-            return;
+            // It believed in its lease for a moment too long; hosts may have learnt its MAC address.
+            return self.answer_rival(now, key);
         }
         let Some(own) = instance.source else { return };
         let verdict = instance.vrrp.receive(now, heard, own);

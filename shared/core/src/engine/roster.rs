@@ -16,8 +16,13 @@ impl Engine {
     /// other of the same epoch.
     pub(super) fn learn_roster(&mut self, now: Instant, ticket: Option<u64>, roster: Roster) {
         let Some(current) = self.roster.clone() else { return };
-        let newer = if ticket.is_some() { roster.epoch == current.epoch + 1 } else { roster.epoch > current.epoch };
-        let accepted = roster.cluster == current.cluster && newer;
+        let newer = if ticket.is_some() {
+            Some(roster.epoch) == current.epoch.checked_add(1)
+        } else {
+            roster.epoch > current.epoch
+        };
+        let known = roster.member(self.setup.node).is_some();
+        let accepted = roster.cluster == current.cluster && known && newer;
         if accepted {
             self.adopt_roster(now, roster.clone());
         }
@@ -34,6 +39,7 @@ impl Engine {
         self.out.push(Action::AdoptRoster(roster.clone()));
         let voters = roster.voters().map(|m| m.name.clone()).collect();
         self.record(Decision::Roster { epoch: roster.epoch, voters });
+        self.warn_unprotected();
         for to in self.other_members() {
             self.send_roster(to);
         }

@@ -21,7 +21,8 @@ impl Engine {
             nodes: self.roster.iter().flat_map(|r| &r.members).map(|m| self.node_status(m)).collect(),
             routers: self.known_routers().into_iter().map(|key| self.router_status(now, key)).collect(),
             services: self.config.virtual_servers.iter().map(service_status).collect(),
-            counters: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+            counters: BTreeMap::new(),
+            drops: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         }
     }
 
@@ -38,6 +39,7 @@ impl Engine {
             id: roster.map_or(String::new(), |r| r.cluster.clone()),
             name: roster.and_then(|r| r.members.first()).map_or(String::new(), |m| format!("{}'s mesh", m.name)),
             protection,
+            unprotected_because: self.unprotected_because(),
             quorum: control::Quorum {
                 voters: voters.len(),
                 needed: roster.map_or(0, Roster::quorum),
@@ -68,7 +70,7 @@ impl Engine {
             draining: if own { self.stopping } else { report.is_some_and(|r| r.draining) },
             rtt_ms: rtt,
             config_digest: if own {
-                self.config.digest()
+                self.digest.clone()
             } else {
                 report.map_or(String::new(), |r| r.config_digest.clone())
             },

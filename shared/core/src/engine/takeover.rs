@@ -28,6 +28,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 /// After an effect failed, before the router tries again.
 const BLOCK: Duration = Duration::from_secs(5);
 
+/// The same after many failures: it doubles until then.
+const LONGEST_BLOCK: Duration = Duration::from_secs(300);
+
 /// Between tries to repair the fence.
 const FENCE_RETRY: Duration = Duration::from_millis(250);
 
@@ -470,9 +473,20 @@ impl Engine {
                 let reason = format!("address {address} cannot be put on {interface}: {error}");
                 let owner = |i: &&mut Instance| i.vrrp.is_active() && i.addresses().contains(&address);
                 let Some(instance) = self.instances.values_mut().find(owner) else { return };
-                instance.blocked = Some((now + BLOCK, reason));
+                // Longer each time: every try takes the address from a director that may well have it.
+                let wait = instance.block_time.unwrap_or(BLOCK);
+                instance.block_time = Some((wait * 2).min(LONGEST_BLOCK));
+                instance.blocked = Some((now + wait, reason));
                 let key = instance.config.key;
                 self.evaluate(now, key);
+            }
+            Effect::Removal { interface, address } => {
+                let text =
+                    format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");
+                self.record(Decision::Warning { text });
+            }
+            Effect::Roster => {
+                self.record(Decision::Warning { text: format!("the roster cannot be written to disk: {error}") });
             }
             Effect::Advertisement { interface } => {
                 self.count_drop(now, interface, &format!("advertisement could not be sent: {error}"));

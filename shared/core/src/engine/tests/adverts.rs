@@ -65,7 +65,9 @@ fn preempt_delay_ends_while_a_less_worthy_router_is_active() {
 fn a_member_cannot_demote_the_holder_of_a_lease() {
     let mut engine = holding();
     engine.step(ms(3300), gossip(&report(LB2, RouterState::Backup, 250, 0), LB2));
-    assert_eq!(plain(engine.step(ms(3301), multicast(LB2, 250))), []);
+    let answer = Action::GratuitousArp { interface: "eth0".to_owned(), address: VIP, count: 1 };
+    assert_eq!(plain(engine.step(ms(3301), multicast(LB2, 250))), [answer], "hosts may have learnt its MAC address");
+    assert_eq!(plain(engine.step(ms(3302), multicast(LB2, 250))), [], "once a second");
     assert!(engine.instances[&KEY].vrrp.is_active());
 }
 

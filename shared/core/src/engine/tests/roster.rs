@@ -20,6 +20,8 @@ fn adopted(roster: &Roster) -> [Action; 2] {
 fn a_proposal_is_one_epoch_ahead() {
     let mut engine = started(LB1, vec![router(200)], Some(roster(1)));
     let mut expected = adopted(&roster(2)).to_vec();
+    let text = "UNPROTECTED: 2 of 3 voters have joined; until then plain VRRP decides".to_owned();
+    expected.push(Action::Record(Decision::Warning { text }));
     expected.push(verdict(7, Ok(())));
     assert_eq!(plain(engine.step(ms(1), offered(Some(7), roster(2)))), expected, "adopted before the yes");
     assert_eq!(plain(engine.step(ms(2), offered(Some(8), roster(2)))), [verdict(8, Ok(()))], "asked again");
