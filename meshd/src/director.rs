@@ -392,3 +392,6 @@ fn explain_privileges(error: io::Error) -> anyhow::Error {
     }
     error.into()
 }
+
+#[cfg(test)]
+mod tests;

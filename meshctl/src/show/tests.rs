@@ -20,6 +20,7 @@ fn cluster() -> Value {
     };
     json!({
         "cluster": {"id": "c", "name": "lab", "protection": "unprotected",
+             "unprotected_because": "2 of 3 voters have joined",
             "quorum": {"voters": 3, "needed": 2, "reachable": 1, "roster_epoch": 3}},
         "node": "lb2",
         "nodes": [node("lb1", "director", "dead", None, "aaaaaaaaaa"), node("lb2", "director", "alive", None, "bbbbbbbbbb"),
@@ -50,7 +51,7 @@ fn parsed(value: Value) -> Status {
 fn the_map() {
     let expected = "\
 Cluster lab  UNPROTECTED  quorum 1/3 reachable, 2 needed  (as seen by lb2)
-! UNPROTECTED: two nodes can serve one address (fewer than three voters, or no fence)
+! UNPROTECTED: two nodes can serve one address: 2 of 3 voters have joined
 ! The directors' configurations differ: see CONFIG
 ! VI_1: lb2 was refused by lb3, w: lb1 holds the lease
 ! VI_2: served by nobody

@@ -112,3 +112,13 @@ fn one_vrid_on_two_interfaces_is_two_routers() {
     };
     assert_eq!(active, ["VI_2"], "the advert was heard on eth0 only");
 }
+
+#[test]
+fn a_witness_serves_nothing() {
+    let mut members = roster(3);
+    members.members[0].role = Role::Witness;
+    let mut engine = started(LB1, vec![router(200)], Some(members));
+    assert!(engine.instances.is_empty());
+    let actions = engine.step(CLAIM, Input::Timeout);
+    assert!(!actions.iter().any(|a| matches!(a, Action::AddAddress { .. } | Action::FenceArm { .. })), "{actions:#?}");
+}
