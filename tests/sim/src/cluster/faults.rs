@@ -149,8 +149,10 @@ impl Cluster {
     /// Puts a rule in force, for a while.
     pub fn disturb(&mut self, rule: Rule, duration: Duration) -> u64 {
         let number = self.network.add(rule);
-        self.story.tell(self.now, "net", || format!("for {duration:?}: {rule:?}"));
-        if duration < Duration::MAX {
+        let brief = duration < Duration::MAX;
+        let how_long = if brief { format!("for {duration:?}") } else { "from now on".to_owned() };
+        self.story.tell(self.now, "net", || format!("{how_long}: {rule:?}"));
+        if brief {
             self.schedule(duration, Event::EndRule { number });
         }
         number
