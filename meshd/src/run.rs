@@ -100,7 +100,8 @@ pub fn init(places: &Places) -> anyhow::Result<()> {
     let address = address_of(&identity, &roster);
     println!("Mesh {} made; this node is {name}, at {address}.", identity.cluster);
     println!("Start it:             {}", places.command("run"));
-    println!("Then, on the others:  MESHD_TOKEN={} meshd join --seed {address}", token.text);
+    println!("Then, on the others:  meshd join --seed {address} --token {}", token.text);
+    println!("or, hidden from ps:   MESHD_TOKEN={} meshd join --seed {address}", token.text);
     println!("The token is a secret, good for one node within an hour; for more: meshctl token create");
     Ok(())
 }

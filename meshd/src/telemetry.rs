@@ -14,7 +14,7 @@ pub fn record(decision: &Decision) {
         Decision::Script { name, up: true, cause } => tracing::info!(script = %name, "script {name} is up: {cause}"),
         Decision::Script { name, up: false, cause } => tracing::warn!(script = %name, "script {name} is down: {cause}"),
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
-        Decision::Warning { text } => tracing::error!("{text}"),
+        Decision::Warning { text } => tracing::warn!("{text}"),
         Decision::Dropped { from, reason, count } => tracing::warn!(from = %from, count, "dropped: {reason}"),
     }
 }

@@ -94,7 +94,7 @@ fn init_twice() {
     let init = ["init", "--name", "lb1", "--listen", "127.0.0.1:7946"];
     let first = meshd(dir.path(), &init);
     let said = String::from_utf8_lossy(&first.stdout);
-    assert!(first.status.success() && said.contains("meshd join --seed 127.0.0.1:7946"), "{said}");
+    assert!(first.status.success() && said.contains("meshd join --seed 127.0.0.1:7946 --token "), "{said}");
     let key = std::fs::read(dir.path().join("state/ca.key")).expect("the CA's key");
     refused(dir.path(), &init, &["already", "--state-dir"]);
     assert_eq!(std::fs::read(dir.path().join("state/ca.key")).expect("the same key"), key);
