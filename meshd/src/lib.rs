@@ -1,8 +1,10 @@
 //! The daemon: every effect, no decision.
 //!
 //! ```text
-//! run        wires everything; the engine's own thread and its loop
-//! clock      the only place that asks what time it is
+//! run        wires everything, and notices what dies
+//! director   the engine's own thread and its loop
+//! telemetry  decisions as log lines
+//! clock      the only place that asks for the time decisions are made with
 //! adverts    raw sockets for VRRP, packet socket for gratuitous ARP
 //! kernel     addresses and links by rtnetlink, the fence by nftables over netlink
 //! mesh       QUIC endpoint, identities, enrolment, gossip

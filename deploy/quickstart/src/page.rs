@@ -47,7 +47,7 @@ pub(crate) fn table(rows: &[Row]) {
         println!("  {:<16} {:>17} {:>12} {:>14}   {}", cells[0], cells[1], cells[2], cells[3], cells[4]);
     };
     println!();
-    line(["fault", "without the VIP", "the client", "two at once", "keepalived 2.2.7 in this lab"]);
+    line(["fault", "without the VIP", "the client", "two at once", "keepalived 2.2.7 (measured earlier, not now)"]);
     for row in rows {
         let cells = [row.seen.gap(), row.seen.client_gap(), row.seen.dual()].map(milliseconds);
         line([row.fault, &cells[0], &cells[1], &cells[2], row.keepalived]);

@@ -66,6 +66,7 @@ pub struct VirtualRouter {
     /// Interface for adverts, and for addresses that name none.
     pub interface: String,
     /// `state MASTER`: only matters for an address owner (priority 255).
+    /// Read and kept; nothing decides by it yet: priority 255 alone makes an owner.
     pub initial_active: bool,
     /// Configured priority, 1 to 255; 255 owns the addresses.
     pub priority: u8,
@@ -90,8 +91,10 @@ pub struct VirtualRouter {
     /// `garp_master_*`.
     pub garp: GratuitousArp,
     /// `vrrp_strict` or `strict_mode`.
+    /// Read and kept; what it changes (no authentication, for one) is done while reading.
     pub strict: bool,
     /// `vrrp_skip_check_adv_addr`: do not compare the address list of a sender already checked.
+    /// Read and kept; address lists are not compared at all yet.
     pub skip_check_adv_addr: bool,
 }
 

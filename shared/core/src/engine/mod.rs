@@ -217,7 +217,7 @@ impl Engine {
             }
             Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
             Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
-            Input::FenceGone => self.fence_gone(now),
+            Input::FenceGone => self.fence_gone(),
             Input::Message { from, message } => self.receive_message(now, from, message),
             Input::PeerUp { node, rtt } => self.peer_up(node, rtt),
             Input::PeerDown { node, left } => self.peer_down(node, left),

@@ -418,11 +418,10 @@ impl Engine {
     }
 
     /// The fence was touched by somebody else: all of it is put back, and opened where a lease lives.
-    pub(super) fn fence_gone(&mut self, now: Instant) {
+    pub(super) fn fence_gone(&mut self) {
         if !self.leased() {
             return;
         }
-        let _ = now;
         self.rearm_all();
         self.record(Decision::Repaired { what: "the fence's nftables rules were removed by somebody else".to_owned() });
     }
