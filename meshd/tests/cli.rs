@@ -128,17 +128,20 @@ fn a_token_that_is_none() {
 /// Needs root, to give privileges up.
 #[test]
 fn root_missing_privileges() {
-    let dir = with_config(ROUTER);
-    let output = Command::new("setpriv")
-        .args(["--bounding-set=-all", "--inh-caps=-all", "--", env!("CARGO_BIN_EXE_meshd")])
-        .args(RUN)
-        .args(["--state-dir", "state", "--runtime-dir", "run"])
-        .current_dir(dir.path())
-        .output()
-        .expect("setpriv is part of util-linux");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("missing privileges") && said.contains("CAP_NET_ADMIN"), "{said}");
+    for missing in ["all", "net_admin", "net_raw"] {
+        let dir = with_config(ROUTER);
+        let output = Command::new("timeout")
+            .args(["10", "setpriv", &format!("--bounding-set=-{missing}"), &format!("--inh-caps=-{missing}"), "--"])
+            .arg(env!("CARGO_BIN_EXE_meshd"))
+            .args(RUN)
+            .args(["--state-dir", "state", "--runtime-dir", "run"])
+            .current_dir(dir.path())
+            .output()
+            .expect("setpriv is part of util-linux");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "without {missing}: {said}");
+        assert!(said.contains("missing privileges") && said.contains("CAP_NET_ADMIN"), "without {missing}: {said}");
+    }
 }
 
 /// Needs root: a plain router opens raw sockets before it comes to the mesh port.
