@@ -86,7 +86,6 @@ impl Engine {
         if std::mem::replace(&mut peer.connected, true) {
             return;
         }
-        peer.clock = None;
         self.send_roster(node);
         let event = "connected".to_owned();
         self.record(Decision::Peer { node, name: self.name_of(node), event });
