@@ -14,6 +14,7 @@ use anyhow::Context;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -30,6 +31,7 @@ use connection::Limited;
 pub use socket::{Socket, bind};
 
 mod connection;
+mod metrics;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -97,6 +99,7 @@ fn routes(shared: Shared) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/status/watch", get(watch_status))
+        .route("/metrics", get(metrics))
         .route("/tokens", post(make_token))
         .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, "not a method of this resource"))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "no such resource").hint("is meshctl newer than meshd?"))
@@ -137,6 +140,11 @@ impl Shared {
 async fn status(State(shared): State<Shared>) -> Result<Response, Refused> {
     let status = shared.current().await?;
     Ok(Json(&*status).into_response())
+}
+
+async fn metrics(State(shared): State<Shared>) -> Result<Response, Refused> {
+    let status = shared.current().await?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::page(&status)).into_response())
 }
 
 async fn watch_status(State(shared): State<Shared>) -> Result<Response, Refused> {

@@ -120,6 +120,13 @@ async fn status_is_what_the_engine_said_last() {
 }
 
 #[tokio::test]
+async fn figures_come_as_openmetrics_text() {
+    let daemon = Daemon::start(None);
+    let (code, body) = daemon.get("/metrics").await;
+    assert_eq!((code, body.contains("meshd_protected 1.0"), body.contains("# EOF")), (200, true, true), "{body}");
+}
+
+#[tokio::test]
 async fn what_is_refused_is_refused_in_json() {
     let daemon = Daemon::start(Some(Arc::new(|_| panic!("not to be asked"))));
     assert_eq!(refusal(&daemon.get("/nothing").await).0, 404);

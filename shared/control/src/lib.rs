@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /status` | [`Status`] |
 //! | `GET /status/watch` | server-sent events, one [`Status`] as JSON in each `data:` |
+//! | `GET /metrics` | the same in figures, as OpenMetrics text, for Prometheus |
 //! | `POST /tokens` with [`TokenRequest`] | [`TokenReply`] |
 //! | anything refused | HTTP status 4xx or 5xx and a [`Refusal`] |
 //!
