@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::adverts::Adverts;
 use crate::clock;
-use crate::kernel::fence::{Fence, FenceWatch};
+use crate::kernel::fence::{Fence, FenceTarget, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::mesh::MeshHandle;
 use crate::telemetry;
@@ -58,6 +58,8 @@ pub struct Director {
     netlink: Netlink,
     events: mpsc::Receiver<netlink::Event>,
     fence: FenceState,
+    /// What the engine was told of it.
+    fence_gaps: Vec<String>,
     watch: Option<FenceWatch>,
     watch_retry: Instant,
     status_at: Instant,
@@ -98,6 +100,7 @@ impl Director {
             netlink,
             events,
             fence,
+            fence_gaps: Vec::new(),
             watch: None,
             watch_retry: now,
             status_at: now,
@@ -185,9 +188,12 @@ impl Director {
                     continue;
                 }
                 let closing = matches!(action, Action::FenceClose { .. });
+                let installing = matches!(action, Action::FenceInstall { .. });
                 if let Err((effect, error)) = self.act(action).await {
                     failures.note(&effect, closing);
                     queue.push_back(Input::Failed { effect, error });
+                } else if installing {
+                    queue.extend(self.new_gaps());
                 }
             }
         }
@@ -219,9 +225,12 @@ impl Director {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
                 }
             }
-            Action::FenceInstall { addresses } => self.fence(!addresses.is_empty(), |f| f.install(&addresses))?,
-            Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&addresses, until))?,
-            Action::FenceClose { addresses } => self.fence(true, |f| f.close(&addresses))?,
+            Action::FenceInstall { addresses } => {
+                let devices = self.interfaces.clone();
+                self.fence(!addresses.is_empty(), |f| f.install(&targets(&addresses), &devices))?;
+            }
+            Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&targets(&addresses), until))?,
+            Action::FenceClose { addresses } => self.fence(true, |f| f.close(&targets(&addresses)))?,
             Action::Record(decision) => telemetry::record(&decision),
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
@@ -265,6 +274,16 @@ impl Director {
             FenceState::Missing(_) if !wanted => Ok(()),
             FenceState::Missing(why) => Err((Effect::Fence, why.clone())),
         }
+    }
+
+    /// What the kernel cannot do for what is fenced now, where that is not what it was.
+    fn new_gaps(&mut self) -> Option<Input> {
+        let FenceState::Ready(fence) = &self.fence else { return None };
+        let gaps = fence.gaps();
+        (gaps != self.fence_gaps).then(|| {
+            self.fence_gaps.clone_from(&gaps);
+            Input::FenceGaps(gaps)
+        })
     }
 
     /// Asks to be told when somebody touches the fence.
@@ -367,6 +386,11 @@ impl Failures {
 /// Whether an effect tells the segment that this host serves.
 fn is_claim(action: &Action) -> bool {
     matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::GratuitousArp { .. })
+}
+
+/// The engine's addresses, as the fence knows them.
+fn targets(addresses: &[Ipv4Addr]) -> Vec<FenceTarget> {
+    addresses.iter().copied().map(FenceTarget::V4).collect()
 }
 
 fn ipv4(address: &mesh_config::model::VirtualAddress) -> Ipv4Addr {

@@ -32,6 +32,8 @@ pub enum Input {
     },
     /// Somebody else removed the fence's tables, or part of them.
     FenceGone,
+    /// What of the fence this kernel cannot do, in words; nothing where it can do all that is needed.
+    FenceGaps(Vec<String>),
     /// A message from a peer whose certificate was checked.
     Message {
         /// Whose certificate it was.

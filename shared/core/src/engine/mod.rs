@@ -2,6 +2,7 @@
 
 mod leases;
 mod observe;
+mod repairs;
 mod roster;
 mod status;
 mod takeover;
@@ -68,9 +69,12 @@ pub struct Engine {
     /// Fences to be opened further at the end of this step.
     rearm: BTreeMap<Instant, Vec<std::net::Ipv4Addr>>,
     drops: BTreeMap<String, DropCount>,
+    repairs: repairs::Repairs,
     published: BTreeMap<String, String>,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
+    /// What of the fence the kernel cannot do.
+    fence_gaps: Vec<String>,
     /// The failure told last, so that it is told once.
     fence_told: Option<String>,
     fence_retry: Option<Instant>,
@@ -134,8 +138,10 @@ impl Engine {
             sent: VecDeque::new(),
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
+            repairs: repairs::Repairs::default(),
             published: BTreeMap::new(),
             fence_failure: None,
+            fence_gaps: Vec::new(),
             fence_told: None,
             fence_retry: None,
             stopping: false,
@@ -217,7 +223,11 @@ impl Engine {
             }
             Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
             Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
-            Input::FenceGone => self.fence_gone(),
+            Input::FenceGone => self.fence_gone(now),
+            Input::FenceGaps(gaps) => {
+                self.fence_gaps = gaps;
+                self.warn_unprotected();
+            }
             Input::Message { from, message } => self.receive_message(now, from, message),
             Input::PeerUp { node, rtt } => self.peer_up(node, rtt),
             Input::PeerDown { node, left } => self.peer_down(node, left),
@@ -321,7 +331,9 @@ impl Engine {
         if voters < FIRST_VOTERS {
             return Some(format!("{voters} of {FIRST_VOTERS} voters have joined; until then plain VRRP decides"));
         }
-        self.fence_failure.as_ref().map(|error| format!("the kernel does not enforce leases: {error}"))
+        let failure = self.fence_failure.as_ref().map(|error| format!("the kernel does not enforce leases: {error}"));
+        let gaps = || format!("the kernel enforces leases in part: {}", self.fence_gaps.join("; "));
+        failure.or_else(|| (!self.fence_gaps.is_empty()).then(gaps))
     }
 
     /// The voters' identities.

@@ -21,16 +21,17 @@ impl Engine {
             nodes: self.roster.iter().flat_map(|r| &r.members).map(|m| self.node_status(m)).collect(),
             routers: self.known_routers().into_iter().map(|key| self.router_status(now, key)).collect(),
             services: self.config.virtual_servers.iter().map(service_status).collect(),
-            counters: BTreeMap::new(),
+            counters: self.repairs.counters(),
             drops: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
         }
     }
 
     fn cluster_status(&self) -> control::Cluster {
-        let protection = match (&self.roster, self.leased(), &self.fence_failure) {
-            (None, ..) => control::Protection::None,
-            (Some(_), true, None) => control::Protection::Protected,
-            (Some(_), ..) => control::Protection::Unprotected,
+        let unprotected_because = self.unprotected_because();
+        let protection = match (&self.roster, &unprotected_because) {
+            (None, _) => control::Protection::None,
+            (Some(_), None) => control::Protection::Protected,
+            (Some(_), Some(_)) => control::Protection::Unprotected,
         };
         let voters = self.voters();
         let reachable = voters.iter().filter(|v| **v == self.setup.node || self.membership.is_connected(**v)).count();
@@ -39,7 +40,7 @@ impl Engine {
             id: roster.map_or(String::new(), |r| r.cluster.clone()),
             name: roster.and_then(|r| r.members.first()).map_or(String::new(), |m| format!("{}'s mesh", m.name)),
             protection,
-            unprotected_because: self.unprotected_because(),
+            unprotected_because,
             quorum: control::Quorum {
                 voters: voters.len(),
                 needed: roster.map_or(0, Roster::quorum),

@@ -14,6 +14,7 @@ use mesh_wire::mesh::{NodeId, RouterKey};
 use mesh_wire::vrrp::GROUP;
 
 use super::Engine;
+use super::repairs::Repair;
 use crate::action::{Action, Effect};
 use crate::decision::{Decision, RouterEvent};
 use crate::instance::{Instance, Veto};
@@ -412,18 +413,19 @@ impl Engine {
         let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(leased));
         add_addresses(&mut self.out, instance, lifetime_s);
         self.announce(key, 1);
-        let what = format!("address {address} on {interface} was removed by somebody else");
         self.instances.get_mut(&key).expect("found above").refresh_at = Some(now + REFRESH);
-        self.record(Decision::Repaired { what });
+        let what = format!("address {address} on {interface} was removed by somebody else");
+        self.repaired(now, Repair::Address, what);
     }
 
     /// The fence was touched by somebody else: all of it is put back, and opened where a lease lives.
-    pub(super) fn fence_gone(&mut self) {
+    pub(super) fn fence_gone(&mut self, now: Instant) {
         if !self.leased() {
             return;
         }
         self.rearm_all();
-        self.record(Decision::Repaired { what: "the fence's nftables rules were removed by somebody else".to_owned() });
+        let what = "the fence's nftables rules were changed by somebody else".to_owned();
+        self.repaired(now, Repair::Fence, what);
     }
 
     /// Installs the fence and opens it wherever a lease lives.
