@@ -23,7 +23,7 @@ use crate::clock;
 use crate::kernel::fence::{Fence, FenceTarget, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::mesh::MeshHandle;
-use crate::telemetry;
+use crate::{priority, telemetry};
 
 /// Status is refreshed at most this often after a change, and this often without one.
 const STATUS_PERIOD: Duration = Duration::from_millis(100);
@@ -241,19 +241,7 @@ impl Director {
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => return self.act_on_mesh(action),
-        }
-        Ok(())
-    }
-
-    fn act_on_mesh(&mut self, action: Action) -> Result<(), (Effect, String)> {
-        let Some(mesh) = &self.outputs.mesh else { return Ok(()) };
-        match action {
-            Action::SendMessage { to, message } => mesh.send(to, &message),
-            Action::Publish { key, value } => mesh.publish(key, value),
-            Action::AdoptRoster(roster) => mesh.adopt(&roster).map_err(|e| (Effect::Roster, format!("{e:#}")))?,
-            Action::RosterVerdict { ticket, verdict } => mesh.roster_verdict(ticket, verdict),
-            other => unreachable!("{other:?} is not the mesh's"),
+            | Action::RosterVerdict { .. } => return act_on_mesh(self.outputs.mesh.as_ref(), action),
         }
         Ok(())
     }
@@ -312,10 +300,29 @@ impl Director {
     fn status(&self, now: Instant) -> Status {
         let mut status = self.engine.status(now);
         status.counters.insert("malformed_ip_packets".to_owned(), self.adverts.dropped());
-        let mesh = self.outputs.mesh.iter().flat_map(MeshHandle::counters);
-        status.counters.extend(mesh.map(|(name, count)| (format!("mesh_{name}"), count)));
+        status.counters.extend(mesh_counters(self.outputs.mesh.as_ref()));
         status
     }
+}
+
+/// Effects that are the mesh's; without one there is nobody to tell.
+pub(crate) fn act_on_mesh(mesh: Option<&MeshHandle>, action: Action) -> Result<(), (Effect, String)> {
+    let Some(mesh) = mesh else { return Ok(()) };
+    match action {
+        Action::SendMessage { to, message } => mesh.send(to, &message),
+        Action::Publish { key, value } => mesh.publish(key, value),
+        Action::AdoptRoster(roster) => mesh.adopt(&roster).map_err(|e| (Effect::Roster, format!("{e:#}")))?,
+        Action::RosterVerdict { ticket, verdict } => mesh.roster_verdict(ticket, verdict),
+        other => unreachable!("{other:?} is not the mesh's"),
+    }
+    Ok(())
+}
+
+/// What the mesh dropped, and how many threads have real-time priority.
+pub(crate) fn mesh_counters(mesh: Option<&MeshHandle>) -> impl Iterator<Item = (String, u64)> {
+    let dropped = mesh.into_iter().flat_map(MeshHandle::counters);
+    let dropped = dropped.map(|(name, count)| (format!("mesh_{name}"), count));
+    dropped.chain([("realtime_threads".to_owned(), priority::raised())])
 }
 
 /// Tells what is missing before anything is changed.

@@ -3,6 +3,9 @@
 //! ```text
 //! run        wires everything, and notices what dies
 //! director   the engine's own thread and its loop
+//! witness    the same on a node that serves nothing, without privileges
+//! threads    threads that must not wait
+//! priority   real-time priority, locked memory
 //! telemetry  decisions as log lines
 //! clock      the only place that asks for the time decisions are made with
 //! adverts    raw sockets for VRRP, packet socket for gratuitous ARP
@@ -20,6 +23,9 @@ pub mod control;
 pub mod director;
 pub mod kernel;
 pub mod mesh;
+pub mod priority;
 pub mod probes;
 pub mod run;
 pub mod telemetry;
+pub mod threads;
+pub mod witness;

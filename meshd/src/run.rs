@@ -20,7 +20,9 @@ use crate::control::{self, ControlState};
 use crate::director::{Director, Outputs, check_privileges};
 use crate::mesh::{self, Identity, MeshHandle, MeshOptions};
 use crate::probes::script::Scripts;
-use crate::{check, clock};
+use crate::threads::{self, Ended, MeshThread};
+use crate::witness::Witness;
+use crate::{check, clock, priority};
 
 /// Where a configuration is looked for, in this order.
 const DEFAULT_CONFIGS: [&str; 2] = ["/etc/meshd/meshd.toml", "/etc/keepalived/keepalived.conf"];
@@ -134,7 +136,7 @@ pub fn join(
         };
         let role = if witness { Role::Witness } else { Role::Director };
         main_runtime()?.block_on(async {
-            preflight(places)?;
+            preflight(places, role)?;
             mesh::enrol(seed, token.trim(), &name, role, listen(places, &config), &places.state_dir).await
         })?;
         tracing::info!("joined the mesh as {name}");
@@ -171,8 +173,10 @@ fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// What would stop the daemon right after joining, found before anything in the mesh changes.
-fn preflight(places: &Places) -> anyhow::Result<()> {
-    check_privileges()?;
+fn preflight(places: &Places, role: Role) -> anyhow::Result<()> {
+    if role == Role::Director {
+        check_privileges()?;
+    }
     control::bind(&socket(places)).map(drop)
 }
 
@@ -181,7 +185,15 @@ fn socket(places: &Places) -> PathBuf {
 }
 
 async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyhow::Result<()> {
-    check_privileges()?;
+    // Who serves nothing needs none.
+    let directs = member.as_ref().is_none_or(|member| role_of(member) == Role::Director);
+    if directs {
+        check_privileges()?;
+    }
+    let realtime = config.mesh.realtime;
+    if realtime {
+        lock_memory();
+    }
     let socket = control::bind(&socket(places))?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
@@ -193,17 +205,19 @@ async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyho
         Some(loaded) => Some(start_mesh(places, &config, loaded, &inputs).await?),
         None => None,
     };
+    let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
     let (stopped, stopped_seen) = oneshot::channel();
     let outputs = Outputs { mesh: mesh.clone(), scripts, status, stopped: Some(stopped) };
-    let director = spawn_director(engine, &config, input_queue, outputs)?;
+    let director = spawn_engine(engine, &config, directs, input_queue, outputs)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
     let state = control_state(mesh.as_ref(), seed, status_seen);
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
-    let ended = supervise(places, &inputs, mesh.as_ref(), Parts { director, server, runner }).await;
+    let mut parts = Parts { director, server, runner, mesh: mesh_thread };
+    let ended = supervise(places, &inputs, &mut parts).await;
     hand_over(&inputs, stopped_seen).await;
     if let Some(mesh) = &mesh {
         mesh.close(true).await;
@@ -214,9 +228,10 @@ async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyho
 
 /// What ends the daemon when it ends.
 struct Parts {
-    director: oneshot::Receiver<anyhow::Result<()>>,
+    director: Ended,
     server: JoinHandle<anyhow::Result<()>>,
     runner: JoinHandle<()>,
+    mesh: Option<MeshThread>,
 }
 
 fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::Result<Setup> {
@@ -257,14 +272,15 @@ async fn start_mesh(
     config: &Config,
     (identity, roster): Member,
     inputs: &mpsc::Sender<Input>,
-) -> anyhow::Result<MeshHandle> {
+) -> anyhow::Result<MeshThread> {
     let known = address_of(&identity, &roster);
     let listen = listen(places, config).unwrap_or(known);
     ensure!(
         listen.port() == known.port() && (listen.ip().is_unspecified() || listen.ip() == known.ip()),
         "the mesh knows this node at {known}, so it cannot listen on {listen}: leave out --listen and mesh.listen"
     );
-    mesh::start(MeshOptions { identity, roster, listen, inputs: inputs.clone() }).await
+    let options = MeshOptions { identity, roster, listen, inputs: inputs.clone() };
+    threads::start_mesh(options, config.mesh.realtime).await
 }
 
 /// Where the others reach this node.
@@ -285,29 +301,36 @@ fn control_state(
     ControlState { status, tokens, seed }
 }
 
-/// Starts the engine's thread. What it resolves to says whether it ended by itself or died.
-fn spawn_director(
+/// Starts the engine's thread.
+fn spawn_engine(
     engine: Engine,
     config: &Config,
+    directs: bool,
     inputs: mpsc::Receiver<Input>,
     outputs: Outputs,
-) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
-    let (done, ended) = oneshot::channel();
+) -> anyhow::Result<Ended> {
     let config = config.clone();
-    let thread = std::thread::Builder::new().name("meshd-engine".to_owned());
-    thread
-        .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let result = runtime.context("cannot start the engine's runtime").and_then(|runtime| {
-                runtime.block_on(async {
-                    Director::new(engine, &config, inputs, outputs).await?.run().await;
-                    Ok(())
-                })
-            });
-            let _ = done.send(result);
-        })
-        .context("cannot start the engine's thread")?;
-    Ok(ended)
+    threads::spawn("meshd-engine", config.mesh.realtime, move || async move {
+        if directs {
+            Director::new(engine, &config, inputs, outputs).await?.run().await;
+        } else {
+            Witness::new(engine, inputs, outputs).run().await;
+        }
+        Ok(())
+    })
+}
+
+/// What a member does, as its roster has it.
+fn role_of((identity, roster): &Member) -> Role {
+    roster.member(identity.node).map_or(Role::Director, |member| member.role)
+}
+
+fn lock_memory() {
+    match priority::lock_memory() {
+        Ok(true) => {}
+        Ok(false) => tracing::info!("memory is not locked: its limit (LimitMEMLOCK) is not infinity"),
+        Err(error) => tracing::info!(%error, "memory is not locked"),
+    }
 }
 
 async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>) {
@@ -318,18 +341,13 @@ async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_co
 }
 
 /// Waits for the end: a signal that asks for it, or a part that died. Reloads meanwhile.
-async fn supervise(
-    places: &Places,
-    inputs: &mpsc::Sender<Input>,
-    mesh: Option<&MeshHandle>,
-    parts: Parts,
-) -> anyhow::Result<()> {
+async fn supervise(places: &Places, inputs: &mpsc::Sender<Input>, parts: &mut Parts) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut dump_data = signal(SignalKind::user_defined1()).context("cannot listen for SIGUSR1")?;
     let mut dump_stats = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
-    let Parts { mut director, mut server, mut runner } = parts;
+    let Parts { director, server, runner, mesh } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
@@ -337,27 +355,32 @@ async fn supervise(
             _ = hangup.recv() => reload(places, inputs).await,
             _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
             _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
-            ended = &mut director => {
+            ended = &mut *director => {
                 ended.context("the engine's thread died")??;
                 bail!("the engine ended by itself");
             }
-            ended = &mut server => {
+            ended = &mut *server => {
                 ended.context("the control server died")??;
                 bail!("the control server ended by itself");
             }
-            ended = &mut runner => {
+            ended = &mut *runner => {
                 ended.context("the runner of tracked scripts died")?;
                 bail!("the runner of tracked scripts ended by itself");
             }
-            error = mesh_failure(mesh) => return Err(error.context("the mesh died")),
+            error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
         }
     }
 }
 
-async fn mesh_failure(mesh: Option<&MeshHandle>) -> anyhow::Error {
-    match mesh {
-        Some(mesh) => mesh.failed().await,
-        None => std::future::pending().await,
+async fn mesh_failure(mesh: Option<&mut MeshThread>) -> anyhow::Error {
+    let Some(MeshThread { handle, ended, .. }) = mesh else { return std::future::pending().await };
+    tokio::select! {
+        error = handle.failed() => error,
+        ended = ended => match ended {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) => anyhow::anyhow!("its thread ended by itself"),
+            Err(_) => anyhow::anyhow!("its thread died"),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 //! The mesh: one UDP port, QUIC with mutual TLS, and a connection to every other member.
 //!
 //! ```text
-//!  engine's thread                       mesh (tasks on the daemon's runtime)
+//!  engine's thread                       mesh (tasks on a thread of its own)
 //!   send, publish ---> MeshHandle ---> traffic --> datagram or stream --> peer
 //!   adopt ----------------+-----------> peer::manage: one task a member, dials and redials
 //!   Input <--- mpsc <-- peer: PeerUp, PeerDown; traffic: Message; gossip: Gossip, Heard

@@ -287,7 +287,7 @@ pub struct Url {
 }
 
 /// `[mesh]` of meshd.toml; every value overrides what the state directory says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeshSettings {
     /// Node name.
     pub name: Option<String>,
@@ -296,6 +296,15 @@ pub struct MeshSettings {
     /// Lease duration T; default 1 s, or three advert intervals where those are below 333 ms.
     /// 300 ms to 3 s.
     pub lease: Option<Duration>,
+    /// Run the threads that renew leases with real-time priority, and lock memory, where that is
+    /// allowed; on by default. Read at the start only. (keepalived: `vrrp_rt_priority`, `vrrp_no_swap`)
+    pub realtime: bool,
+}
+
+impl Default for MeshSettings {
+    fn default() -> Self {
+        MeshSettings { name: None, listen: None, lease: None, realtime: true }
+    }
 }
 
 impl Config {

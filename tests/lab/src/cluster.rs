@@ -1,6 +1,7 @@
 //! Directors with a daemon each: meshd in a mesh, meshd on its own, or keepalived.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,12 +18,16 @@ use crate::lab::{Lab, VIP};
 const SETTLE: Duration = Duration::from_secs(30);
 /// An orderly stop, or a daemon's start until it answers.
 const SOON: Duration = Duration::from_secs(10);
+/// The user without any rights, and its group.
+const NOBODY: u32 = 65534;
 
 /// What runs on a director.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Daemon {
     /// meshd with an identity, in a mesh.
     Mesh,
+    /// meshd in a mesh as a witness: as the user nobody, without any privilege.
+    Witness,
     /// meshd without one: a plain VRRP router.
     Plain,
     /// The installed keepalived.
@@ -36,6 +41,12 @@ pub struct Cluster {
     members: Vec<Member>,
     others: Vec<Process>,
     lab: Lab,
+}
+
+impl Daemon {
+    fn in_mesh(self) -> bool {
+        matches!(self, Daemon::Mesh | Daemon::Witness)
+    }
 }
 
 #[derive(Debug)]
@@ -83,7 +94,7 @@ impl Cluster {
 
     /// Members of the mesh.
     pub fn mesh(&self) -> Vec<&'static str> {
-        let members = self.members.iter().filter(|member| member.daemon == Daemon::Mesh);
+        let members = self.members.iter().filter(|member| member.daemon.in_mesh());
         members.map(|member| static_name(&member.host.name)).collect()
     }
 
@@ -203,11 +214,12 @@ impl Cluster {
             Daemon::Keepalived => keepalived(&member.host)?,
             Daemon::Plain => meshd(&member.host, &["run"])?,
             Daemon::Mesh if state_dir(&member.host).exists() => meshd(&member.host, &["run"])?,
-            Daemon::Mesh => self.found_or_join(&member.host)?,
+            Daemon::Witness if state_dir(&member.host).exists() => unprivileged_meshd(&member.host, &["run"])?,
+            Daemon::Mesh | Daemon::Witness => self.found_or_join(&member.host, member.daemon)?,
         };
         let member = self.member_mut(name);
         (member.process, member.stopping) = (Some(process), false);
-        if self.member(name).daemon == Daemon::Mesh {
+        if self.member(name).daemon.in_mesh() {
             clock::wait_for(&format!("{name} answers meshctl"), SOON, || {
                 self.must_run()?;
                 Ok(self.status(name).ok())
@@ -216,7 +228,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn found_or_join(&self, host: &Host) -> Result<Process> {
+    fn found_or_join(&self, host: &Host, daemon: Daemon) -> Result<Process> {
         let founder = &self.members.iter().find(|member| member.daemon == Daemon::Mesh).context("no mesh")?.host;
         if founder.name == host.name {
             let init = meshd_command(host, &["init"])?;
@@ -229,7 +241,15 @@ impl Cluster {
         let file = host.dir.join("token");
         fs::write(&file, token)?;
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        meshd(host, &["join", "--seed", &founder.address.to_string(), "--token-file", path(&file)?])
+        let seed = founder.address.to_string();
+        let join = ["join", "--seed", &seed, "--token-file", path(&file)?];
+        if daemon != Daemon::Witness {
+            return meshd(host, &join);
+        }
+        for own in [&host.dir, &file] {
+            chown(own, Some(NOBODY), Some(NOBODY)).with_context(|| own.display().to_string())?;
+        }
+        unprivileged_meshd(host, &[&join[..], &["--witness"]].concat())
     }
 
     fn running(&self, name: &str) -> Result<&Process> {
@@ -289,6 +309,19 @@ fn state_dir(host: &Host) -> PathBuf {
 fn meshd(host: &Host, args: &[&str]) -> Result<Process> {
     let command = meshd_command(host, args)?;
     host.spawn("meshd", &command.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// From a copy, as others may not look into the directory it was built in.
+fn unprivileged_meshd(host: &Host, args: &[&str]) -> Result<Process> {
+    let copy = host.dir.join("meshd");
+    let mut command = meshd_command(host, args)?;
+    fs::copy(&command[0], &copy).with_context(|| copy.display().to_string())?;
+    command[0] = path(&copy)?.to_owned();
+    let user = NOBODY.to_string();
+    let mut full = vec!["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups", "--inh-caps=-all"];
+    full.extend(["--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--pdeathsig", "KILL"]);
+    full.extend(command.iter().map(String::as_str));
+    host.spawn("meshd", &full)
 }
 
 fn meshd_command(host: &Host, args: &[&str]) -> Result<Vec<String>> {

@@ -83,7 +83,7 @@ fn mesh(source: &mut Source<'_>, mesh: Mesh) -> MeshSettings {
         .lease
         .map(|lease| time(source, Some(&lease), Duration::from_millis(300)..=Duration::from_secs(3), Duration::ZERO));
     let name = mesh.name.map(|name| filled(source, name));
-    MeshSettings { name, listen: mesh.listen, lease }
+    MeshSettings { name, listen: mesh.listen, lease, realtime: mesh.realtime.unwrap_or(true) }
 }
 
 /// A name that is not empty.

@@ -107,11 +107,13 @@ fn script_errors_are_placed() {
 
 #[test]
 fn mesh_settings() {
-    let (config, found) = read("[mesh]\nname = \"lb1\"\nlisten = \"10.0.0.1:7946\"\nlease = \"300ms\"\n");
+    let (config, found) =
+        read("[mesh]\nname = \"lb1\"\nlisten = \"10.0.0.1:7946\"\nlease = \"300ms\"\nrealtime = false\n");
     assert!(found.is_empty(), "{found:#?}");
     let mesh = config.unwrap().mesh;
     assert_eq!((mesh.name.as_deref(), mesh.listen), (Some("lb1"), Some("10.0.0.1:7946".parse().unwrap())));
     assert_eq!(mesh.lease, Some(std::time::Duration::from_millis(300)));
+    assert!(!mesh.realtime && crate::model::MeshSettings::default().realtime);
     refused("[mesh]\nlease = \"4s\"\n", "2:9 4s is out of range; expected 300ms to 3s");
     refused("[mesh]\nname = \"\"\n", "2:8 an empty name");
 }

@@ -252,6 +252,7 @@ impl Engine {
             let text = "this node is no director: it serves none of the virtual routers in its configuration";
             self.record(Decision::Warning { text: text.to_owned() });
             config.routers.clear();
+            config.track_scripts.clear();
         }
         let lease = config.mesh.lease;
         let changed = lease != self.config.mesh.lease;
