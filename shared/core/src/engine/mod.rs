@@ -101,7 +101,7 @@ struct DropCount {
 }
 
 /// A timer this late means that the daemon was stopped, or the host paused.
-const STALL: Duration = Duration::from_millis(500);
+pub const STALL: Duration = Duration::from_millis(500);
 
 /// Which timer [`Engine::deadline`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -214,6 +214,12 @@ impl Engine {
     /// of a step's effects.
     pub fn lease_ended(&self, now: Instant) -> bool {
         self.instances.values().any(|i| i.lease.is_held() && i.armed_until.is_some_and(|t| t <= now))
+    }
+
+    /// Whether any router of a mesh is served without a lease: the kernel ends that by itself only when
+    /// the addresses' lifetimes are over.
+    pub fn serves_without_lease(&self) -> bool {
+        self.served_without_lease().next().is_some()
     }
 
     fn handle(&mut self, now: Instant, input: Input) {

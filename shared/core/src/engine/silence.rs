@@ -275,8 +275,6 @@ impl Engine {
     /// The daemon stood still amid effects: nothing that was left out may stay left out.
     pub(super) fn stood_still(&mut self, now: Instant) {
         self.wake_up(now);
-        if self.leased() {
-            self.rearm_all();
-        }
+        self.rearm_all();
     }
 }

@@ -164,10 +164,12 @@ impl Engine {
 
     /// A claim was refused by the voters, or by their silence.
     pub(super) fn refused(&mut self, now: Instant, key: RouterKey, veto: Veto, ballot: &Ballot) {
-        let voters = self.voters().len();
+        let voters = self.voters();
+        // Of two voters our own may have refused before the other could say anything.
+        let there = |v: &&NodeId| ballot.has_heard(v) || veto.holder == Some(**v) && self.membership.is_connected(**v);
+        let quorum = voters.iter().filter(there).count() > voters.len() / 2;
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.vrrp.back_up(now);
-        let quorum = ballot.answered() > voters / 2;
         if let Some(holder) = veto.holder.filter(|_| quorum && instance.config.preempt)
             && let Some(theirs) = self.membership.router(holder, &key)
             && theirs.priority < self.instances[&key].vrrp.priority()
