@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
-use mesh_config::model::{Config, GratuitousArp, Scope, Transport, Version, VirtualAddress, VirtualRouter};
+use mesh_config::model::{Config, GratuitousArp, Policy, Scope, Transport, Version, VirtualAddress, VirtualRouter};
 use mesh_core::{Engine, Input, Instant, Setup, input};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
@@ -28,6 +28,7 @@ pub fn config(routers: u8, addresses: u8) -> Config {
         garp: GratuitousArp::default(),
         strict: false,
         skip_check_adv_addr: false,
+        policy: Policy::default(),
     };
     Config { routers: (1..=routers).map(router).collect(), ..Config::default() }
 }

@@ -14,9 +14,12 @@ use anyhow::Context;
 use mesh_config::model::{Config, TrackScript};
 use mesh_control::Status;
 use mesh_core::action::Effect;
+use mesh_core::engine::STALL;
+use mesh_core::input::ProbeAnswer;
 use mesh_core::{Action, Engine, Input, Instant};
 use mesh_wire::mesh::lease::Message;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
 
 use crate::adverts::Adverts;
 use crate::clock;
@@ -63,7 +66,12 @@ pub struct Director {
     watch: Option<FenceWatch>,
     watch_retry: Instant,
     status_at: Instant,
+    /// ARP probes under way, at most one for each router and some that were given up.
+    probes: JoinSet<Probed>,
 }
+
+/// The number of a probe, and what came of it.
+type Probed = (u64, io::Result<Option<ProbeAnswer>>);
 
 /// The fence, or why there is none.
 enum FenceState {
@@ -104,6 +112,7 @@ impl Director {
             watch: None,
             watch_retry: now,
             status_at: now,
+            probes: JoinSet::new(),
         })
     }
 
@@ -136,6 +145,7 @@ impl Director {
             }
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
+            Some(ended) = self.probes.join_next() => Some(probed(ended)),
             // Last: anybody on the segment can send as many as they like.
             datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
         }
@@ -181,14 +191,20 @@ impl Director {
     async fn step(&mut self, input: Input) {
         let mut queue = VecDeque::from([input]);
         while let Some(input) = queue.pop_front() {
-            let actions = self.engine.step(clock::now(), input);
+            let begin = clock::now();
+            let actions = self.engine.step(begin, input);
             let mut failures = Failures::default();
+            let mut stalled = false;
             for action in actions {
                 if failures.forbid(&action) || is_claim(&action) && self.engine.lease_ended(clock::now()) {
                     continue;
                 }
-                let closing = matches!(action, Action::FenceClose { .. });
+                if self.is_risky(&action) && clock::now().since(begin) > STALL {
+                    stalled = true;
+                    continue;
+                }
                 let installing = matches!(action, Action::FenceInstall { .. });
+                let closing = installing || matches!(action, Action::FenceClose { .. });
                 if let Err((effect, error)) = self.act(action).await {
                     failures.note(&effect, closing);
                     queue.push_back(Input::Failed { effect, error });
@@ -196,7 +212,16 @@ impl Director {
                     queue.extend(self.new_gaps());
                 }
             }
+            if stalled {
+                queue.push_front(Input::Stalled);
+            }
         }
+    }
+
+    /// Whether an effect decided upon before a stop may make a second owner after it: whatever may let
+    /// addresses out of the fence, and what is announced without one.
+    fn is_risky(&self, action: &Action) -> bool {
+        matches!(action, Action::FenceInstall { .. }) || is_claim(action) && self.engine.serves_without_lease()
     }
 
     async fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
@@ -208,6 +233,11 @@ impl Director {
             Action::GratuitousArp { interface, address, count } => {
                 let sent = self.adverts.gratuitous_arp(&interface, address, count);
                 sent.map_err(|e| (Effect::Advertisement { interface }, e.to_string()))?;
+            }
+            Action::ProbeAddresses { probe, addresses } => {
+                let failed = |e: io::Error| (Effect::Probe { probe }, e.to_string());
+                let search = self.adverts.probe(&addresses).map_err(failed)?;
+                self.probes.spawn(async move { (probe, search.await) });
             }
             Action::AddAddress { interface, address, lifetime_s } => {
                 let added = self.netlink.add_address(&interface, &address, lifetime_s).await;
@@ -355,6 +385,19 @@ async fn changed(watch: &mut Option<FenceWatch>) {
     }
 }
 
+/// The end of a probe.
+fn probed(ended: Result<Probed, JoinError>) -> Input {
+    match ended {
+        Ok((probe, Ok(answer))) => Input::Probed { probe, answer },
+        Ok((probe, Err(error))) => Input::Failed { effect: Effect::Probe { probe }, error: error.to_string() },
+        // It panicked; the engine stops waiting for it by itself.
+        Err(error) => {
+            tracing::error!(%error, "an ARP probe died");
+            Input::Timeout
+        }
+    }
+}
+
 /// What failed among the effects of one step: later ones of the same step may rely on it.
 #[derive(Default)]
 struct Failures {
@@ -371,7 +414,7 @@ impl Failures {
             Effect::Removal { .. } => self.removal = true,
             Effect::Roster => self.roster = true,
             Effect::Fence => self.closing |= closing,
-            Effect::Advertisement { .. } => {}
+            Effect::Advertisement { .. } | Effect::Probe { .. } => {}
         }
     }
 

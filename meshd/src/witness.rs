@@ -74,8 +74,11 @@ impl Witness {
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
             | Action::RosterVerdict { .. } => return act_on_mesh(self.outputs.mesh.as_ref(), action),
-            // Nothing was ever put there.
-            Action::SweepAddresses | Action::DelAddress { .. } | Action::FenceClose { .. } => {}
+            // Nothing was ever put there, and nothing is wanted.
+            Action::SweepAddresses
+            | Action::DelAddress { .. }
+            | Action::FenceClose { .. }
+            | Action::ProbeAddresses { .. } => {}
             Action::FenceInstall { addresses } if addresses.is_empty() => {}
             Action::FenceInstall { .. } | Action::FenceArm { .. } => return unfit(Effect::Fence),
             Action::AddAddress { interface, address, .. } => {

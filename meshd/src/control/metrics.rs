@@ -3,7 +3,7 @@
 
 use std::sync::atomic::AtomicU64;
 
-use mesh_control::{Liveness, Protection, RouterState, Status};
+use mesh_control::{Liveness, Protection, RouterProtection, RouterState, Status};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -58,7 +58,8 @@ fn cluster(registry: &mut Registry, status: &Status) {
 
 fn routers(registry: &mut Registry, status: &Status) {
     let (state, active, here) = (Gauges::default(), Gauges::default(), Gauges::default());
-    let (epoch, remaining, priority) = (Gauges::default(), Gauges::default(), Gauges::default());
+    let (leased, epoch, remaining, priority) =
+        (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
     for router in &status.routers {
         let name = ("router", router.name.clone());
         let states = [
@@ -71,6 +72,7 @@ fn routers(registry: &mut Registry, status: &Status) {
             let labels = vec![name.clone(), ("state", word.to_owned())];
             state.get_or_create(&labels).set(f64::from(router.state == value));
         }
+        leased.get_or_create(&vec![name.clone()]).set(f64::from(router.protection == RouterProtection::Lease));
         here.get_or_create(&vec![name.clone(), ("state", router.here.clone())]).set(1.0);
         for (node, value) in &router.priority {
             let labels = vec![name.clone(), ("node", node.clone())];
@@ -87,6 +89,7 @@ fn routers(registry: &mut Registry, status: &Status) {
     registry.register("router_active", "1 for the director that serves the virtual router", active);
     registry.register("router_here", "1 for what this node is for the virtual router", here);
     registry.register("router_priority", "Effective VRRP priority, 0 in fault", priority);
+    registry.register("router_protected", "1 while a lease keeps others from serving the virtual router", leased);
     registry.register("lease_epoch", "Epoch of the lease", epoch);
     registry.register_with_unit("lease_remaining", "What is left of the lease", Unit::Seconds, remaining);
 }
@@ -142,6 +145,8 @@ mod tests {
             last_transition: None,
             veto: None,
             foreign: None,
+            protection: RouterProtection::Lease,
+            unprotected_because: None,
         };
         let cluster = Cluster { id: "c".into(), name: "lab".into(), protection, unprotected_because: None, quorum };
         Status {
@@ -169,6 +174,7 @@ mod tests {
             "meshd_router_active{router=\"VI_\\\"1\\\"\",node=\"lb2\"} 0.0",
             "meshd_router_here{router=\"VI_\\\"1\\\"\",state=\"backup\"} 1.0",
             "meshd_router_priority{router=\"VI_\\\"1\\\"\",node=\"lb2\"} 150.0",
+            "meshd_router_protected{router=\"VI_\\\"1\\\"\"} 1.0",
             "meshd_lease_epoch{router=\"VI_\\\"1\\\"\",owner=\"lb1\"} 7.0",
             "meshd_lease_remaining_seconds{router=\"VI_\\\"1\\\"\",owner=\"lb1\"} 0.812",
             "meshd_fence_repairs_total 2",

@@ -58,7 +58,8 @@ pub struct Cluster {
 pub enum Protection {
     /// By leases of a quorum of voters and a fence in the kernel.
     Protected,
-    /// In a mesh, but with fewer than three voters or no fence: plain VRRP decides.
+    /// In a mesh, but with fewer than three voters, or no fence, or serving without a lease: VRRP
+    /// decides alone whenever no majority of the voters answers.
     Unprotected,
     /// No mesh.
     None,
@@ -143,9 +144,27 @@ pub struct Router {
     /// Why this node was refused, while `here` is `vetoed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veto: Option<Veto>,
-    /// Active router outside the mesh, while `state` is `foreign`.
+    /// A router outside the mesh that advertises: the active one while `state` is `foreign`, else one
+    /// beside the member that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<String>,
+    /// What keeps others from serving beside the one that does.
+    #[serde(default)]
+    pub protection: RouterProtection,
+    /// Why a member of a mesh serves without a lease, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unprotected_because: Option<String>,
+}
+
+/// What keeps others from serving a router beside the one that does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouterProtection {
+    /// A lease, granted by a majority of the voters.
+    Lease,
+    /// Nothing: VRRP alone, or nobody serves.
+    #[default]
+    None,
 }
 
 /// State of a virtual router over the whole mesh.

@@ -32,6 +32,15 @@ pub enum Action {
         /// How many.
         count: u32,
     },
+    /// Ask by ARP whether anybody has these addresses (RFC 5227 section 2.1.1): two probes for each,
+    /// 20 ms apart, and 20 ms more to listen; the answer is [`crate::Input::Probed`]. Nothing waits
+    /// for it.
+    ProbeAddresses {
+        /// The number of the probe; the answer names it.
+        probe: u64,
+        /// Interfaces and the addresses looked for there.
+        addresses: Vec<(String, Ipv4Addr)>,
+    },
     /// Have a virtual address in the kernel; where it is there already, renew its lifetime.
     AddAddress {
         /// On this interface.
@@ -118,6 +127,11 @@ pub enum Effect {
         interface: String,
         /// The address.
         address: Ipv4Addr,
+    },
+    /// [`Action::ProbeAddresses`] of this number.
+    Probe {
+        /// The number.
+        probe: u64,
     },
     /// [`Action::AdoptRoster`]: it is used, but not on disk.
     Roster,

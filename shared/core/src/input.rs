@@ -71,6 +71,16 @@ pub enum Input {
         /// Whether it is alive according to gossip.
         alive: bool,
     },
+    /// [`crate::Action::ProbeAddresses`] has been brought about.
+    Probed {
+        /// The number of the probe.
+        probe: u64,
+        /// Who showed that it has one of the addresses, the first of them.
+        answer: Option<ProbeAnswer>,
+    },
+    /// The daemon stood still in the middle of bringing about effects, and left out what must not
+    /// be done late.
+    Stalled,
     /// A tracked script ended.
     Script {
         /// Its name.
@@ -97,6 +107,15 @@ pub enum Input {
     Configure(Config),
     /// Hand everything over and stop.
     Shutdown,
+}
+
+/// Who has an address that was probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeAnswer {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The MAC address that showed it.
+    pub mac: [u8; 6],
 }
 
 /// What is known about an interface.

@@ -10,6 +10,9 @@ use std::time::Duration;
 pub struct Instant(u64);
 
 impl Instant {
+    /// Never.
+    pub const MAX: Instant = Instant(u64::MAX);
+
     /// From the clock's reading.
     pub const fn from_nanos(nanos: u64) -> Self {
         Instant(nanos)

@@ -66,6 +66,13 @@ enum Event {
         run: u32,
         from: usize,
     },
+    /// A host's look at the segment is over.
+    Probed {
+        host: usize,
+        run: u32,
+        probe: u64,
+        addresses: Vec<std::net::Ipv4Addr>,
+    },
     Timer {
         host: usize,
         run: u32,
@@ -213,6 +220,11 @@ impl Cluster {
             Event::Goodbye { host, run, from } => {
                 if self.is_run(host, run) {
                     self.hear_goodbye(host, from);
+                }
+            }
+            Event::Probed { host, run, probe, addresses } => {
+                if self.is_run(host, run) {
+                    self.probed(host, probe, &addresses);
                 }
             }
             Event::Timer { host, run, timer } => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use mesh_config::model::{
-    Config, GratuitousArp, MeshSettings, Scope, TrackScript, TrackedScript, Transport, Version, VirtualAddress,
+    Config, GratuitousArp, MeshSettings, Policy, Scope, TrackScript, TrackedScript, Transport, Version, VirtualAddress,
     VirtualRouter,
 };
 use mesh_core::input::Interface;
@@ -214,6 +214,7 @@ fn config(index: usize, nodes: usize, routers: usize, preempt: bool) -> Config {
         garp: GratuitousArp::default(),
         strict: false,
         skip_check_adv_addr: false,
+        policy: Policy::default(),
     };
     Config {
         track_scripts: vec![TrackScript {

@@ -55,14 +55,21 @@ impl Engine {
         for instance in self.instances.values_mut() {
             let period = renew_period(instance.lease_time);
             let lease_time = instance.lease_time;
+            let unprotected = instance.silence.unprotected_since.is_some();
             let (router, duration, epoch) = match &mut instance.lease {
                 Lease::Held(ballot) if ballot.ask_at <= now + period / 4 => {
                     ballot.renewed(now, period);
                     (instance.config.key, lease_time, ballot.epoch)
                 }
                 Lease::Asking(ballot) if ballot.ask_at <= now => {
-                    ballot.asked(now);
-                    (instance.config.key, Ballot::first_duration(lease_time), ballot.epoch)
+                    // Who serves without a lease needs a whole one, and has time.
+                    if unprotected {
+                        ballot.renewed(now, period);
+                    } else {
+                        ballot.asked(now);
+                    }
+                    let duration = if unprotected { lease_time } else { Ballot::first_duration(lease_time) };
+                    (instance.config.key, duration, ballot.epoch)
                 }
                 Lease::Idle | Lease::Asking(_) | Lease::Held(_) => continue,
             };
@@ -161,12 +168,21 @@ impl Engine {
     pub(super) fn settle(&mut self, now: Instant, key: RouterKey) {
         let voters = self.voters();
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        if let Some(heard) = instance.lease.ballot().and_then(|b| b.quorum_heard(&voters)) {
+            instance.silence.quorum_at = instance.silence.quorum_at.max(heard);
+        }
         match &mut instance.lease {
             Lease::Idle => {}
+            Lease::Asking(_) if instance.silence.unprotected_since.is_some() => self.settle_without_lease(now, key),
             Lease::Asking(ballot) => match ballot.count(now, &voters) {
                 Count::Won(deadline) => self.win(now, key, deadline),
-                Count::Lost => self.lose(now, key),
-                Count::Open => {}
+                Count::Lost if self.probe_instead(now, key) => {}
+                Count::Lost => self.lose(now, key, None),
+                Count::Open => {
+                    if self.nobody_left_to_answer(now, key) && !self.probe_instead(now, key) {
+                        self.lose(now, key, None);
+                    }
+                }
             },
             Lease::Held(ballot) => {
                 let stands = |(voter, until): &(NodeId, Instant)| *until > now && voters.contains(voter);
@@ -176,6 +192,7 @@ impl Engine {
                     && instance.armed_until.is_none_or(|armed| deadline > armed)
                 {
                     instance.armed_until = Some(deadline);
+                    instance.silence.decide_at = Some(Self::decide_at(instance.lease_time, deadline));
                     let addresses = instance.addresses();
                     self.rearm.entry(deadline).or_default().extend(addresses);
                 }
@@ -187,7 +204,7 @@ impl Engine {
     }
 
     /// A majority granted.
-    fn win(&mut self, now: Instant, key: RouterKey, deadline: Instant) {
+    pub(super) fn win(&mut self, now: Instant, key: RouterKey, deadline: Instant) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let Lease::Asking(mut ballot) = std::mem::take(&mut instance.lease) else { return };
         ballot.ask_at = now;
@@ -196,11 +213,15 @@ impl Engine {
         self.activate(now, key, Some(deadline), cause);
     }
 
-    /// A majority did not grant: gives back what was granted, and says why.
-    fn lose(&mut self, now: Instant, key: RouterKey) {
+    /// A majority did not grant: gives back what was granted, and says why. `taken` is who has the
+    /// addresses, where nobody voted and they were probed.
+    pub(super) fn lose(&mut self, now: Instant, key: RouterKey, taken: Option<String>) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let Lease::Asking(ballot) = std::mem::take(&mut instance.lease) else { return };
         let held: Vec<(NodeId, NodeId, u64)> = ballot.held_by_other().collect();
+        instance.silence.probe = None;
+        let waits = instance.silence.probe_after.is_some_and(|t| now < t);
+        let known = instance.veto.as_ref().filter(|v| waits && v.holder.is_none()).map(|v| v.reason.clone());
         instance.vetoes = ballot.vetoes();
         instance.failures = instance.failures.saturating_add(1);
         let retry = ballot.quarantine_ends().or_else(|| ballot.collision_ends(FIRST_LEASE));
@@ -212,9 +233,12 @@ impl Engine {
         }
         let holder = held.iter().max_by_key(|(_, _, epoch)| *epoch).map(|(_, owner, _)| *owner);
         let by: Vec<NodeId> = held.iter().map(|(voter, _, _)| *voter).collect();
-        let reason = match holder {
-            Some(holder) => format!("{} holds the lease", self.name_of(holder)),
-            None => format!("no majority: {} of {} voters answered", ballot.answered(), self.voters().len()),
+        let reason = match (taken, holder) {
+            (Some(taken), _) => taken,
+            (None, Some(holder)) => format!("{} holds the lease", self.name_of(holder)),
+            // Not looked at again yet: nothing new.
+            (None, None) if known.is_some() => known.unwrap_or_default(),
+            (None, None) => format!("no majority: {} of {} voters answered", ballot.answered(), self.voters().len()),
         };
         self.refused(now, key, Veto { by, holder, reason }, &ballot);
     }
@@ -269,6 +293,7 @@ impl Engine {
         instance.vacancy =
             if vacant.released { format!("{owner} released the lease") } else { format!("{owner}'s lease ran out") };
         instance.epoch_seen = instance.epoch_seen.max(vacant.epoch);
+        instance.silence.probe_after = None;
         instance.vetoes.remove(&voter);
         instance.vetoes.retain(|_, until| *until > now);
         if let Lease::Asking(ballot) = &mut instance.lease {

@@ -4,6 +4,7 @@ mod leases;
 mod observe;
 mod repairs;
 mod roster;
+mod silence;
 mod status;
 mod takeover;
 
@@ -78,6 +79,12 @@ pub struct Engine {
     /// The failure told last, so that it is told once.
     fence_told: Option<String>,
     fence_retry: Option<Instant>,
+    /// The mesh has had three voters for less than that: owners may still be without a lease.
+    grace_until: Option<Instant>,
+    /// Probes so far.
+    probes: u64,
+    /// Adverts of routers outside the mesh that did not end a lease of ours.
+    foreign_ignored: u64,
     stopping: bool,
     rng: StdRng,
     out: Vec<Action>,
@@ -98,7 +105,7 @@ struct DropCount {
 }
 
 /// A timer this late means that the daemon was stopped, or the host paused.
-const STALL: Duration = Duration::from_millis(500);
+pub const STALL: Duration = Duration::from_millis(500);
 
 /// Which timer [`Engine::deadline`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,6 +151,9 @@ impl Engine {
             fence_gaps: Vec::new(),
             fence_told: None,
             fence_retry: None,
+            grace_until: None,
+            probes: 0,
+            foreign_ignored: 0,
             stopping: false,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -193,7 +203,9 @@ impl Engine {
             all.extend(instance.refresh_at.map(|t| (t, TimerKind::Refresh)));
             if instance.lease.is_held() {
                 all.extend(instance.armed_until.map(|t| (t, TimerKind::LeaseEnd)));
+                all.extend(instance.silence.decide_at.map(|t| (t, TimerKind::LeaseEnd)));
             }
+            all.extend(self.grace_ends(instance).map(|t| (t, TimerKind::LeaseEnd)));
             if let Some(ballot) = instance.lease.ballot() {
                 all.push((ballot.ask_at, TimerKind::LeaseRequest));
                 if !instance.lease.is_held() {
@@ -208,6 +220,12 @@ impl Engine {
     /// of a step's effects.
     pub fn lease_ended(&self, now: Instant) -> bool {
         self.instances.values().any(|i| i.lease.is_held() && i.armed_until.is_some_and(|t| t <= now))
+    }
+
+    /// Whether any router of a mesh is served without a lease: the kernel ends that by itself only when
+    /// the addresses' lifetimes are over.
+    pub fn serves_without_lease(&self) -> bool {
+        self.served_without_lease().next().is_some()
     }
 
     fn handle(&mut self, now: Instant, input: Input) {
@@ -229,10 +247,12 @@ impl Engine {
                 self.warn_unprotected();
             }
             Input::Message { from, message } => self.receive_message(now, from, message),
-            Input::PeerUp { node, rtt } => self.peer_up(node, rtt),
+            Input::PeerUp { node, rtt } => self.peer_up(now, node, rtt),
             Input::PeerDown { node, left } => self.peer_down(node, left),
             Input::Gossip { node, key, value } => self.membership.gossip(node, &key, value.as_deref()),
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
+            Input::Probed { probe, answer } => self.probed(now, probe, answer),
+            Input::Stalled => self.stood_still(now),
             Input::Script { name, outcome } => {
                 if let Some((up, cause)) = self.tracking.result(&name, outcome) {
                     self.record(Decision::Script { name, up, cause });
@@ -303,6 +323,11 @@ impl Engine {
             self.claim_vacant(now, key);
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        if instance.silence.decide_at.is_some_and(|t| t <= now) {
+            instance.silence.decide_at = None;
+            self.go_on_without_lease(now, key);
+        }
+        let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.foreign = instance.foreign.filter(|f| f.until > now);
         let verdict = instance.vrrp.timeout(now);
         self.follow(now, key, verdict);
@@ -316,9 +341,9 @@ impl Engine {
         self.instances.keys().copied().collect()
     }
 
-    /// Whether ownership takes a lease: in a mesh with at least three voters.
+    /// Whether ownership takes a lease: in a mesh.
     fn leased(&self) -> bool {
-        self.roster.as_ref().is_some_and(|r| r.voters().count() >= FIRST_VOTERS)
+        self.roster.is_some()
     }
 
     /// What this node does; without a mesh everything there is.
@@ -329,12 +354,25 @@ impl Engine {
     /// Why at most one owner is not enforced, in a mesh that could.
     fn unprotected_because(&self) -> Option<String> {
         let voters = self.roster.as_ref()?.voters().count();
+        let without: Vec<&str> = self.served_without_lease().map(|i| i.config.name.as_str()).collect();
+        if !without.is_empty() {
+            return Some(format!("{} served without a lease: no majority of the voters answers", without.join(", ")));
+        }
+        if let Some((node, name)) = self.membership.serves_without_lease() {
+            return Some(format!("{} serves {name} without a lease", self.name_of(node)));
+        }
         if voters < FIRST_VOTERS {
-            return Some(format!("{voters} of {FIRST_VOTERS} voters have joined; until then plain VRRP decides"));
+            let loss = "until then VRRP decides alone whenever no majority answers";
+            return Some(format!("{voters} of {FIRST_VOTERS} voters have joined; {loss}"));
         }
         let failure = self.fence_failure.as_ref().map(|error| format!("the kernel does not enforce leases: {error}"));
         let gaps = || format!("the kernel enforces leases in part: {}", self.fence_gaps.join("; "));
         failure.or_else(|| (!self.fence_gaps.is_empty()).then(gaps))
+    }
+
+    /// Routers this node serves without a lease, in a mesh.
+    fn served_without_lease(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values().filter(|i| i.silence.unprotected_since.is_some())
     }
 
     /// The voters' identities.

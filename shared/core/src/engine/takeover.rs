@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use mesh_config::model::Transport;
+use mesh_config::model::{QuorumLoss, Transport};
 use mesh_wire::mesh::lease::{Message, Preempt};
 use mesh_wire::mesh::{NodeId, RouterKey};
 use mesh_wire::vrrp::GROUP;
@@ -38,12 +38,6 @@ const FENCE_RETRY: Duration = Duration::from_millis(250);
 /// Rivals are answered with gratuitous ARP at most this often.
 const RIVAL_PERIOD: Duration = Duration::from_secs(1);
 
-/// How long a router may go on serving without a lease after the mesh grew to three voters.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// Between its tries to get one.
-const GRACE_RETRY: Duration = Duration::from_millis(100);
-
 impl Engine {
     /// Retires every router whose lease ran out: before anything else is looked at.
     pub(super) fn expire(&mut self, now: Instant) {
@@ -51,15 +45,16 @@ impl Engine {
             let instance = &self.instances[&key];
             if instance.lease.is_held() && instance.armed_until.is_some_and(|t| t <= now) {
                 self.retire(now, key, "the lease ran out: renewals did not reach a majority", true, None);
-            } else if instance.unleased_since.is_some_and(|t| now >= t + GRACE) {
-                self.retire(now, key, "no majority of the new voters granted the lease", true, None);
+            } else if self.grace_ends(instance).is_some_and(|t| now >= t) {
+                self.retire(now, key, "no majority of the voters granted a lease", true, None);
             }
         }
     }
 
     /// After a stall a backup has not listened: what it did not hear says nothing, and it waits for
-    /// a whole interval again.
+    /// a whole interval again. So does who served without a lease.
     pub(super) fn wake_up(&mut self, now: Instant) {
+        self.keys().into_iter().for_each(|key| self.distrust(now, key));
         for instance in self.instances.values_mut().filter(|i| i.vrrp.is_backup()) {
             instance.vrrp.back_up(now);
             instance.claim_at = None;
@@ -79,9 +74,16 @@ impl Engine {
 
     /// A worthier router is heard: whatever was refused before is settled, and nothing is vacant.
     fn defer(&mut self, now: Instant, key: RouterKey) {
+        let Some(instance) = self.instances.get(&key) else { return };
+        if instance.lease.ballot().is_some() && self.on_quorum_loss(instance) == QuorumLoss::Vrrp {
+            // Silence of the voters would not mean that nobody serves.
+            self.retire(now, key, "a worthier router is active", false, None);
+        }
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.claim_at = None;
         instance.failures = 0;
+        instance.silence.probe_after = None;
+        instance.silence.probe_wait = None;
         if instance.veto.take().is_some() {
             let cause = "the active router is heard again".to_owned();
             self.record_router(now, key, RouterEvent::Backup, 0, cause);
@@ -105,13 +107,11 @@ impl Engine {
         }
     }
 
-    /// Claims after voters said it is vacant, or goes on asking for a lease it serves without.
+    /// Claims after voters said it is vacant, or when addresses that somebody had may be free.
     pub(super) fn claim_vacant(&mut self, now: Instant, key: RouterKey) {
         let held_by_other = self.voter.holder(now, &key).is_some_and(|h| h.owner != self.setup.node);
         let Some(instance) = self.instances.get(&key) else { return };
-        if instance.unleased_since.is_some() {
-            self.claim(now, key, "the mesh has three voters now".to_owned());
-        } else if instance.vrrp.is_backup() && !held_by_other && !instance.defers_to_foreign(now) && self.leased() {
+        if instance.vrrp.is_backup() && !held_by_other && !instance.defers_to_foreign(now) && self.leased() {
             let cause = instance.vacancy.clone();
             self.claim(now, key, cause);
         }
@@ -122,13 +122,19 @@ impl Engine {
         let leased = self.leased();
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let was_active = instance.vrrp.is_active();
+        let unprotected = leased && deadline.is_none();
+        let lease_time = instance.lease_time;
         instance.armed_until = deadline;
-        instance.unleased_since = None;
+        instance.silence.unprotected_since = unprotected.then_some(now);
+        instance.silence.decide_at = deadline.map(|end| Self::decide_at(lease_time, end));
+        instance.silence.probe = None;
+        instance.silence.probe_after = None;
+        instance.silence.probe_wait = None;
         instance.veto = None;
         instance.claim_at = None;
         instance.vetoes.clear();
         instance.failures = 0;
-        if was_active {
+        if was_active || unprotected {
             self.install_fence();
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
@@ -145,29 +151,26 @@ impl Engine {
             self.advertise(key, None);
             self.announce(key, self.instances[&key].config.garp.repeat);
         }
-        let ballot = self.instances[&key].lease.ballot();
+        let ballot = self.instances[&key].lease.ballot().filter(|_| !unprotected);
         let epoch = ballot.map_or(0, |b| b.epoch);
         let granted: Vec<NodeId> = ballot.map(|b| b.granted_by().collect()).unwrap_or_default();
         let voters = granted.iter().map(|v| self.name_of(*v)).collect();
-        self.record_router(now, key, RouterEvent::Active { epoch, voters }, epoch, cause);
+        let (event, cause) = if was_active {
+            (RouterEvent::Protected { epoch, voters }, "a majority of the voters answers again".to_owned())
+        } else {
+            (RouterEvent::Active { epoch, voters }, cause)
+        };
+        self.record_router(now, key, event, epoch, cause);
     }
 
     /// A claim was refused by the voters, or by their silence.
     pub(super) fn refused(&mut self, now: Instant, key: RouterKey, veto: Veto, ballot: &Ballot) {
-        let voters = self.voters().len();
+        let voters = self.voters();
+        // Of two voters our own may have refused before the other could say anything.
+        let there = |v: &&NodeId| ballot.has_heard(v) || veto.holder == Some(**v) && self.membership.is_connected(**v);
+        let quorum = voters.iter().filter(there).count() > voters.len() / 2;
         let Some(instance) = self.instances.get_mut(&key) else { return };
-        if instance.vrrp.is_active() {
-            // Serving without a lease since before there were three voters.
-            if veto.holder.is_some() {
-                let cause = format!("{}: it had the addresses first", veto.reason);
-                self.retire(now, key, &cause, true, None);
-            } else {
-                instance.claim_at = Some(now + GRACE_RETRY);
-            }
-            return;
-        }
         instance.vrrp.back_up(now);
-        let quorum = ballot.answered() > voters / 2;
         if let Some(holder) = veto.holder.filter(|_| quorum && instance.config.preempt)
             && let Some(theirs) = self.membership.router(holder, &key)
             && theirs.priority < self.instances[&key].vrrp.priority()
@@ -208,7 +211,9 @@ impl Engine {
         let was_active = instance.vrrp.is_active();
         let lease = std::mem::take(&mut instance.lease);
         let armed = instance.armed_until.take().is_some();
-        instance.unleased_since = None;
+        instance.silence.unprotected_since = None;
+        instance.silence.decide_at = None;
+        instance.silence.probe = None;
         instance.garp = None;
         instance.refresh_at = None;
         instance.claim_at = None;
@@ -438,10 +443,9 @@ impl Engine {
         }
     }
 
-    /// Closes the fence around every address that takes a lease. An address served since before
-    /// there were three voters is left out until it has one.
+    /// Closes the fence around every address, but for those served without a lease.
     pub(super) fn install_fence(&mut self) {
-        let fenced = |i: &&Instance| !i.vrrp.is_active() || i.armed_until.is_some();
+        let fenced = |i: &&Instance| i.silence.unprotected_since.is_none();
         let addresses = if self.leased() && !self.stopping {
             self.instances.values().filter(fenced).flat_map(Instance::addresses).collect()
         } else {
@@ -486,6 +490,7 @@ impl Engine {
                     format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");
                 self.record(Decision::Warning { text });
             }
+            Effect::Probe { probe } => self.probe_failed(now, probe, &error),
             Effect::Roster => {
                 self.record(Decision::Warning { text: format!("the roster cannot be written to disk: {error}") });
             }

@@ -34,6 +34,8 @@ pub struct Ballot {
     pub cause: String,
     promises: BTreeMap<NodeId, Promise>,
     refusals: BTreeMap<NodeId, Refusal>,
+    /// When each voter last answered, whatever it said.
+    heard: BTreeMap<NodeId, Instant>,
     /// When to ask the voters next.
     pub ask_at: Instant,
     /// When an unanswered claim has failed; renewals have no such time, the deadline ends them.
@@ -79,6 +81,7 @@ impl Ballot {
             cause,
             promises: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            heard: BTreeMap::new(),
             ask_at: now,
             give_up_at: now + CLAIM_TIMEOUT,
         }
@@ -99,6 +102,7 @@ impl Ballot {
         if sent < self.began {
             return;
         }
+        self.heard.insert(voter, now);
         match verdict {
             Verdict::Granted { epoch } => {
                 if (self.first_epoch..=self.epoch).contains(&epoch) {
@@ -156,6 +160,12 @@ impl Ballot {
         self.refusals.get(voter).is_some_and(|r| r.until.is_none_or(|until| until >= self.give_up_at))
     }
 
+    /// Voters whose grant of another node still stands, with that node and its epoch.
+    pub fn held_now(&self, now: Instant) -> impl Iterator<Item = (NodeId, NodeId, u64)> + '_ {
+        let stands = move |voter: &NodeId| self.refusals[voter].until.is_some_and(|until| until > now);
+        self.held_by_other().filter(move |(voter, ..)| stands(voter))
+    }
+
     /// Voters whose grant of another node stands in the way.
     pub fn held_by_other(&self) -> impl Iterator<Item = (NodeId, NodeId, u64)> + '_ {
         self.refusals.iter().filter_map(|(voter, refusal)| match refusal.verdict {
@@ -166,7 +176,38 @@ impl Ballot {
 
     /// Voters that answered at all.
     pub fn answered(&self) -> usize {
-        self.promises.keys().chain(self.refusals.keys()).collect::<std::collections::BTreeSet<_>>().len()
+        self.heard.len()
+    }
+
+    /// When a majority of `voters` had last answered, whatever it said.
+    pub fn quorum_heard(&self, voters: &[NodeId]) -> Option<Instant> {
+        let mut heard: Vec<Instant> = voters.iter().filter_map(|v| self.heard.get(v)).copied().collect();
+        heard.sort_unstable_by(|a, b| b.cmp(a));
+        heard.get(voters.len() / 2).copied()
+    }
+
+    /// Whether no majority of `voters` has answered, and nobody who did knows, or may have forgotten,
+    /// that another node holds the lease: silence, and no refusal.
+    pub fn is_silence(&self, now: Instant, voters: &[NodeId]) -> bool {
+        let refuses = |r: &Refusal| matches!(r.verdict, Verdict::Held { .. } | Verdict::Quarantine { .. });
+        let stands = |r: &Refusal| refuses(r) && r.until.is_some_and(|until| until > now);
+        self.quorum_heard(voters).is_none() && !voters.iter().filter_map(|v| self.refusals.get(v)).any(stands)
+    }
+
+    /// Whether this voter has answered.
+    pub fn has_heard(&self, voter: &NodeId) -> bool {
+        self.heard.contains_key(voter)
+    }
+
+    /// How many of `voters` promised this node what has not run out.
+    pub fn promised(&self, now: Instant, voters: &[NodeId]) -> usize {
+        voters.iter().filter_map(|v| self.promises.get(v)).filter(|p| p.until > now).count()
+    }
+
+    /// Goes on asking for as long as it takes: the router serves meanwhile.
+    pub fn never_gives_up(&mut self, now: Instant) {
+        self.give_up_at = Instant::MAX;
+        self.ask_at = now;
     }
 
     /// Voters that granted.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use mesh_core::action::Effect;
-use mesh_core::input::Datagram;
+use mesh_core::input::{Datagram, ProbeAnswer};
 use mesh_core::{Action, Decision, Engine, Input, Instant};
 use mesh_wire::mesh::lease::{Message, Request, Verdict};
 use mesh_wire::vrrp::TTL;
@@ -18,6 +18,9 @@ use crate::network::Channel;
 
 /// Inputs a stopped process finds when it goes on; sockets drop the rest.
 const BACKLOG: usize = 2048;
+
+/// Two ARP probes, and listening.
+const PROBE: Duration = ms(40);
 
 /// A connection's close arrives after what was sent before it.
 const GOODBYE: Duration = Duration::from_micros(2500);
@@ -148,6 +151,11 @@ impl Cluster {
                 let datagram = Datagram { interface, source, destination, ttl: TTL, payload };
                 self.multicast(host, datagram);
             }
+            Action::ProbeAddresses { probe, addresses } => {
+                let run = self.hosts[host].run;
+                let addresses = addresses.into_iter().map(|(_, address)| address).collect();
+                self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
+            }
             Action::AddAddress { interface, address, lifetime_s } => {
                 let std::net::IpAddr::V4(address) = address.net.addr() else { return };
                 if self.fails() {
@@ -189,6 +197,22 @@ impl Cluster {
             Action::Stopped => self.stopped(host),
             Action::GratuitousArp { .. } | Action::RosterVerdict { .. } | Action::RunScripts(_) => {}
         }
+    }
+
+    /// Whoever serves one of the addresses answers, where question and answer get through.
+    pub(super) fn probed(&mut self, host: usize, probe: u64, addresses: &[std::net::Ipv4Addr]) {
+        let mut answer = None;
+        for other in (0..self.hosts.len()).filter(|o| *o != host) {
+            let machine = &self.hosts[other];
+            let linked = machine.up && machine.link && self.hosts[host].link;
+            let serves = |a: &&std::net::Ipv4Addr| machine.kernel.serves(**a, machine.now(self.now));
+            let Some(address) = addresses.iter().find(serves).filter(|_| linked) else { continue };
+            let mut through = |from, to| !self.network.send(&mut self.rng, Channel::Arp, from, to).is_empty();
+            if through(host, other) && through(other, host) {
+                answer = Some(ProbeAnswer { address: *address, mac: [2, 0, 0, 0, 0, other as u8 + 1] });
+            }
+        }
+        self.deliver(host, Input::Probed { probe, answer });
     }
 
     fn fails(&mut self) -> bool {

@@ -34,6 +34,10 @@ impl Invariant for PromisesNeverGoBack {
                     let Some((host, router, RouterEvent::Active { epoch, .. }, _)) = router_event(fact) else {
                         continue;
                     };
+                    if *epoch == 0 {
+                        // Without a lease, for want of voters.
+                        continue;
+                    }
                     let last = self.last[router].replace(*epoch);
                     if last.is_some_and(|last| *epoch <= last) {
                         let name = &world.hosts[host].name;

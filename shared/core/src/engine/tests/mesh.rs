@@ -3,13 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::input::Datagram;
+use crate::input::{Datagram, ProbeAnswer};
 
 #[derive(Clone, Debug)]
 enum Delivery {
-    Message { from: NodeId, to: NodeId, message: Message },
-    Advert { to: NodeId, datagram: Datagram },
-    Gossip { from: NodeId, to: NodeId, key: String, value: Option<String> },
+    Message {
+        from: NodeId,
+        to: NodeId,
+        message: Message,
+    },
+    Advert {
+        to: NodeId,
+        datagram: Datagram,
+    },
+    Gossip {
+        from: NodeId,
+        to: NodeId,
+        key: String,
+        value: Option<String>,
+    },
+    /// The segment has been looked at.
+    Probed {
+        by: NodeId,
+        probe: u64,
+    },
 }
 
 /// A node with a kernel that does what it is told and closes the fence by itself.
@@ -38,6 +55,8 @@ struct Mesh {
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Nobody hears adverts.
     deaf: bool,
+    /// Nobody hears ARP.
+    arp_lost: bool,
     /// Fewer than two may serve, from now on.
     exclusive: bool,
 }
@@ -61,6 +80,7 @@ impl Mesh {
             serial: 0,
             cut: BTreeSet::new(),
             deaf: false,
+            arp_lost: false,
             exclusive: n >= 3,
         };
         for id in 1..=n {
@@ -138,6 +158,12 @@ impl Mesh {
                     self.post(Delivery::Gossip { from: id, to, key: key.clone(), value: value.clone() });
                 }
             }
+            Action::ProbeAddresses { probe, addresses } => {
+                assert_eq!(addresses, [("eth0".to_owned(), VIP)]);
+                self.serial += 1;
+                let at = self.now + Duration::from_millis(40);
+                self.wire.insert((at, self.serial), Delivery::Probed { by: id, probe });
+            }
             Action::GratuitousArp { .. }
             | Action::AdoptRoster(_)
             | Action::RosterVerdict { .. }
@@ -193,6 +219,11 @@ impl Mesh {
                 self.step(to, Input::Gossip { node: from, key, value });
             }
             Delivery::Advert { to, datagram } if !self.deaf => self.step(to, Input::Advertisement(datagram)),
+            Delivery::Probed { by, probe } => {
+                let other = self.serving().into_iter().find(|id| *id != by && !self.arp_lost);
+                let answer = other.map(|id| ProbeAnswer { address: VIP, mac: [2, 0, 0, 0, 0, id.0 as u8] });
+                self.step(by, Input::Probed { probe, answer });
+            }
             Delivery::Message { .. } | Delivery::Gossip { .. } | Delivery::Advert { .. } => {}
         }
     }

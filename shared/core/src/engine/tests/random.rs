@@ -7,7 +7,7 @@ use proptest::strategy::ValueTree;
 
 use super::*;
 use crate::action::Effect;
-use crate::input::{Datagram, ScriptOutcome};
+use crate::input::{Datagram, ProbeAnswer, ScriptOutcome};
 
 /// One input, still without what only the running engine knows.
 #[derive(Clone, Debug)]
@@ -128,6 +128,7 @@ fn failure() -> impl Strategy<Value = Input> {
         Just(Effect::Fence),
         Just(Effect::Address { interface: "eth0".to_owned(), address: VIP }),
         Just(Effect::Advertisement { interface: "eth0".to_owned() }),
+        (1..9u64).prop_map(|probe| Effect::Probe { probe }),
     ];
     effect.prop_map(|effect| Input::Failed { effect, error: "no".to_owned() })
 }
@@ -146,6 +147,11 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (node(), any::<bool>()).prop_map(|(node, left)| Input::PeerDown { node, left }),
         3 => gossiped(),
         1 => (node(), any::<bool>()).prop_map(|(node, alive)| Input::Heard { node, alive }),
+        4 => (1..9u64, any::<bool>()).prop_map(|(probe, taken)| Input::Probed {
+            probe,
+            answer: taken.then_some(ProbeAnswer { address: VIP, mac: [2, 0, 0, 0, 0, 9] }),
+        }),
+        1 => Just(Input::Stalled),
         1 => Just(Input::Script { name: "chk".to_owned(), outcome: ScriptOutcome::Exit(1) }),
         2 => (proptest::option::of(0..9u64), rosters()).prop_map(|(ticket, roster)| Input::Roster { ticket, roster }),
         1 => failure(),
@@ -203,8 +209,9 @@ impl Kernel {
                 let open = self.open.get(&address).filter(|until| **until > now);
                 prop_assert_eq!(self.present.contains(&address), active, "presence of {}", address);
                 if engine.leased() && !engine.stopping {
-                    let unleased = active && instance.armed_until.is_none();
-                    prop_assert!(!unleased || instance.unleased_since.is_some(), "serves without a lease");
+                    let unleased = instance.silence.unprotected_since.is_some();
+                    prop_assert_eq!(active && instance.armed_until.is_none(), unleased, "serves without a lease");
+                    prop_assert!(!unleased || matches!(instance.lease, crate::lease::ballot::Lease::Asking(_)));
                     prop_assert_eq!(self.fenced.contains(&address), !unleased, "fence of {}", address);
                     prop_assert_eq!(open, instance.armed_until.as_ref().filter(|_| active), "{}", address);
                 } else if !engine.leased() {
