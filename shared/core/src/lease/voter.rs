@@ -129,6 +129,12 @@ impl Voter {
         self.slots.values().filter(|s| s.live).filter_map(|s| s.last.map(|g| g.expiry)).min()
     }
 
+    /// When the last of the unexpired grants ends, as far as known now; `None` when nothing is granted.
+    pub fn latest_expiry(&self, now: Instant) -> Option<Instant> {
+        let live = self.slots.values().filter(|s| s.live).filter_map(|s| s.last);
+        live.map(|g| g.expiry).filter(|expiry| *expiry > now).max()
+    }
+
     /// The unexpired grant for a router.
     pub fn holder(&self, now: Instant, router: &RouterKey) -> Option<Holder> {
         let slot = self.slots.get(router)?;
