@@ -18,8 +18,9 @@ fn claim(epoch: u64, duration_ms: u32) -> Claim {
     Claim { router: KEY, epoch, duration_ms }
 }
 
+/// After requests up to number 9.
 fn release(epoch: u64, successor: Option<NodeId>) -> Release {
-    Release { router: KEY, epoch, successor }
+    Release { router: KEY, epoch, seq: 9, successor }
 }
 
 fn held(owner: NodeId, epoch: u64, remaining_ms: u32) -> Option<Verdict> {
