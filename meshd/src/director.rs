@@ -11,22 +11,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use mesh_config::model::{Config, TrackScript};
+use mesh_config::model::Config;
 use mesh_control::Status;
 use mesh_core::action::Effect;
 use mesh_core::engine::STALL;
 use mesh_core::input::ProbeAnswer;
 use mesh_core::{Action, Engine, Input, Instant};
-use mesh_wire::mesh::lease::Message;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::adverts::Adverts;
 use crate::clock;
 use crate::kernel::fence::{Fence, FenceTarget, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
-use crate::mesh::MeshHandle;
-use crate::{priority, telemetry};
+use crate::telemetry;
+
+mod failures;
+mod outputs;
+
+pub(crate) use self::failures::Failures;
+pub use self::outputs::Outputs;
 
 /// Status is refreshed at most this often after a change, and this often without one.
 const STATUS_PERIOD: Duration = Duration::from_millis(100);
@@ -36,18 +40,6 @@ const CAP_NET_ADMIN: u32 = 12;
 
 /// After the fence's notifications failed, before they are asked for again.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
-
-/// Where effects that are not the kernel's go.
-pub struct Outputs {
-    /// The mesh; `None` without one.
-    pub mesh: Option<MeshHandle>,
-    /// Scripts to run from now on.
-    pub scripts: watch::Sender<Vec<TrackScript>>,
-    /// What `meshctl status` shows.
-    pub status: watch::Sender<Arc<Status>>,
-    /// Told once, when everything is handed over.
-    pub stopped: Option<oneshot::Sender<()>>,
-}
 
 /// The engine and the kernel it acts on.
 pub struct Director {
@@ -261,6 +253,7 @@ impl Director {
             }
             Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&targets(&addresses), until))?,
             Action::FenceClose { addresses } => self.fence(true, |f| f.close(&targets(&addresses)))?,
+            Action::Remember(changes) => self.outputs.remember(&changes)?,
             Action::Record(decision) => telemetry::record(&decision),
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
@@ -271,7 +264,7 @@ impl Director {
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => return act_on_mesh(self.outputs.mesh.as_ref(), action),
+            | Action::RosterVerdict { .. } => return self.outputs.act_on_mesh(action),
         }
         Ok(())
     }
@@ -330,29 +323,9 @@ impl Director {
     fn status(&self, now: Instant) -> Status {
         let mut status = self.engine.status(now);
         status.counters.insert("malformed_ip_packets".to_owned(), self.adverts.dropped());
-        status.counters.extend(mesh_counters(self.outputs.mesh.as_ref()));
+        status.counters.extend(self.outputs.counters());
         status
     }
-}
-
-/// Effects that are the mesh's; without one there is nobody to tell.
-pub(crate) fn act_on_mesh(mesh: Option<&MeshHandle>, action: Action) -> Result<(), (Effect, String)> {
-    let Some(mesh) = mesh else { return Ok(()) };
-    match action {
-        Action::SendMessage { to, message } => mesh.send(to, &message),
-        Action::Publish { key, value } => mesh.publish(key, value),
-        Action::AdoptRoster(roster) => mesh.adopt(&roster).map_err(|e| (Effect::Roster, format!("{e:#}")))?,
-        Action::RosterVerdict { ticket, verdict } => mesh.roster_verdict(ticket, verdict),
-        other => unreachable!("{other:?} is not the mesh's"),
-    }
-    Ok(())
-}
-
-/// What the mesh dropped, and how many threads have real-time priority.
-pub(crate) fn mesh_counters(mesh: Option<&MeshHandle>) -> impl Iterator<Item = (String, u64)> {
-    let dropped = mesh.into_iter().flat_map(MeshHandle::counters);
-    let dropped = dropped.map(|(name, count)| (format!("mesh_{name}"), count));
-    dropped.chain([("realtime_threads".to_owned(), priority::raised())])
 }
 
 /// Tells what is missing before anything is changed.
@@ -398,41 +371,6 @@ fn probed(ended: Result<Probed, JoinError>) -> Input {
     }
 }
 
-/// What failed among the effects of one step: later ones of the same step may rely on it.
-#[derive(Default)]
-struct Failures {
-    addition: bool,
-    removal: bool,
-    closing: bool,
-    roster: bool,
-}
-
-impl Failures {
-    fn note(&mut self, effect: &Effect, closing: bool) {
-        match effect {
-            Effect::Address { .. } => self.addition = true,
-            Effect::Removal { .. } => self.removal = true,
-            Effect::Roster => self.roster = true,
-            Effect::Fence => self.closing |= closing,
-            Effect::Advertisement { .. } | Effect::Probe { .. } => {}
-        }
-    }
-
-    fn forbid(&self, action: &Action) -> bool {
-        match action {
-            // Nothing is announced that is not there.
-            Action::SendAdvertisement { .. } | Action::GratuitousArp { .. } => self.addition,
-            // What may still be served is not given away: the lease runs out, later than the address.
-            Action::SendMessage { message: Message::Release(_), .. } => self.removal && self.closing,
-            // Nor is it let out of the fence.
-            Action::FenceInstall { addresses } => addresses.is_empty() && self.removal,
-            // Who could not write the roster has not accepted it.
-            Action::RosterVerdict { verdict: Ok(()), .. } => self.roster,
-            _ => false,
-        }
-    }
-}
-
 /// Whether an effect tells the segment that this host serves.
 fn is_claim(action: &Action) -> bool {
     matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::GratuitousArp { .. })
@@ -466,6 +404,3 @@ fn explain_privileges(error: io::Error) -> anyhow::Error {
     }
     error.into()
 }
-
-#[cfg(test)]
-mod tests;

@@ -22,6 +22,7 @@ pub mod clock;
 pub mod control;
 pub mod director;
 pub mod kernel;
+pub mod memory;
 pub mod mesh;
 pub mod priority;
 pub mod probes;

@@ -9,7 +9,7 @@ use mesh_core::{Action, Engine, Input, Instant};
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::director::{Outputs, act_on_mesh, mesh_counters};
+use crate::director::{Failures, Outputs};
 use crate::telemetry;
 
 /// Status is refreshed at most this often after a change, and this often without one.
@@ -47,9 +47,14 @@ impl Witness {
 
     fn step(&mut self, input: Input) {
         let mut failed = Vec::new();
+        let mut failures = Failures::default();
         for action in self.engine.step(clock::now(), input) {
-            if let Err(effect) = self.act(action) {
-                failed.push(effect);
+            if failures.forbid(&action) {
+                continue;
+            }
+            if let Err((effect, error)) = self.act(action) {
+                failures.note(&effect, false);
+                failed.push((effect, error));
             }
         }
         for (effect, error) in failed {
@@ -63,6 +68,7 @@ impl Witness {
     fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
         let unfit = |effect| Err((effect, "this node is no director: it leaves the kernel alone".to_owned()));
         match action {
+            Action::Remember(changes) => self.outputs.remember(&changes)?,
             Action::Record(decision) => telemetry::record(&decision),
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
@@ -73,7 +79,7 @@ impl Witness {
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => return act_on_mesh(self.outputs.mesh.as_ref(), action),
+            | Action::RosterVerdict { .. } => return self.outputs.act_on_mesh(action),
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses
             | Action::DelAddress { .. }
@@ -97,7 +103,7 @@ impl Witness {
         if now >= self.status_at {
             self.status_at = now + STATUS_PERIOD;
             let mut status = self.engine.status(now);
-            status.counters.extend(mesh_counters(self.outputs.mesh.as_ref()));
+            status.counters.extend(self.outputs.counters());
             self.outputs.status.send_replace(Arc::new(status));
         }
     }

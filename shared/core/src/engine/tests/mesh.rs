@@ -166,6 +166,7 @@ impl Mesh {
             }
             Action::GratuitousArp { .. }
             | Action::AdoptRoster(_)
+            | Action::Remember(_)
             | Action::RosterVerdict { .. }
             | Action::RunScripts(_)
             | Action::Stopped => {}

@@ -51,6 +51,7 @@ fn setup(id: NodeId, roster: Option<Roster>) -> Setup {
         version: "1.0".to_owned(),
         seed: id.0,
         unix_at_zero: Duration::from_secs(1_800_000_000),
+        voter: VoterStart::rebooted(),
     }
 }
 

@@ -196,13 +196,7 @@ fn collisions_are_short_grants_only() {
     held(&mut short, 1, 1001, 390);
     held(&mut short, 2, 1005, 300);
     assert_eq!(short.collision_ends(FIRST_LEASE), Some(ms(1391)));
-    held(&mut short, 3, 1001, 900);
+    held(&mut short, 3, 1001, 401);
     assert_eq!(short.collision_ends(FIRST_LEASE), None, "an owner renews");
     assert_eq!(short.vetoes().len(), 3);
-}
-
-#[test]
-fn first_durations() {
-    assert_eq!(Ballot::first_duration(T), FIRST_LEASE);
-    assert_eq!(Ballot::first_duration(Duration::from_millis(300)), Duration::from_millis(300));
 }

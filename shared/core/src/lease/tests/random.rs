@@ -11,7 +11,7 @@ use crate::lease::voter::Voter;
 enum Op {
     Wait(u64),
     Ask { node: u64, epoch: u64, seq: u64, duration_ms: u32 },
-    Release { node: u64, epoch: u64, successor: Option<u64> },
+    Release { node: u64, epoch: u64, seq: u64, successor: Option<u64> },
     Expire,
 }
 
@@ -21,8 +21,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..800u64).prop_map(Op::Wait),
         4 => (node.clone(), 1..6u64, 0..30u64, 0..3200u32)
             .prop_map(|(node, epoch, seq, duration_ms)| Op::Ask { node, epoch, seq, duration_ms }),
-        2 => (node.clone(), 1..6u64, proptest::option::of(node))
-            .prop_map(|(node, epoch, successor)| Op::Release { node, epoch, successor }),
+        2 => (node.clone(), 1..6u64, 0..30u64, proptest::option::of(node))
+            .prop_map(|(node, epoch, seq, successor)| Op::Release { node, epoch, seq, successor }),
         1 => Just(Op::Expire),
     ]
 }
@@ -59,8 +59,8 @@ proptest! {
                         prop_assert_eq!(before, after, "{:?} changed the grant", verdict);
                     }
                 }
-                Op::Release { node, epoch, successor } => {
-                    let release = Release { router: KEY, epoch, successor: successor.map(NodeId) };
+                Op::Release { node, epoch, seq, successor } => {
+                    let release = Release { router: KEY, epoch, seq, successor: successor.map(NodeId) };
                     let before = voter.holder(ms(now), &KEY);
                     let vacant = voter.release(ms(now), NodeId(node), &release);
                     if vacant.is_some() {
