@@ -4,7 +4,8 @@
 //! ```text
 //! header  magic 8 | node 8 | run 8 | silent until 8 | boot 40 | cluster 64 | unused | crc 4
 //! slot    router 8 | flags 8 | max epoch 8 | grant: owner, epoch, seq, expiry 32
-//!         | reserved: node, until 16 | ended: node, epoch, seq 24 | unused | crc 4
+//!         | reserved: node, until 16 | ended: node, epoch, seq 24 | claimed 8
+//!         | unused | crc 4
 //! ```
 
 use std::collections::BTreeSet;
@@ -142,7 +143,7 @@ pub(super) fn slot_bytes(router: &RouterKey, slot: &Slot) -> [u8; SLOT] {
     let last = slot.last.map_or([0; 4], |g| [g.owner.0, g.epoch, g.seq, g.expiry.as_nanos()]);
     let reserved = slot.reserved.map_or([0; 2], |(node, until)| [node.0, until.as_nanos()]);
     let ended = slot.ended.map_or([0; 3], |e| [e.node.0, e.epoch, e.seq]);
-    let values = [flags, slot.max_epoch].into_iter().chain(last).chain(reserved).chain(ended);
+    let values = [flags, slot.max_epoch].into_iter().chain(last).chain(reserved).chain(ended).chain([slot.claimed]);
     for (n, value) in values.enumerate() {
         put(&mut bytes, 8 + 8 * n, value);
     }
@@ -166,6 +167,7 @@ fn parse_slot(bytes: &[u8]) -> Option<(RouterKey, Slot)> {
         last: has(GRANTED).then_some(grant),
         live: has(LIVE),
         max_epoch: value(1),
+        claimed: value(11),
         reserved: has(RESERVED).then(|| (node(6), time(7))),
         ended: has(ENDED).then(|| Ended { node: node(8), epoch: value(9), seq: value(10) }),
     };

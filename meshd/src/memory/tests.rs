@@ -29,6 +29,7 @@ fn slot(epoch: u64) -> Slot {
         last: Some(Grant { owner: NodeId(2), epoch, seq: 40, expiry: at(90_000) }),
         live: true,
         max_epoch: epoch,
+        claimed: epoch + 1,
         reserved: Some((NodeId(3), at(89_000))),
         ended: Some(Ended { node: NodeId(4), epoch: 1, seq: 30 }),
     }

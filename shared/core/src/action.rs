@@ -93,7 +93,8 @@ pub enum Action {
         value: Option<String>,
     },
     /// Keep this where it outlives the daemon, though not the host's next boot. It comes before the
-    /// effects of the step that rely on it: replies, and fences opened by this node's own vote.
+    /// effects of the step that rely on it: replies, requests, and fences opened by this node's own
+    /// vote.
     Remember(Changes),
     /// Keep this roster on disk and connect to its members.
     AdoptRoster(Roster),

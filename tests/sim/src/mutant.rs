@@ -26,7 +26,7 @@ pub enum Mutant {
     LosesRenewals,
     /// Voters say yes to any epoch, however old.
     ForgottenEpochs,
-    /// Half of what voters grant is not remembered when they are started again.
+    /// What voters grant is not remembered when they are started again, and nobody is told.
     UnwrittenGrants,
 }
 

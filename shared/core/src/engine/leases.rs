@@ -76,6 +76,7 @@ impl Engine {
                 Lease::Idle | Lease::Asking(_) | Lease::Held(_) => continue,
             };
             instance.epoch_seen = instance.epoch_seen.max(epoch);
+            self.voter.note_claim(router, epoch);
             claims.push(Claim { router, epoch, duration_ms: duration.as_millis() as u32 });
         }
         Some(claims)
@@ -146,7 +147,7 @@ impl Engine {
     /// For how long our clock stood still (a paused virtual machine), at least: between our sending
     /// of an earlier request and now, a voter's clock cannot have advanced by more than ours. A
     /// late answer, or one out of order, only makes that time longer, and shows no pause.
-    fn clock_stood_still(&mut self, voter: NodeId, clock_ns: u64, sent: Instant, now: Instant) -> Duration {
+    pub(super) fn clock_stood_still(&mut self, voter: NodeId, clock_ns: u64, sent: Instant, now: Instant) -> Duration {
         if voter == self.setup.node {
             return Duration::ZERO;
         }

@@ -109,13 +109,13 @@ impl Engine {
         self.out.splice(ends.place..ends.place, messages);
     }
 
-    /// Has this step's grants and releases remembered before anything that relies on them: a reply,
-    /// or a fence opened by our own vote.
+    /// Has this step's grants and releases remembered before anything that relies on them: a reply, a
+    /// fence opened by our own vote, a request under an epoch that is used once.
     pub(super) fn remember(&mut self) {
         let Some(changes) = self.voter.take_changes() else { return };
         let relies = |a: &Action| {
-            let reply = matches!(a, Action::SendMessage { message: Message::Reply(_), .. });
-            reply || matches!(a, Action::FenceArm { .. })
+            let message = matches!(a, Action::SendMessage { message: Message::Reply(_) | Message::Request(_), .. });
+            message || matches!(a, Action::FenceArm { .. })
         };
         let at = self.out.iter().position(relies).unwrap_or(self.out.len());
         self.out.insert(at, Action::Remember(changes));

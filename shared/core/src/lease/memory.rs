@@ -17,6 +17,9 @@ pub struct Slot {
     pub live: bool,
     /// Highest epoch granted.
     pub max_epoch: u64,
+    /// Highest epoch this very node asked for, granted here or not: its next takeover is another
+    /// one, also after a restart.
+    pub claimed: u64,
     /// Kept free for this node until then.
     pub reserved: Option<(NodeId, Instant)>,
     /// The last release.
@@ -53,7 +56,7 @@ pub struct Ended {
 pub struct Changes {
     /// New contents of these routers' slots.
     pub slots: Vec<(RouterKey, Slot)>,
-    /// Epochs up to this one may be granted before it is raised again. It has to survive a reboot
+    /// Epochs up to this one may be granted or asked for before it is raised again. It has to survive a reboot
     /// (no grant does): a voter that starts without its slots grants no epoch up to here.
     pub epoch_ceiling: Option<u64>,
 }

@@ -116,7 +116,8 @@ impl Voter {
         if !slot.ended.is_some_and(known) {
             slot.ended = Some(Ended { node: from, epoch: release.epoch, seq: release.seq });
         }
-        let ended = |g: Grant| g.owner == from && g.epoch == release.epoch && g.seq <= release.seq;
+        let same = |g: Grant| g.owner == from && g.epoch == release.epoch;
+        let ended = |g: Grant| same(g) && g.seq <= release.seq && g.expiry > now;
         let held = slot.live && slot.last.is_some_and(ended);
         if held {
             slot.live = false;
@@ -132,9 +133,18 @@ impl Voter {
         })
     }
 
+    /// Notes that this very node asks for a lease under this epoch.
+    pub fn note_claim(&mut self, router: RouterKey, epoch: u64) {
+        let slot = self.slots.get(&router).copied().unwrap_or_default();
+        if epoch > slot.claimed && self.has_room(&router) {
+            self.store(router, Slot { claimed: epoch, ..slot });
+        }
+    }
+
     fn store(&mut self, router: RouterKey, slot: Slot) {
-        if slot.max_epoch > self.epoch_ceiling {
-            self.epoch_ceiling = ceiling_above(slot.max_epoch);
+        let highest = slot.max_epoch.max(slot.claimed);
+        if highest > self.epoch_ceiling {
+            self.epoch_ceiling = ceiling_above(highest);
             self.ceiling_raised = true;
         }
         if self.slots.insert(router, slot) != Some(slot) {
@@ -208,9 +218,9 @@ impl Voter {
         Some(Holder { owner: grant.owner, epoch: grant.epoch, expiry: grant.expiry })
     }
 
-    /// Highest epoch that was granted for a router, or may have been.
+    /// Highest epoch that was granted for a router or asked for by this node, or may have been.
     pub fn max_epoch(&self, router: &RouterKey) -> u64 {
-        self.slots.get(router).map_or(0, |s| s.max_epoch).max(self.epoch_floor)
+        self.slots.get(router).map_or(0, |s| s.max_epoch.max(s.claimed)).max(self.epoch_floor)
     }
 
     /// Highest number of a request by this node that was granted or released.

@@ -196,8 +196,7 @@ impl Cluster {
                 }
             }
             // A reply goes out all the same.
-            Action::Remember(_) if self.mutant == Some(Mutant::UnwrittenGrants) && self.rng.random_range(0..2) == 0 => {
-            }
+            Action::Remember(_) if self.mutant == Some(Mutant::UnwrittenGrants) => {}
             Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
             Action::AdoptRoster(roster) => self.hosts[host].roster = Some(roster),
             Action::Record(decision) => self.record(host, decision),

@@ -3,9 +3,11 @@
 mod actions;
 mod adverts;
 mod configure;
+mod distance;
 mod faults;
 mod fence;
 mod lease_loss;
+mod memory;
 mod mesh;
 mod neighbours;
 mod random;
