@@ -117,7 +117,7 @@ impl Adverts {
     pub fn probe(
         &self,
         addresses: &[(String, Ipv4Addr)],
-    ) -> io::Result<impl Future<Output = io::Result<Option<ProbeAnswer>>> + Send + 'static> {
+    ) -> io::Result<impl Future<Output = io::Result<Option<ProbeAnswer>>> + Send + use<>> {
         let mut wanted: BTreeMap<&str, Vec<Ipv4Addr>> = BTreeMap::new();
         for (interface, address) in addresses {
             wanted.entry(interface).or_default().push(*address);
