@@ -17,6 +17,8 @@ pub enum Fault {
     Mute(String),
     /// Nobody gets VRRP (IP protocol 112), as behind a switch or firewall that drops it; all else passes.
     Vrrp,
+    /// Nobody's mesh traffic (UDP port 7946) gets through; all else passes.
+    Mesh,
     /// VRRP sent by this host is lost.
     VrrpFrom(String),
 }
@@ -41,6 +43,7 @@ pub(crate) fn ruleset(faults: &BTreeSet<Fault>, directors: &[String]) -> String 
                 rule("ip protocol 112 drop".into());
                 rule("ip6 nexthdr 112 drop".into());
             }
+            Fault::Mesh => rule("ip protocol udp udp dport 7946 drop".into()),
             Fault::VrrpFrom(host) => {
                 rule(format!("iifname \"{host}\" ip protocol 112 drop"));
                 rule(format!("iifname \"{host}\" ip6 nexthdr 112 drop"));

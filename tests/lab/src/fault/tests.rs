@@ -37,3 +37,9 @@ fn faults_add_up() {
         ]
     );
 }
+
+#[test]
+fn votes_and_adverts_are_lost_apart() {
+    assert_eq!(rules(&[Fault::Mesh]), ["ip protocol udp udp dport 7946 drop"]);
+    assert_eq!(rules(&[Fault::Vrrp]), ["ip protocol 112 drop", "ip6 nexthdr 112 drop"]);
+}

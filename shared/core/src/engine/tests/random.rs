@@ -12,7 +12,7 @@ use crate::input::{Datagram, ProbeAnswer, ScriptOutcome};
 /// One input, still without what only the running engine knows.
 #[derive(Clone, Debug)]
 enum Op {
-    Fixed(Input),
+    Fixed(Box<Input>),
     /// A reply to the latest request but so many.
     Reply {
         from: NodeId,
@@ -160,7 +160,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => configs().prop_map(Input::Configure),
     ];
     prop_oneof![
-        2 => fixed.prop_map(Op::Fixed),
+        2 => fixed.prop_map(|input| Op::Fixed(Box::new(input))),
         1 => (node(), 0..4usize, verdict(), 0..20_000u64)
             .prop_map(|(from, back, verdict, clock_ms)| Op::Reply { from, back, verdict, clock_ms }),
         // Most replies have to be good ones, or nothing ever becomes active.
@@ -244,7 +244,7 @@ fn does_not_spin(engine: &mut Engine, kernel: &mut Kernel, now: Instant) -> Resu
 /// The input of an operation, where there is one.
 fn input(op: Op, kernel: &Kernel, now: Instant) -> Option<Input> {
     match op {
-        Op::Fixed(input) => Some(input),
+        Op::Fixed(input) => Some(*input),
         Op::Reply { from, back, verdict, clock_ms } => {
             let request = kernel.requests.iter().rev().nth(back)?;
             let clock = now + Duration::from_millis(if clock_ms > 19_000 { clock_ms } else { 0 });
