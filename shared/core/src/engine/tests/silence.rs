@@ -98,7 +98,7 @@ fn an_address_that_answers_is_a_veto_and_looked_for_again_later_each_time() {
     let mut engine = probing();
     let cause = "10.1.1.80 answers at 02:00:00:00:00:0b";
     let actions = plain(engine.step(ms(3260), somebody(1)));
-    let release = Message::Release(vec![Release { router: KEY, epoch: 1, seq: u64::MAX, successor: None }]);
+    let release = Message::Release(vec![Release { router: KEY, epoch: 1, seq: 0, successor: None }]);
     assert_eq!(actions, [send(LB2, release), vetoed(cause)]);
     assert_eq!(engine.instances[&KEY].state(), RouterState::Vetoed);
     assert_eq!(engine.status(ms(3260)).routers[0].veto.as_ref().unwrap().reason, cause);
@@ -288,7 +288,7 @@ fn of_two_owners_without_a_lease_the_worthier_stays() {
 
     let (engine, actions) = meets(250);
     assert_eq!(actions[..3], [install(&[VIP]), del(), advert(0)]);
-    let release = Message::Release(vec![Release { router: KEY, epoch: 1, seq: u64::MAX, successor: None }]);
+    let release = Message::Release(vec![Release { router: KEY, epoch: 1, seq: 0, successor: None }]);
     assert!(actions.contains(&send(LB2, release)), "{actions:#?}");
     assert!(actions.contains(&told(RouterEvent::Backup, "lb2 serves without a lease, too, and is worthier")));
     assert!(engine.instances[&KEY].vrrp.is_backup());
