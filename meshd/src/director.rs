@@ -22,6 +22,7 @@ use crate::adverts::Adverts;
 use crate::clock;
 use crate::kernel::fence::{Fence, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
+use crate::legacy::Legacy;
 use crate::mesh::MeshHandle;
 use crate::telemetry;
 
@@ -42,6 +43,10 @@ pub struct Outputs {
     pub scripts: watch::Sender<Vec<TrackScript>>,
     /// What `meshctl status` shows.
     pub status: watch::Sender<Arc<Status>>,
+    /// What outlives this process.
+    pub legacy: Legacy,
+    /// What the guard told, where there is one.
+    pub guard: Option<mesh_control::Guard>,
     /// Told once, when everything is handed over.
     pub stopped: Option<oneshot::Sender<()>>,
 }
@@ -213,8 +218,8 @@ impl Director {
                 let effect = || Effect::Removal { address: ipv4(&address), interface };
                 removed.map_err(|e| (effect(), format!("{e:#}")))?;
             }
-            Action::SweepAddresses => {
-                let swept = self.netlink.sweep().await;
+            Action::SweepAddresses { except } => {
+                let swept = self.netlink.sweep(&except).await;
                 if swept > 0 {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
                 }
@@ -222,6 +227,20 @@ impl Director {
             Action::FenceInstall { addresses } => self.fence(!addresses.is_empty(), |f| f.install(&addresses))?,
             Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&addresses, until))?,
             Action::FenceClose { addresses } => self.fence(true, |f| f.close(&addresses))?,
+            Action::FenceAdopt { addresses, until } => self.fence(true, |f| {
+                f.adopt(&addresses, until);
+                Ok(())
+            })?,
+            Action::KeepWill(will) => {
+                if let Err(error) = self.outputs.legacy.keep_will(&will) {
+                    tracing::warn!(%error, "the guard will not know what to do: the last will cannot be written");
+                }
+            }
+            Action::LeaveBehind(left) => {
+                let kept = self.outputs.legacy.leave_behind(&left);
+                kept.map_err(|e| (Effect::LeaveBehind, e.to_string()))?;
+                tracing::info!(routers = left.len(), "left to the next run");
+            }
             Action::Record(decision) => telemetry::record(&decision),
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
@@ -295,6 +314,7 @@ impl Director {
         status.counters.insert("malformed_ip_packets".to_owned(), self.adverts.dropped());
         let mesh = self.outputs.mesh.iter().flat_map(MeshHandle::counters);
         status.counters.extend(mesh.map(|(name, count)| (format!("mesh_{name}"), count)));
+        status.guard.clone_from(&self.outputs.guard);
         status
     }
 }
@@ -336,6 +356,7 @@ struct Failures {
     removal: bool,
     closing: bool,
     roster: bool,
+    leaving: bool,
 }
 
 impl Failures {
@@ -344,6 +365,7 @@ impl Failures {
             Effect::Address { .. } => self.addition = true,
             Effect::Removal { .. } => self.removal = true,
             Effect::Roster => self.roster = true,
+            Effect::LeaveBehind => self.leaving = true,
             Effect::Fence => self.closing |= closing,
             Effect::Advertisement { .. } => {}
         }
@@ -357,6 +379,8 @@ impl Failures {
             Action::SendMessage { message: Message::Release(_), .. } => self.removal && self.closing,
             // Nor is it let out of the fence.
             Action::FenceInstall { addresses } => addresses.is_empty() && self.removal,
+            // What cannot be left behind is handed over first.
+            Action::Stopped => self.leaving,
             // Who could not write the roster has not accepted it.
             Action::RosterVerdict { verdict: Ok(()), .. } => self.roster,
             _ => false,

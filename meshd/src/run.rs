@@ -16,8 +16,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::control::{self, ControlState};
+use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs, check_privileges};
+use crate::guard::{self, Link};
+use crate::legacy::Legacy;
 use crate::mesh::{self, Identity, MeshHandle, MeshOptions};
 use crate::probes::script::Scripts;
 use crate::{check, clock};
@@ -37,6 +39,9 @@ const INPUT_QUEUE: usize = 4096;
 
 /// Between SIGTERM and a forced end.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a control request under way may take then.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
 
 /// First token that `meshd init` prints.
 const FIRST_TOKEN: Duration = Duration::from_secs(3600);
@@ -106,11 +111,11 @@ pub fn init(places: &Places) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `meshd join`: enrols where there is no identity, then runs.
+/// `meshd join`: enrols where there is no identity; what follows is a [`run`].
 ///
 /// # Errors
 ///
-/// The seed refused, or [`run`] failed.
+/// The seed refused.
 pub fn join(
     places: &Places,
     seed: &str,
@@ -139,20 +144,25 @@ pub fn join(
         })?;
         tracing::info!("joined the mesh as {name}");
     }
-    run_with_logging(places)
+    Ok(())
 }
 
-/// `meshd run`.
+/// How a run ended that nothing went wrong in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All is handed over, or left to a next run.
+    Stopped,
+    /// All is left to a next run, which the guard shall start.
+    Upgrade,
+}
+
+/// `meshd run`, without a guard or by one.
 ///
 /// # Errors
 ///
 /// Something is missing or wrong at the start, or a part of the daemon died.
-pub fn run(places: &Places) -> anyhow::Result<()> {
-    let _guard = init_logging();
-    run_with_logging(places)
-}
-
-fn run_with_logging(places: &Places) -> anyhow::Result<()> {
+pub fn run(places: &Places, guard: Option<Link>) -> anyhow::Result<Ended> {
+    let _log = init_logging();
     let member = mesh::load(&places.state_dir)?;
     let config = optional_config(places)?;
     if member.is_none() && config.routers.is_empty() {
@@ -162,7 +172,7 @@ fn run_with_logging(places: &Places) -> anyhow::Result<()> {
             places.state_dir.display()
         );
     }
-    main_runtime()?.block_on(serve(places, member, config))
+    main_runtime()?.block_on(serve(places, guard, member, config))
 }
 
 fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -180,12 +190,14 @@ fn socket(places: &Places) -> PathBuf {
     places.runtime_dir.join("meshd.sock")
 }
 
-async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyhow::Result<()> {
+async fn serve(places: &Places, guard: Option<Link>, member: Option<Member>, config: Config) -> anyhow::Result<Ended> {
     check_privileges()?;
     let socket = control::bind(&socket(places))?;
+    let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
+    let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
-    let setup = setup(places, &config, member.as_ref())?;
+    let setup = Setup { adopted: legacy.take_adopted(), ..setup(places, &config, member.as_ref())? };
     let engine = Engine::new(setup, config.clone(), clock::now());
 
     let seed = member.as_ref().map_or(String::new(), |(identity, roster)| address_of(identity, roster).to_string());
@@ -196,20 +208,35 @@ async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyho
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
     let (stopped, stopped_seen) = oneshot::channel();
-    let outputs = Outputs { mesh: mesh.clone(), scripts, status, stopped: Some(stopped) };
+    let shown = guard.as_ref().map(|link| mesh_control::Guard {
+        pid: link.pid,
+        daemon_pid: std::process::id(),
+        restarts: link.restarts,
+        last_death: link.last_death.clone(),
+    });
+    let outputs = Outputs { mesh: mesh.clone(), scripts, status, legacy, guard: shown, stopped: Some(stopped) };
     let director = spawn_director(engine, &config, input_queue, outputs)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
-    let state = control_state(mesh.as_ref(), seed, status_seen);
+    let (commands, mut command_queue) = mpsc::channel(1);
+    let ending = control::Ending { commands, guard };
+    let state = control_state(mesh.as_ref(), seed, status_seen, ending);
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
-    let ended = supervise(places, &inputs, mesh.as_ref(), Parts { director, server, runner }).await;
-    hand_over(&inputs, stopped_seen).await;
+    guard::tell_ready();
+    let mut parts = Parts { director, server, runner };
+    let asked = supervise(places, &inputs, mesh.as_ref(), &mut parts, &mut command_queue).await;
+    let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
+    hand_over(&inputs, keep, stopped_seen).await;
     if let Some(mesh) = &mesh {
-        mesh.close(true).await;
+        mesh.close(!keep).await;
     }
     stop.cancel();
-    ended
+    if asked.is_ok() {
+        // Whoever asked by the socket gets an answer.
+        let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
+    }
+    asked.map(|command| if command == Command::Upgrade { Ended::Upgrade } else { Ended::Stopped })
 }
 
 /// What ends the daemon when it ends.
@@ -242,6 +269,7 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::R
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed: seed()?,
         unix_at_zero,
+        adopted: Vec::new(),
     })
 }
 
@@ -277,12 +305,13 @@ fn control_state(
     mesh: Option<&MeshHandle>,
     seed: String,
     status: watch::Receiver<Arc<mesh_control::Status>>,
+    ending: control::Ending,
 ) -> ControlState {
     let tokens = mesh.cloned().map(|mesh| {
         let make = move |ttl| mesh.create_token(ttl).map(|token| (token.text, token.expires_unix));
         Arc::new(make) as Arc<control::MakeToken>
     });
-    ControlState { status, tokens, seed }
+    ControlState { status, tokens, seed, ending }
 }
 
 /// Starts the engine's thread. What it resolves to says whether it ended by itself or died.
@@ -322,30 +351,32 @@ async fn supervise(
     places: &Places,
     inputs: &mpsc::Sender<Input>,
     mesh: Option<&MeshHandle>,
-    parts: Parts,
-) -> anyhow::Result<()> {
+    parts: &mut Parts,
+    commands: &mut mpsc::Receiver<Command>,
+) -> anyhow::Result<Command> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut dump_data = signal(SignalKind::user_defined1()).context("cannot listen for SIGUSR1")?;
     let mut dump_stats = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
-    let Parts { mut director, mut server, mut runner } = parts;
+    let Parts { director, server, runner } = parts;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(Command::Stop),
+            _ = interrupt.recv() => return Ok(Command::Stop),
+            Some(command) = commands.recv() => return Ok(command),
             _ = hangup.recv() => reload(places, inputs).await,
             _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
             _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
-            ended = &mut director => {
+            ended = &mut *director => {
                 ended.context("the engine's thread died")??;
                 bail!("the engine ended by itself");
             }
-            ended = &mut server => {
+            ended = &mut *server => {
                 ended.context("the control server died")??;
                 bail!("the control server ended by itself");
             }
-            ended = &mut runner => {
+            ended = &mut *runner => {
                 ended.context("the runner of tracked scripts died")?;
                 bail!("the runner of tracked scripts ended by itself");
             }
@@ -375,10 +406,12 @@ async fn reload(places: &Places, inputs: &mpsc::Sender<Input>) {
     }
 }
 
-/// Has the engine hand everything over, if it lives.
-async fn hand_over(inputs: &mpsc::Sender<Input>, stopped: oneshot::Receiver<()>) {
-    tracing::info!("stopping: handing over");
-    let _ = inputs.send(Input::Shutdown).await;
+/// Has the engine hand everything over, or leave it to the next run, if it lives.
+async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::Receiver<()>) {
+    let (what, input) =
+        if keep { ("leaving all to the next run", Input::Keep) } else { ("handing over", Input::Shutdown) };
+    tracing::info!("stopping: {what}");
+    let _ = inputs.send(input).await;
     // An engine that is dead cannot answer; its sender is gone, and nothing is waited for.
     if tokio::time::timeout(STOP_DEADLINE, stopped).await.is_err() {
         tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
@@ -423,7 +456,7 @@ fn node_name(places: &Places, config: &Config) -> anyhow::Result<String> {
 const LOG_QUEUE: usize = 4096;
 
 /// Logs to standard error, by a thread of its own. The guard writes what is left when it is dropped.
-fn init_logging() -> tracing_appender::non_blocking::WorkerGuard {
+pub(crate) fn init_logging() -> tracing_appender::non_blocking::WorkerGuard {
     use tracing_appender::non_blocking::NonBlockingBuilder;
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("MESHD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));

@@ -54,3 +54,9 @@ fn who_could_not_write_a_roster_has_not_accepted_it() {
     let told = Action::Record(Decision::Warning { text: String::new() });
     assert!(!failed(&[(Effect::Roster, false)]).forbid(&told));
 }
+
+#[test]
+fn what_could_not_be_left_behind_is_handed_over_before_the_end() {
+    assert!(!failed(&[]).forbid(&Action::Stopped));
+    assert!(failed(&[(Effect::LeaveBehind, false)]).forbid(&Action::Stopped));
+}

@@ -6,6 +6,7 @@
 //! The kernel counts timeouts in whole ticks (1 to 10 ms) from the last tick, and drops fractions: the
 //! fence closes up to two ticks early, and late by at most [`TOLERANCE`].
 
+mod closing;
 mod layout;
 mod transport;
 mod watch;
@@ -27,6 +28,7 @@ use netlink_packet_netfilter::nftables::{
 use nix::libc;
 
 use crate::clock;
+pub use closing::close_all;
 use layout::{LEASED, TABLE, VIPS};
 pub(super) use transport::split;
 use transport::{Refused, Transaction, Transport};
@@ -155,6 +157,12 @@ impl Fence {
         self.fenced = fenced;
         self.armed = armed;
         Ok(())
+    }
+
+    /// Counts these addresses as armed by this object, though an earlier run did it: the next
+    /// [`Fence::install`] leaves them open until then, without a gap.
+    pub fn adopt(&mut self, addresses: &[Ipv4Addr], until: Instant) {
+        self.armed.extend(addresses.iter().map(|address| (*address, until)));
     }
 
     /// Opens the fence for these addresses until a point in time, later or earlier than before. A point

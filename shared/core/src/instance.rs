@@ -65,6 +65,8 @@ pub struct Instance {
     pub transition: Transition,
     /// Since when it serves although leases are needed and it has none (the mesh just grew).
     pub unleased_since: Option<Instant>,
+    /// Serves because the run before did, but its interface is not known yet: until then at most.
+    pub adopted: Option<Instant>,
 }
 
 /// A refused claim.
@@ -126,6 +128,7 @@ impl Instance {
             own: BTreeSet::new(),
             transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },
             unleased_since: None,
+            adopted: None,
             config,
         }
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::clock;
@@ -43,6 +44,8 @@ struct Member {
     host: Host,
     daemon: Daemon,
     process: Option<Process>,
+    // Instead of the one of this workspace.
+    program: Option<PathBuf>,
     // Asked to stop: its end is no failure.
     stopping: bool,
 }
@@ -76,8 +79,18 @@ impl Cluster {
         self.others.push(process);
     }
 
-    /// Process id of a director's daemon.
-    pub fn pid(&self, name: &str) -> Result<u32> {
+    /// Process id of a director's daemon: the one that serves, not the guard that watches over it.
+    pub fn daemon_pid(&self, name: &str) -> Result<u32> {
+        let process = self.running(name)?;
+        if self.member(name).daemon == Daemon::Keepalived {
+            return Ok(process.pid());
+        }
+        let what = format!("the guard of {name} has a daemon");
+        clock::wait_for(&what, SOON, || process.child_with("--no-guard"))
+    }
+
+    /// Process id of what a service manager would see: meshd's guard, or keepalived's parent.
+    pub fn guard_pid(&self, name: &str) -> Result<u32> {
         Ok(self.running(name)?.pid())
     }
 
@@ -87,12 +100,41 @@ impl Cluster {
         members.map(|member| static_name(&member.host.name)).collect()
     }
 
-    /// Sends a signal to a director's daemon and its children.
+    /// Sends a signal to all processes of a director at once, guard included.
     pub fn signal(&self, name: &str, signal: Signal) -> Result<()> {
         self.running(name)?.signal_tree(signal)
     }
 
-    /// Kills a director's daemon, children and all, with no chance to say goodbye.
+    /// Sends a signal to a director's guard alone, as a service manager does: it passes most on.
+    pub fn signal_guard(&self, name: &str, signal: Signal) -> Result<()> {
+        self.running(name)?.signal(signal)
+    }
+
+    /// Sends a signal to a director's daemon alone, behind its guard's back.
+    pub fn signal_daemon(&self, name: &str, signal: Signal) -> Result<()> {
+        if self.member(name).daemon == Daemon::Keepalived {
+            return self.signal(name, signal);
+        }
+        let pid = self.daemon_pid(name)?;
+        kill(Pid::from_raw(pid as i32), signal).with_context(|| format!("{signal} to the daemon of {name}"))
+    }
+
+    /// `kill -9` of a director's guard alone; the daemon's end is waited for, too.
+    pub fn kill_guard(&mut self, name: &str) -> Result<()> {
+        let daemon = self.daemon_pid(name)?;
+        self.signal_guard(name, Signal::SIGKILL)?;
+        self.take(name)?.wait(SOON)?;
+        clock::wait_for(&format!("end of {name}'s daemon"), SOON, || {
+            Ok((!Path::new(&format!("/proc/{daemon}/exe")).exists()).then_some(()))
+        })
+    }
+
+    /// Notes that a director's processes end, because meshctl asked for it; see [`Cluster::wait_stopped`].
+    pub fn expect_end(&mut self, name: &str) {
+        self.member_mut(name).stopping = true;
+    }
+
+    /// Kills a director's guard and daemon and their children at once, with no chance to say goodbye.
     pub fn kill(&mut self, name: &str) -> Result<()> {
         self.signal(name, Signal::SIGKILL)?;
         self.take(name)?.wait(SOON)?;
@@ -118,6 +160,15 @@ impl Cluster {
     pub fn restart(&mut self, name: &str) -> Result<()> {
         ensure!(self.member(name).process.is_none(), "{name} still runs");
         self.launch(name)
+    }
+
+    /// The file whose program a director's guard starts from its next start on: a copy of meshd that can be replaced.
+    pub fn own_program(&mut self, name: &str) -> Result<PathBuf> {
+        let member = self.member_mut(name);
+        let file = member.host.dir.join("meshd");
+        member.program = Some(file.clone());
+        install(&binary("meshd")?, &file)?;
+        Ok(file)
     }
 
     /// The map as this member of the mesh sees it.
@@ -183,7 +234,7 @@ impl Cluster {
             let host = self.lab.host(name).clone();
             let conf = conf_path(&host);
             fs::write(&conf, keepalived_conf(name, style)).with_context(|| conf.display().to_string())?;
-            self.members.push(Member { host, daemon: *daemon, process: None, stopping: false });
+            self.members.push(Member { host, daemon: *daemon, process: None, program: None, stopping: false });
             self.launch(name)?;
         }
         let mesh = self.mesh();
@@ -201,9 +252,11 @@ impl Cluster {
         let member = self.member(name);
         let process = match member.daemon {
             Daemon::Keepalived => keepalived(&member.host)?,
-            Daemon::Plain => meshd(&member.host, &["run"])?,
-            Daemon::Mesh if state_dir(&member.host).exists() => meshd(&member.host, &["run"])?,
-            Daemon::Mesh => self.found_or_join(&member.host)?,
+            Daemon::Mesh if !state_dir(&member.host).exists() => self.found_or_join(&member.host)?,
+            Daemon::Plain | Daemon::Mesh => match &member.program {
+                Some(program) => meshd(&member.host, program, &["run"])?,
+                None => meshd(&member.host, &binary("meshd")?, &["run"])?,
+            },
         };
         let member = self.member_mut(name);
         (member.process, member.stopping) = (Some(process), false);
@@ -219,9 +272,9 @@ impl Cluster {
     fn found_or_join(&self, host: &Host) -> Result<Process> {
         let founder = &self.members.iter().find(|member| member.daemon == Daemon::Mesh).context("no mesh")?.host;
         if founder.name == host.name {
-            let init = meshd_command(host, &["init"])?;
+            let init = meshd_command(host, &binary("meshd")?, &["init"])?;
             host.run(&init.iter().map(String::as_str).collect::<Vec<_>>())?;
-            return meshd(host, &["run"]);
+            return meshd(host, &binary("meshd")?, &["run"]);
         }
         let reply = self.meshctl(&founder.name, &["--json", "token", "create"])?;
         let reply: Value = serde_json::from_str(&reply).with_context(|| format!("no JSON: {reply}"))?;
@@ -229,7 +282,7 @@ impl Cluster {
         let file = host.dir.join("token");
         fs::write(&file, token)?;
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        meshd(host, &["join", "--seed", &founder.address.to_string(), "--token-file", path(&file)?])
+        meshd(host, &binary("meshd")?, &["join", "--seed", &founder.address.to_string(), "--token-file", path(&file)?])
     }
 
     fn running(&self, name: &str) -> Result<&Process> {
@@ -286,15 +339,22 @@ fn state_dir(host: &Host) -> PathBuf {
     host.dir.join("state")
 }
 
-fn meshd(host: &Host, args: &[&str]) -> Result<Process> {
-    let command = meshd_command(host, args)?;
+/// Puts a program where another one may be running.
+pub fn install(program: &Path, file: &Path) -> Result<()> {
+    let next = file.with_extension("new");
+    fs::copy(program, &next).with_context(|| next.display().to_string())?;
+    fs::rename(&next, file).with_context(|| file.display().to_string())
+}
+
+fn meshd(host: &Host, program: &Path, args: &[&str]) -> Result<Process> {
+    let command = meshd_command(host, program, args)?;
     host.spawn("meshd", &command.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-fn meshd_command(host: &Host, args: &[&str]) -> Result<Vec<String>> {
+fn meshd_command(host: &Host, program: &Path, args: &[&str]) -> Result<Vec<String>> {
     let listen = format!("{}:7946", host.address);
-    let (meshd, conf, state, run) = (binary("meshd")?, conf_path(host), state_dir(host), host.dir.join("run"));
-    let mut command = vec![path(&meshd)?];
+    let (conf, state, run) = (conf_path(host), state_dir(host), host.dir.join("run"));
+    let mut command = vec![path(program)?];
     command.extend(args);
     command.extend(["--name", &host.name, "--listen", &listen, "--config", path(&conf)?]);
     command.extend(["--state-dir", path(&state)?, "--runtime-dir", path(&run)?]);

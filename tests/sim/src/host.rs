@@ -131,6 +131,7 @@ impl Host {
             version: "sim".to_owned(),
             seed,
             unix_at_zero: Duration::from_nanos(u64::try_from(zero).unwrap_or(0)),
+            adopted: Vec::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{Engine, Sent};
 use crate::action::Action;
 use crate::instance::Veto;
 use crate::lease::ballot::{Ballot, Count, Lease};
-use crate::lease::{BACK_OFF, FIRST_LEASE, STAGGER, renew_period};
+use crate::lease::{ASK_AGAIN, BACK_OFF, FIRST_LEASE, STAGGER, renew_period};
 use crate::time::Instant;
 
 /// Requests remembered for their answers; at four a second and retries, several seconds' worth.
@@ -52,8 +52,9 @@ impl Engine {
             return None;
         }
         let mut claims = Vec::new();
+        let keeping = self.keeping.is_some();
         for instance in self.instances.values_mut() {
-            let period = renew_period(instance.lease_time);
+            let period = if keeping { ASK_AGAIN } else { renew_period(instance.lease_time) };
             let lease_time = instance.lease_time;
             let (router, duration, epoch) = match &mut instance.lease {
                 Lease::Held(ballot) if ballot.ask_at <= now + period / 4 => {
@@ -225,7 +226,7 @@ impl Engine {
         if let Some(instance) = self.instances.get_mut(&key) {
             instance.epoch_seen = instance.epoch_seen.max(ballot.epoch);
         }
-        let releases: Vec<Release> = ballot.epochs().map(|epoch| Release { router: key, epoch, successor }).collect();
+        let releases: Vec<Release> = Self::releases(key, ballot, successor).collect();
         for voter in self.voters() {
             if voter == self.setup.node {
                 // Ended by ourselves: others are told, it is no reason for us to claim again.
@@ -236,6 +237,15 @@ impl Engine {
                 self.out.push(Action::SendMessage { to: voter, message: Message::Release(releases.clone()) });
             }
         }
+    }
+
+    /// What ends a ballot of ours at any voter, under whichever of its epochs that voter granted.
+    pub(super) fn releases(
+        router: RouterKey,
+        ballot: &Ballot,
+        successor: Option<NodeId>,
+    ) -> impl Iterator<Item = Release> + use<> {
+        ballot.epochs().map(move |epoch| Release { router, epoch, successor })
     }
 
     /// As a voter: another node gives leases back.

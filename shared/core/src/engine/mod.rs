@@ -1,10 +1,12 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
+pub mod adopt;
 mod leases;
 mod observe;
 mod roster;
 mod status;
 mod takeover;
+mod will;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use mesh_wire::mesh::{NodeId, RouterKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use self::adopt::Adopted;
 use crate::action::Action;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
@@ -45,6 +48,8 @@ pub struct Setup {
     pub seed: u64,
     /// The wall clock's reading at the zero of the boot-time clock.
     pub unix_at_zero: Duration,
+    /// What the run before left behind, to be used once.
+    pub adopted: Vec<Adopted>,
 }
 
 /// All state of one node.
@@ -75,6 +80,14 @@ pub struct Engine {
     fence_told: Option<String>,
     fence_retry: Option<Instant>,
     stopping: bool,
+    /// Leaving everything to the next run.
+    keeping: Option<adopt::Keeping>,
+    /// Leases of the run before that are not gone on with: voters are told when they connect.
+    orphans: Vec<Adopted>,
+    /// What the will written last was made of.
+    will: Option<will::Basis>,
+    /// Counts configurations.
+    configured: u64,
     rng: StdRng,
     out: Vec<Action>,
 }
@@ -115,13 +128,17 @@ pub enum TimerKind {
     Refresh,
     /// Another try at the fence.
     Fence,
+    /// Voters have had time enough for the last renewal of this run.
+    Keep,
 }
 
 impl Engine {
     /// A node that has just started and remembers nothing but its roster. The first call of
     /// [`Engine::step`] returns what has to be done before anything else: whatever an earlier run
     /// left in the kernel is closed and removed.
-    pub fn new(setup: Setup, config: Config, now: Instant) -> Self {
+    /// What is adopted from that run stays as it is.
+    pub fn new(mut setup: Setup, config: Config, now: Instant) -> Self {
+        let left = std::mem::take(&mut setup.adopted);
         let mut engine = Engine {
             roster: setup.roster.clone(),
             voter: Voter::new(now + QUARANTINE),
@@ -139,15 +156,20 @@ impl Engine {
             fence_told: None,
             fence_retry: None,
             stopping: false,
+            keeping: None,
+            orphans: Vec::new(),
+            will: None,
+            configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
             config: Config::default(),
             digest: String::new(),
             setup,
         };
-        engine.out.push(Action::SweepAddresses);
+        let adopted = engine.take_over_kernel(now, left, &config);
         engine.warn_unprotected();
         engine.configure(now, config);
+        adopted.into_iter().for_each(|a| engine.adopt(now, a));
         engine
     }
 
@@ -166,7 +188,9 @@ impl Engine {
         self.run_timers(now);
         self.ask_voters(now);
         self.flush_rearm();
+        self.finish_keeping(now);
         self.publish();
+        self.keep_will();
         if stop {
             self.out.push(Action::Stopped);
         }
@@ -178,6 +202,7 @@ impl Engine {
         let mut all: Vec<(Instant, TimerKind)> = Vec::new();
         all.extend(self.voter.deadline().map(|t| (t, TimerKind::GrantEnd)));
         all.extend(self.fence_retry.map(|t| (t, TimerKind::Fence)));
+        all.extend(self.keeping.map(|k| (k.until, TimerKind::Keep)));
         for instance in self.instances.values() {
             all.extend(instance.vrrp.deadline().map(|t| (t, TimerKind::Vrrp)));
             all.extend(instance.foreign.map(|f| (f.until, TimerKind::Vrrp)));
@@ -185,6 +210,7 @@ impl Engine {
             all.extend(instance.blocked.as_ref().map(|(t, _)| (*t, TimerKind::Claim)));
             all.extend(instance.garp.map(|(t, _)| (t, TimerKind::GratuitousArp)));
             all.extend(instance.refresh_at.map(|t| (t, TimerKind::Refresh)));
+            all.extend(instance.adopted.map(|t| (t, TimerKind::LeaseEnd)));
             if instance.lease.is_held() {
                 all.extend(instance.armed_until.map(|t| (t, TimerKind::LeaseEnd)));
             }
@@ -219,7 +245,10 @@ impl Engine {
             Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
             Input::FenceGone => self.fence_gone(),
             Input::Message { from, message } => self.receive_message(now, from, message),
-            Input::PeerUp { node, rtt } => self.peer_up(node, rtt),
+            Input::PeerUp { node, rtt } => {
+                self.peer_up(node, rtt);
+                self.greet_voter(now, node);
+            }
             Input::PeerDown { node, left } => self.peer_down(node, left),
             Input::Gossip { node, key, value } => self.membership.gossip(node, &key, value.as_deref()),
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
@@ -233,6 +262,7 @@ impl Engine {
             Input::Failed { effect, error } => self.effect_failed(now, effect, error),
             Input::Configure(config) => self.configure(now, config),
             Input::Shutdown => self.shut_down(now),
+            Input::Keep => self.keep(now),
         }
     }
 
@@ -243,6 +273,7 @@ impl Engine {
             self.record(Decision::Warning { text: text.to_owned() });
             config.routers.clear();
         }
+        self.configured += 1;
         let lease = config.mesh.lease;
         let changed = lease != self.config.mesh.lease;
         let keep = |i: &Instance| !changed && config.routers.contains(&i.config);
@@ -254,10 +285,12 @@ impl Engine {
             self.withdraw(router_key(&key));
         }
         self.tracking.configure(&config.track_scripts);
+        let orphaned: BTreeMap<RouterKey, u64> =
+            config.routers.iter().map(|r| (r.key, self.orphaned_epoch(r.key))).collect();
         for router in &config.routers {
             self.instances.entry(router.key).or_insert_with(|| Instance {
                 // No epoch twice: voters take the second one for what was released before.
-                epoch_seen: epochs.get(&router.key).copied().unwrap_or(0),
+                epoch_seen: epochs.get(&router.key).copied().unwrap_or(orphaned[&router.key]),
                 ..Instance::new(router.clone(), lease, now)
             });
         }

@@ -5,9 +5,10 @@ use mesh_wire::vrrp::{Advertisement, Authentication, ChecksumForm, GROUP, Interv
 
 use super::*;
 
-/// Actions without gossip, and without trace ids, which have tests of their own.
+/// Actions without gossip, wills and trace ids, which have tests of their own.
 pub(super) fn plain(actions: Vec<Action>) -> Vec<Action> {
-    let mut actions: Vec<Action> = actions.into_iter().filter(|a| !matches!(a, Action::Publish { .. })).collect();
+    let apart = |a: &Action| matches!(a, Action::Publish { .. } | Action::KeepWill(_));
+    let mut actions: Vec<Action> = actions.into_iter().filter(|a| !apart(a)).collect();
     for action in &mut actions {
         if let Action::Record(Decision::Router { trace_id, .. }) = action {
             assert_eq!(trace_id.len(), 32);
@@ -18,7 +19,7 @@ pub(super) fn plain(actions: Vec<Action>) -> Vec<Action> {
 }
 
 pub(super) fn sweep() -> Action {
-    Action::SweepAddresses
+    Action::SweepAddresses { except: Vec::new() }
 }
 
 pub(super) fn run(scripts: &[TrackScript]) -> Action {

@@ -123,7 +123,7 @@ impl Mesh {
                 let std::net::IpAddr::V4(address) = address.net.addr() else { return };
                 node.present.remove(&address);
             }
-            Action::SweepAddresses => node.present.clear(),
+            Action::SweepAddresses { .. } => node.present.clear(),
             Action::Record(decision) => node.decisions.push((self.now, decision)),
             Action::SendMessage { to, message } => self.post(Delivery::Message { from: id, to, message }),
             Action::SendAdvertisement { interface, source, destination, payload } => {
@@ -142,6 +142,9 @@ impl Mesh {
             | Action::AdoptRoster(_)
             | Action::RosterVerdict { .. }
             | Action::RunScripts(_)
+            | Action::FenceAdopt { .. }
+            | Action::KeepWill(_)
+            | Action::LeaveBehind(_)
             | Action::Stopped => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Exact actions of one engine, conversations of several, and random inputs.
 
 mod actions;
+mod adopt;
 mod adverts;
 mod configure;
 mod faults;
@@ -14,6 +15,7 @@ mod status;
 mod takeover;
 mod veto;
 mod voter;
+mod will;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -49,6 +51,7 @@ fn setup(id: NodeId, roster: Option<Roster>) -> Setup {
         version: "1.0".to_owned(),
         seed: id.0,
         unix_at_zero: Duration::from_secs(1_800_000_000),
+        adopted: Vec::new(),
     }
 }
 
