@@ -100,12 +100,9 @@ impl Legacy {
     /// What the run before left. It is gone afterwards, whatever it was: nothing is adopted twice.
     pub fn take_adopted(&self) -> Vec<Adopted> {
         let left = self.read(ADOPT);
-        match fs::remove_file(self.dir.join(ADOPT)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                tracing::warn!(%error, "what the run before left cannot be removed, so it is not used");
-                return Vec::new();
-            }
-            _ => {}
+        if let Err(error) = Legacy::forget_adopted(&self.dir) {
+            tracing::warn!(%error, "what the run before left cannot be removed, so it is not used");
+            return Vec::new();
         }
         match left {
             Ok(left) => left.unwrap_or_default(),
@@ -114,6 +111,24 @@ impl Legacy {
                 Vec::new()
             }
         }
+    }
+
+    /// Nothing is left to the next run.
+    ///
+    /// # Errors
+    ///
+    /// It may still be there.
+    pub fn forget_adopted(runtime_dir: &Path) -> io::Result<()> {
+        remove(&runtime_dir.join(ADOPT))
+    }
+
+    /// The will is carried out.
+    ///
+    /// # Errors
+    ///
+    /// It may still be there.
+    pub fn forget_will(runtime_dir: &Path) -> io::Result<()> {
+        remove(&runtime_dir.join(WILL))
     }
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
@@ -132,6 +147,14 @@ impl Legacy {
             Err(error) => return Err(error.into()),
         }
         unseal(&self.about, &fs::read(&path)?).map(Some)
+    }
+}
+
+/// A file to be gone, whether or not it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

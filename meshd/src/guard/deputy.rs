@@ -64,6 +64,8 @@ pub(super) fn act(places: &Places) {
 async fn carry_out(places: &Places) -> anyhow::Result<Done> {
     // First of all, and without knowing anything.
     let closed = fence::close_all();
+    // What is given back below may not be gone on with, by no later run.
+    Legacy::forget_adopted(&places.runtime_dir).context("what was left to a next run cannot be removed")?;
     let will = will(places);
     let swept = netlink::sweep_all(&will.addresses).await?;
     closed.context("the fence cannot be closed")?;
@@ -75,6 +77,8 @@ async fn carry_out(places: &Places) -> anyhow::Result<Done> {
         done.voters = will.voters.len();
         done.told = mesh::release(&places.state_dir, &will).await?;
     }
+    // Once: should the next run die before it kept one of its own, others may be serving.
+    Legacy::forget_will(&places.runtime_dir).context("the last will cannot be removed")?;
     Ok(done)
 }
 

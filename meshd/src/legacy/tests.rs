@@ -53,6 +53,20 @@ fn nothing_is_adopted_twice() {
 }
 
 #[test]
+fn what_the_guard_acted_on_is_gone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let legacy = legacy(dir.path());
+    for _ in 0..2 {
+        Legacy::forget_adopted(dir.path()).expect("gone, or never there");
+        Legacy::forget_will(dir.path()).expect("gone, or never there");
+        assert_eq!(legacy.take_adopted(), []);
+        assert!(legacy.will().expect("nothing is no error").is_none());
+        legacy.keep_will(&will()).expect("written");
+        legacy.leave_behind(&left()).expect("written");
+    }
+}
+
+#[test]
 fn another_boot_network_or_node_is_foreign() {
     let about = About { boot_id: "b".to_owned(), network: 1, node: NodeId(1) };
     let bytes = seal(&about, &left());

@@ -30,7 +30,7 @@ fn on(daemons: &[(&str, Daemon)], test: impl FnOnce(&mut Cluster) -> Result<()>)
     test(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
 }
 
-/// Does something to the owner, and watches what becomes of the VIP.
+/// Does something to the owner, and watches what becomes of the VIP and how soon somebody else serves it.
 fn watch(cluster: &mut Cluster, act: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<(Report, Duration)> {
     let judge = Judge::start(cluster.lab_ref())?;
     clock::pass(Duration::from_millis(700))?;
@@ -39,9 +39,10 @@ fn watch(cluster: &mut Cluster, act: impl FnOnce(&mut Cluster) -> Result<()>) ->
     clock::pass((begin + WATCHED).saturating_sub(clock::now()))?;
     let seen = judge.finish()?.window(begin, Duration::MAX);
     println!("{seen}");
-    let taken = seen.served(NEXT).first().map(|interval| interval.from.saturating_sub(begin));
-    let taken = taken.with_context(|| format!("{NEXT} never served: {seen}"))?;
-    println!("{NEXT} served after {taken:?}");
+    // On a busy machine the third one may be faster than the second.
+    let heirs = [NEXT, "lb3"].into_iter().filter_map(|name| Some(seen.served(name).first()?.from));
+    let taken = heirs.min().with_context(|| format!("nobody else served: {seen}"))?.saturating_sub(begin);
+    println!("another one served after {taken:?}");
     ensure!(seen.dual().is_zero(), "two served: {seen}");
     Ok((seen, taken))
 }
@@ -196,7 +197,7 @@ fn root_a_daemon_that_dies_at_each_start_is_started_ever_more_slowly() -> Result
             clock::wait_for(&format!("the log says {pause:?}"), PATIENCE, || {
                 Ok(fs::read_to_string(&log)?.contains(pause).then_some(()))
             })?;
-            ensure!(cluster.holders()? == [NEXT], "{:?}", cluster.holders()?);
+            ensure!(!has_vip(cluster, OWNER)?, "it took the address back");
         }
         install(&binary("meshd")?, &program)?;
         cluster.wait_holder(OWNER)
