@@ -48,6 +48,7 @@ pub fn engine(config: Config, now: Instant) -> Engine {
         seed: 1,
         unix_at_zero: Duration::ZERO,
         voter: Default::default(),
+        adopted: Vec::new(),
     };
     let mut engine = Engine::new(setup, config, now);
     let net = Ipv4Net::new(Ipv4Addr::new(10, 1, 1, 11), 24).expect("24 is a prefix length");

@@ -28,9 +28,11 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
 use connection::Limited;
-pub use socket::{Socket, bind};
+pub use ending::{Command, Ending};
+pub use socket::{Socket, bind, is_held};
 
 mod connection;
+mod ending;
 mod metrics;
 mod socket;
 #[cfg(test)]
@@ -70,6 +72,8 @@ pub struct ControlState {
     pub tokens: Option<Arc<MakeToken>>,
     /// `HOST:PORT` other nodes join by; empty without a mesh.
     pub seed: String,
+    /// Ends the daemon.
+    pub ending: Ending,
 }
 
 /// Answers until `stop`, then lets open requests finish and removes the socket.
@@ -101,6 +105,8 @@ fn routes(shared: Shared) -> Router {
         .route("/status/watch", get(watch_status))
         .route("/metrics", get(metrics))
         .route("/tokens", post(make_token))
+        .route("/stop", post(ending::stop))
+        .route("/upgrade", post(ending::upgrade))
         .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, "not a method of this resource"))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "no such resource").hint("is meshctl newer than meshd?"))
         .layer(DefaultBodyLimit::max(BODY))

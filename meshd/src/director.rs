@@ -241,8 +241,8 @@ impl Director {
                 let effect = || Effect::Removal { address: ipv4(&address), interface };
                 removed.map_err(|e| (effect(), format!("{e:#}")))?;
             }
-            Action::SweepAddresses => {
-                let swept = self.netlink.sweep().await;
+            Action::SweepAddresses { except } => {
+                let swept = self.netlink.sweep(&except).await;
                 if swept > 0 {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
                 }
@@ -254,6 +254,16 @@ impl Director {
             Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&targets(&addresses), until))?,
             Action::FenceClose { addresses } => self.fence(true, |f| f.close(&targets(&addresses)))?,
             Action::Remember(changes) => self.outputs.remember(&changes)?,
+            Action::FenceAdopt { addresses, until } => self.fence(true, |f| {
+                f.adopt(&targets(&addresses), until);
+                Ok(())
+            })?,
+            Action::KeepWill(will) => self.outputs.keep_will(&will),
+            Action::LeaveBehind(left) => {
+                let kept = self.outputs.legacy.leave_behind(&left);
+                kept.map_err(|e| (Effect::LeaveBehind, e.to_string()))?;
+                tracing::info!(routers = left.len(), "left to the next run");
+            }
             Action::Record(decision) => telemetry::record(&decision),
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
@@ -324,6 +334,7 @@ impl Director {
         let mut status = self.engine.status(now);
         status.counters.insert("malformed_ip_packets".to_owned(), self.adverts.dropped());
         status.counters.extend(self.outputs.counters());
+        status.guard.clone_from(&self.outputs.guard);
         status
     }
 }

@@ -17,8 +17,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::control::{self, ControlState};
+use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs, check_privileges};
+use crate::guard::{self, Link};
+use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
 use crate::mesh::{self, Identity, MeshHandle, MeshOptions};
 use crate::probes::script::Scripts;
@@ -41,6 +43,9 @@ const INPUT_QUEUE: usize = 4096;
 
 /// Between SIGTERM and a forced end.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a control request under way may take then.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
 
 /// First token that `meshd init` prints.
 const FIRST_TOKEN: Duration = Duration::from_secs(3600);
@@ -110,11 +115,11 @@ pub fn init(places: &Places) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `meshd join`: enrols where there is no identity, then runs.
+/// `meshd join`: enrols where there is no identity; what follows is a [`run`].
 ///
 /// # Errors
 ///
-/// The seed refused, or [`run`] failed.
+/// The seed refused.
 pub fn join(
     places: &Places,
     seed: &str,
@@ -143,20 +148,25 @@ pub fn join(
         })?;
         tracing::info!("joined the mesh as {name}");
     }
-    run_with_logging(places)
+    Ok(())
 }
 
-/// `meshd run`.
+/// How a run ended that nothing went wrong in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All is handed over, or left to a next run.
+    Stopped,
+    /// All is left to a next run, which the guard shall start.
+    Upgrade,
+}
+
+/// `meshd run`, without a guard or by one.
 ///
 /// # Errors
 ///
 /// Something is missing or wrong at the start, or a part of the daemon died.
-pub fn run(places: &Places) -> anyhow::Result<()> {
-    let _guard = init_logging();
-    run_with_logging(places)
-}
-
-fn run_with_logging(places: &Places) -> anyhow::Result<()> {
+pub fn run(places: &Places, guard: Option<Link>) -> anyhow::Result<End> {
+    let _log = init_logging();
     let member = mesh::load(&places.state_dir)?;
     let config = optional_config(places)?;
     if member.is_none() && config.routers.is_empty() {
@@ -166,7 +176,7 @@ fn run_with_logging(places: &Places) -> anyhow::Result<()> {
             places.state_dir.display()
         );
     }
-    main_runtime()?.block_on(serve(places, member, config))
+    main_runtime()?.block_on(serve(places, guard, member, config))
 }
 
 fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -186,7 +196,7 @@ fn socket(places: &Places) -> PathBuf {
     places.runtime_dir.join("meshd.sock")
 }
 
-async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyhow::Result<()> {
+async fn serve(places: &Places, guard: Option<Link>, member: Option<Member>, config: Config) -> anyhow::Result<End> {
     // Who serves nothing needs none.
     let directs = member.as_ref().is_none_or(|member| role_of(member) == Role::Director);
     if directs {
@@ -197,10 +207,12 @@ async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyho
         lock_memory();
     }
     let socket = control::bind(&socket(places))?;
+    let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
+    let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
     let (memory, voter) = recall(places, member.as_ref())?;
-    let setup = setup(places, &config, member.as_ref(), voter)?;
+    let setup = Setup { adopted: legacy.take_adopted(), ..setup(places, &config, member.as_ref(), voter)? };
     let engine = Engine::new(setup, config.clone(), clock::now());
 
     let seed = member.as_ref().map_or(String::new(), |(identity, roster)| address_of(identity, roster).to_string());
@@ -212,21 +224,35 @@ async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyho
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
     let (stopped, stopped_seen) = oneshot::channel();
-    let outputs = Outputs { mesh: mesh.clone(), memory, scripts, status, stopped: Some(stopped) };
+    let shown = guard.as_ref().map(|link| mesh_control::Guard {
+        pid: link.pid,
+        daemon_pid: std::process::id(),
+        restarts: link.restarts,
+        last_death: link.last_death.clone(),
+    });
+    let outputs = Outputs { mesh: mesh.clone(), memory, legacy, guard: shown, scripts, status, stopped: Some(stopped) };
     let director = spawn_engine(engine, &config, directs, input_queue, outputs)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
-    let state = control_state(mesh.as_ref(), seed, status_seen);
+    let (commands, mut command_queue) = mpsc::channel(1);
+    let ending = control::Ending { commands, guard };
+    let state = control_state(mesh.as_ref(), seed, status_seen, ending);
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
+    guard::tell_ready();
     let mut parts = Parts { director, server, runner, mesh: mesh_thread };
-    let ended = supervise(places, &inputs, &mut parts).await;
-    hand_over(&inputs, stopped_seen).await;
+    let asked = supervise(places, &inputs, &mut parts, &mut command_queue).await;
+    let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
+    hand_over(&inputs, keep, stopped_seen).await;
     if let Some(mesh) = &mesh {
-        mesh.close(true).await;
+        mesh.close(!keep).await;
     }
     stop.cancel();
-    ended
+    if asked.is_ok() {
+        // Whoever asked by the socket gets an answer.
+        let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
+    }
+    asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
 
 /// What ends the daemon when it ends.
@@ -269,6 +295,7 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: Voter
         seed: seed()?,
         unix_at_zero,
         voter,
+        adopted: Vec::new(),
     })
 }
 
@@ -305,12 +332,13 @@ fn control_state(
     mesh: Option<&MeshHandle>,
     seed: String,
     status: watch::Receiver<Arc<mesh_control::Status>>,
+    ending: control::Ending,
 ) -> ControlState {
     let tokens = mesh.cloned().map(|mesh| {
         let make = move |ttl| mesh.create_token(ttl).map(|token| (token.text, token.expires_unix));
         Arc::new(make) as Arc<control::MakeToken>
     });
-    ControlState { status, tokens, seed }
+    ControlState { status, tokens, seed, ending }
 }
 
 /// Starts the engine's thread.
@@ -353,7 +381,12 @@ async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_co
 }
 
 /// Waits for the end: a signal that asks for it, or a part that died. Reloads meanwhile.
-async fn supervise(places: &Places, inputs: &mpsc::Sender<Input>, parts: &mut Parts) -> anyhow::Result<()> {
+async fn supervise(
+    places: &Places,
+    inputs: &mpsc::Sender<Input>,
+    parts: &mut Parts,
+    commands: &mut mpsc::Receiver<Command>,
+) -> anyhow::Result<Command> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
@@ -362,8 +395,9 @@ async fn supervise(places: &Places, inputs: &mpsc::Sender<Input>, parts: &mut Pa
     let Parts { director, server, runner, mesh } = parts;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(Command::Stop),
+            _ = interrupt.recv() => return Ok(Command::Stop),
+            Some(command) = commands.recv() => return Ok(command),
             _ = hangup.recv() => reload(places, inputs).await,
             _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
             _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
@@ -410,10 +444,12 @@ async fn reload(places: &Places, inputs: &mpsc::Sender<Input>) {
     }
 }
 
-/// Has the engine hand everything over, if it lives.
-async fn hand_over(inputs: &mpsc::Sender<Input>, stopped: oneshot::Receiver<()>) {
-    tracing::info!("stopping: handing over");
-    let _ = inputs.send(Input::Shutdown).await;
+/// Has the engine hand everything over, or leave it to the next run, if it lives.
+async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::Receiver<()>) {
+    let (what, input) =
+        if keep { ("leaving all to the next run", Input::Keep) } else { ("handing over", Input::Shutdown) };
+    tracing::info!("stopping: {what}");
+    let _ = inputs.send(input).await;
     // An engine that is dead cannot answer; its sender is gone, and nothing is waited for.
     if tokio::time::timeout(STOP_DEADLINE, stopped).await.is_err() {
         tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
@@ -458,7 +494,7 @@ fn node_name(places: &Places, config: &Config) -> anyhow::Result<String> {
 const LOG_QUEUE: usize = 4096;
 
 /// Logs to standard error, by a thread of its own. The guard writes what is left when it is dropped.
-fn init_logging() -> tracing_appender::non_blocking::WorkerGuard {
+pub(crate) fn init_logging() -> tracing_appender::non_blocking::WorkerGuard {
     use tracing_appender::non_blocking::NonBlockingBuilder;
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("MESHD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));

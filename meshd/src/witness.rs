@@ -68,6 +68,7 @@ impl Witness {
     fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
         let unfit = |effect| Err((effect, "this node is no director: it leaves the kernel alone".to_owned()));
         match action {
+            Action::KeepWill(will) => self.outputs.keep_will(&will),
             Action::Remember(changes) => self.outputs.remember(&changes)?,
             Action::Record(decision) => telemetry::record(&decision),
             Action::RunScripts(scripts) => {
@@ -81,7 +82,9 @@ impl Witness {
             | Action::AdoptRoster(_)
             | Action::RosterVerdict { .. } => return self.outputs.act_on_mesh(action),
             // Nothing was ever put there, and nothing is wanted.
-            Action::SweepAddresses
+            Action::SweepAddresses { .. }
+            | Action::FenceAdopt { .. }
+            | Action::LeaveBehind(_)
             | Action::DelAddress { .. }
             | Action::FenceClose { .. }
             | Action::ProbeAddresses { .. } => {}

@@ -155,6 +155,7 @@ mod tests {
             nodes: vec![node],
             routers: vec![router],
             services: vec![],
+            guard: None,
             counters: BTreeMap::from([("fence_repairs".into(), 2)]),
             drops: BTreeMap::from([("10.1.1.9: malformed".into(), 5)]),
         }

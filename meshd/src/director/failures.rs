@@ -12,6 +12,7 @@ pub(crate) struct Failures {
     closing: bool,
     roster: bool,
     memory: bool,
+    leaving: bool,
 }
 
 impl Failures {
@@ -22,6 +23,7 @@ impl Failures {
             Effect::Removal { .. } => self.removal = true,
             Effect::Roster => self.roster = true,
             Effect::Memory => self.memory = true,
+            Effect::LeaveBehind => self.leaving = true,
             Effect::Fence => self.closing |= closing,
             Effect::Advertisement { .. } | Effect::Probe { .. } => {}
         }
@@ -40,6 +42,8 @@ impl Failures {
             Action::SendMessage { message: Message::Release(_), .. } => self.removal && self.closing,
             // Nor is it let out of the fence.
             Action::FenceInstall { addresses } => addresses.is_empty() && self.removal,
+            // What cannot be left behind is handed over first.
+            Action::Stopped => self.leaving,
             // Who could not write the roster has not accepted it.
             Action::RosterVerdict { verdict: Ok(()), .. } => self.roster,
             _ => false,

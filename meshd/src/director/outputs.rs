@@ -7,8 +7,10 @@ use mesh_control::Status;
 use mesh_core::Action;
 use mesh_core::action::Effect;
 use mesh_core::lease::memory::Changes;
+use mesh_core::will::Will;
 use tokio::sync::{oneshot, watch};
 
+use crate::legacy::Legacy;
 use crate::memory::Memory;
 use crate::mesh::MeshHandle;
 use crate::priority;
@@ -23,11 +25,22 @@ pub struct Outputs {
     pub scripts: watch::Sender<Vec<TrackScript>>,
     /// What `meshctl status` shows.
     pub status: watch::Sender<Arc<Status>>,
+    /// What outlives this process.
+    pub legacy: Legacy,
+    /// What the guard told, where there is one.
+    pub guard: Option<mesh_control::Guard>,
     /// Told once, when everything is handed over.
     pub stopped: Option<oneshot::Sender<()>>,
 }
 
 impl Outputs {
+    /// Tells the guard what to do in place of this process. Where it cannot be told, leases run out.
+    pub(crate) fn keep_will(&self, will: &Will) {
+        if let Err(error) = self.legacy.keep_will(will) {
+            tracing::warn!(%error, "the guard will not know what to do: the last will cannot be written");
+        }
+    }
+
     /// Keeps what this node granted, so that its next run knows it.
     pub(crate) fn remember(&mut self, changes: &Changes) -> Result<(), (Effect, String)> {
         let remembered = self.memory.as_mut().map_or(Ok(()), |memory| memory.remember(changes));

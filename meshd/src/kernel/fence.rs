@@ -14,6 +14,7 @@
 //! fence closes up to two ticks early, and late by at most [`TOLERANCE`].
 
 mod capabilities;
+mod closing;
 mod elements;
 mod inspect;
 mod layout;
@@ -35,6 +36,7 @@ use nix::net::if_::if_nametoindex;
 
 use crate::clock;
 use capabilities::{Capabilities, Refresh};
+pub use closing::close_all;
 use elements::Which;
 use layout::Plan;
 use transport::{Refused, Transaction, Transport};
@@ -140,6 +142,12 @@ impl Fence {
         }
         (self.plans, self.fenced, self.armed) = (plans, fenced, armed);
         Ok(())
+    }
+
+    /// Counts these targets as armed by this object, though an earlier run did it: the next
+    /// [`Fence::install`] leaves them open until then, without a gap.
+    pub fn adopt(&mut self, targets: &[FenceTarget], until: Instant) {
+        self.armed.extend(targets.iter().map(|target| (*target, until)));
     }
 
     /// Opens the fence for these until a point in time, later or earlier than before. A point that has

@@ -17,7 +17,7 @@ mod requests;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -122,11 +122,7 @@ impl Netlink {
     /// Opens both sockets. All interfaces are delivered as events, then what changes. When following
     /// is no longer possible the receiver ends.
     pub async fn open() -> anyhow::Result<(Netlink, mpsc::Receiver<Event>)> {
-        let (mut connection, handle, _) = rtnetlink::new_connection_with_strict_check().context("netlink socket")?;
-        let socket = connection.socket_mut().socket_mut();
-        socket.set_ext_ack(true)?;
-        socket.set_cap_ack(true)?;
-        let requests = Requests::new(handle, AbortOnDropHandle::new(tokio::spawn(connection)));
+        let requests = open_requests()?;
         let placed = Arc::new(Mutex::new(Placed::default()));
         let (sender, receiver) = mpsc::channel(EVENTS);
         let follower = Follower::open(requests.clone(), placed.clone(), sender).await?;
@@ -180,42 +176,86 @@ impl Netlink {
         let known = placed.addresses.remove(&(interface.to_owned(), net));
         let Some(index) = known.or_else(|| if_nametoindex(interface).ok()) else { return Ok(()) };
         placed.prepare(interface, index);
-        match self.remove(index, net).await {
+        match remove(&self.requests, index, net).await {
             Err(refusal) if !refusal.is_absence() => Err(refused(interface, net, refusal)),
             _ => Ok(()),
         }
     }
 
-    /// Removes every address with our mark from every interface, and tells how many those were.
-    pub async fn sweep(&self) -> usize {
+    /// Removes every address with our mark from every interface but these, and tells how many those
+    /// were.
+    pub async fn sweep(&self, except: &[(String, IpAddr)]) -> usize {
         let mut placed = self.placed.lock().await;
         placed.addresses.clear();
-        let found = match self.requests.addresses(None).await {
-            Ok(found) => found,
-            Err(refusal) => {
-                tracing::warn!(%refusal, "cannot look for addresses of an earlier run");
-                return 0;
-            }
-        };
-        let mut swept = 0;
-        for message in found.iter().filter(|message| protocol(message) == Some(ADDRESS_PROTOCOL)) {
-            let (index, Some(net)) = (message.header.index, local(message)) else { continue };
-            if let Ok(name) = if_indextoname(index) {
-                placed.prepare(&name.to_string_lossy(), index);
-            }
-            match self.remove(index, net).await {
-                Ok(()) => swept += 1,
-                Err(refusal) if refusal.is_absence() => {}
-                Err(refusal) => tracing::warn!(address = %net, %refusal, "cannot remove an address of an earlier run"),
-            }
+        let swept = sweep(&self.requests, &mut placed, &[], except).await;
+        if let Some(failure) = &swept.failure {
+            tracing::warn!("addresses of an earlier run may be left: {failure}");
         }
-        swept
+        swept.removed
     }
+}
 
-    async fn remove(&self, index: u32, net: Ipv4Net) -> Result<(), Refusal> {
-        let message = RouteNetlinkMessage::DelAddress(message(index, net));
-        self.requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
+/// What became of a sweep.
+#[derive(Debug)]
+pub struct Swept {
+    /// Addresses removed.
+    pub removed: usize,
+    /// Why one may be left, in words.
+    pub failure: Option<String>,
+}
+
+/// Removes every address with our mark, and these, which an old kernel does not mark: in place of a
+/// daemon that is dead.
+///
+/// # Errors
+///
+/// There is no netlink socket.
+pub async fn sweep_all(known: &[(String, IpNet)]) -> anyhow::Result<Swept> {
+    let requests = open_requests()?;
+    Ok(sweep(&requests, &mut Placed::default(), known, &[]).await)
+}
+
+async fn sweep(
+    requests: &Requests,
+    placed: &mut Placed,
+    known: &[(String, IpNet)],
+    except: &[(String, IpAddr)],
+) -> Swept {
+    let mut swept = Swept { removed: 0, failure: None };
+    let found = match requests.addresses(None).await {
+        Ok(found) => found,
+        Err(refusal) => return Swept { failure: Some(format!("they cannot be listed: {refusal}")), ..swept },
+    };
+    for message in &found {
+        let (index, Some(net)) = (message.header.index, local(message)) else { continue };
+        let name = if_indextoname(index).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let listed = known.iter().any(|(on, known)| *on == name && *known == IpNet::V4(net));
+        let ours = listed || protocol(message) == Some(ADDRESS_PROTOCOL);
+        if !ours || except.contains(&(name.clone(), net.addr().into())) {
+            continue;
+        }
+        placed.prepare(&name, index);
+        match remove(requests, index, net).await {
+            Ok(()) => swept.removed += 1,
+            Err(refusal) if refusal.is_absence() => {}
+            Err(refusal) => swept.failure = Some(format!("{net}: {refusal}")),
+        }
     }
+    swept
+}
+
+async fn remove(requests: &Requests, index: u32, net: Ipv4Net) -> Result<(), Refusal> {
+    let message = RouteNetlinkMessage::DelAddress(message(index, net));
+    requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
+}
+
+/// A socket for requests. To be called within a tokio runtime.
+fn open_requests() -> anyhow::Result<Requests> {
+    let (mut connection, handle, _) = rtnetlink::new_connection_with_strict_check().context("netlink socket")?;
+    let socket = connection.socket_mut().socket_mut();
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
+    Ok(Requests::new(handle, AbortOnDropHandle::new(tokio::spawn(connection))))
 }
 
 impl Placed {

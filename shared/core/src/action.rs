@@ -1,14 +1,16 @@
 //! Effects the engine asks for. The daemon brings them about in the order given, each finished
 //! before the next begins, and reports a failure as [`crate::Input::Failed`].
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_config::model::VirtualAddress;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
 use crate::decision::Decision;
+use crate::engine::adopt::Adopted;
 use crate::lease::memory::Changes;
 use crate::time::Instant;
+use crate::will::Will;
 
 /// One effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,7 +61,18 @@ pub enum Action {
         address: VirtualAddress,
     },
     /// Remove every address any run of this program left, by its IFA_PROTO mark.
-    SweepAddresses,
+    SweepAddresses {
+        /// But not these: on this interface, this address.
+        except: Vec<(String, IpAddr)>,
+    },
+    /// The fence was opened for these addresses by the run before, until then: the next
+    /// [`Action::FenceInstall`] leaves them open without a gap.
+    FenceAdopt {
+        /// The addresses.
+        addresses: Vec<Ipv4Addr>,
+        /// When the kernel closes it.
+        until: Instant,
+    },
     /// Let the kernel drop what comes for or from these addresses, except while armed. Replaces
     /// whatever was fenced before; what stays in the list and was armed stays armed.
     FenceInstall {
@@ -108,6 +121,12 @@ pub enum Action {
     },
     /// Run these tracked scripts (and no others) from now on.
     RunScripts(Vec<mesh_config::model::TrackScript>),
+    /// Keep this where it outlives the process, in place of what was kept before. It comes before
+    /// whatever else the step does.
+    KeepWill(Will),
+    /// Write down for the next run of this daemon what it may go on with. [`Action::Stopped`]
+    /// follows, unless this fails.
+    LeaveBehind(Vec<Adopted>),
     /// Tell it: log line, span, metric.
     Record(Decision),
     /// All is handed over: the daemon may end.
@@ -143,6 +162,8 @@ pub enum Effect {
     Memory,
     /// [`Action::AdoptRoster`]: it is used, but not on disk.
     Roster,
+    /// [`Action::LeaveBehind`].
+    LeaveBehind,
     /// [`Action::SendAdvertisement`] or [`Action::GratuitousArp`] on this interface.
     Advertisement {
         /// The interface.

@@ -107,6 +107,8 @@ pub enum Input {
     Configure(Config),
     /// Hand everything over and stop.
     Shutdown,
+    /// Stop, and leave what is served to the next run of this daemon on this host.
+    Keep,
 }
 
 /// Who has an address that was probed.

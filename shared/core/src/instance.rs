@@ -65,6 +65,8 @@ pub struct Instance {
     pub transition: Transition,
     /// Where it stands while no majority of the voters answers.
     pub silence: Silence,
+    /// Serves because the run before did, but its interface is not known yet: until then at most.
+    pub adopted: Option<Instant>,
 }
 
 /// A refused claim.
@@ -169,6 +171,7 @@ impl Instance {
             own: BTreeSet::new(),
             transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },
             silence: Silence::new(now),
+            adopted: None,
             config,
         }
     }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::clock;
@@ -54,6 +55,8 @@ struct Member {
     host: Host,
     daemon: Daemon,
     process: Option<Process>,
+    // Instead of the one of this workspace.
+    program: Option<PathBuf>,
     // Asked to stop: its end is no failure.
     stopping: bool,
 }
@@ -87,8 +90,18 @@ impl Cluster {
         self.others.push(process);
     }
 
-    /// Process id of a director's daemon.
-    pub fn pid(&self, name: &str) -> Result<u32> {
+    /// Process id of a director's daemon: the one that serves, not the guard that watches over it.
+    pub fn daemon_pid(&self, name: &str) -> Result<u32> {
+        let process = self.running(name)?;
+        if self.member(name).daemon == Daemon::Keepalived {
+            return Ok(process.pid());
+        }
+        let what = format!("the guard of {name} has a daemon");
+        clock::wait_for(&what, SOON, || process.child_with("--no-guard"))
+    }
+
+    /// Process id of what a service manager would see: meshd's guard, or keepalived's parent.
+    pub fn guard_pid(&self, name: &str) -> Result<u32> {
         Ok(self.running(name)?.pid())
     }
 
@@ -98,12 +111,41 @@ impl Cluster {
         members.map(|member| static_name(&member.host.name)).collect()
     }
 
-    /// Sends a signal to a director's daemon and its children.
+    /// Sends a signal to all processes of a director at once, guard included.
     pub fn signal(&self, name: &str, signal: Signal) -> Result<()> {
         self.running(name)?.signal_tree(signal)
     }
 
-    /// Kills a director's daemon, children and all, with no chance to say goodbye.
+    /// Sends a signal to a director's guard alone, as a service manager does: it passes most on.
+    pub fn signal_guard(&self, name: &str, signal: Signal) -> Result<()> {
+        self.running(name)?.signal(signal)
+    }
+
+    /// Sends a signal to a director's daemon alone, behind its guard's back.
+    pub fn signal_daemon(&self, name: &str, signal: Signal) -> Result<()> {
+        if self.member(name).daemon == Daemon::Keepalived {
+            return self.signal(name, signal);
+        }
+        let pid = self.daemon_pid(name)?;
+        kill(Pid::from_raw(pid as i32), signal).with_context(|| format!("{signal} to the daemon of {name}"))
+    }
+
+    /// `kill -9` of a director's guard alone; the daemon's end is waited for, too.
+    pub fn kill_guard(&mut self, name: &str) -> Result<()> {
+        let daemon = self.daemon_pid(name)?;
+        self.signal_guard(name, Signal::SIGKILL)?;
+        self.take(name)?.wait(SOON)?;
+        clock::wait_for(&format!("end of {name}'s daemon"), SOON, || {
+            Ok((!Path::new(&format!("/proc/{daemon}/exe")).exists()).then_some(()))
+        })
+    }
+
+    /// Notes that a director's processes end, because meshctl asked for it; see [`Cluster::wait_stopped`].
+    pub fn expect_end(&mut self, name: &str) {
+        self.member_mut(name).stopping = true;
+    }
+
+    /// Kills a director's guard and daemon and their children at once, with no chance to say goodbye.
     pub fn kill(&mut self, name: &str) -> Result<()> {
         self.signal(name, Signal::SIGKILL)?;
         self.take(name)?.wait(SOON)?;
@@ -129,6 +171,15 @@ impl Cluster {
     pub fn restart(&mut self, name: &str) -> Result<()> {
         ensure!(self.member(name).process.is_none(), "{name} still runs");
         self.launch(name)
+    }
+
+    /// The file whose program a director's guard starts from its next start on: a copy of meshd that can be replaced.
+    pub fn own_program(&mut self, name: &str) -> Result<PathBuf> {
+        let member = self.member_mut(name);
+        let file = member.host.dir.join("meshd");
+        member.program = Some(file.clone());
+        install(&binary("meshd")?, &file)?;
+        Ok(file)
     }
 
     /// The map as this member of the mesh sees it.
@@ -194,7 +245,7 @@ impl Cluster {
             let host = self.lab.host(name).clone();
             let conf = conf_path(&host);
             fs::write(&conf, keepalived_conf(name, style)).with_context(|| conf.display().to_string())?;
-            self.members.push(Member { host, daemon: *daemon, process: None, stopping: false });
+            self.members.push(Member { host, daemon: *daemon, process: None, program: None, stopping: false });
             self.launch(name)?;
         }
         let mesh = self.mesh();
@@ -212,10 +263,14 @@ impl Cluster {
         let member = self.member(name);
         let process = match member.daemon {
             Daemon::Keepalived => keepalived(&member.host)?,
-            Daemon::Plain => meshd(&member.host, &["run"])?,
-            Daemon::Mesh if state_dir(&member.host).exists() => meshd(&member.host, &["run"])?,
             Daemon::Witness if state_dir(&member.host).exists() => unprivileged_meshd(&member.host, &["run"])?,
-            Daemon::Mesh | Daemon::Witness => self.found_or_join(&member.host, member.daemon)?,
+            Daemon::Mesh | Daemon::Witness if !state_dir(&member.host).exists() => {
+                self.found_or_join(&member.host, member.daemon)?
+            }
+            Daemon::Plain | Daemon::Mesh | Daemon::Witness => match &member.program {
+                Some(program) => meshd(&member.host, program, &["run"])?,
+                None => meshd(&member.host, &binary("meshd")?, &["run"])?,
+            },
         };
         let member = self.member_mut(name);
         (member.process, member.stopping) = (Some(process), false);
@@ -231,9 +286,9 @@ impl Cluster {
     fn found_or_join(&self, host: &Host, daemon: Daemon) -> Result<Process> {
         let founder = &self.members.iter().find(|member| member.daemon == Daemon::Mesh).context("no mesh")?.host;
         if founder.name == host.name {
-            let init = meshd_command(host, &["init"])?;
+            let init = meshd_command(host, &binary("meshd")?, &["init"])?;
             host.run(&init.iter().map(String::as_str).collect::<Vec<_>>())?;
-            return meshd(host, &["run"]);
+            return meshd(host, &binary("meshd")?, &["run"]);
         }
         let reply = self.meshctl(&founder.name, &["--json", "token", "create"])?;
         let reply: Value = serde_json::from_str(&reply).with_context(|| format!("no JSON: {reply}"))?;
@@ -244,7 +299,7 @@ impl Cluster {
         let seed = founder.address.to_string();
         let join = ["join", "--seed", &seed, "--token-file", path(&file)?];
         if daemon != Daemon::Witness {
-            return meshd(host, &join);
+            return meshd(host, &binary("meshd")?, &join);
         }
         for own in [&host.dir, &file] {
             chown(own, Some(NOBODY), Some(NOBODY)).with_context(|| own.display().to_string())?;
@@ -306,15 +361,22 @@ fn state_dir(host: &Host) -> PathBuf {
     host.dir.join("state")
 }
 
-fn meshd(host: &Host, args: &[&str]) -> Result<Process> {
-    let command = meshd_command(host, args)?;
+/// Puts a program where another one may be running.
+pub fn install(program: &Path, file: &Path) -> Result<()> {
+    let next = file.with_extension("new");
+    fs::copy(program, &next).with_context(|| next.display().to_string())?;
+    fs::rename(&next, file).with_context(|| file.display().to_string())
+}
+
+fn meshd(host: &Host, program: &Path, args: &[&str]) -> Result<Process> {
+    let command = meshd_command(host, program, args)?;
     host.spawn("meshd", &command.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 /// From a copy, as others may not look into the directory it was built in.
 fn unprivileged_meshd(host: &Host, args: &[&str]) -> Result<Process> {
     let copy = host.dir.join("meshd");
-    let mut command = meshd_command(host, args)?;
+    let mut command = meshd_command(host, &binary("meshd")?, args)?;
     fs::copy(&command[0], &copy).with_context(|| copy.display().to_string())?;
     command[0] = path(&copy)?.to_owned();
     let user = NOBODY.to_string();
@@ -324,10 +386,10 @@ fn unprivileged_meshd(host: &Host, args: &[&str]) -> Result<Process> {
     host.spawn("meshd", &full)
 }
 
-fn meshd_command(host: &Host, args: &[&str]) -> Result<Vec<String>> {
+fn meshd_command(host: &Host, program: &Path, args: &[&str]) -> Result<Vec<String>> {
     let listen = format!("{}:7946", host.address);
-    let (meshd, conf, state, run) = (binary("meshd")?, conf_path(host), state_dir(host), host.dir.join("run"));
-    let mut command = vec![path(&meshd)?];
+    let (conf, state, run) = (conf_path(host), state_dir(host), host.dir.join("run"));
+    let mut command = vec![path(program)?];
     command.extend(args);
     command.extend(["--name", &host.name, "--listen", &listen, "--config", path(&conf)?]);
     command.extend(["--state-dir", path(&state)?, "--runtime-dir", path(&run)?]);

@@ -41,7 +41,7 @@ fn watch(cluster: &mut Cluster, victim: &str, then: &[&str], gap: Duration) -> R
 
 /// The witness votes as nobody: no capability is left, and it knows that it serves none.
 fn has_no_rights(cluster: &Cluster) -> Result<()> {
-    let status = fs::read_to_string(format!("/proc/{}/status", cluster.pid(WITNESS)?))?;
+    let status = fs::read_to_string(format!("/proc/{}/status", cluster.daemon_pid(WITNESS)?))?;
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         line.map(str::trim).with_context(|| format!("no {name} in {status}"))

@@ -136,6 +136,7 @@ impl Host {
             seed,
             unix_at_zero: Duration::from_nanos(u64::try_from(zero).unwrap_or(0)),
             voter: mesh_core::lease::memory::VoterStart::default(),
+            adopted: Vec::new(),
         }
     }
 

@@ -81,3 +81,9 @@ fn a_promise_that_would_be_forgotten_is_not_made() {
     assert!(!failed(&[(Effect::Memory, false)]).forbid(&Action::FenceClose { addresses: vec![VIP] }));
     assert!(!failed(&[(Effect::Memory, false)]).forbid(&release()), "that is no promise");
 }
+
+#[test]
+fn what_could_not_be_left_behind_is_handed_over_before_the_end() {
+    assert!(!failed(&[]).forbid(&Action::Stopped));
+    assert!(failed(&[(Effect::LeaveBehind, false)]).forbid(&Action::Stopped));
+}

@@ -175,6 +175,42 @@ fn root_installing_keeps_what_stays_and_closes_what_others_armed() {
 }
 
 #[test]
+fn root_what_an_earlier_run_armed_and_this_one_adopts_stays_open() {
+    with_neighbour(|_| {
+        let mut earlier = probe();
+        earlier.put(&[VIP_TARGET, OTHER]).unwrap();
+        earlier.arm(&[VIP_TARGET, OTHER], soon(5_000)).unwrap();
+        drop(earlier);
+        let mut fence = probe();
+        let until = soon(2_000);
+        fence.adopt(&[VIP_TARGET], until);
+        fence.put(&[VIP_TARGET, OTHER]).unwrap();
+        assert_eq!(leased(&mut fence), [VIP_TARGET], "what is not adopted is closed");
+        assert!(held(&mut fence).0.leased[&VIP_TARGET] <= until.since(clock::now()) + LONGEST_TICK);
+        assert!(fence.intact().unwrap());
+    });
+}
+
+#[test]
+fn root_all_is_closed_without_knowing_what_is_open() {
+    with_neighbour(|_| {
+        close_all().expect("nothing is there, nothing is open");
+        let mut fence = probe();
+        for missing in [None, Some("ip"), Some("arp")] {
+            fence.put(&[VIP_TARGET, OTHER]).unwrap();
+            fence.arm(&[VIP_TARGET, OTHER], soon(5_000)).unwrap();
+            if let Some(family) = missing {
+                sh(&format!("nft delete table {family} meshd"));
+            }
+            close_all().unwrap();
+            for held in fence.inspect().unwrap().into_values() {
+                assert!(held.leased.is_empty() && [0, 2].contains(&held.fenced.len()), "{held:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn root_installing_repairs_whatever_is_in_the_way() {
     with_neighbour(|_| {
         for damage in [

@@ -14,7 +14,7 @@ use crate::decision::Decision;
 use crate::instance::{Instance, Veto};
 use crate::lease::ballot::{Ballot, Count, Lease};
 use crate::lease::pace::{pause_limit, shortest_lease};
-use crate::lease::{BACK_OFF, MAX_LEASE, renew_period};
+use crate::lease::{ASK_AGAIN, BACK_OFF, MAX_LEASE, renew_period};
 use crate::time::Instant;
 
 /// Requests remembered for their answers; at four a second and retries, several seconds' worth.
@@ -54,8 +54,9 @@ impl Engine {
             return None;
         }
         let mut claims = Vec::new();
+        let keeping = self.keeping.is_some();
         for instance in self.instances.values_mut() {
-            let period = renew_period(instance.lease_time);
+            let period = if keeping { ASK_AGAIN } else { renew_period(instance.lease_time) };
             let lease_time = instance.lease_time;
             let unprotected = instance.silence.unprotected_since.is_some();
             let (router, duration, epoch) = match &mut instance.lease {
@@ -273,9 +274,18 @@ impl Engine {
         if let Some(instance) = self.instances.get_mut(&key) {
             instance.epoch_seen = instance.epoch_seen.max(ballot.epoch);
         }
-        let seq = self.seq;
-        let release = |epoch| Release { router: key, epoch, seq, successor };
-        self.give_back(now, ballot.epochs().map(release).collect());
+        let releases = Self::releases(key, ballot, self.seq, successor).collect();
+        self.give_back(now, releases);
+    }
+
+    /// What ends a ballot of ours at any voter, under whichever of its epochs that voter granted.
+    pub(super) fn releases(
+        router: RouterKey,
+        ballot: &Ballot,
+        seq: u64,
+        successor: Option<NodeId>,
+    ) -> impl Iterator<Item = Release> + use<> {
+        ballot.epochs().map(move |epoch| Release { router, epoch, seq, successor })
     }
 
     /// A voter says that a lease ended there. Whoever stands by asks, the highest priority first,

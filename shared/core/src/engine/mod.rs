@@ -1,5 +1,6 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
+pub mod adopt;
 mod leases;
 mod observe;
 mod repairs;
@@ -8,6 +9,7 @@ mod silence;
 mod status;
 mod takeover;
 mod voting;
+mod will;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use mesh_wire::mesh::{NodeId, RouterKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use self::adopt::Adopted;
 use crate::action::Action;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
@@ -50,6 +53,8 @@ pub struct Setup {
     pub unix_at_zero: Duration,
     /// What it remembers as a voter.
     pub voter: VoterStart,
+    /// What the run before left behind, to be used once.
+    pub adopted: Vec<Adopted>,
 }
 
 /// All state of one node.
@@ -97,6 +102,14 @@ pub struct Engine {
     /// Adverts of routers outside the mesh that did not end a lease of ours.
     foreign_ignored: u64,
     stopping: bool,
+    /// Leaving everything to the next run.
+    keeping: Option<adopt::Keeping>,
+    /// Leases of the run before that are not gone on with: voters are told when they connect.
+    orphans: Vec<Adopted>,
+    /// What the will written last was made of.
+    will: Option<will::Basis>,
+    /// Counts configurations.
+    configured: u64,
     rng: StdRng,
     out: Vec<Action>,
 }
@@ -141,16 +154,18 @@ pub enum TimerKind {
     Fence,
     /// Another try at the voter's memory.
     Memory,
+    /// Voters have had time enough for the last renewal of this run.
+    Keep,
 }
 
 impl Engine {
     /// A node that has just started and remembers nothing but its roster, and what it granted as a
     /// voter. The first call of [`Engine::step`] returns what has to be done before anything else:
-    /// whatever an earlier run left in the kernel is closed and removed.
+    /// whatever an earlier run left in the kernel is closed and removed, but for what is adopted
+    /// from it.
     pub fn new(mut setup: Setup, config: Config, now: Instant) -> Self {
-        let mut voter = Voter::start(now, std::mem::take(&mut setup.voter));
-        // Nothing an earlier run held is served once the first step is done.
-        voter.release_own(setup.node);
+        let left = std::mem::take(&mut setup.adopted);
+        let voter = Voter::start(now, std::mem::take(&mut setup.voter));
         // Beyond everything an earlier run of this node sent: an answer to that is none to us.
         let clock = u64::try_from((setup.unix_at_zero + now.since(Instant::default())).as_nanos()).unwrap_or(0);
         let seq = clock.max(voter.latest_seq(setup.node).unwrap_or(0));
@@ -179,15 +194,22 @@ impl Engine {
             probes: 0,
             foreign_ignored: 0,
             stopping: false,
+            keeping: None,
+            orphans: Vec::new(),
+            will: None,
+            configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
             config: Config::default(),
             digest: String::new(),
             setup,
         };
-        engine.out.push(Action::SweepAddresses);
+        let adopted = engine.take_over_kernel(now, left, &config);
+        let kept = adopted.iter().map(|a| a.router).collect();
+        engine.voter.release_own(engine.setup.node, &kept);
         engine.warn_unprotected();
         engine.configure(now, config);
+        adopted.into_iter().for_each(|a| engine.adopt(now, a));
         engine
     }
 
@@ -209,8 +231,10 @@ impl Engine {
         self.ask_voters(now);
         self.flush_rearm();
         self.flush_ends();
+        self.finish_keeping(now);
         self.publish();
         self.remember();
+        self.keep_will();
         if stop {
             self.out.push(Action::Stopped);
         }
@@ -223,6 +247,7 @@ impl Engine {
         all.extend(self.voter.deadline().map(|t| (t, TimerKind::GrantEnd)));
         all.extend(self.fence_retry.map(|t| (t, TimerKind::Fence)));
         all.extend(self.memory_retry.map(|t| (t, TimerKind::Memory)));
+        all.extend(self.keeping.map(|k| (k.until, TimerKind::Keep)));
         for instance in self.instances.values() {
             all.extend(instance.vrrp.deadline().map(|t| (t, TimerKind::Vrrp)));
             all.extend(instance.foreign.map(|f| (f.until, TimerKind::Vrrp)));
@@ -230,6 +255,7 @@ impl Engine {
             all.extend(instance.blocked.as_ref().map(|(t, _)| (*t, TimerKind::Claim)));
             all.extend(instance.garp.map(|(t, _)| (t, TimerKind::GratuitousArp)));
             all.extend(instance.refresh_at.map(|t| (t, TimerKind::Refresh)));
+            all.extend(instance.adopted.map(|t| (t, TimerKind::LeaseEnd)));
             if instance.lease.is_held() {
                 all.extend(instance.armed_until.map(|t| (t, TimerKind::LeaseEnd)));
                 all.extend(instance.silence.decide_at.map(|t| (t, TimerKind::LeaseEnd)));
@@ -276,7 +302,10 @@ impl Engine {
                 self.warn_unprotected();
             }
             Input::Message { from, message } => self.receive_message(now, from, message),
-            Input::PeerUp { node, rtt } => self.peer_up(now, node, rtt),
+            Input::PeerUp { node, rtt } => {
+                self.peer_up(now, node, rtt);
+                self.greet_voter(now, node);
+            }
             Input::PeerDown { node, left } => self.peer_down(node, left),
             Input::Gossip { node, key, value } => self.membership.gossip(node, &key, value.as_deref()),
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
@@ -292,6 +321,7 @@ impl Engine {
             Input::Failed { effect, error } => self.effect_failed(now, effect, error),
             Input::Configure(config) => self.configure(now, config),
             Input::Shutdown => self.shut_down(now),
+            Input::Keep => self.keep(now),
         }
     }
 
@@ -303,6 +333,7 @@ impl Engine {
             config.routers.clear();
             config.track_scripts.clear();
         }
+        self.configured += 1;
         let lease = config.mesh.lease;
         let changed = lease != self.config.mesh.lease;
         let keep = |i: &Instance| !changed && config.routers.contains(&i.config);
@@ -314,10 +345,12 @@ impl Engine {
             self.withdraw(router_key(&key));
         }
         self.tracking.configure(&config.track_scripts);
+        let orphaned: BTreeMap<RouterKey, u64> =
+            config.routers.iter().map(|r| (r.key, self.orphaned_epoch(r.key))).collect();
         for router in &config.routers {
             self.instances.entry(router.key).or_insert_with(|| Instance {
                 // No epoch twice: voters take the second one for what was released before.
-                epoch_seen: epochs.get(&router.key).copied().unwrap_or(0),
+                epoch_seen: epochs.get(&router.key).copied().unwrap_or(orphaned[&router.key]),
                 ..Instance::new(router.clone(), lease, now)
             });
         }

@@ -23,6 +23,7 @@ impl Engine {
             services: self.config.virtual_servers.iter().map(service_status).collect(),
             counters: self.counters(),
             drops: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+            guard: None,
         }
     }
 

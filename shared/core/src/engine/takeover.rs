@@ -22,9 +22,10 @@ use crate::lease::ballot::{Ballot, Lease};
 use crate::time::Instant;
 use crate::tracking;
 use crate::vrrp::{self, Verdict};
+use crate::will::Advert;
 
 /// Between renewals of address lifetimes: a third of the shortest lifetime.
-const REFRESH: Duration = Duration::from_secs(1);
+pub(super) const REFRESH: Duration = Duration::from_secs(1);
 
 /// After an effect failed, before the router tries again.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -43,7 +44,10 @@ impl Engine {
     pub(super) fn expire(&mut self, now: Instant) {
         for key in self.keys() {
             let instance = &self.instances[&key];
-            if instance.lease.is_held() && instance.armed_until.is_some_and(|t| t <= now) {
+            if instance.adopted.is_some_and(|t| t <= now) {
+                self.retire(now, key, "its interface did not appear in time to go on", false, None);
+                self.instances.get_mut(&key).expect("keys are those of instances").vrrp.shutdown();
+            } else if instance.lease.is_held() && instance.armed_until.is_some_and(|t| t <= now) {
                 self.retire(now, key, "the lease ran out: renewals did not reach a majority", true, None);
             } else if self.grace_ends(instance).is_some_and(|t| now >= t) {
                 self.retire(now, key, "no majority of the voters granted a lease", true, None);
@@ -92,7 +96,7 @@ impl Engine {
 
     /// Wants to become active.
     pub(super) fn claim(&mut self, now: Instant, key: RouterKey, cause: String) {
-        if self.stopping {
+        if self.ending() {
             return;
         }
         if !self.leased() {
@@ -216,6 +220,7 @@ impl Engine {
         instance.silence.unprotected_since = None;
         instance.silence.decide_at = None;
         instance.silence.probe = None;
+        instance.adopted = None;
         instance.garp = None;
         instance.refresh_at = None;
         instance.claim_at = None;
@@ -282,7 +287,8 @@ impl Engine {
                 self.instances.get_mut(&key).expect("looked at above").vrrp.shutdown();
                 self.record_router(now, key, RouterEvent::Fault, 0, fault);
             }
-            None if was_fault && !self.stopping => {
+            None if instance.adopted.is_some() => self.resume(now, key),
+            None if was_fault && !self.ending() => {
                 let verdict = self.instances.get_mut(&key).expect("looked at above").vrrp.startup(now);
                 self.record_router(now, key, RouterEvent::Backup, 0, "ready".to_owned());
                 self.follow(now, key, verdict);
@@ -352,19 +358,28 @@ impl Engine {
 
     /// Sends an advertisement to the group, or to each peer.
     pub(super) fn advertise(&mut self, key: RouterKey, priority: Option<u8>) {
-        let Some(instance) = self.instances.get(&key) else { return };
-        let Some(source) = instance.source else { return };
+        for Advert { interface, source, destination, payload } in self.advertisements(key, priority) {
+            self.out.push(Action::SendAdvertisement { interface, source, destination, payload });
+        }
+    }
+
+    /// The packets of one advertisement.
+    pub(super) fn advertisements(&self, key: RouterKey, priority: Option<u8>) -> Vec<Advert> {
+        let Some(instance) = self.instances.get(&key) else { return Vec::new() };
+        let Some(source) = instance.source else { return Vec::new() };
         let destinations: Vec<Ipv4Addr> = match &instance.config.transport {
             Transport::Multicast { .. } => vec![GROUP],
             Transport::Unicast { peers, .. } => {
                 peers.iter().filter_map(|p| if let IpAddr::V4(p) = p { Some(*p) } else { None }).collect()
             }
         };
-        for destination in destinations {
-            let payload = instance.advertisement(source, destination, priority);
-            let interface = instance.config.interface.clone();
-            self.out.push(Action::SendAdvertisement { interface, source, destination, payload });
-        }
+        let packet = |destination| Advert {
+            interface: instance.config.interface.clone(),
+            source,
+            destination,
+            payload: instance.advertisement(source, destination, priority),
+        };
+        destinations.into_iter().map(packet).collect()
     }
 
     /// Gratuitous ARP for all addresses.
@@ -497,6 +512,7 @@ impl Engine {
                 self.record(Decision::Warning { text: format!("the roster cannot be written to disk: {error}") });
             }
             Effect::Memory => self.memory_failed(now, &error),
+            Effect::LeaveBehind => self.keeping_failed(now, &error),
             Effect::Advertisement { interface } => {
                 self.count_drop(now, interface, &format!("advertisement could not be sent: {error}"));
             }
@@ -515,7 +531,7 @@ impl Engine {
     }
 }
 
-fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {
+pub(super) fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {
     for address in instance.moving() {
         let interface = instance.config.interface_of(address).to_owned();
         out.push(Action::AddAddress { interface, address: address.clone(), lifetime_s });

@@ -68,11 +68,14 @@ impl Engine {
         }
     }
 
-    /// As a voter: grants that ran out.
+    /// As a voter: grants that ran out. One of its own is no reason for this node to claim again: it
+    /// has just lost the lease for want of a majority, or of time.
     pub(super) fn expire_grants(&mut self, now: Instant) {
         for vacant in self.voter.expire(now) {
             self.tell_vacant(vacant);
-            self.hear_vacant(now, self.setup.node, &vacant);
+            if vacant.owner != self.setup.node {
+                self.hear_vacant(now, self.setup.node, &vacant);
+            }
         }
     }
 

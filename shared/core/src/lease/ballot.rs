@@ -1,6 +1,7 @@
 //! One router's lease as its owner or a candidate sees it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use mesh_wire::mesh::NodeId;
@@ -95,6 +96,13 @@ impl Ballot {
     #[must_use]
     pub fn paced(self, pace: Pace, lease: Duration) -> Self {
         Ballot { pace, give_up_at: self.began + pace.claim_timeout(lease), ..self }
+    }
+
+    /// One that an earlier run of this daemon held, under the last of these epochs. It is renewed
+    /// from `ask_at` on; what voters promised is known only by its end, which the fence has.
+    pub fn resumed(now: Instant, epochs: RangeInclusive<u64>, ask_at: Instant, cause: String) -> Self {
+        let ballot = Ballot::new(now, *epochs.end(), cause);
+        Ballot { first_epoch: *epochs.start(), ask_at, ..ballot }
     }
 
     /// Notes that the claim was sent.
@@ -243,7 +251,7 @@ impl Ballot {
     }
 
     /// Every epoch this ballot went through: a voter may hold a grant under any of them.
-    pub fn epochs(&self) -> impl Iterator<Item = u64> + '_ {
+    pub fn epochs(&self) -> RangeInclusive<u64> {
         // A ballot raised more often than this has been held for long, and its early grants with it.
         let first = self.first_epoch.max(self.epoch.saturating_sub(3));
         first..=self.epoch

@@ -63,9 +63,10 @@ impl Voter {
         }
     }
 
-    /// Ends the grants this very node holds: nothing of an earlier run is served any more.
-    pub fn release_own(&mut self, node: NodeId) {
-        for (router, slot) in &mut self.slots {
+    /// Ends the grants this very node holds, but for routers in `kept`: of these alone it still
+    /// serves what an earlier run did.
+    pub fn release_own(&mut self, node: NodeId, kept: &BTreeSet<RouterKey>) {
+        for (router, slot) in self.slots.iter_mut().filter(|(router, _)| !kept.contains(router)) {
             if slot.live && slot.last.is_some_and(|g| g.owner == node) {
                 slot.live = false;
                 self.changed.insert(*router);

@@ -108,6 +108,12 @@ pub struct Release {
     pub successor: Option<NodeId>,
 }
 
+impl Release {
+    /// The `seq` of a run that is over: no request it sent under these epochs counts any more. The
+    /// runs after it use later epochs.
+    pub const LAST: u64 = u64::MAX;
+}
+
 /// A lease ended at this voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vacant {

@@ -180,7 +180,7 @@ impl Cluster {
                     self.hosts[host].kernel.delete(address, now);
                 }
             }
-            Action::SweepAddresses => self.hosts[host].kernel.sweep(),
+            Action::SweepAddresses { .. } => self.hosts[host].kernel.sweep(),
             Action::FenceInstall { addresses } => {
                 self.hosts[host].kernel.fence(&addresses);
                 self.hosts[host].exposed_until = self.now;
@@ -201,7 +201,12 @@ impl Cluster {
             Action::AdoptRoster(roster) => self.hosts[host].roster = Some(roster),
             Action::Record(decision) => self.record(host, decision),
             Action::Stopped => self.stopped(host),
-            Action::GratuitousArp { .. } | Action::RosterVerdict { .. } | Action::RunScripts(_) => {}
+            Action::GratuitousArp { .. }
+            | Action::RosterVerdict { .. }
+            | Action::RunScripts(_)
+            | Action::KeepWill(_)
+            | Action::FenceAdopt { .. }
+            | Action::LeaveBehind(_) => {}
         }
     }
 
@@ -327,7 +332,7 @@ impl Cluster {
             Mutant::NoStartSweep => self.without_start(host, actions),
             Mutant::StickyAddresses => actions
                 .into_iter()
-                .filter(|a| !matches!(a, Action::DelAddress { .. } | Action::SweepAddresses))
+                .filter(|a| !matches!(a, Action::DelAddress { .. } | Action::SweepAddresses { .. }))
                 .collect(),
             Mutant::ReleaseFirst => self.close_late(host, actions),
             Mutant::OverwriteGrants | Mutant::EternalQuarantine | Mutant::ForgottenEpochs => {
@@ -347,7 +352,7 @@ impl Cluster {
         if std::mem::replace(&mut daemon.swept, 1) > 0 {
             return actions;
         }
-        let start = |a: &Action| matches!(a, Action::SweepAddresses | Action::FenceInstall { .. });
+        let start = |a: &Action| matches!(a, Action::SweepAddresses { .. } | Action::FenceInstall { .. });
         actions.into_iter().filter(|a| !start(a)).collect()
     }
 

@@ -5,10 +5,10 @@ use mesh_wire::vrrp::{Advertisement, Authentication, ChecksumForm, GROUP, Interv
 
 use super::*;
 
-/// Actions without gossip and memory, trace ids and the numbers of releases, which have tests of
+/// Actions without gossip, memory, wills, trace ids and the numbers of releases, which have tests of
 /// their own.
 pub(super) fn plain(actions: Vec<Action>) -> Vec<Action> {
-    let aside = |a: &Action| matches!(a, Action::Publish { .. } | Action::Remember(_));
+    let aside = |a: &Action| matches!(a, Action::Publish { .. } | Action::Remember(_) | Action::KeepWill(_));
     let mut actions: Vec<Action> = actions.into_iter().filter(|a| !aside(a)).collect();
     for action in &mut actions {
         if let Action::Record(Decision::Router { trace_id, .. }) = action {
@@ -23,7 +23,7 @@ pub(super) fn plain(actions: Vec<Action>) -> Vec<Action> {
 }
 
 pub(super) fn sweep() -> Action {
-    Action::SweepAddresses
+    Action::SweepAddresses { except: Vec::new() }
 }
 
 pub(super) fn run(scripts: &[TrackScript]) -> Action {

@@ -37,6 +37,8 @@ struct Node {
     open: BTreeMap<Ipv4Addr, Instant>,
     present: BTreeSet<Ipv4Addr>,
     decisions: Vec<(Instant, Decision)>,
+    /// What the run before left behind.
+    left: Vec<Adopted>,
 }
 
 impl Node {
@@ -99,6 +101,7 @@ impl Mesh {
             open: BTreeMap::new(),
             present: BTreeSet::new(),
             decisions: Vec::new(),
+            left: Vec::new(),
         };
         self.nodes.insert(id, node);
         self.step(id, Input::Interface(eth0(id)));
@@ -143,7 +146,11 @@ impl Mesh {
                 let std::net::IpAddr::V4(address) = address.net.addr() else { return };
                 node.present.remove(&address);
             }
-            Action::SweepAddresses => node.present.clear(),
+            Action::SweepAddresses { except } => {
+                node.present.retain(|a| except.iter().any(|(_, kept)| *kept == std::net::IpAddr::V4(*a)));
+            }
+            Action::LeaveBehind(left) => node.left = left,
+            Action::Stopped => node.frozen = true,
             Action::Record(decision) => node.decisions.push((self.now, decision)),
             Action::SendMessage { to, message } => self.post(Delivery::Message { from: id, to, message }),
             Action::SendAdvertisement { interface, source, destination, payload } => {
@@ -169,7 +176,8 @@ impl Mesh {
             | Action::Remember(_)
             | Action::RosterVerdict { .. }
             | Action::RunScripts(_)
-            | Action::Stopped => {}
+            | Action::FenceAdopt { .. }
+            | Action::KeepWill(_) => {}
         }
     }
 
@@ -237,6 +245,19 @@ impl Mesh {
             self.run_until(self.now + Duration::from_millis(1));
         }
         self.now.since(begin)
+    }
+
+    /// Starts another run of a node that stopped, with the kernel as it is and whatever was left.
+    fn start_again(&mut self, id: NodeId) {
+        let (now, roster) = (self.now, three_vote(self.nodes.len() as u64));
+        let node = self.nodes.get_mut(&id).unwrap();
+        let setup = Setup { adopted: std::mem::take(&mut node.left), ..setup(id, Some(roster.clone())) };
+        node.engine = Engine::new(setup, config(vec![router((250 - 50 * id.0) as u8)]), now);
+        node.frozen = false;
+        self.step(id, Input::Interface(eth0(id)));
+        for other in roster.members.iter().map(|m| m.id).filter(|o| *o != id) {
+            self.step(id, peer_up(other));
+        }
     }
 
     fn events(&self, id: NodeId) -> Vec<&RouterEvent> {
@@ -418,4 +439,49 @@ fn owners_follow_each_other_under_rising_epochs() {
     epochs.sort_unstable();
     assert!(epochs.len() >= 7);
     assert!(epochs.windows(2).all(|w| w[0].1 < w[1].1), "{epochs:?}");
+}
+
+/// The lease outlasts the change, whoever serves next.
+#[test]
+fn a_run_that_is_replaced_in_time_goes_on_serving() {
+    for away in [0, 100, 1000, 2800] {
+        let mut mesh = settled();
+        mesh.step(LB1, Input::Keep);
+        for _ in 0..away + 10 {
+            mesh.run_until(mesh.now + Duration::from_millis(1));
+            assert_eq!(mesh.serving(), [LB1], "away for {away} ms, at {:?}", mesh.now);
+        }
+        assert!(mesh.nodes[&LB1].frozen, "it has stopped");
+        mesh.start_again(LB1);
+        for _ in 0..10_000 {
+            mesh.run_until(mesh.now + Duration::from_millis(1));
+            assert_eq!(mesh.serving(), [LB1], "away for {away} ms, at {:?}", mesh.now);
+        }
+        assert_eq!(mesh.nodes[&LB1].engine.instances[&KEY].held_epoch(), 1);
+        assert!(!mesh.events(LB2).iter().any(|e| matches!(e, RouterEvent::Active { .. })));
+    }
+}
+
+#[test]
+fn a_run_that_comes_too_late_finds_another_owner() {
+    let mut mesh = settled();
+    mesh.step(LB1, Input::Keep);
+    mesh.settles_on(LB2, Duration::from_millis(3100));
+    mesh.start_again(LB1);
+    assert_eq!(mesh.serving(), [LB2]);
+    mesh.run_until(mesh.now + Duration::from_secs(10));
+    assert_eq!(mesh.serving(), [LB1], "by a planned move");
+}
+
+/// It begins to adopt, and nobody can be asked.
+#[test]
+fn a_run_that_is_replaced_without_voters_lets_go_in_time() {
+    let mut mesh = settled();
+    mesh.step(LB1, Input::Keep);
+    mesh.run_until(mesh.now + Duration::from_millis(10));
+    mesh.cut(LB1, LB2);
+    mesh.cut(LB1, LB3);
+    mesh.deaf = true;
+    mesh.start_again(LB1);
+    mesh.settles_on(LB2, Duration::from_millis(3100));
 }

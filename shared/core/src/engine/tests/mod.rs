@@ -1,6 +1,7 @@
 //! Exact actions of one engine, conversations of several, and random inputs.
 
 mod actions;
+mod adopt;
 mod adverts;
 mod configure;
 mod distance;
@@ -18,6 +19,7 @@ mod status;
 mod takeover;
 mod veto;
 mod voter;
+mod will;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -54,6 +56,7 @@ fn setup(id: NodeId, roster: Option<Roster>) -> Setup {
         seed: id.0,
         unix_at_zero: Duration::from_secs(1_800_000_000),
         voter: VoterStart::rebooted(),
+        adopted: Vec::new(),
     }
 }
 

@@ -79,7 +79,7 @@ fn its_own_grants_of_the_run_before_are_over() {
     voter.decide(ms(0), A, 7, &claim(3));
     voter.decide(ms(0), B, 7, &Claim { router: key(52), ..claim(3) });
     let mut again = restarted(ms(10), voter.take_changes().unwrap().slots);
-    again.release_own(A);
+    again.release_own(A, &Default::default());
     assert_eq!((again.holder(ms(10), &KEY), again.holder(ms(10), &key(52)).map(|h| h.owner)), (None, Some(B)));
     assert!(!slot(again.take_changes()).live, "and that is remembered");
 }
