@@ -4,6 +4,8 @@
 //! telemetry can never delay a lease. Whatever it waits for is listed in [`Director::next`]; the
 //! engine's timers come first.
 
+mod batch;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::Ipv4Addr;
@@ -184,10 +186,11 @@ impl Director {
         let mut queue = VecDeque::from([input]);
         while let Some(input) = queue.pop_front() {
             let begin = clock::now();
-            let actions = self.engine.step(begin, input);
+            let actions = batch::regroup(self.engine.step(begin, input));
             let mut failures = Failures::default();
             let mut stalled = false;
-            for action in actions {
+            let mut actions = actions.into_iter().peekable();
+            while let Some(action) = actions.next() {
                 if failures.forbid(&action) || is_claim(&action) && self.engine.lease_ended(clock::now()) {
                     continue;
                 }
@@ -197,11 +200,19 @@ impl Director {
                 }
                 let installing = matches!(action, Action::FenceInstall { .. });
                 let closing = installing || matches!(action, Action::FenceClose { .. });
-                if let Err((effect, error)) = self.act(action).await {
+                let failed = if matches!(action, Action::AddAddress { .. }) {
+                    let more = std::iter::from_fn(|| actions.next_if(|a| matches!(a, Action::AddAddress { .. })));
+                    let additions: Vec<_> = std::iter::once(action).chain(more).collect();
+                    self.add_addresses(additions).await
+                } else {
+                    self.act(action).await.err().into_iter().collect()
+                };
+                if installing && failed.is_empty() {
+                    queue.extend(self.new_gaps());
+                }
+                for (effect, error) in failed {
                     failures.note(&effect, closing);
                     queue.push_back(Input::Failed { effect, error });
-                } else if installing {
-                    queue.extend(self.new_gaps());
                 }
             }
             if stalled {
@@ -214,6 +225,26 @@ impl Director {
     /// addresses out of the fence, and what is announced without one.
     fn is_risky(&self, action: &Action) -> bool {
         matches!(action, Action::FenceInstall { .. }) || is_claim(action) && self.engine.serves_without_lease()
+    }
+
+    /// Adds addresses, all in one go, and tells which could not be added.
+    async fn add_addresses(&mut self, additions: Vec<Action>) -> Vec<(Effect, String)> {
+        let wanted: Vec<_> = additions
+            .iter()
+            .filter_map(|action| match action {
+                Action::AddAddress { interface, address, lifetime_s } => {
+                    Some((interface.as_str(), address, *lifetime_s))
+                }
+                _ => None,
+            })
+            .collect();
+        let added = self.netlink.add_addresses(&wanted).await;
+        let failed = wanted.iter().zip(added).filter_map(|((interface, address, _), added)| {
+            let error = added.err()?;
+            let effect = Effect::Address { address: ipv4(address), interface: (*interface).to_owned() };
+            Some((effect, format!("{:#}", anyhow::Error::from(error))))
+        });
+        failed.collect()
     }
 
     async fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
@@ -230,11 +261,6 @@ impl Director {
                 let failed = |e: io::Error| (Effect::Probe { probe }, e.to_string());
                 let search = self.adverts.probe(&addresses).map_err(failed)?;
                 self.probes.spawn(async move { (probe, search.await) });
-            }
-            Action::AddAddress { interface, address, lifetime_s } => {
-                let added = self.netlink.add_address(&interface, &address, lifetime_s).await;
-                let effect = || Effect::Address { address: ipv4(&address), interface };
-                added.map_err(|e| (effect(), format!("{e:#}")))?;
             }
             Action::DelAddress { interface, address } => {
                 let removed = self.netlink.del_address(&interface, &address).await;
@@ -271,6 +297,7 @@ impl Director {
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }
+            Action::AddAddress { .. } => unreachable!("added together, above"),
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)

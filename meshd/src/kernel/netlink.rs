@@ -10,6 +10,7 @@
 //! address is put there or removed. It stays set (systemd sets it everywhere); where it cannot be
 //! written, what goes by mistake is reported as [`Event::AddressGone`].
 
+mod batch;
 mod follow;
 mod requests;
 
@@ -18,7 +19,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use anyhow::Context;
 use ipnet::{IpNet, Ipv4Net};
@@ -33,6 +34,7 @@ use rtnetlink::sys::AsyncSocket;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
+use batch::Batch;
 use follow::Follower;
 use requests::{Refusal, Requests, local, protocol};
 
@@ -104,6 +106,7 @@ pub enum AddressError {
 /// Changes addresses of this network namespace. Every request has a deadline of a second.
 pub struct Netlink {
     requests: Requests,
+    batch: std::sync::Mutex<Batch>,
     placed: Arc<Mutex<Placed>>,
     _follower: AbortOnDropHandle<()>,
 }
@@ -127,7 +130,8 @@ impl Netlink {
         let (sender, receiver) = mpsc::channel(EVENTS);
         let follower = Follower::open(requests.clone(), placed.clone(), sender).await?;
         let follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-        Ok((Netlink { requests, placed, _follower: follower }, receiver))
+        let batch = std::sync::Mutex::new(Batch::open().context("netlink socket")?);
+        Ok((Netlink { requests, batch, placed, _follower: follower }, receiver))
     }
 
     /// Has an address on an interface for so many seconds, `u32::MAX` for ever. Where it is there
@@ -138,34 +142,36 @@ impl Netlink {
         address: &VirtualAddress,
         lifetime_s: u32,
     ) -> Result<(), AddressError> {
-        let net = ipv4(address)?;
-        let index = if_nametoindex(interface).map_err(|_| AddressError::NoInterface(interface.to_owned()))?;
-        let mut message = message(index, net);
-        message.header.scope = match address.scope {
-            Scope::Global => AddressScope::Universe,
-            Scope::Site => AddressScope::Site,
-            Scope::Link => AddressScope::Link,
-            Scope::Host => AddressScope::Host,
-            Scope::Nowhere => AddressScope::Nowhere,
-        };
-        let mut lifetime = CacheInfo::default();
-        (lifetime.ifa_valid, lifetime.ifa_preferred) = (lifetime_s, lifetime_s);
-        message.attributes.push(AddressAttribute::CacheInfo(lifetime));
-        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)));
-        message.attributes.extend(address.broadcast.map(AddressAttribute::Broadcast));
-        if let Some(label) = &address.label {
-            if label.len() > LABEL_MAX {
-                return Err(AddressError::Label(label.clone()));
-            }
-            message.attributes.push(AddressAttribute::Label(label.clone()));
-        }
+        self.add_addresses(&[(interface, address, lifetime_s)]).await.remove(0)
+    }
+
+    /// The same for many, in few requests: what became of each, in order.
+    pub async fn add_addresses(&self, wanted: &[(&str, &VirtualAddress, u32)]) -> Vec<Result<(), AddressError>> {
         let mut placed = self.placed.lock().await;
-        placed.prepare(interface, index);
-        let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-        let done = self.requests.execute(RouteNetlinkMessage::NewAddress(message), flags).await;
-        done.map_err(|refusal| refused(interface, net, refusal))?;
-        placed.addresses.insert((interface.to_owned(), net), index);
-        Ok(())
+        let mut indexes: BTreeMap<&str, Option<u32>> = BTreeMap::new();
+        let prepared: Vec<_> = wanted
+            .iter()
+            .map(|(interface, address, lifetime_s)| {
+                let index = *indexes.entry(interface).or_insert_with(|| if_nametoindex(*interface).ok());
+                let index = index.ok_or_else(|| AddressError::NoInterface((*interface).to_owned()))?;
+                let addition = addition(index, address, *lifetime_s)?;
+                placed.prepare(interface, index);
+                Ok((index, addition))
+            })
+            .collect();
+        let messages = prepared.iter().flatten().map(|(_, message)| RouteNetlinkMessage::NewAddress(message.clone()));
+        let flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE;
+        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = batch.execute(messages.collect(), flags).into_iter();
+        let outcome = |((interface, address, _), prepared): (&(&str, &VirtualAddress, u32), _)| {
+            let (index, _): (u32, AddressMessage) = prepared?;
+            let net = ipv4(address)?;
+            let answer = answers.next().unwrap_or_else(|| Err(Refusal::late()));
+            answer.map_err(|refusal| refused(interface, net, refusal))?;
+            placed.addresses.insert(((*interface).to_owned(), net), index);
+            Ok(())
+        };
+        wanted.iter().zip(prepared).map(outcome).collect()
     }
 
     /// Removes an address; one that is not there is no failure, nor is an interface that is gone.
@@ -290,6 +296,30 @@ fn message(index: u32, net: Ipv4Net) -> AddressMessage {
     message.header.index = index;
     message.attributes = vec![AddressAttribute::Local(net.addr().into()), AddressAttribute::Address(net.addr().into())];
     message
+}
+
+/// What adding says.
+fn addition(index: u32, address: &VirtualAddress, lifetime_s: u32) -> Result<AddressMessage, AddressError> {
+    let mut message = message(index, ipv4(address)?);
+    message.header.scope = match address.scope {
+        Scope::Global => AddressScope::Universe,
+        Scope::Site => AddressScope::Site,
+        Scope::Link => AddressScope::Link,
+        Scope::Host => AddressScope::Host,
+        Scope::Nowhere => AddressScope::Nowhere,
+    };
+    let mut lifetime = CacheInfo::default();
+    (lifetime.ifa_valid, lifetime.ifa_preferred) = (lifetime_s, lifetime_s);
+    message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)));
+    message.attributes.extend(address.broadcast.map(AddressAttribute::Broadcast));
+    if let Some(label) = &address.label {
+        if label.len() > LABEL_MAX {
+            return Err(AddressError::Label(label.clone()));
+        }
+        message.attributes.push(AddressAttribute::Label(label.clone()));
+    }
+    Ok(message)
 }
 
 fn refused(interface: &str, address: Ipv4Net, refusal: Refusal) -> AddressError {

@@ -88,6 +88,8 @@ pub struct Engine {
     drops: BTreeMap<String, DropCount>,
     repairs: repairs::Repairs,
     published: BTreeMap<String, String>,
+    /// Of our routers, what was published last.
+    reported: BTreeMap<RouterKey, RouterReport>,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
     /// What of the fence the kernel cannot do.
@@ -186,6 +188,7 @@ impl Engine {
             drops: BTreeMap::new(),
             repairs: repairs::Repairs::default(),
             published: BTreeMap::new(),
+            reported: BTreeMap::new(),
             fence_failure: None,
             fence_gaps: Vec::new(),
             fence_told: None,
@@ -243,32 +246,35 @@ impl Engine {
 
     /// When to call [`Engine::step`] with [`Input::Timeout`] at the latest, and what for.
     pub fn deadline(&self) -> Option<(Instant, TimerKind)> {
-        let mut all: Vec<(Instant, TimerKind)> = Vec::new();
-        all.extend(self.voter.deadline().map(|t| (t, TimerKind::GrantEnd)));
-        all.extend(self.fence_retry.map(|t| (t, TimerKind::Fence)));
-        all.extend(self.memory_retry.map(|t| (t, TimerKind::Memory)));
-        all.extend(self.keeping.map(|k| (k.until, TimerKind::Keep)));
+        let mut first: Option<(Instant, TimerKind)> = None;
+        let mut due = |at: Option<Instant>, kind| {
+            first = first.into_iter().chain(at.map(|at| (at, kind))).min();
+        };
+        due(self.voter.deadline(), TimerKind::GrantEnd);
+        due(self.fence_retry, TimerKind::Fence);
+        due(self.memory_retry, TimerKind::Memory);
+        due(self.keeping.map(|k| k.until), TimerKind::Keep);
         for instance in self.instances.values() {
-            all.extend(instance.vrrp.deadline().map(|t| (t, TimerKind::Vrrp)));
-            all.extend(instance.foreign.map(|f| (f.until, TimerKind::Vrrp)));
-            all.extend(instance.claim_at.map(|t| (t, TimerKind::Claim)));
-            all.extend(instance.blocked.as_ref().map(|(t, _)| (*t, TimerKind::Claim)));
-            all.extend(instance.garp.map(|(t, _)| (t, TimerKind::GratuitousArp)));
-            all.extend(instance.refresh_at.map(|t| (t, TimerKind::Refresh)));
-            all.extend(instance.adopted.map(|t| (t, TimerKind::LeaseEnd)));
+            due(instance.vrrp.deadline(), TimerKind::Vrrp);
+            due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
+            due(instance.claim_at, TimerKind::Claim);
+            due(instance.blocked.as_ref().map(|(t, _)| *t), TimerKind::Claim);
+            due(instance.garp.map(|(t, _)| t), TimerKind::GratuitousArp);
+            due(instance.refresh_at, TimerKind::Refresh);
+            due(instance.adopted, TimerKind::LeaseEnd);
+            due(self.grace_ends(instance), TimerKind::LeaseEnd);
             if instance.lease.is_held() {
-                all.extend(instance.armed_until.map(|t| (t, TimerKind::LeaseEnd)));
-                all.extend(instance.silence.decide_at.map(|t| (t, TimerKind::LeaseEnd)));
+                due(instance.armed_until, TimerKind::LeaseEnd);
+                due(instance.silence.decide_at, TimerKind::LeaseEnd);
             }
-            all.extend(self.grace_ends(instance).map(|t| (t, TimerKind::LeaseEnd)));
             if let Some(ballot) = instance.lease.ballot() {
-                all.push((ballot.ask_at, TimerKind::LeaseRequest));
+                due(Some(ballot.ask_at), TimerKind::LeaseRequest);
                 if !instance.lease.is_held() {
-                    all.push((ballot.give_up_at, TimerKind::LeaseRequest));
+                    due(Some(ballot.give_up_at), TimerKind::LeaseRequest);
                 }
             }
         }
-        all.into_iter().min()
+        first
     }
 
     /// Whether a lease ran out that the engine still counts on: between two steps, or in the middle
@@ -342,6 +348,7 @@ impl Engine {
         for key in gone {
             self.retire(now, key, "configuration changed", true, None);
             epochs.extend(self.instances.remove(&key).map(|i| (key, i.epoch_seen)));
+            self.reported.remove(&key);
             self.withdraw(router_key(&key));
         }
         self.tracking.configure(&config.track_scripts);
@@ -491,17 +498,35 @@ impl Engine {
             config_digest: self.digest.clone(),
             draining: self.stopping,
         };
-        let mut values = BTreeMap::from([(NODE_KEY.to_owned(), json(&node))]);
-        for instance in self.instances.values() {
-            let report = self.report(instance);
-            values.insert(router_key(&report.key), json(&report));
+        self.publish_value(NODE_KEY.to_owned(), json(&node));
+        // Looked at after every step, so nothing is built of what did not change.
+        let stale =
+            |(key, i): &(&RouterKey, &Instance)| !self.reported.get(key).is_some_and(|r| self.is_reported(i, r));
+        let changed: Vec<RouterReport> = self.instances.iter().filter(stale).map(|(_, i)| self.report(i)).collect();
+        for report in changed {
+            self.publish_value(router_key(&report.key), json(&report));
+            self.reported.insert(report.key, report);
         }
-        for (key, value) in values {
-            if self.published.get(&key) != Some(&value) {
-                self.published.insert(key.clone(), value.clone());
-                self.out.push(Action::Publish { key, value: Some(value) });
-            }
+    }
+
+    fn publish_value(&mut self, key: String, value: String) {
+        if self.published.get(&key) != Some(&value) {
+            self.published.insert(key.clone(), value.clone());
+            self.out.push(Action::Publish { key, value: Some(value) });
         }
+    }
+
+    /// Whether a report still says all that can change while a router's configuration stays.
+    fn is_reported(&self, instance: &Instance, report: &RouterReport) -> bool {
+        let transition = &instance.transition;
+        report.state == instance.state()
+            && report.priority == instance.shown_priority()
+            && report.epoch == instance.held_epoch()
+            && report.source == instance.source
+            && report.foreign == instance.foreign.map(|f| f.source)
+            && report.transition.at_unix_ms == self.unix_ms(transition.at)
+            && report.transition.cause == transition.cause
+            && report.transition.trace_id == transition.trace_id
     }
 
     fn withdraw(&mut self, key: String) {
