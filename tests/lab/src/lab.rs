@@ -22,6 +22,11 @@ pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 80);
 /// Directors and their addresses.
 pub const DIRECTORS: [(&str, Ipv4Addr); 3] =
     [("lb1", Ipv4Addr::new(10, 1, 1, 11)), ("lb2", Ipv4Addr::new(10, 1, 1, 12)), ("lb3", Ipv4Addr::new(10, 1, 1, 13))];
+/// Directors that only a [larger lab](Lab::with_directors) has.
+const MORE_DIRECTORS: [(&str, Ipv4Addr); 2] =
+    [("lb4", Ipv4Addr::new(10, 1, 1, 14)), ("lb5", Ipv4Addr::new(10, 1, 1, 15))];
+/// Most directors of a lab.
+pub const MAX_DIRECTORS: usize = DIRECTORS.len() + MORE_DIRECTORS.len();
 /// The host whose neighbour cache is a real client's.
 pub const CLIENT: &str = "client";
 /// Its address.
@@ -55,6 +60,7 @@ pub struct Lab {
     dir: PathBuf,
     lifetime: Lifetime,
     hosts: Vec<Host>,
+    directors: usize,
     faults: BTreeSet<Fault>,
     left: bool,
     // Held as long as the lab lives: whoever can take it knows that the lab's process is gone.
@@ -64,6 +70,12 @@ pub struct Lab {
 impl Lab {
     /// Builds the network. Labs that a dead process left behind are removed first.
     pub fn new(lifetime: Lifetime) -> Result<Lab> {
+        Lab::with_directors(lifetime, DIRECTORS.len())
+    }
+
+    /// The same, with this many directors, at most [`MAX_DIRECTORS`]: `lb1` and so on.
+    pub fn with_directors(lifetime: Lifetime, directors: usize) -> Result<Lab> {
+        ensure!((1..=MAX_DIRECTORS).contains(&directors), "a lab has 1 to {MAX_DIRECTORS} directors");
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         check_machine()?;
         // Between making a lab's directory and locking it, it looks like a dead one.
@@ -73,8 +85,8 @@ impl Lab {
         let dir = labs_dir().join(&id);
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
         let alive = lock(&dir)?.with_context(|| format!("{} is in use", dir.display()))?;
-        let hosts = DIRECTORS
-            .iter()
+        let hosts = all_directors()
+            .take(directors)
             .chain(&OTHERS)
             .map(|(name, address)| Host {
                 name: name.to_string(),
@@ -86,7 +98,7 @@ impl Lab {
             })
             .collect();
         // From here on drop cleans up whatever was made.
-        let lab = Lab { id, dir, lifetime, hosts, faults: BTreeSet::new(), left: false, _alive: alive };
+        let lab = Lab { id, dir, lifetime, hosts, directors, faults: BTreeSet::new(), left: false, _alive: alive };
         lab.build()?;
         Ok(lab)
     }
@@ -113,7 +125,7 @@ impl Lab {
 
     /// The directors.
     pub fn directors(&self) -> &[Host] {
-        &self.hosts[..DIRECTORS.len()]
+        &self.hosts[..self.directors]
     }
 
     /// Name of the namespace that holds the bridge.
@@ -137,6 +149,30 @@ impl Lab {
             self.port(host, "up")?;
         }
         self.apply()
+    }
+
+    /// Takes a host's power away: its processes, addresses, routes and rules are gone, and its runtime directory with
+    /// them. What else is in its directory is its disk. The boot id is the machine's own, and stays.
+    pub fn power_off(&self, host: &str) -> Result<()> {
+        let host = self.host(host);
+        host::kill_all_in(&host.netns)?;
+        // By itself, as deleting a namespace returns before its interfaces are gone.
+        ip(&["-n", &self.switch(), "link", "del", "dev", &host.name])?;
+        ip(&["netns", "del", &host.netns])?;
+        let run = host.dir.join("run");
+        if run.exists() {
+            fs::remove_dir_all(&run).with_context(|| format!("remove {}", run.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Gives it power again: a fresh network, and nothing that runs.
+    pub fn power_on(&self, host: &str) -> Result<()> {
+        self.plug_in(self.host(host))?;
+        if self.faults.contains(&Fault::Cable(host.to_string())) {
+            self.port(host, "down")?;
+        }
+        Ok(())
     }
 
     /// Lets the lab and what runs in it live on, until [`Lab::remove`].
@@ -188,33 +224,25 @@ impl Lab {
             &["ip", "-n", &switch, "-batch", "-"],
             "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set dev br0 up\n",
         )?;
-        for host in &self.hosts {
-            fs::create_dir_all(&host.dir)?;
-            ip(&["netns", "add", &host.netns])?;
-            ip(&[
-                "link",
-                "add",
-                "eth0",
-                "address",
-                &host.mac.to_string(),
-                "netns",
-                &host.netns,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                &host.name,
-                "netns",
-                &switch,
-            ])?;
-            ip(&["-n", &switch, "link", "set", "dev", &host.name, "master", "br0", "up"])?;
-            let address = host.address;
-            feed(
-                &["ip", "-n", &host.netns, "-batch", "-"],
-                &format!("link set dev lo up\naddr add {address}/24 brd + dev eth0\nlink set dev eth0 up\n"),
-            )?;
-        }
+        self.hosts.iter().try_for_each(|host| self.plug_in(host))?;
         self.apply()
+    }
+
+    // A host's network, and its port on the bridge.
+    fn plug_in(&self, host: &Host) -> Result<()> {
+        let switch = self.switch();
+        fs::create_dir_all(&host.dir)?;
+        ip(&["netns", "add", &host.netns])?;
+        let mac = host.mac.to_string();
+        let mut link = vec!["link", "add", "eth0", "address", &mac, "netns", &host.netns, "type", "veth"];
+        link.extend(["peer", "name", &host.name, "netns", &switch]);
+        ip(&link)?;
+        ip(&["-n", &switch, "link", "set", "dev", &host.name, "master", "br0", "up"])?;
+        let address = host.address;
+        feed(
+            &["ip", "-n", &host.netns, "-batch", "-"],
+            &format!("link set dev lo up\naddr add {address}/24 brd + dev eth0\nlink set dev eth0 up\n"),
+        )
     }
 }
 
@@ -230,6 +258,10 @@ impl Drop for Lab {
             eprintln!("lab {}: {error:#}", self.id);
         }
     }
+}
+
+fn all_directors() -> impl Iterator<Item = &'static (&'static str, Ipv4Addr)> {
+    DIRECTORS.iter().chain(&MORE_DIRECTORS)
 }
 
 /// Where labs have their files. Below /run, as what they describe is gone after a reboot.
@@ -280,7 +312,7 @@ fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
 
 // Whatever is there of it; goes on after a failure and gives the first one.
 fn tear_down(id: &str) -> Result<()> {
-    let names = DIRECTORS.iter().chain(&OTHERS).map(|(name, _)| *name).chain(["sw"]);
+    let names = all_directors().chain(&OTHERS).map(|(name, _)| *name).chain(["sw"]);
     let mut first = Ok(());
     for name in names {
         let netns = format!("{id}-{name}");
