@@ -23,6 +23,8 @@ const SOON: Duration = Duration::from_secs(10);
 pub enum Daemon {
     /// meshd with an identity, in a mesh.
     Mesh,
+    /// meshd with an identity, in a mesh, that votes and serves nothing.
+    Witness,
     /// meshd without one: a plain VRRP router.
     Plain,
     /// The installed keepalived.
@@ -51,8 +53,19 @@ impl Cluster {
     /// Starts these daemons on these directors. With a mesh, its first member founds it and the others join; it is
     /// settled when this returns. Otherwise use [`Cluster::wait_holder`].
     pub fn start(lab: Lab, daemons: &[(&str, Daemon)], style: Style) -> Result<Cluster> {
+        let mut cluster = Cluster::launch_all(lab, daemons, &|name| keepalived_conf(name, style))?;
+        let mesh = cluster.mesh();
+        let settled = cluster.wait_status("all in the mesh and one of them active", SETTLE, &mesh, |status| {
+            voters(status) == mesh.len() && active(status).is_some()
+        });
+        settled.inspect_err(|_| cluster.lab.save_logs())?;
+        Ok(cluster)
+    }
+
+    /// Starts these daemons with these configurations, one after the other, and does not wait until they agree.
+    pub fn launch_all(lab: Lab, daemons: &[(&str, Daemon)], conf: &dyn Fn(&str) -> String) -> Result<Cluster> {
         let mut cluster = Cluster { members: Vec::new(), others: Vec::new(), lab };
-        cluster.bring_up(daemons, style).inspect_err(|_| cluster.lab.save_logs())?;
+        cluster.bring_up(daemons, conf).inspect_err(|_| cluster.lab.save_logs())?;
         Ok(cluster)
     }
 
@@ -178,36 +191,26 @@ impl Cluster {
         })
     }
 
-    fn bring_up(&mut self, daemons: &[(&str, Daemon)], style: Style) -> Result<()> {
+    fn bring_up(&mut self, daemons: &[(&str, Daemon)], configuration: &dyn Fn(&str) -> String) -> Result<()> {
         for (name, daemon) in daemons {
             let host = self.lab.host(name).clone();
             let conf = conf_path(&host);
-            fs::write(&conf, keepalived_conf(name, style)).with_context(|| conf.display().to_string())?;
+            fs::write(&conf, configuration(name)).with_context(|| conf.display().to_string())?;
             self.members.push(Member { host, daemon: *daemon, process: None, stopping: false });
             self.launch(name)?;
         }
-        let mesh = self.mesh();
-        self.wait_status("all in the mesh and one of them active", SETTLE, &mesh, |status| {
-            voters(status) == mesh.len() && active(status).is_some()
-        })
+        Ok(())
     }
 
-    fn must_run(&mut self) -> Result<()> {
+    /// Fails with the end of its log if a daemon has ended that nobody stopped.
+    pub fn must_run(&mut self) -> Result<()> {
         let running = self.members.iter_mut().filter(|member| !member.stopping);
         running.filter_map(|member| member.process.as_mut()).try_for_each(Process::must_run)
     }
 
     fn launch(&mut self, name: &str) -> Result<()> {
-        let member = self.member(name);
-        let process = match member.daemon {
-            Daemon::Keepalived => keepalived(&member.host)?,
-            Daemon::Plain => meshd(&member.host, &["run"])?,
-            Daemon::Mesh if state_dir(&member.host).exists() => meshd(&member.host, &["run"])?,
-            Daemon::Mesh => self.found_or_join(&member.host)?,
-        };
-        let member = self.member_mut(name);
-        (member.process, member.stopping) = (Some(process), false);
-        if self.member(name).daemon == Daemon::Mesh {
+        self.start_again(name)?;
+        if matches!(self.member(name).daemon, Daemon::Mesh | Daemon::Witness) {
             clock::wait_for(&format!("{name} answers meshctl"), SOON, || {
                 self.must_run()?;
                 Ok(self.status(name).ok())
@@ -216,7 +219,22 @@ impl Cluster {
         Ok(())
     }
 
-    fn found_or_join(&self, host: &Host) -> Result<Process> {
+    /// Starts the daemon of a director, and does not wait for it.
+    pub fn start_again(&mut self, name: &str) -> Result<()> {
+        let member = self.member(name);
+        let process = match member.daemon {
+            Daemon::Keepalived => keepalived(&member.host)?,
+            Daemon::Plain => meshd(&member.host, &["run"])?,
+            Daemon::Mesh | Daemon::Witness if state_dir(&member.host).exists() => meshd(&member.host, &["run"])?,
+            Daemon::Mesh => self.found_or_join(&member.host, &[])?,
+            Daemon::Witness => self.found_or_join(&member.host, &["--witness"])?,
+        };
+        let member = self.member_mut(name);
+        (member.process, member.stopping) = (Some(process), false);
+        Ok(())
+    }
+
+    fn found_or_join(&self, host: &Host, role: &[&str]) -> Result<Process> {
         let founder = &self.members.iter().find(|member| member.daemon == Daemon::Mesh).context("no mesh")?.host;
         if founder.name == host.name {
             let init = meshd_command(host, &["init"])?;
@@ -229,7 +247,9 @@ impl Cluster {
         let file = host.dir.join("token");
         fs::write(&file, token)?;
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        meshd(host, &["join", "--seed", &founder.address.to_string(), "--token-file", path(&file)?])
+        let seed = founder.address.to_string();
+        let join = ["join", "--seed", &seed, "--token-file", path(&file)?];
+        meshd(host, &[&join[..], role].concat())
     }
 
     fn running(&self, name: &str) -> Result<&Process> {
@@ -317,5 +337,5 @@ fn path(path: &Path) -> Result<&str> {
 }
 
 fn static_name(name: &str) -> &'static str {
-    crate::lab::DIRECTORS.iter().map(|(known, _)| *known).find(|known| *known == name).expect("a director's name")
+    crate::lab::all_directors().map(|(known, _)| *known).find(|known| *known == name).expect("a director's name")
 }

@@ -135,18 +135,32 @@ impl Lab {
 
     /// Puts a fault into the network; when this returns it is in force.
     pub fn inject(&mut self, fault: Fault) -> Result<()> {
-        if let Fault::Cable(host) = &fault {
-            self.port(host, "down")?;
+        self.inject_all([fault])
+    }
+
+    /// The same, several at the same instant.
+    pub fn inject_all(&mut self, faults: impl IntoIterator<Item = Fault>) -> Result<()> {
+        for fault in faults {
+            if let Fault::Cable(host) = &fault {
+                self.port(host, "down")?;
+            }
+            self.faults.insert(fault);
         }
-        self.faults.insert(fault);
         self.apply()
     }
 
     /// Takes a fault away.
     pub fn heal(&mut self, fault: &Fault) -> Result<()> {
-        ensure!(self.faults.remove(fault), "{fault:?} was never injected");
-        if let Fault::Cable(host) = fault {
-            self.port(host, "up")?;
+        self.heal_all([fault])
+    }
+
+    /// The same, several at the same instant.
+    pub fn heal_all<'a>(&mut self, faults: impl IntoIterator<Item = &'a Fault>) -> Result<()> {
+        for fault in faults {
+            ensure!(self.faults.remove(fault), "{fault:?} was never injected");
+            if let Fault::Cable(host) = fault {
+                self.port(host, "up")?;
+            }
         }
         self.apply()
     }
@@ -260,7 +274,7 @@ impl Drop for Lab {
     }
 }
 
-fn all_directors() -> impl Iterator<Item = &'static (&'static str, Ipv4Addr)> {
+pub(crate) fn all_directors() -> impl Iterator<Item = &'static (&'static str, Ipv4Addr)> {
     DIRECTORS.iter().chain(&MORE_DIRECTORS)
 }
 
