@@ -324,7 +324,14 @@ fn meshd_command(host: &Host, args: &[&str]) -> Result<Vec<String>> {
 fn keepalived(host: &Host) -> Result<Process> {
     ensure!(Path::new("/usr/sbin/keepalived").exists(), "keepalived is missing: apt-get install keepalived");
     let conf = conf_path(host);
-    let pid = |name: &str| Ok::<_, anyhow::Error>(path(&host.dir.join(name))?.to_string());
+    let pid = |name: &str| -> Result<String> {
+        let file = host.dir.join(name);
+        // One that was killed a moment ago left it, and the next refuses to start while its process is not yet reaped.
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| file.display().to_string())?;
+        }
+        Ok(path(&file)?.to_string())
+    };
     let (parent, vrrp, checkers) = (pid("parent.pid")?, pid("vrrp.pid")?, pid("checkers.pid")?);
     // In the foreground, VRRP alone, log to stderr; its usual files are the machine's own keepalived's.
     let mut command = vec!["/usr/sbin/keepalived", "--dont-fork", "--vrrp", "--log-console", "--log-detail"];

@@ -14,8 +14,8 @@ use std::time::Duration;
 const SPAN: Duration = Duration::from_millis(25);
 /// Fewer unanswered rounds in a row are lost frames.
 const OUTAGE_ROUNDS: usize = 3;
-/// Between two answers of the same host, this much without one ends its service.
-const STAY_GAP: Duration = Duration::from_millis(25);
+/// Between two answers of the same host, this many rounds without one end its service. A pause of the judge does not.
+const STAY_ROUNDS: u32 = 4;
 
 /// What a host answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,15 +149,10 @@ impl Sightings {
     pub fn stays(&self, vip: usize) -> Vec<Stay> {
         let mut stays: Vec<Stay> = Vec::new();
         for (host, answers) in self.by_host(vip).iter().enumerate() {
-            let mut last: Option<Stay> = None;
-            for answer in answers {
-                let at = self.sent(answer);
-                match &mut last {
-                    Some(stay) if at.saturating_sub(stay.to) <= STAY_GAP => stay.to = stay.to.max(at),
-                    _ => stays.extend(last.replace(Stay { host, from: at, to: at })),
-                }
+            for answers in answers.chunk_by(|a, b| b.round - a.round <= STAY_ROUNDS) {
+                let (from, to) = (self.sent(&answers[0]), self.sent(&answers[answers.len() - 1]));
+                stays.push(Stay { host, from, to });
             }
-            stays.extend(last);
         }
         stays.sort_by_key(|stay| stay.from);
         stays

@@ -95,8 +95,11 @@ fn an_outage_that_does_not_end_lasts_to_the_last_round() {
 #[test]
 fn pauses_of_the_judge_are_known() {
     let mut seen = every_5_ms(&[BY_A, BY_A]);
-    seen.begin_round(ms(1300));
-    seen.begin_round(ms(1305));
+    for at in [1300, 1305] {
+        let round = seen.begin_round(ms(at));
+        seen.note(0, Sighting { host: A, round, at: ms(at), kind: Seen::Echo });
+    }
+    assert_eq!(seen.stays(0), [Stay { host: A, from: ms(1000), to: ms(1305) }], "nothing says that it went");
     assert_eq!(seen.blind(ms(20)), [ms(1005)..ms(1300)]);
     assert_eq!(seen.observed(), ms(1000)..ms(1305));
 }

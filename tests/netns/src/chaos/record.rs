@@ -11,6 +11,9 @@ use mesh_lab::judge::watch::LOOKS_EVERY;
 
 use super::judgement::{Evidence, Verdict};
 
+/// Overlaps less far apart are told in one line.
+const STRETCH: Duration = Duration::from_millis(50);
+
 /// Writes schedule, violations, what was done and seen, and the hosts' logs and configurations; never their keys.
 pub(super) fn save(evidence: &Evidence<'_>, verdict: &Verdict, lab: &Path) -> Result<PathBuf> {
     let schedule = evidence.schedule;
@@ -73,9 +76,12 @@ fn observed(evidence: &Evidence<'_>) -> String {
         for outage in sightings.outages(vip) {
             lines.push((outage.start, format!("{address} served by nobody for {:?}", outage.end - outage.start)));
         }
-        for overlap in sightings.overlaps(vip) {
-            let (host, between) = (&sightings.names[overlap.host], &sightings.names[overlap.between]);
-            lines.push((overlap.at, format!("{address} TWO AT ONCE: {host} between two answers of {between}")));
+        for stretch in sightings.overlaps(vip).chunk_by(|a, b| b.at - a.at < STRETCH) {
+            let (first, last) = (stretch[0], stretch[stretch.len() - 1]);
+            let (host, between) = (&sightings.names[first.host], &sightings.names[first.between]);
+            let lasts = last.at - first.at;
+            lines
+                .push((first.at, format!("{address} TWO AT ONCE: {host} between two answers of {between}, {lasts:?}")));
         }
     }
     lines.sort();
