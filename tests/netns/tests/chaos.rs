@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use mesh_lab::Lab;
 use mesh_lab::cluster::Daemon;
-use mesh_netns::chaos::{self, Schedule, Shape, Violation};
+use mesh_netns::chaos::{self, Save, Schedule, Shape, Violation};
 
 const LENGTH: Duration = Duration::from_secs(12);
 /// Of three directors: among others it freezes one, and later cuts another off, for longer than adverts may be missing.
@@ -14,7 +14,7 @@ const SEED: u64 = 29;
 
 fn all_well(shape: Shape, seed: u64) -> Result<()> {
     let _alone = Lab::alone()?;
-    let outcome = chaos::run(&Schedule::random(shape, seed, LENGTH), Daemon::Mesh)?;
+    let outcome = chaos::run(&Schedule::random(shape, seed, LENGTH), Daemon::Mesh, Save::Failures)?;
     println!("{}", outcome.verdict.summary);
     outcome.check()
 }
@@ -38,7 +38,7 @@ fn root_five_directors_under_chaos() -> Result<()> {
 #[test]
 fn root_keepalived_under_the_same_chaos_is_found_out() -> Result<()> {
     let _alone = Lab::alone()?;
-    let outcome = chaos::run(&Schedule::random(Shape::Three, SEED, LENGTH), Daemon::Keepalived)?;
+    let outcome = chaos::run(&Schedule::random(Shape::Three, SEED, LENGTH), Daemon::Keepalived, Save::Failures)?;
     println!("{}", outcome.verdict.summary);
     let two = outcome.verdict.violations.iter().any(|v| matches!(v, Violation::TwoAtOnce { .. }));
     ensure!(two && outcome.verdict.dual() > Duration::from_millis(500), "{:?}", outcome.verdict);

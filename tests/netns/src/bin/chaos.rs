@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use mesh_lab::cluster::Daemon;
 use mesh_lab::{Lab, clock};
-use mesh_netns::chaos::{self, Schedule, Shape, Summary};
+use mesh_netns::chaos::{self, Save, Schedule, Shape, Summary};
 
 /// Puts a random schedule of faults on a cluster of real daemons and looks for violations.
 #[derive(Debug, Parser)]
@@ -33,6 +33,9 @@ struct Args {
     /// keepalived in place of meshd, under the same faults, for comparison.
     #[arg(long)]
     keepalived: bool,
+    /// Saves logs and observations of runs without violations, too.
+    #[arg(long)]
+    keep: bool,
     /// Prints the schedule, and does nothing.
     #[arg(long)]
     print: bool,
@@ -45,6 +48,7 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let daemon = if args.keepalived { Daemon::Keepalived } else { Daemon::Mesh };
     let first = args.seed.unwrap_or_else(|| clock::now().as_nanos() as u64 % 1_000_000);
+    let save = if args.keep { Save::Always } else { Save::Failures };
     let mut total = Summary::default();
     let mut failed = 0;
     for run in 0..args.runs {
@@ -58,7 +62,7 @@ fn main() -> Result<ExitCode> {
             clock::pass(BETWEEN_RUNS)?;
         }
         let _alone = Lab::alone()?;
-        let outcome = chaos::run(&schedule, daemon)?;
+        let outcome = chaos::run(&schedule, daemon, save)?;
         for violation in &outcome.verdict.violations {
             println!("seed {}: {violation}", schedule.seed);
         }

@@ -56,9 +56,18 @@ impl Outcome {
     }
 }
 
+/// What is saved of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Save {
+    /// Everything, if anything was violated.
+    Failures,
+    /// Everything.
+    Always,
+}
+
 /// Runs a schedule, waits for the cluster to heal, and judges. What is violated is in the outcome; an error is a failure
 /// of the lab itself.
-pub fn run(schedule: &Schedule, daemon: Daemon) -> Result<Outcome> {
+pub fn run(schedule: &Schedule, daemon: Daemon, save: Save) -> Result<Outcome> {
     let shape = schedule.shape;
     anyhow::ensure!(daemon == Daemon::Mesh || shape != Shape::TwoAndWitness, "a witness needs a mesh");
     let lab = Lab::with_directors(Lifetime::Lab, shape.hosts())?;
@@ -72,7 +81,7 @@ pub fn run(schedule: &Schedule, daemon: Daemon) -> Result<Outcome> {
     drop(nemesis);
     let evidence = Evidence { schedule, voters, sightings: watch.finish()?, deeds };
     let verdict = judgement::judge(&evidence);
-    let saved = match failed || !verdict.violations.is_empty() {
+    let saved = match failed || !verdict.violations.is_empty() || save == Save::Always {
         true => Some(record::save(&evidence, &verdict, cluster.lab_ref().dir())?),
         false => None,
     };
