@@ -65,8 +65,19 @@ impl Cluster {
     /// Starts these daemons on these directors. With a mesh, its first member founds it and the others join; it is
     /// settled when this returns. Otherwise use [`Cluster::wait_holder`].
     pub fn start(lab: Lab, daemons: &[(&str, Daemon)], style: Style) -> Result<Cluster> {
+        let mut cluster = Cluster::launch_all(lab, daemons, &|name| keepalived_conf(name, style))?;
+        let mesh = cluster.mesh();
+        let settled = cluster.wait_status("all in the mesh and one of them active", SETTLE, &mesh, |status| {
+            voters(status) == mesh.len() && active(status).is_some()
+        });
+        settled.inspect_err(|_| cluster.lab.save_logs())?;
+        Ok(cluster)
+    }
+
+    /// Starts these daemons with these configurations, one after the other, and does not wait until they agree.
+    pub fn launch_all(lab: Lab, daemons: &[(&str, Daemon)], conf: &dyn Fn(&str) -> String) -> Result<Cluster> {
         let mut cluster = Cluster { members: Vec::new(), others: Vec::new(), lab };
-        cluster.bring_up(daemons, style).inspect_err(|_| cluster.lab.save_logs())?;
+        cluster.bring_up(daemons, conf).inspect_err(|_| cluster.lab.save_logs())?;
         Ok(cluster)
     }
 
@@ -240,26 +251,36 @@ impl Cluster {
         })
     }
 
-    fn bring_up(&mut self, daemons: &[(&str, Daemon)], style: Style) -> Result<()> {
+    fn bring_up(&mut self, daemons: &[(&str, Daemon)], configuration: &dyn Fn(&str) -> String) -> Result<()> {
         for (name, daemon) in daemons {
             let host = self.lab.host(name).clone();
             let conf = conf_path(&host);
-            fs::write(&conf, keepalived_conf(name, style)).with_context(|| conf.display().to_string())?;
+            fs::write(&conf, configuration(name)).with_context(|| conf.display().to_string())?;
             self.members.push(Member { host, daemon: *daemon, process: None, program: None, stopping: false });
             self.launch(name)?;
         }
-        let mesh = self.mesh();
-        self.wait_status("all in the mesh and one of them active", SETTLE, &mesh, |status| {
-            voters(status) == mesh.len() && active(status).is_some()
-        })
+        Ok(())
     }
 
-    fn must_run(&mut self) -> Result<()> {
+    /// Fails with the end of its log if a daemon has ended that nobody stopped.
+    pub fn must_run(&mut self) -> Result<()> {
         let running = self.members.iter_mut().filter(|member| !member.stopping);
         running.filter_map(|member| member.process.as_mut()).try_for_each(Process::must_run)
     }
 
     fn launch(&mut self, name: &str) -> Result<()> {
+        self.start_again(name)?;
+        if self.member(name).daemon.in_mesh() {
+            clock::wait_for(&format!("{name} answers meshctl"), SOON, || {
+                self.must_run()?;
+                Ok(self.status(name).ok())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Starts the daemon of a director, and does not wait for it.
+    pub fn start_again(&mut self, name: &str) -> Result<()> {
         let member = self.member(name);
         let process = match member.daemon {
             Daemon::Keepalived => keepalived(&member.host)?,
@@ -274,12 +295,6 @@ impl Cluster {
         };
         let member = self.member_mut(name);
         (member.process, member.stopping) = (Some(process), false);
-        if self.member(name).daemon.in_mesh() {
-            clock::wait_for(&format!("{name} answers meshctl"), SOON, || {
-                self.must_run()?;
-                Ok(self.status(name).ok())
-            })?;
-        }
         Ok(())
     }
 
@@ -399,7 +414,14 @@ fn meshd_command(host: &Host, program: &Path, args: &[&str]) -> Result<Vec<Strin
 fn keepalived(host: &Host) -> Result<Process> {
     ensure!(Path::new("/usr/sbin/keepalived").exists(), "keepalived is missing: apt-get install keepalived");
     let conf = conf_path(host);
-    let pid = |name: &str| Ok::<_, anyhow::Error>(path(&host.dir.join(name))?.to_string());
+    let pid = |name: &str| -> Result<String> {
+        let file = host.dir.join(name);
+        // One that was killed a moment ago left it, and the next refuses to start while its process is not yet reaped.
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| file.display().to_string())?;
+        }
+        Ok(path(&file)?.to_string())
+    };
     let (parent, vrrp, checkers) = (pid("parent.pid")?, pid("vrrp.pid")?, pid("checkers.pid")?);
     // In the foreground, VRRP alone, log to stderr; its usual files are the machine's own keepalived's.
     let mut command = vec!["/usr/sbin/keepalived", "--dont-fork", "--vrrp", "--log-console", "--log-detail"];
@@ -412,5 +434,5 @@ fn path(path: &Path) -> Result<&str> {
 }
 
 fn static_name(name: &str) -> &'static str {
-    crate::lab::DIRECTORS.iter().map(|(known, _)| *known).find(|known| *known == name).expect("a director's name")
+    crate::lab::all_directors().map(|(known, _)| *known).find(|known| *known == name).expect("a director's name")
 }

@@ -68,9 +68,7 @@ impl Host {
 
     /// Moves the calling thread into the host's network; it can not come back, so this is for threads made for it.
     pub fn enter(&self) -> Result<()> {
-        let path = Path::new("/run/netns").join(&self.netns);
-        let file = File::open(&path).with_context(|| path.display().to_string())?;
-        setns(file, CloneFlags::CLONE_NEWNET).with_context(|| format!("enter the network of {}", self.name))
+        enter(&self.netns)
     }
 
     /// Whether `address` is on one of its interfaces now.
@@ -198,6 +196,13 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Moves the calling thread into the network `netns`, for good.
+pub(crate) fn enter(netns: &str) -> Result<()> {
+    let path = Path::new("/run/netns").join(netns);
+    let file = File::open(&path).with_context(|| path.display().to_string())?;
+    setns(file, CloneFlags::CLONE_NEWNET).with_context(|| format!("enter the network {netns}"))
 }
 
 /// Kills everything that lives in the network `netns`; gives how many processes that were.

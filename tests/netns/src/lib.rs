@@ -3,6 +3,8 @@
 //! Every trial: all is settled and `lb1` serves; the judge starts; the fault comes at a random moment of the advert
 //! interval; [`FAULT_LASTS`]; the fault is healed; `lb1` serves again.
 
+pub mod chaos;
+
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
