@@ -76,7 +76,9 @@ impl Engine {
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let verdict = instance.vrrp.receive(now, heard, own);
-        let rival = was_active && verdict == Verdict::Advertise && heard.priority > 0;
+        // One that resigns beside an owner without a lease has served as well.
+        let rival = heard.priority > 0 || instance.silence.unprotected_since.is_some();
+        let rival = was_active && verdict == Verdict::Advertise && rival;
         if matches!(verdict, Verdict::Defer) && !member && instance.lease.ballot().is_some() {
             // A router outside the mesh is worthier: a claim under way is given up.
             self.retire(now, key, "a router outside the mesh is active", false, None);
