@@ -393,9 +393,13 @@ impl Engine {
     /// Somebody else advertises while we serve: hosts may have learnt the wrong MAC address.
     pub(super) fn answer_rival(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
-        if now >= instance.rival_answered + RIVAL_PERIOD {
+        let due = instance.rival_answered + RIVAL_PERIOD;
+        if now >= due {
             instance.rival_answered = now;
             self.announce(key, 1);
+        } else if instance.garp.is_none_or(|(at, _)| at > due) {
+            // The rival may have spoken last: it is answered, but later.
+            instance.garp = Some((due, instance.garp.map_or(1, |(_, count)| count)));
         }
     }
 
