@@ -136,6 +136,8 @@ fn root_neighbour_that_is_not_trusted_does_not_move_the_address() -> Result<()> 
     })?;
     serves_all_the_time(&seen, OWNER)?;
     ensure!(seen.served(NEXT).is_empty(), "{seen}");
+    // Those whose neighbour cache knew keepalived are told within a second that it is gone.
+    ensure!(seen.client_gap() <= MS(1500), "{seen}");
     Ok(())
 }
 

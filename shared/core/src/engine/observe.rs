@@ -57,6 +57,7 @@ impl Engine {
     fn receive_heard(&mut self, now: Instant, key: RouterKey, heard: Heard) {
         let member = self.membership.sends_adverts(&key, heard.source);
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        let beside = instance.foreign.is_some_and(|f| f.source == heard.source);
         if !member {
             let until = now + heard.interval * 3 + Duration::from_secs(1);
             instance.foreign =
@@ -76,7 +77,9 @@ impl Engine {
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let verdict = instance.vrrp.receive(now, heard, own);
-        let rival = was_active && verdict == Verdict::Advertise && heard.priority > 0;
+        // Who resigns now may have served as well: beside a lease that it did not know, or without any.
+        let rival = heard.priority > 0 || beside || instance.silence.unprotected_since.is_some();
+        let rival = was_active && verdict == Verdict::Advertise && rival;
         if matches!(verdict, Verdict::Defer) && !member && instance.lease.ballot().is_some() {
             // A router outside the mesh is worthier: a claim under way is given up.
             self.retire(now, key, "a router outside the mesh is active", false, None);

@@ -71,7 +71,11 @@ impl Engine {
             Verdict::Stay => {}
             Verdict::Defer => self.defer(now, key),
             Verdict::Claim(cause) => self.claim(now, key, cause.to_owned()),
-            Verdict::Yield(cause) => self.retire(now, key, cause, false, None),
+            Verdict::Yield(cause) => {
+                // Two served: the one that stays hears of it, and tells hosts where the address is.
+                let unprotected = self.instances[&key].silence.unprotected_since.is_some();
+                self.retire(now, key, cause, unprotected, None);
+            }
             Verdict::Advertise => self.advertise(key, None),
         }
     }
@@ -162,6 +166,8 @@ impl Engine {
         let granted: Vec<NodeId> = ballot.map(|b| b.granted_by().collect()).unwrap_or_default();
         let voters = granted.iter().map(|v| self.name_of(*v)).collect();
         let (event, cause) = if was_active {
+            // Another may have served as well; hosts have to find this one.
+            self.announce(key, self.instances[&key].config.garp.repeat);
             (RouterEvent::Protected { epoch, voters }, "a majority of the voters answers again".to_owned())
         } else {
             (RouterEvent::Active { epoch, voters }, cause)
@@ -405,9 +411,13 @@ impl Engine {
     /// Somebody else advertises while we serve: hosts may have learnt the wrong MAC address.
     pub(super) fn answer_rival(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
-        if now >= instance.rival_answered + RIVAL_PERIOD {
+        let due = instance.rival_answered + RIVAL_PERIOD;
+        if now >= due {
             instance.rival_answered = now;
             self.announce(key, 1);
+        } else if instance.garp.is_none_or(|(at, _)| at > due) {
+            // The rival may have spoken last: it is answered, but later.
+            instance.garp = Some((due, instance.garp.map_or(1, |(_, count)| count)));
         }
     }
 

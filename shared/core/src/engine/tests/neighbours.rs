@@ -70,6 +70,18 @@ fn whoever_resigns_is_answered_and_nothing_else() {
     }
 }
 
+/// It served beside the holder, and hosts may know its MAC address until they are told.
+#[test]
+fn a_stranger_that_resigns_leaves_hosts_that_have_to_be_told() {
+    let mut engine = holding();
+    engine.step(ms(3300), multicast(STRANGER, 250));
+    assert_eq!(plain(engine.step(ms(3400), multicast(STRANGER, 0))), [advert(200)]);
+    let at = ms(3300) + Duration::from_secs(1);
+    assert_eq!(engine.instances[&KEY].garp, Some((at, 5)), "not at once, but no later than the rate allows");
+    engine.step(ms(3500), multicast(STRANGER, 0));
+    assert_eq!(engine.instances[&KEY].garp, Some((at, 5)));
+}
+
 #[test]
 fn the_holder_yields_to_a_trusted_neighbour_that_is_worthier() {
     let (all, nobody) = (trusting("10.1.1.16/29"), Policy::default());

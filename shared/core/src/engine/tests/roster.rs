@@ -128,7 +128,7 @@ fn growing_to_three_voters_goes_on_serving_and_asks() {
     let renewed = plain(engine.step(ms(5001), granted(LB2, ms(5001), &first)));
     let protected = RouterEvent::Protected { epoch: 1, voters: vec!["lb1".to_owned(), "lb2".to_owned()] };
     let cause = "a majority of the voters answers again";
-    assert_eq!(renewed[..3], [install(&[VIP]), arm(ms(5000 + 976)), told(protected, cause)]);
+    assert_eq!(renewed[..4], [install(&[VIP]), arm(ms(5000 + 976)), garp(5), told(protected, cause)]);
     assert!(!renewed.iter().any(|a| matches!(a, Action::AddAddress { .. } | Action::DelAddress { .. })), "untouched");
     assert_eq!(engine.instances[&KEY].silence.unprotected_since, None);
 }

@@ -259,7 +259,11 @@ fn an_answer_makes_a_leased_owner_of_it_again() {
     let voters = vec!["lb1".to_owned(), "lb2".to_owned()];
     let event = RouterEvent::Protected { epoch: 1, voters };
     let cause = "a majority of the voters answers again";
-    assert_eq!(actions[..3], [install(&[VIP]), arm(ms(4096 + 976)), told(event, cause)]);
+    assert_eq!(
+        actions[..4],
+        [install(&[VIP]), arm(ms(4096 + 976)), garp(5), told(event, cause)],
+        "hosts may know another"
+    );
     assert!(engine.instances[&KEY].lease.is_held());
     assert_eq!(engine.status(ms(4101)).routers[0].protection, mesh_control::RouterProtection::Lease);
 }
@@ -431,4 +435,14 @@ fn a_stop_without_a_lease_gives_everything_back() {
     assert!(!actions.contains(&send(LB2, Message::Vacant(vec![vacant]))), "not connected");
     assert_eq!(actions[..2], [del(), advert(0)]);
     assert_eq!(actions[actions.len() - 2..], [install(&[]), Action::Stopped]);
+}
+
+/// Two served; whoever stays tells hosts where the address is, though it never heard the other's adverts.
+#[test]
+fn one_that_yields_without_a_lease_says_so_and_the_other_announces_itself() {
+    let mut engine = unprotected();
+    let actions = plain(engine.step(ms(3400), adverts::multicast(LB2, 250)));
+    assert_eq!(actions[..3], [install(&[VIP]), del(), advert(0)]);
+    let mut engine = unprotected();
+    assert_eq!(plain(engine.step(ms(3400), adverts::multicast(LB2, 0))), [advert(200), garp(1)]);
 }
