@@ -10,14 +10,14 @@ use super::{MAX_LEASE, RESERVATION};
 use crate::time::Instant;
 
 /// Grants given by this node.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Voter {
     /// Memory was lost before this: silent until then.
     silent_until: Instant,
     slots: BTreeMap<RouterKey, Slot>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Slot {
     /// Kept after expiry, so that a duplicate of an old request stays a duplicate.
     last: Option<Grant>,
@@ -27,7 +27,7 @@ struct Slot {
     reserved: Option<(NodeId, Instant)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Grant {
     owner: NodeId,
     epoch: u64,

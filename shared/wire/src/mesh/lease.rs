@@ -37,7 +37,7 @@ pub struct Request {
 }
 
 /// One lease asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
     /// Which virtual router.
     pub router: RouterKey,
@@ -62,7 +62,7 @@ pub struct Reply {
 }
 
 /// What a voter says to one claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// Granted for the duration asked, under this epoch.
     Granted {
@@ -93,7 +93,7 @@ pub enum Verdict {
 }
 
 /// The end of a lease, said by its holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Release {
     /// Which virtual router.
     pub router: RouterKey,
