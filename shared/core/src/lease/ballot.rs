@@ -12,7 +12,7 @@ use super::{CLAIM_TIMEOUT, GUARD, worth};
 use crate::time::Instant;
 
 /// Where a lease stands.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lease {
     /// Not wanted, or refused.
     #[default]
@@ -24,7 +24,7 @@ pub enum Lease {
 }
 
 /// Promises and refusals under one ballot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ballot {
     /// The epoch of the next request; raised while held when a voter has seen a higher one.
     pub epoch: u64,
@@ -47,16 +47,18 @@ pub struct Ballot {
 }
 
 /// What a voter granted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Promise {
     /// When the last request it granted was sent.
     sent: Instant,
     /// What it is worth, on our clock.
     until: Instant,
+    /// Highest epoch it granted.
+    epoch: u64,
 }
 
 /// A voter's refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Refusal {
     /// What it said.
     pub verdict: Verdict,
@@ -125,9 +127,10 @@ impl Ballot {
             Verdict::Granted { epoch } => {
                 if (self.first_epoch..=self.epoch).contains(&epoch) {
                     let until = sent + worth(duration);
-                    let promise = self.promises.entry(voter).or_insert(Promise { sent, until });
+                    let promise = self.promises.entry(voter).or_insert(Promise { sent, until, epoch });
                     promise.sent = promise.sent.max(sent);
                     promise.until = promise.until.max(until);
+                    promise.epoch = promise.epoch.max(epoch);
                     self.refusals.remove(&voter);
                 }
             }
@@ -159,15 +162,21 @@ impl Ballot {
     /// The end of what a majority of `voters` promised, less the guard: the quorum-th largest
     /// promise.
     pub fn deadline(&self, voters: &[NodeId]) -> Option<Instant> {
-        let quorum = voters.len() / 2 + 1;
-        let mut promises: Vec<Instant> = voters.iter().filter_map(|v| self.promises.get(v)).map(|p| p.until).collect();
-        promises.sort_unstable_by(|a, b| b.cmp(a));
-        promises.get(quorum - 1).map(|t| *t - GUARD)
+        self.majority(voters, |_| true)
     }
 
-    /// Counts.
+    fn majority(&self, voters: &[NodeId], counts: impl Fn(&Promise) -> bool) -> Option<Instant> {
+        let quorum = voters.len() / 2 + 1;
+        let promises = voters.iter().filter_map(|v| self.promises.get(v)).filter(|p| counts(p));
+        let mut ends: Vec<Instant> = promises.map(|p| p.until).collect();
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        ends.get(quorum - 1).map(|t| *t - GUARD)
+    }
+
+    /// Counts. To win takes a majority under one and the same epoch, the present one: whoever wins
+    /// later meets a voter that knows it, and takes a higher one.
     pub fn count(&self, now: Instant, voters: &[NodeId]) -> Count {
-        if let Some(deadline) = self.deadline(voters).filter(|d| *d > now) {
+        if let Some(deadline) = self.majority(voters, |p| p.epoch == self.epoch).filter(|d| *d > now) {
             return Count::Won(deadline);
         }
         let quorum = voters.len() / 2 + 1;

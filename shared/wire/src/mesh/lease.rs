@@ -38,7 +38,7 @@ pub struct Request {
 }
 
 /// One lease asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
     /// Which virtual router.
     pub router: RouterKey,
@@ -63,7 +63,7 @@ pub struct Reply {
 }
 
 /// What a voter says to one claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// Granted for the duration asked, under this epoch.
     Granted {
@@ -94,7 +94,7 @@ pub enum Verdict {
 }
 
 /// The end of a lease, said by its holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Release {
     /// Which virtual router.
     pub router: RouterKey,

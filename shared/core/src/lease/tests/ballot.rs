@@ -137,14 +137,16 @@ fn quarantine_counts_as_a_refusal_that_names_nobody() {
 }
 
 #[test]
-fn a_stale_epoch_is_raised_and_promises_kept() {
+fn a_stale_epoch_is_raised_and_a_majority_asked_under_it() {
     let mut ballot = ballot(3);
     ballot.asked(ms(1000));
     grant(&mut ballot, 1, 1000);
     ballot.vote(ms(1002), B, ms(1000), T, Verdict::Stale { max_epoch: 7 });
     assert_eq!((ballot.epoch, ballot.ask_at), (8, ms(1002)), "asked again at once");
     ballot.vote(ms(1003), B, ms(1002), T, Verdict::Granted { epoch: 8 });
-    assert_eq!(ballot.count(ms(1003), &voters(3)), Count::Won(end(1000)), "A's promise under epoch 3 still binds A");
+    assert_eq!(ballot.count(ms(1003), &voters(3)), Count::Open, "A does not know epoch 8");
+    ballot.vote(ms(1003), A, ms(1002), T, Verdict::Granted { epoch: 8 });
+    assert_eq!(ballot.count(ms(1003), &voters(3)), Count::Won(end(1002)));
     ballot.vote(ms(1004), C, ms(1000), T, Verdict::Stale { max_epoch: 7 });
     assert_eq!(ballot.epoch, 8, "once");
     assert_eq!(ballot.epochs().collect::<Vec<_>>(), [5, 6, 7, 8]);
