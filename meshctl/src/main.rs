@@ -4,6 +4,7 @@
 //! main     the command line, and what becomes of a failure
 //! client   HTTP on the daemon's unix socket, every wait with a deadline
 //! watch    `status --watch`: reconnects, redraws
+//! stop     ends the daemon, and waits for it
 //! screen   the terminal while it is redrawn
 //! show     tables
 //! ```
@@ -27,6 +28,7 @@ use show::Look;
 mod client;
 mod screen;
 mod show;
+mod stop;
 mod watch;
 
 /// Shows and steers the mesh from any of its nodes.
@@ -55,6 +57,14 @@ enum Command {
     Nodes,
     /// Enrolment.
     Token(Token),
+    /// Stop the daemon of this host; comes back when it has ended.
+    Stop {
+        /// Leave what it serves to its next run, to be started at once, instead of handing it over.
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Replace the daemon of this host by the program on disk, without letting go of what it serves.
+    Upgrade,
 }
 
 #[derive(Args)]
@@ -96,6 +106,14 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 return print(&pretty(status.get("nodes").unwrap_or(&Value::Null)));
             }
             print(&show::nodes(&show::read(status)?, &look()))
+        }
+        Command::Stop { keep } => stop::stop(&client, keep).await,
+        Command::Upgrade => {
+            let pid = stop::upgrade(&client).await?;
+            if cli.json {
+                return print(&pretty(&serde_json::json!({ "daemon_pid": pid })));
+            }
+            print(&format!("meshd runs again, as process {pid}\n"))
         }
         Command::Token(Token { command: TokenCommand::Create { ttl } }) => {
             let reply = client.post("/tokens", &TokenRequest { ttl_s: ttl }).await?;

@@ -106,13 +106,23 @@ fn warnings(status: &Status, look: &Look) -> String {
         lines.push("The directors' configurations differ: see CONFIG".to_owned());
     }
     for router in &status.routers {
+        if let Some(because) = &router.unprotected_because {
+            let active = router.active.as_deref().unwrap_or("somebody");
+            lines.push(format!("{}: UNPROTECTED: {active} serves it without a lease: {because}", router.name));
+        }
         if let Some(veto) = &router.veto {
-            let by = if veto.by.is_empty() { "nobody in particular".to_owned() } else { veto.by.join(", ") };
-            lines.push(format!("{}: {} was refused by {by}: {}", router.name, status.node, veto.reason));
+            lines.push(if veto.by.is_empty() {
+                format!("{}: {} does not take over: {}", router.name, status.node, veto.reason)
+            } else {
+                format!("{}: {} was refused by {}: {}", router.name, status.node, veto.by.join(", "), veto.reason)
+            });
         }
         match (&router.state, &router.foreign) {
             (RouterState::Foreign, Some(foreign)) => {
                 lines.push(format!("{}: served by {foreign}, a router outside the mesh", router.name));
+            }
+            (RouterState::Active, Some(foreign)) => {
+                lines.push(format!("{}: {foreign}, a router outside the mesh, advertises it, too", router.name));
             }
             (RouterState::Vacant, _) => lines.push(format!("{}: served by nobody", router.name)),
             (RouterState::Fault, _) => lines.push(format!("{}: every director is in fault", router.name)),
@@ -136,7 +146,11 @@ fn routers(routers: &[Router], look: &Look) -> String {
             Cell::new(router.vips.join("\n")),
             Cell::new(word(&router.state)).fg(color),
             Cell::new(router.active.as_deref().or(router.foreign.as_deref()).unwrap_or("-")),
-            Cell::new(lease(router.lease.as_ref(), router.active.as_deref())),
+            Cell::new(if router.unprotected_because.is_some() {
+                "UNPROTECTED".to_owned()
+            } else {
+                lease(router.lease.as_ref(), router.active.as_deref())
+            }),
             Cell::new(&router.here),
             Cell::new(priorities(router)),
         ]);

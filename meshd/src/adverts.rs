@@ -1,4 +1,4 @@
-//! Raw sockets: what VRRP sends and hears, and gratuitous ARP.
+//! Raw sockets: what VRRP sends and hears, gratuitous ARP, and ARP probes.
 //!
 //! One socket for each interface, so that a datagram's interface is known, and so that a flood on
 //! one fills only that one's buffer. Nothing is judged here: every packet of IP protocol 112 goes
@@ -8,17 +8,19 @@
 //! goes or changes.
 
 mod ip;
+mod probe;
 mod socket;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::net::Ipv4Addr;
 use std::task::{Context, Poll};
 
-use mesh_core::input::Datagram;
+use mesh_core::input::{Datagram, ProbeAnswer};
 use mesh_wire::arp;
 use tracing::warn;
 
@@ -105,6 +107,27 @@ impl Adverts {
         let port = self.port(interface)?;
         let frame = arp::gratuitous_request(port.mac, address);
         (0..count).try_for_each(|_| self.arp.send(port.index, &frame))
+    }
+
+    /// Looks whether anybody has one of these addresses, each on its interface, which takes 40 ms.
+    /// The future goes on without this object. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Adverts::send`], at once or in the end.
+    pub fn probe(
+        &self,
+        addresses: &[(String, Ipv4Addr)],
+    ) -> io::Result<impl Future<Output = io::Result<Option<ProbeAnswer>>> + Send + use<>> {
+        let mut wanted: BTreeMap<&str, Vec<Ipv4Addr>> = BTreeMap::new();
+        for (interface, address) in addresses {
+            wanted.entry(interface).or_default().push(*address);
+        }
+        let mut search = probe::Search::default();
+        for (interface, addresses) in wanted {
+            let port = self.port(interface)?;
+            search.add(port.index, port.mac, addresses)?;
+        }
+        Ok(search.run())
     }
 
     /// How many received packets were dropped because they disagree with their own IP header, or

@@ -14,6 +14,7 @@ use anyhow::Context;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -27,9 +28,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
 use connection::Limited;
-pub use socket::{Socket, bind};
+pub use ending::{Command, Ending};
+pub use socket::{Socket, bind, is_held};
 
 mod connection;
+mod ending;
+mod metrics;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -68,6 +72,8 @@ pub struct ControlState {
     pub tokens: Option<Arc<MakeToken>>,
     /// `HOST:PORT` other nodes join by; empty without a mesh.
     pub seed: String,
+    /// Ends the daemon.
+    pub ending: Ending,
 }
 
 /// Answers until `stop`, then lets open requests finish and removes the socket.
@@ -97,7 +103,10 @@ fn routes(shared: Shared) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/status/watch", get(watch_status))
+        .route("/metrics", get(metrics))
         .route("/tokens", post(make_token))
+        .route("/stop", post(ending::stop))
+        .route("/upgrade", post(ending::upgrade))
         .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, "not a method of this resource"))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "no such resource").hint("is meshctl newer than meshd?"))
         .layer(DefaultBodyLimit::max(BODY))
@@ -137,6 +146,11 @@ impl Shared {
 async fn status(State(shared): State<Shared>) -> Result<Response, Refused> {
     let status = shared.current().await?;
     Ok(Json(&*status).into_response())
+}
+
+async fn metrics(State(shared): State<Shared>) -> Result<Response, Refused> {
+    let status = shared.current().await?;
+    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::page(&status)).into_response())
 }
 
 async fn watch_status(State(shared): State<Shared>) -> Result<Response, Refused> {

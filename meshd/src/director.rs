@@ -4,6 +4,8 @@
 //! telemetry can never delay a lease. Whatever it waits for is listed in [`Director::next`]; the
 //! engine's timers come first.
 
+mod batch;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,19 +13,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use mesh_config::model::{Config, TrackScript};
+use mesh_config::model::Config;
 use mesh_control::Status;
 use mesh_core::action::Effect;
+use mesh_core::engine::STALL;
+use mesh_core::input::ProbeAnswer;
 use mesh_core::{Action, Engine, Input, Instant};
-use mesh_wire::mesh::lease::Message;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::adverts::Adverts;
 use crate::clock;
-use crate::kernel::fence::{Fence, FenceWatch};
+use crate::kernel::fence::{Fence, FenceTarget, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
-use crate::mesh::MeshHandle;
 use crate::telemetry;
+
+mod failures;
+mod outputs;
+
+pub(crate) use self::failures::Failures;
+pub use self::outputs::Outputs;
 
 /// Status is refreshed at most this often after a change, and this often without one.
 const STATUS_PERIOD: Duration = Duration::from_millis(100);
@@ -33,18 +42,6 @@ const CAP_NET_ADMIN: u32 = 12;
 
 /// After the fence's notifications failed, before they are asked for again.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
-
-/// Where effects that are not the kernel's go.
-pub struct Outputs {
-    /// The mesh; `None` without one.
-    pub mesh: Option<MeshHandle>,
-    /// Scripts to run from now on.
-    pub scripts: watch::Sender<Vec<TrackScript>>,
-    /// What `meshctl status` shows.
-    pub status: watch::Sender<Arc<Status>>,
-    /// Told once, when everything is handed over.
-    pub stopped: Option<oneshot::Sender<()>>,
-}
 
 /// The engine and the kernel it acts on.
 pub struct Director {
@@ -58,10 +55,17 @@ pub struct Director {
     netlink: Netlink,
     events: mpsc::Receiver<netlink::Event>,
     fence: FenceState,
+    /// What the engine was told of it.
+    fence_gaps: Vec<String>,
     watch: Option<FenceWatch>,
     watch_retry: Instant,
     status_at: Instant,
+    /// ARP probes under way, at most one for each router and some that were given up.
+    probes: JoinSet<Probed>,
 }
+
+/// The number of a probe, and what came of it.
+type Probed = (u64, io::Result<Option<ProbeAnswer>>);
 
 /// The fence, or why there is none.
 enum FenceState {
@@ -98,9 +102,11 @@ impl Director {
             netlink,
             events,
             fence,
+            fence_gaps: Vec::new(),
             watch: None,
             watch_retry: now,
             status_at: now,
+            probes: JoinSet::new(),
         })
     }
 
@@ -133,6 +139,7 @@ impl Director {
             }
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
+            Some(ended) = self.probes.join_next() => Some(probed(ended)),
             // Last: anybody on the segment can send as many as they like.
             datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
         }
@@ -178,19 +185,66 @@ impl Director {
     async fn step(&mut self, input: Input) {
         let mut queue = VecDeque::from([input]);
         while let Some(input) = queue.pop_front() {
-            let actions = self.engine.step(clock::now(), input);
+            let begin = clock::now();
+            let actions = batch::regroup(self.engine.step(begin, input));
             let mut failures = Failures::default();
-            for action in actions {
+            let mut stalled = false;
+            let mut actions = actions.into_iter().peekable();
+            while let Some(action) = actions.next() {
                 if failures.forbid(&action) || is_claim(&action) && self.engine.lease_ended(clock::now()) {
                     continue;
                 }
-                let closing = matches!(action, Action::FenceClose { .. });
-                if let Err((effect, error)) = self.act(action).await {
+                if self.is_risky(&action) && clock::now().since(begin) > STALL {
+                    stalled = true;
+                    continue;
+                }
+                let installing = matches!(action, Action::FenceInstall { .. });
+                let closing = installing || matches!(action, Action::FenceClose { .. });
+                let failed = if matches!(action, Action::AddAddress { .. }) {
+                    let more = std::iter::from_fn(|| actions.next_if(|a| matches!(a, Action::AddAddress { .. })));
+                    let additions: Vec<_> = std::iter::once(action).chain(more).collect();
+                    self.add_addresses(additions).await
+                } else {
+                    self.act(action).await.err().into_iter().collect()
+                };
+                if installing && failed.is_empty() {
+                    queue.extend(self.new_gaps());
+                }
+                for (effect, error) in failed {
                     failures.note(&effect, closing);
                     queue.push_back(Input::Failed { effect, error });
                 }
             }
+            if stalled {
+                queue.push_front(Input::Stalled);
+            }
         }
+    }
+
+    /// Whether an effect decided upon before a stop may make a second owner after it: whatever may let
+    /// addresses out of the fence, and what is announced without one.
+    fn is_risky(&self, action: &Action) -> bool {
+        matches!(action, Action::FenceInstall { .. }) || is_claim(action) && self.engine.serves_without_lease()
+    }
+
+    /// Adds addresses, all in one go, and tells which could not be added.
+    async fn add_addresses(&mut self, additions: Vec<Action>) -> Vec<(Effect, String)> {
+        let wanted: Vec<_> = additions
+            .iter()
+            .filter_map(|action| match action {
+                Action::AddAddress { interface, address, lifetime_s } => {
+                    Some((interface.as_str(), address, *lifetime_s))
+                }
+                _ => None,
+            })
+            .collect();
+        let added = self.netlink.add_addresses(&wanted).await;
+        let failed = wanted.iter().zip(added).filter_map(|((interface, address, _), added)| {
+            let error = added.err()?;
+            let effect = Effect::Address { address: ipv4(address), interface: (*interface).to_owned() };
+            Some((effect, format!("{:#}", anyhow::Error::from(error))))
+        });
+        failed.collect()
     }
 
     async fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
@@ -203,25 +257,39 @@ impl Director {
                 let sent = self.adverts.gratuitous_arp(&interface, address, count);
                 sent.map_err(|e| (Effect::Advertisement { interface }, e.to_string()))?;
             }
-            Action::AddAddress { interface, address, lifetime_s } => {
-                let added = self.netlink.add_address(&interface, &address, lifetime_s).await;
-                let effect = || Effect::Address { address: ipv4(&address), interface };
-                added.map_err(|e| (effect(), format!("{e:#}")))?;
+            Action::ProbeAddresses { probe, addresses } => {
+                let failed = |e: io::Error| (Effect::Probe { probe }, e.to_string());
+                let search = self.adverts.probe(&addresses).map_err(failed)?;
+                self.probes.spawn(async move { (probe, search.await) });
             }
             Action::DelAddress { interface, address } => {
                 let removed = self.netlink.del_address(&interface, &address).await;
                 let effect = || Effect::Removal { address: ipv4(&address), interface };
                 removed.map_err(|e| (effect(), format!("{e:#}")))?;
             }
-            Action::SweepAddresses => {
-                let swept = self.netlink.sweep().await;
+            Action::SweepAddresses { except } => {
+                let swept = self.netlink.sweep(&except).await;
                 if swept > 0 {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
                 }
             }
-            Action::FenceInstall { addresses } => self.fence(!addresses.is_empty(), |f| f.install(&addresses))?,
-            Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&addresses, until))?,
-            Action::FenceClose { addresses } => self.fence(true, |f| f.close(&addresses))?,
+            Action::FenceInstall { addresses } => {
+                let devices = self.interfaces.clone();
+                self.fence(!addresses.is_empty(), |f| f.install(&targets(&addresses), &devices))?;
+            }
+            Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&targets(&addresses), until))?,
+            Action::FenceClose { addresses } => self.fence(true, |f| f.close(&targets(&addresses)))?,
+            Action::Remember(changes) => self.outputs.remember(&changes)?,
+            Action::FenceAdopt { addresses, until } => self.fence(true, |f| {
+                f.adopt(&targets(&addresses), until);
+                Ok(())
+            })?,
+            Action::KeepWill(will) => self.outputs.keep_will(&will),
+            Action::LeaveBehind(left) => {
+                let kept = self.outputs.legacy.leave_behind(&left);
+                kept.map_err(|e| (Effect::LeaveBehind, e.to_string()))?;
+                tracing::info!(routers = left.len(), "left to the next run");
+            }
             Action::Record(decision) => telemetry::record(&decision),
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
@@ -229,22 +297,11 @@ impl Director {
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }
+            Action::AddAddress { .. } => unreachable!("added together, above"),
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => return self.act_on_mesh(action),
-        }
-        Ok(())
-    }
-
-    fn act_on_mesh(&mut self, action: Action) -> Result<(), (Effect, String)> {
-        let Some(mesh) = &self.outputs.mesh else { return Ok(()) };
-        match action {
-            Action::SendMessage { to, message } => mesh.send(to, &message),
-            Action::Publish { key, value } => mesh.publish(key, value),
-            Action::AdoptRoster(roster) => mesh.adopt(&roster).map_err(|e| (Effect::Roster, format!("{e:#}")))?,
-            Action::RosterVerdict { ticket, verdict } => mesh.roster_verdict(ticket, verdict),
-            other => unreachable!("{other:?} is not the mesh's"),
+            | Action::RosterVerdict { .. } => return self.outputs.act_on_mesh(action),
         }
         Ok(())
     }
@@ -265,6 +322,16 @@ impl Director {
             FenceState::Missing(_) if !wanted => Ok(()),
             FenceState::Missing(why) => Err((Effect::Fence, why.clone())),
         }
+    }
+
+    /// What the kernel cannot do for what is fenced now, where that is not what it was.
+    fn new_gaps(&mut self) -> Option<Input> {
+        let FenceState::Ready(fence) = &self.fence else { return None };
+        let gaps = fence.gaps();
+        (gaps != self.fence_gaps).then(|| {
+            self.fence_gaps.clone_from(&gaps);
+            Input::FenceGaps(gaps)
+        })
     }
 
     /// Asks to be told when somebody touches the fence.
@@ -293,8 +360,8 @@ impl Director {
     fn status(&self, now: Instant) -> Status {
         let mut status = self.engine.status(now);
         status.counters.insert("malformed_ip_packets".to_owned(), self.adverts.dropped());
-        let mesh = self.outputs.mesh.iter().flat_map(MeshHandle::counters);
-        status.counters.extend(mesh.map(|(name, count)| (format!("mesh_{name}"), count)));
+        status.counters.extend(self.outputs.counters());
+        status.guard.clone_from(&self.outputs.guard);
         status
     }
 }
@@ -329,37 +396,15 @@ async fn changed(watch: &mut Option<FenceWatch>) {
     }
 }
 
-/// What failed among the effects of one step: later ones of the same step may rely on it.
-#[derive(Default)]
-struct Failures {
-    addition: bool,
-    removal: bool,
-    closing: bool,
-    roster: bool,
-}
-
-impl Failures {
-    fn note(&mut self, effect: &Effect, closing: bool) {
-        match effect {
-            Effect::Address { .. } => self.addition = true,
-            Effect::Removal { .. } => self.removal = true,
-            Effect::Roster => self.roster = true,
-            Effect::Fence => self.closing |= closing,
-            Effect::Advertisement { .. } => {}
-        }
-    }
-
-    fn forbid(&self, action: &Action) -> bool {
-        match action {
-            // Nothing is announced that is not there.
-            Action::SendAdvertisement { .. } | Action::GratuitousArp { .. } => self.addition,
-            // What may still be served is not given away: the lease runs out, later than the address.
-            Action::SendMessage { message: Message::Release(_), .. } => self.removal && self.closing,
-            // Nor is it let out of the fence.
-            Action::FenceInstall { addresses } => addresses.is_empty() && self.removal,
-            // Who could not write the roster has not accepted it.
-            Action::RosterVerdict { verdict: Ok(()), .. } => self.roster,
-            _ => false,
+/// The end of a probe.
+fn probed(ended: Result<Probed, JoinError>) -> Input {
+    match ended {
+        Ok((probe, Ok(answer))) => Input::Probed { probe, answer },
+        Ok((probe, Err(error))) => Input::Failed { effect: Effect::Probe { probe }, error: error.to_string() },
+        // It panicked; the engine stops waiting for it by itself.
+        Err(error) => {
+            tracing::error!(%error, "an ARP probe died");
+            Input::Timeout
         }
     }
 }
@@ -367,6 +412,11 @@ impl Failures {
 /// Whether an effect tells the segment that this host serves.
 fn is_claim(action: &Action) -> bool {
     matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::GratuitousArp { .. })
+}
+
+/// The engine's addresses, as the fence knows them.
+fn targets(addresses: &[Ipv4Addr]) -> Vec<FenceTarget> {
+    addresses.iter().copied().map(FenceTarget::V4).collect()
 }
 
 fn ipv4(address: &mesh_config::model::VirtualAddress) -> Ipv4Addr {
@@ -392,6 +442,3 @@ fn explain_privileges(error: io::Error) -> anyhow::Error {
     }
     error.into()
 }
-
-#[cfg(test)]
-mod tests;

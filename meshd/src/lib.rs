@@ -1,8 +1,12 @@
 //! The daemon: every effect, no decision.
 //!
 //! ```text
+//! guard      the parent process: acts in the daemon's place the moment it dies, and starts it again
 //! run        wires everything, and notices what dies
 //! director   the engine's own thread and its loop
+//! witness    the same on a node that serves nothing, without privileges
+//! threads    threads that must not wait
+//! priority   real-time priority, locked memory
 //! telemetry  decisions as log lines
 //! clock      the only place that asks for the time decisions are made with
 //! adverts    raw sockets for VRRP, packet socket for gratuitous ARP
@@ -11,6 +15,7 @@
 //! probes     tracked scripts
 //! control    the unix socket meshctl talks to
 //! check      `meshd check`
+//! legacy     what outlives the process: will, and what the next run goes on with
 //! ```
 
 pub mod adverts;
@@ -18,8 +23,14 @@ pub mod check;
 pub mod clock;
 pub mod control;
 pub mod director;
+pub mod guard;
 pub mod kernel;
+pub mod legacy;
+pub mod memory;
 pub mod mesh;
+pub mod priority;
 pub mod probes;
 pub mod run;
 pub mod telemetry;
+pub mod threads;
+pub mod witness;

@@ -1,11 +1,14 @@
 //! meshd: keeps virtual IPs alive together with the other directors of its mesh.
 
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use meshd::run::{self, Places};
+use meshd::guard;
+use meshd::run::{self, End, Places};
 
 /// Keeps virtual IPs alive together with the other directors of its mesh.
 #[derive(Parser)]
@@ -26,6 +29,8 @@ enum Command {
     Join {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        guard: GuardOption,
         /// A member of the mesh, HOST or HOST:PORT.
         #[arg(long, value_name = "HOST[:7946]")]
         seed: String,
@@ -44,6 +49,8 @@ enum Command {
     Run {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        guard: GuardOption,
     },
     /// Read a configuration and report what is wrong or ignored. Exit status: 0 nothing wrong,
     /// 3 unusable, 4 usable after changes, 5 script security.
@@ -76,6 +83,15 @@ struct Common {
     listen: Option<SocketAddr>,
 }
 
+#[derive(Args)]
+struct GuardOption {
+    /// One process only. By default a small parent process acts in the daemon's place the moment it
+    /// dies, and starts it again: leave that out only where a supervisor restarts it, and the time
+    /// until leases run out does not matter.
+    #[arg(long)]
+    no_guard: bool,
+}
+
 /// An address with a port, or with the mesh's own.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let address = text.parse().map(|ip| SocketAddr::new(ip, meshd::mesh::DEFAULT_PORT));
@@ -91,7 +107,7 @@ impl From<Common> for Places {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match cli.command {
+    let ended = match cli.command {
         Command::Check { file, config } => match run::config_file(file.or(config)) {
             Ok(file) => return meshd::check::run(&file),
             Err(error) => {
@@ -99,17 +115,41 @@ fn main() -> ExitCode {
                 return ExitCode::from(meshd::check::UNUSABLE);
             }
         },
-        Command::Init { common } => run::init(&common.into()),
-        Command::Join { common, seed, token, token_file, witness } => {
-            run::join(&common.into(), &seed, token, token_file, witness)
+        Command::Init { common } => run::init(&common.into()).map(|()| ExitCode::SUCCESS),
+        Command::Join { common, guard, seed, token, token_file, witness } => {
+            let places = common.into();
+            let joined = run::join(&places, &seed, token, token_file, witness);
+            joined.and_then(|()| Err(become_run(&places, guard.no_guard)))
         }
-        Command::Run { common } => run::run(&common.into()),
+        Command::Run { common, guard: GuardOption { no_guard: false } } => guard::run(&common.into()),
+        Command::Run { common, .. } => run_here(&common.into()),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    match ended {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("meshd: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The daemon in this process, with or without a guard above it.
+fn run_here(places: &Places) -> anyhow::Result<ExitCode> {
+    let link = guard::attach()?;
+    Ok(match run::run(places, link)? {
+        End::Stopped => ExitCode::SUCCESS,
+        End::Upgrade => ExitCode::from(guard::RESTART),
+    })
+}
+
+/// Replaces this process, and the token in its arguments and environment, by a `run`. Comes back
+/// only when that fails.
+fn become_run(places: &Places, no_guard: bool) -> anyhow::Error {
+    let program = match std::env::current_exe().context("cannot tell which program this is") {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    let mut command = std::process::Command::new(program);
+    command.args(places.run_arguments()).args(no_guard.then_some("--no-guard")).env_remove("MESHD_TOKEN");
+    anyhow::Error::new(command.exec()).context("this node joined, but cannot go on to run")
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use mesh_config::model::Config;
+use mesh_core::lease::memory::VoterStart;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::{Role, Roster};
@@ -16,11 +17,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::control::{self, ControlState};
+use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs, check_privileges};
+use crate::guard::{self, Link};
+use crate::legacy::Legacy;
+use crate::memory::{Memory, Owner};
 use crate::mesh::{self, Identity, MeshHandle, MeshOptions};
 use crate::probes::script::Scripts;
-use crate::{check, clock};
+use crate::threads::{self, Ended, MeshThread};
+use crate::witness::Witness;
+use crate::{check, clock, memory, priority};
 
 /// Where a configuration is looked for, in this order.
 const DEFAULT_CONFIGS: [&str; 2] = ["/etc/meshd/meshd.toml", "/etc/keepalived/keepalived.conf"];
@@ -37,6 +43,9 @@ const INPUT_QUEUE: usize = 4096;
 
 /// Between SIGTERM and a forced end.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a control request under way may take then.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
 
 /// First token that `meshd init` prints.
 const FIRST_TOKEN: Duration = Duration::from_secs(3600);
@@ -106,11 +115,11 @@ pub fn init(places: &Places) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// `meshd join`: enrols where there is no identity, then runs.
+/// `meshd join`: enrols where there is no identity; what follows is a [`run`].
 ///
 /// # Errors
 ///
-/// The seed refused, or [`run`] failed.
+/// The seed refused.
 pub fn join(
     places: &Places,
     seed: &str,
@@ -134,25 +143,30 @@ pub fn join(
         };
         let role = if witness { Role::Witness } else { Role::Director };
         main_runtime()?.block_on(async {
-            preflight(places)?;
+            preflight(places, role)?;
             mesh::enrol(seed, token.trim(), &name, role, listen(places, &config), &places.state_dir).await
         })?;
         tracing::info!("joined the mesh as {name}");
     }
-    run_with_logging(places)
+    Ok(())
 }
 
-/// `meshd run`.
+/// How a run ended that nothing went wrong in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All is handed over, or left to a next run.
+    Stopped,
+    /// All is left to a next run, which the guard shall start.
+    Upgrade,
+}
+
+/// `meshd run`, without a guard or by one.
 ///
 /// # Errors
 ///
 /// Something is missing or wrong at the start, or a part of the daemon died.
-pub fn run(places: &Places) -> anyhow::Result<()> {
-    let _guard = init_logging();
-    run_with_logging(places)
-}
-
-fn run_with_logging(places: &Places) -> anyhow::Result<()> {
+pub fn run(places: &Places, guard: Option<Link>) -> anyhow::Result<End> {
+    let _log = init_logging();
     let member = mesh::load(&places.state_dir)?;
     let config = optional_config(places)?;
     if member.is_none() && config.routers.is_empty() {
@@ -162,7 +176,7 @@ fn run_with_logging(places: &Places) -> anyhow::Result<()> {
             places.state_dir.display()
         );
     }
-    main_runtime()?.block_on(serve(places, member, config))
+    main_runtime()?.block_on(serve(places, guard, member, config))
 }
 
 fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -171,8 +185,10 @@ fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 /// What would stop the daemon right after joining, found before anything in the mesh changes.
-fn preflight(places: &Places) -> anyhow::Result<()> {
-    check_privileges()?;
+fn preflight(places: &Places, role: Role) -> anyhow::Result<()> {
+    if role == Role::Director {
+        check_privileges()?;
+    }
     control::bind(&socket(places)).map(drop)
 }
 
@@ -180,12 +196,23 @@ fn socket(places: &Places) -> PathBuf {
     places.runtime_dir.join("meshd.sock")
 }
 
-async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyhow::Result<()> {
-    check_privileges()?;
+async fn serve(places: &Places, guard: Option<Link>, member: Option<Member>, config: Config) -> anyhow::Result<End> {
+    // Who serves nothing needs none.
+    let directs = member.as_ref().is_none_or(|member| role_of(member) == Role::Director);
+    if directs {
+        check_privileges()?;
+    }
+    let realtime = config.mesh.realtime;
+    if realtime {
+        lock_memory();
+    }
     let socket = control::bind(&socket(places))?;
+    let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
+    let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
-    let setup = setup(places, &config, member.as_ref())?;
+    let (memory, voter) = recall(places, member.as_ref())?;
+    let setup = Setup { adopted: legacy.take_adopted(), ..setup(places, &config, member.as_ref(), voter)? };
     let engine = Engine::new(setup, config.clone(), clock::now());
 
     let seed = member.as_ref().map_or(String::new(), |(identity, roster)| address_of(identity, roster).to_string());
@@ -193,33 +220,58 @@ async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyho
         Some(loaded) => Some(start_mesh(places, &config, loaded, &inputs).await?),
         None => None,
     };
+    let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
     let (stopped, stopped_seen) = oneshot::channel();
-    let outputs = Outputs { mesh: mesh.clone(), scripts, status, stopped: Some(stopped) };
-    let director = spawn_director(engine, &config, input_queue, outputs)?;
+    let shown = guard.as_ref().map(|link| mesh_control::Guard {
+        pid: link.pid,
+        daemon_pid: std::process::id(),
+        restarts: link.restarts,
+        last_death: link.last_death.clone(),
+    });
+    let outputs = Outputs { mesh: mesh.clone(), memory, legacy, guard: shown, scripts, status, stopped: Some(stopped) };
+    let director = spawn_engine(engine, &config, directs, input_queue, outputs)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
-    let state = control_state(mesh.as_ref(), seed, status_seen);
+    let (commands, mut command_queue) = mpsc::channel(1);
+    let ending = control::Ending { commands, guard };
+    let state = control_state(mesh.as_ref(), seed, status_seen, ending);
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
-    let ended = supervise(places, &inputs, mesh.as_ref(), Parts { director, server, runner }).await;
-    hand_over(&inputs, stopped_seen).await;
+    guard::tell_ready();
+    let mut parts = Parts { director, server, runner, mesh: mesh_thread };
+    let asked = supervise(places, &inputs, &mut parts, &mut command_queue).await;
+    let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
+    hand_over(&inputs, keep, stopped_seen).await;
     if let Some(mesh) = &mesh {
-        mesh.close(true).await;
+        mesh.close(!keep).await;
     }
     stop.cancel();
-    ended
+    if asked.is_ok() {
+        // Whoever asked by the socket gets an answer.
+        let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
+    }
+    asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
 
 /// What ends the daemon when it ends.
 struct Parts {
-    director: oneshot::Receiver<anyhow::Result<()>>,
+    director: Ended,
     server: JoinHandle<anyhow::Result<()>>,
     runner: JoinHandle<()>,
+    mesh: Option<MeshThread>,
 }
 
-fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::Result<Setup> {
+/// What this node remembers as a voter of a mesh.
+fn recall(places: &Places, member: Option<&Member>) -> anyhow::Result<(Option<Memory>, VoterStart)> {
+    let Some((identity, roster)) = member else { return Ok((None, VoterStart::default())) };
+    let owner = Owner { node: identity.node, cluster: roster.cluster.clone(), boot: memory::boot_id()? };
+    let (memory, start) = Memory::open(&owner, &places.runtime_dir, &places.state_dir, clock::now())?;
+    Ok((Some(memory), start))
+}
+
+fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: VoterStart) -> anyhow::Result<Setup> {
     let now = clock::now();
     let unix_at_zero = clock::unix_time().saturating_sub(Duration::from_nanos(now.as_nanos()));
     let (node, name) = match member {
@@ -242,6 +294,8 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::R
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed: seed()?,
         unix_at_zero,
+        voter,
+        adopted: Vec::new(),
     })
 }
 
@@ -257,14 +311,15 @@ async fn start_mesh(
     config: &Config,
     (identity, roster): Member,
     inputs: &mpsc::Sender<Input>,
-) -> anyhow::Result<MeshHandle> {
+) -> anyhow::Result<MeshThread> {
     let known = address_of(&identity, &roster);
     let listen = listen(places, config).unwrap_or(known);
     ensure!(
         listen.port() == known.port() && (listen.ip().is_unspecified() || listen.ip() == known.ip()),
         "the mesh knows this node at {known}, so it cannot listen on {listen}: leave out --listen and mesh.listen"
     );
-    mesh::start(MeshOptions { identity, roster, listen, inputs: inputs.clone() }).await
+    let options = MeshOptions { identity, roster, listen, inputs: inputs.clone() };
+    threads::start_mesh(options, config.mesh.realtime).await
 }
 
 /// Where the others reach this node.
@@ -277,37 +332,45 @@ fn control_state(
     mesh: Option<&MeshHandle>,
     seed: String,
     status: watch::Receiver<Arc<mesh_control::Status>>,
+    ending: control::Ending,
 ) -> ControlState {
     let tokens = mesh.cloned().map(|mesh| {
         let make = move |ttl| mesh.create_token(ttl).map(|token| (token.text, token.expires_unix));
         Arc::new(make) as Arc<control::MakeToken>
     });
-    ControlState { status, tokens, seed }
+    ControlState { status, tokens, seed, ending }
 }
 
-/// Starts the engine's thread. What it resolves to says whether it ended by itself or died.
-fn spawn_director(
+/// Starts the engine's thread.
+fn spawn_engine(
     engine: Engine,
     config: &Config,
+    directs: bool,
     inputs: mpsc::Receiver<Input>,
     outputs: Outputs,
-) -> anyhow::Result<oneshot::Receiver<anyhow::Result<()>>> {
-    let (done, ended) = oneshot::channel();
+) -> anyhow::Result<Ended> {
     let config = config.clone();
-    let thread = std::thread::Builder::new().name("meshd-engine".to_owned());
-    thread
-        .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let result = runtime.context("cannot start the engine's runtime").and_then(|runtime| {
-                runtime.block_on(async {
-                    Director::new(engine, &config, inputs, outputs).await?.run().await;
-                    Ok(())
-                })
-            });
-            let _ = done.send(result);
-        })
-        .context("cannot start the engine's thread")?;
-    Ok(ended)
+    threads::spawn("meshd-engine", config.mesh.realtime, move || async move {
+        if directs {
+            Director::new(engine, &config, inputs, outputs).await?.run().await;
+        } else {
+            Witness::new(engine, inputs, outputs).run().await;
+        }
+        Ok(())
+    })
+}
+
+/// What a member does, as its roster has it.
+fn role_of((identity, roster): &Member) -> Role {
+    roster.member(identity.node).map_or(Role::Director, |member| member.role)
+}
+
+fn lock_memory() {
+    match priority::lock_memory() {
+        Ok(true) => {}
+        Ok(false) => tracing::info!("memory is not locked: its limit (LimitMEMLOCK) is not infinity"),
+        Err(error) => tracing::info!(%error, "memory is not locked"),
+    }
 }
 
 async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>) {
@@ -321,43 +384,49 @@ async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_co
 async fn supervise(
     places: &Places,
     inputs: &mpsc::Sender<Input>,
-    mesh: Option<&MeshHandle>,
-    parts: Parts,
-) -> anyhow::Result<()> {
+    parts: &mut Parts,
+    commands: &mut mpsc::Receiver<Command>,
+) -> anyhow::Result<Command> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut dump_data = signal(SignalKind::user_defined1()).context("cannot listen for SIGUSR1")?;
     let mut dump_stats = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
-    let Parts { mut director, mut server, mut runner } = parts;
+    let Parts { director, server, runner, mesh } = parts;
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(Command::Stop),
+            _ = interrupt.recv() => return Ok(Command::Stop),
+            Some(command) = commands.recv() => return Ok(command),
             _ = hangup.recv() => reload(places, inputs).await,
             _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
             _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
-            ended = &mut director => {
+            ended = &mut *director => {
                 ended.context("the engine's thread died")??;
                 bail!("the engine ended by itself");
             }
-            ended = &mut server => {
+            ended = &mut *server => {
                 ended.context("the control server died")??;
                 bail!("the control server ended by itself");
             }
-            ended = &mut runner => {
+            ended = &mut *runner => {
                 ended.context("the runner of tracked scripts died")?;
                 bail!("the runner of tracked scripts ended by itself");
             }
-            error = mesh_failure(mesh) => return Err(error.context("the mesh died")),
+            error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
         }
     }
 }
 
-async fn mesh_failure(mesh: Option<&MeshHandle>) -> anyhow::Error {
-    match mesh {
-        Some(mesh) => mesh.failed().await,
-        None => std::future::pending().await,
+async fn mesh_failure(mesh: Option<&mut MeshThread>) -> anyhow::Error {
+    let Some(MeshThread { handle, ended, .. }) = mesh else { return std::future::pending().await };
+    tokio::select! {
+        error = handle.failed() => error,
+        ended = ended => match ended {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) => anyhow::anyhow!("its thread ended by itself"),
+            Err(_) => anyhow::anyhow!("its thread died"),
+        },
     }
 }
 
@@ -375,10 +444,12 @@ async fn reload(places: &Places, inputs: &mpsc::Sender<Input>) {
     }
 }
 
-/// Has the engine hand everything over, if it lives.
-async fn hand_over(inputs: &mpsc::Sender<Input>, stopped: oneshot::Receiver<()>) {
-    tracing::info!("stopping: handing over");
-    let _ = inputs.send(Input::Shutdown).await;
+/// Has the engine hand everything over, or leave it to the next run, if it lives.
+async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::Receiver<()>) {
+    let (what, input) =
+        if keep { ("leaving all to the next run", Input::Keep) } else { ("handing over", Input::Shutdown) };
+    tracing::info!("stopping: {what}");
+    let _ = inputs.send(input).await;
     // An engine that is dead cannot answer; its sender is gone, and nothing is waited for.
     if tokio::time::timeout(STOP_DEADLINE, stopped).await.is_err() {
         tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
@@ -423,7 +494,7 @@ fn node_name(places: &Places, config: &Config) -> anyhow::Result<String> {
 const LOG_QUEUE: usize = 4096;
 
 /// Logs to standard error, by a thread of its own. The guard writes what is left when it is dropped.
-fn init_logging() -> tracing_appender::non_blocking::WorkerGuard {
+pub(crate) fn init_logging() -> tracing_appender::non_blocking::WorkerGuard {
     use tracing_appender::non_blocking::NonBlockingBuilder;
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("MESHD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));

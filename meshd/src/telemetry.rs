@@ -34,6 +34,19 @@ fn router(name: &str, vrid: u8, event: &RouterEvent, cause: &str, trace_id: &str
                 "{name}: ACTIVE, granted by a majority"
             );
         }
+        RouterEvent::Unprotected => {
+            tracing::warn!(vrid, cause, trace_id, "{name}: UNPROTECTED, serves without a lease");
+        }
+        RouterEvent::Protected { epoch, voters } => {
+            tracing::info!(
+                vrid,
+                epoch,
+                cause,
+                voters = voters.join(","),
+                trace_id,
+                "{name}: protected by a lease again"
+            );
+        }
         RouterEvent::Backup => tracing::info!(vrid, cause, trace_id, "{name}: BACKUP"),
         RouterEvent::Fault => tracing::warn!(vrid, cause, trace_id, "{name}: FAULT"),
         RouterEvent::Vetoed { by } => {

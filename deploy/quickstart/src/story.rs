@@ -118,7 +118,7 @@ fn leave(cluster: Cluster) -> Result<()> {
     let (id, switch) = (lab.id().to_string(), lab.switch());
     let socket = socket_path(lab.host(NEXT)).display().to_string();
     let logs = lab.dir().display().to_string();
-    let pid = cluster.pid(OWNER)?;
+    let pid = cluster.daemon_pid(OWNER)?;
     cluster.leave()?;
     page::head("It keeps running. Try, as root:");
     for (what, command) in [

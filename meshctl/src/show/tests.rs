@@ -145,3 +145,23 @@ fn ages_are_rounded_down() {
     let expected = ["now", "now", "1 s ago", "119 s ago", "2 min ago", "119 min ago", "2 h ago", "47 h ago", "2 d ago"];
     assert_eq!(ages, expected);
 }
+
+#[test]
+fn what_is_served_without_a_lease_is_said_loudly() {
+    let mut cluster = cluster();
+    cluster["routers"][0]["protection"] = json!("none");
+    cluster["routers"][0]["unprotected_because"] = json!("no majority answers");
+    cluster["routers"][0]["foreign"] = json!("10.1.1.9");
+    cluster["routers"][0]["veto"] =
+        json!({"by": [], "holder": null, "reason": "10.1.1.80 answers at 02:00:00:00:00:0b"});
+    let text = status(&parsed(cluster), &plain());
+    for line in [
+        "! VI_1: UNPROTECTED: lb1 serves it without a lease: no majority answers\n",
+        "! VI_1: lb2 does not take over: 10.1.1.80 answers at 02:00:00:00:00:0b\n",
+        "! VI_1: 10.1.1.9, a router outside the mesh, advertises it, too\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let row = text.lines().find(|line| line.starts_with("VI_1 ")).unwrap();
+    assert!(row.contains("UNPROTECTED") && !row.contains("812 ms"), "{row}");
+}

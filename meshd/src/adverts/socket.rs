@@ -1,4 +1,4 @@
-//! The two kinds of socket (raw(7), packet(7)), and the only unsafe code of the VRRP path.
+//! The kinds of socket (raw(7), packet(7)), and the only unsafe code of the VRRP path.
 
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -45,29 +45,36 @@ impl VrrpSocket {
         }
         discard_strays(&socket);
         socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(index.get()))?;
-
-        // SAFETY: the socket owns its descriptor, which stays the same and open until the AsyncFd,
-        // which owns the socket, drops it.
-        let fd = unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) };
-        Ok(VrrpSocket(fd?))
+        Ok(VrrpSocket(readable(socket)?))
     }
 
     /// The next packet, IP header first; one longer than the buffer comes cut.
     pub(super) fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let mut guard = ready!(self.0.poll_read_ready(cx))?;
-            match guard.try_io(|fd| fd.get_ref().read(buffer)) {
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(result) => return Poll::Ready(result),
-                Err(_would_block) => {}
-            }
-        }
+        poll_read(&self.0, cx, buffer)
     }
 
     /// One packet, IP header first.
     pub(super) fn send(&self, destination: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
         let address = SocketAddrV4::new(destination, 0).into();
         self.0.get_ref().send_to(packet, &address).map(|_| ())
+    }
+}
+
+/// Tells when there is something to read. Needs a tokio runtime.
+fn readable(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: the socket owns its descriptor, which stays the same and open until the AsyncFd,
+    // which owns the socket, drops it.
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+}
+
+fn poll_read(fd: &AsyncFd<Socket>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    loop {
+        let mut guard = ready!(fd.poll_read_ready(cx))?;
+        match guard.try_io(|fd| fd.get_ref().read(buffer)) {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(result) => return Poll::Ready(result),
+            Err(_would_block) => {}
+        }
     }
 }
 
@@ -96,6 +103,29 @@ impl PacketSocket {
     /// One ARP frame, Ethernet header first.
     pub(super) fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
         self.0.send_to(frame, &arp_address(index)).map(|_| ())
+    }
+}
+
+/// ARP on one interface, Ethernet headers included.
+#[derive(Debug)]
+pub(super) struct ArpSocket(AsyncFd<Socket>, u32);
+
+impl ArpSocket {
+    pub(super) fn open(index: u32) -> io::Result<ArpSocket> {
+        // With protocol 0 it hears nothing until it is bound to its interface.
+        let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking(), None)?;
+        socket.bind(&arp_address(index))?;
+        Ok(ArpSocket(readable(socket)?, index))
+    }
+
+    /// One frame.
+    pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
+        self.0.get_ref().send_to(frame, &arp_address(self.1)).map(|_| ())
+    }
+
+    /// The next frame; one longer than the buffer comes cut.
+    pub(super) fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        poll_read(&self.0, cx, buffer)
     }
 }
 

@@ -395,3 +395,72 @@ fn root_without_net_raw_permission_is_denied() {
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
 }
+
+fn probe(lab: &Lab, adverts: &Adverts, address: Ipv4Addr) -> impl Future<Output = io::Result<Option<ProbeAnswer>>> {
+    lab.here(|| adverts.probe(&[("l0".to_owned(), address)])).unwrap()
+}
+
+const WANTED: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+
+#[test]
+fn root_a_host_that_has_the_address_answers_a_probe() {
+    Lab::run(async |lab| {
+        let (here, _there) = lab.adverts();
+        lab.there(|| ip("address add 10.77.0.100/32 dev r0"));
+        let answer = probe(&lab, &here, WANTED).await.unwrap();
+        assert_eq!(answer, Some(ProbeAnswer { address: WANTED, mac: MAC_THERE }));
+        let neighbours = lab.there(|| Command::new("ip").args(["neighbour", "show", "dev", "r0"]).output().unwrap());
+        let text = String::from_utf8(neighbours.stdout).unwrap();
+        assert!(!text.contains("02:00:00:00:00:0a"), "a probe enters no cache: {text}");
+    });
+}
+
+#[test]
+fn root_an_address_that_nobody_has_is_asked_for_twice_and_free() {
+    Lab::run(async |lab| {
+        let (here, _there) = lab.adverts();
+        let capture = lab.there(Capture::new);
+        // Our own address answers nobody but others.
+        for address in [WANTED, HERE] {
+            let begin = crate::clock::now();
+            assert_eq!(probe(&lab, &here, address).await.unwrap(), None);
+            let took = crate::clock::now().since(begin);
+            assert!(took >= Duration::from_millis(40), "{took:?}");
+            for _ in 0..2 {
+                let asked = |packet: &[u8]| packet[24..28] == address.octets();
+                assert_eq!(capture.next(0x0806, asked), arp::probe(MAC_HERE, address));
+            }
+        }
+    });
+}
+
+#[test]
+fn root_announcements_and_probes_of_others_answer_a_probe_our_own_do_not() {
+    Lab::run(async |lab| {
+        let (here, there) = lab.adverts();
+        let (looks, announces) = tokio::join!(probe(&lab, &here, WANTED), async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            here.gratuitous_arp("l0", WANTED, 1).unwrap();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            there.gratuitous_arp("r0", WANTED, 1)
+        });
+        announces.unwrap();
+        assert_eq!(looks.unwrap(), Some(ProbeAnswer { address: WANTED, mac: MAC_THERE }));
+
+        let rival = lab.there(|| there.probe(&[("r0".to_owned(), WANTED)])).unwrap();
+        let (ours, theirs) = tokio::join!(probe(&lab, &here, WANTED), rival);
+        let answers = [ours.unwrap().map(|a| a.mac), theirs.unwrap().map(|a| a.mac)];
+        assert_eq!(answers, [Some(MAC_THERE), Some(MAC_HERE)], "each stops the other");
+    });
+}
+
+#[test]
+fn root_where_nothing_can_be_sent_a_probe_fails() {
+    Lab::run(async |lab| {
+        let (here, _there) = lab.adverts();
+        let Err(error) = lab.here(|| here.probe(&[("l1".to_owned(), WANTED)])) else { panic!("l1 is not open") };
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        lab.here(|| ip("link set l0 down"));
+        assert!(probe(&lab, &here, WANTED).await.is_err());
+    });
+}

@@ -93,6 +93,12 @@ fn lock(socket: &Path) -> anyhow::Result<File> {
     Ok(file)
 }
 
+/// Whether a daemon lives that holds this socket.
+pub fn is_held(socket: &Path) -> bool {
+    let lock = OpenOptions::new().read(true).write(true).open(socket.with_extension("lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 fn listen(path: &Path) -> anyhow::Result<UnixListener> {
     let address = SockAddr::unix(path).context("the path is too long for a socket (107 bytes)")?;
     let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;

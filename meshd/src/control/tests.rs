@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_control::{Cluster, Protection, Quorum, Refusal, Status, TokenReply};
+use mesh_control::{Cluster, Protection, Quorum, Refusal, Status, StopReply, TokenReply};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use super::{ControlState, MakeToken, bind, serve};
+use super::{Command, ControlState, Ending, MakeToken, bind, serve};
+use crate::guard::Link;
 
 fn empty(node: &str) -> Arc<Status> {
     let quorum = Quorum { voters: 3, needed: 2, reachable: 3, roster_epoch: 1 };
@@ -32,6 +33,7 @@ fn empty(node: &str) -> Arc<Status> {
         services: vec![],
         counters: Default::default(),
         drops: Default::default(),
+        guard: None,
     })
 }
 
@@ -40,17 +42,24 @@ struct Daemon {
     status: watch::Sender<Arc<Status>>,
     stop: CancellationToken,
     server: JoinHandle<anyhow::Result<()>>,
+    asked: mpsc::Receiver<Command>,
 }
 
 impl Daemon {
     fn start(tokens: Option<Arc<MakeToken>>) -> Daemon {
+        Daemon::guarded(tokens, None)
+    }
+
+    fn guarded(tokens: Option<Arc<MakeToken>>, guard: Option<Link>) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let (status, receiver) = watch::channel(empty("lb1"));
         let stop = CancellationToken::new();
         let socket = bind(&dir.path().join("meshd.sock")).unwrap();
-        let state = ControlState { status: receiver, tokens, seed: "10.1.1.11:7946".to_owned() };
+        let (commands, asked) = mpsc::channel(1);
+        let ending = Ending { commands, guard };
+        let state = ControlState { status: receiver, tokens, seed: "10.1.1.11:7946".to_owned(), ending };
         let server = tokio::spawn(serve(socket, state, stop.clone()));
-        Daemon { dir, status, stop, server }
+        Daemon { dir, status, stop, server, asked }
     }
 
     fn path(&self) -> PathBuf {
@@ -62,8 +71,12 @@ impl Daemon {
     }
 
     async fn post(&self, body: &str) -> (u16, String) {
-        let head =
-            format!("POST /tokens HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        self.post_to("/tokens", body).await
+    }
+
+    async fn post_to(&self, target: &str, body: &str) -> (u16, String) {
+        let length = body.len();
+        let head = format!("POST {target} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n");
         ask(&self.path(), &head, body).await
     }
 
@@ -117,6 +130,13 @@ async fn status_is_what_the_engine_said_last() {
     assert_eq!((code, serde_json::from_str::<Status>(&body).unwrap()), (200, (*empty("lb1")).clone()));
     daemon.status.send_replace(empty("lb2"));
     assert_eq!(serde_json::from_str::<Status>(&daemon.get("/status").await.1).unwrap().node, "lb2");
+}
+
+#[tokio::test]
+async fn figures_come_as_openmetrics_text() {
+    let daemon = Daemon::start(None);
+    let (code, body) = daemon.get("/metrics").await;
+    assert_eq!((code, body.contains("meshd_protected 1.0"), body.contains("# EOF")), (200, true, true), "{body}");
 }
 
 #[tokio::test]
@@ -176,7 +196,7 @@ async fn a_status_nobody_refreshes_is_not_shown() {
     assert_eq!(refusal(&daemon.get("/status/watch").await).0, 503);
     daemon.status.send_replace(empty("back"));
     assert_eq!(daemon.get("/status").await.0, 200);
-    let Daemon { dir, status, stop, server } = daemon;
+    let Daemon { dir, status, stop, server, asked: _asked } = daemon;
     drop(status);
     assert_eq!(refusal(&ask(&dir.path().join("meshd.sock"), "GET /status HTTP/1.1\r\n", "").await).0, 503);
     stop.cancel();
@@ -325,4 +345,41 @@ async fn a_path_that_cannot_be_had_is_named() {
     let error = format!("{:#}", bind(&dir.path().join("x".repeat(120))).unwrap_err());
     assert!(error.contains("too long"), "{error}");
     assert!(bind(Path::new("meshd.sock")).is_err());
+}
+
+fn guard(program: &str) -> Link {
+    Link { pid: 7, restarts: 0, last_death: None, program: program.into() }
+}
+
+#[tokio::test]
+async fn a_stop_names_whose_end_to_wait_for() {
+    for (body, command) in [("{}", Command::Stop), ("{\"keep\":true}", Command::Keep)] {
+        let mut daemon = Daemon::guarded(None, Some(guard("/bin/true")));
+        let (code, answer) = daemon.post_to("/stop", body).await;
+        let reply: StopReply = serde_json::from_str(&answer).unwrap();
+        assert_eq!((code, reply.pids), (200, vec![std::process::id(), 7]));
+        assert_eq!(refusal(&daemon.post_to("/stop", body).await).0, 409, "once");
+        assert_eq!(daemon.asked.recv().await, Some(command));
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_takes_a_guard_and_a_program_that_starts() {
+    let mut daemon = Daemon::start(None);
+    let (code, refused) = refusal(&daemon.post_to("/upgrade", "{}").await);
+    assert_eq!((code, refused.error.contains("without a guard")), (409, true));
+    assert!(daemon.asked.try_recv().is_err());
+
+    for broken in ["/nonexistent/meshd", "/bin/false"] {
+        let mut daemon = Daemon::guarded(None, Some(guard(broken)));
+        let (code, refused) = refusal(&daemon.post_to("/upgrade", "{}").await);
+        assert_eq!((code, refused.error.contains(broken)), (409, true), "{}", refused.error);
+        assert!(daemon.asked.try_recv().is_err());
+    }
+
+    let mut daemon = Daemon::guarded(None, Some(guard("/bin/true")));
+    let (code, answer) = daemon.post_to("/upgrade", "{}").await;
+    let reply: StopReply = serde_json::from_str(&answer).unwrap();
+    assert_eq!((code, reply.pids), (200, vec![std::process::id()]), "the guard stays");
+    assert_eq!(daemon.asked.recv().await, Some(Command::Upgrade));
 }

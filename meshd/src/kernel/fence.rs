@@ -3,10 +3,23 @@
 //! daemon that is stopped, starved or killed loses the address on time without running. The rules
 //! outlive the daemon: what is not armed is closed. `layout` shows them.
 //!
+//! ```text
+//! target        what can be fenced, and in which tables it is
+//! layout        tables, sets, chains    rules     what they drop    elements   what is fenced, and open
+//! capabilities  what this kernel can do           inspect           what it holds now
+//! transport     transactions over netlink         watch             what others do to our tables
+//! ```
+//!
 //! The kernel counts timeouts in whole ticks (1 to 10 ms) from the last tick, and drops fractions: the
 //! fence closes up to two ticks early, and late by at most [`TOLERANCE`].
 
+mod capabilities;
+mod closing;
+mod elements;
+mod inspect;
 mod layout;
+mod rules;
+mod target;
 mod transport;
 mod watch;
 
@@ -15,24 +28,23 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use mesh_core::Instant;
-use netlink_packet_netfilter::NetfilterProtoFamily as Family;
-use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, NfTablesMessage, RuleAttribute, RuleMessage, SetElementList, SetElementMessage,
-    SetFlags, TableAttribute, TableFlags, TableMessage,
-};
 use nix::libc;
+use nix::net::if_::if_nametoindex;
 
 use crate::clock;
-use layout::{LEASED, TABLE, VIPS};
-pub(super) use transport::split;
+use capabilities::{Capabilities, Refresh};
+pub use closing::close_all;
+use elements::Which;
+use layout::Plan;
 use transport::{Refused, Transaction, Transport};
-pub use watch::FenceWatch;
 
-const FAMILIES: [Family; 2] = [Family::IPv4, Family::ARP];
+pub use inspect::{Held, Inspection};
+pub use target::{FenceTarget, Table};
+pub(super) use transport::split;
+pub use watch::FenceWatch;
 
 /// How much later than asked for the fence may close because the request took its time. More, and
 /// the request is repeated with a timeout that is shorter by what it took.
@@ -42,15 +54,17 @@ const ATTEMPTS: usize = 5;
 /// The longest tick of a kernel (HZ=100). A timeout below one tick becomes zero, and zero means
 /// forever: less than this is not armed, but closed.
 const LONGEST_TICK: Duration = Duration::from_millis(10);
+/// Of an element that is added only to be removed again, in milliseconds.
+const PASSING: u64 = 1000;
 
 /// The fence of this host's network namespace. Everything blocks, for half a second at most where the
 /// kernel does not answer; a few hundred microseconds are usual.
 pub struct Fence {
     transport: Transport,
-    refresh: Refresh,
-    spare_forwarded: bool,
-    fenced: BTreeSet<Ipv4Addr>,
-    armed: BTreeMap<Ipv4Addr, Instant>,
+    capabilities: Capabilities,
+    plans: Vec<Plan>,
+    fenced: BTreeSet<FenceTarget>,
+    armed: BTreeMap<FenceTarget, Instant>,
 }
 
 /// Why there is no fence.
@@ -67,75 +81,49 @@ pub enum FenceUnavailable {
     Other(io::Error),
 }
 
-/// What the kernel holds, by table; `None` where there is no table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Inspection {
-    /// Table `ip meshd`.
-    pub ip: Option<Held>,
-    /// Table `arp meshd`.
-    pub arp: Option<Held>,
-}
-
-/// What the kernel holds in one table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// The table is in use, and its chains and rules are what they should be.
-    pub complete: bool,
-    /// The fenced addresses.
-    pub fenced: BTreeSet<Ipv4Addr>,
-    /// Those the fence is open for, and how long still; an element somebody made without a timeout
-    /// is there as [`Duration::MAX`].
-    pub leased: BTreeMap<Ipv4Addr, Duration>,
-}
-
-/// How an armed address gets another timeout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refresh {
-    /// Adding it again sets it, without the element ever being away (Linux 6.12).
-    InPlace,
-    /// Adding it again changes nothing: the element is replaced within a transaction. Lookups that
-    /// overlap the transaction can miss both, the old and the new one, on more than one processor.
-    Replace,
-}
-
 impl Fence {
-    /// Finds out whether this kernel can hold the fence, and changes nothing.
+    /// Finds out what of the fence this kernel can hold, and changes nothing. [`Fence::gaps`] tells
+    /// what is missing.
     pub fn probe() -> Result<Fence, FenceUnavailable> {
         let mut transport = Transport::open().map_err(unavailable)?;
-        let mut spare_forwarded = true;
-        if dry_run(&mut transport, spare_forwarded).is_err() {
-            // What is missing may be `fib` alone.
-            spare_forwarded = false;
-            dry_run(&mut transport, spare_forwarded).map_err(unavailable)?;
-        }
-        let refresh = probe_refresh().map_err(unavailable)?;
-        Ok(Fence { transport, refresh, spare_forwarded, fenced: BTreeSet::new(), armed: BTreeMap::new() })
+        let capabilities = Capabilities::probe(&mut transport).map_err(unavailable)?;
+        let (plans, fenced, armed) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+        Ok(Fence { transport, capabilities, plans, fenced, armed })
     }
 
-    /// Fences exactly these addresses, in one transaction: what was fenced and stays is never open in
-    /// between, whoever fenced it. What this object armed and stays in the list stays armed; what
-    /// somebody else or an earlier run armed is closed. None removes the tables.
-    pub fn install(&mut self, addresses: &[Ipv4Addr]) -> io::Result<()> {
-        let fenced: BTreeSet<Ipv4Addr> = addresses.iter().copied().collect();
-        if fenced.is_empty() {
-            let mut transaction = Transaction::default();
-            FAMILIES.iter().for_each(|&family| layout::destroy(&mut transaction, family));
-            self.transport.commit(transaction)?;
-            self.fenced.clear();
-            self.armed.clear();
-            return Ok(());
-        }
+    /// Fences exactly these, in one transaction: what was fenced and stays is never open in between,
+    /// whoever fenced it. What this object armed and stays in the list stays armed; what somebody else
+    /// or an earlier run armed is closed. None removes the tables.
+    ///
+    /// Frames from a virtual MAC address are dropped where they leave one of `devices`; those that do
+    /// not exist are left out, so install again when one appears.
+    pub fn install(&mut self, targets: &[FenceTarget], devices: &BTreeSet<String>) -> io::Result<()> {
+        let fenced: BTreeSet<FenceTarget> = targets.iter().copied().collect();
+        let devices = devices.iter().filter(|device| if_nametoindex(device.as_str()).is_ok()).cloned().collect();
+        let plans = layout::plans(&fenced, &devices, &self.capabilities);
         let armed: BTreeMap<_, _> =
-            self.armed.iter().filter(|(address, _)| fenced.contains(address)).map(|(a, t)| (*a, *t)).collect();
+            self.armed.iter().filter(|(t, _)| fenced.contains(t)).map(|(t, u)| (*t, *u)).collect();
         let present = self.inspect()?;
-        let spare_forwarded = self.spare_forwarded;
-        let installed = self.transact(&armed, |transaction| {
-            for family in FAMILIES {
-                layout::build(transaction, family, spare_forwarded);
-                layout::add(transaction, family, VIPS, fenced.iter().map(|address| (address, None)));
-                if let Some(held) = present.of(family) {
-                    forget(transaction, family, VIPS, held.fenced.difference(&fenced));
-                    forget(transaction, family, LEASED, held.leased.keys().filter(|a| !armed.contains_key(a)));
+        let passing = self.passing();
+        // Tables that are not needed, or have elements for which there is no set any more.
+        let has_place = |target: &FenceTarget, plan: &Plan| !plan.table.holds(target) || plan.has_sets_of(target);
+        let fits = |table: Table, held: &Held| {
+            plans
+                .iter()
+                .any(|p| p.table == table && held.fenced.iter().chain(held.leased.keys()).all(|t| has_place(t, p)))
+        };
+        let unfit: Vec<Table> = present.iter().filter(|(t, held)| !fits(**t, held)).map(|(t, _)| *t).collect();
+        let installed = self.transact(&plans, &armed, |transaction| {
+            unfit.iter().for_each(|table| layout::destroy(transaction, *table));
+            for plan in &plans {
+                plan.build(transaction);
+                elements::add(transaction, plan.table, Which::Fenced, fenced.iter().map(|target| (target, None)));
+                if let Some(held) = present.get(&plan.table) {
+                    let (gone, open) = (held.fenced.difference(&fenced), held.leased.keys());
+                    let gone = gone.filter(|target| plan.has_sets_of(target));
+                    let open = open.filter(|target| !armed.contains_key(target) && plan.has_sets_of(target));
+                    elements::forget(transaction, plan.table, Which::Fenced, gone, None);
+                    elements::forget(transaction, plan.table, Which::Leased, open, passing);
                 }
             }
         });
@@ -144,67 +132,91 @@ impl Fence {
                 return Err(error);
             }
             // Somebody keeps something else under our names, so nothing is fenced: start afresh.
-            self.transact(&armed, |transaction| {
-                for family in FAMILIES {
-                    layout::destroy(transaction, family);
-                    layout::build(transaction, family, spare_forwarded);
-                    layout::add(transaction, family, VIPS, fenced.iter().map(|address| (address, None)));
+            self.transact(&plans, &armed, |transaction| {
+                for plan in &plans {
+                    layout::destroy(transaction, plan.table);
+                    plan.build(transaction);
+                    elements::add(transaction, plan.table, Which::Fenced, fenced.iter().map(|target| (target, None)));
                 }
             })?;
         }
-        self.fenced = fenced;
-        self.armed = armed;
+        (self.plans, self.fenced, self.armed) = (plans, fenced, armed);
         Ok(())
     }
 
-    /// Opens the fence for these addresses until a point in time, later or earlier than before. A point
-    /// that has passed, or will within 10 ms, closes it. An error leaves it no longer open than until
-    /// the later of both points.
-    pub fn arm(&mut self, addresses: &[Ipv4Addr], until: Instant) -> io::Result<()> {
-        if let Some(stranger) = addresses.iter().find(|address| !self.fenced.contains(address)) {
+    /// Counts these targets as armed by this object, though an earlier run did it: the next
+    /// [`Fence::install`] leaves them open until then, without a gap.
+    pub fn adopt(&mut self, targets: &[FenceTarget], until: Instant) {
+        self.armed.extend(targets.iter().map(|target| (*target, until)));
+    }
+
+    /// Opens the fence for these until a point in time, later or earlier than before. A point that has
+    /// passed, or will within 10 ms, closes it. An error leaves it no longer open than until the later
+    /// of both points.
+    pub fn arm(&mut self, targets: &[FenceTarget], until: Instant) -> io::Result<()> {
+        if let Some(stranger) = targets.iter().find(|target| !self.fenced.contains(target)) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{stranger} is not fenced")));
         }
-        let armed: BTreeMap<_, _> = addresses.iter().map(|address| (*address, until)).collect();
-        self.transact(&armed, |_| ())?;
+        let armed: BTreeMap<_, _> = targets.iter().map(|target| (*target, until)).collect();
+        let plans = std::mem::take(&mut self.plans);
+        let done = self.transact(&plans, &armed, |_| ());
+        self.plans = plans;
+        done?;
         self.armed.extend(armed);
         Ok(())
     }
 
-    /// Closes the fence for these addresses; one that is not open, or not fenced, is no failure.
-    pub fn close(&mut self, addresses: &[Ipv4Addr]) -> io::Result<()> {
-        let addresses: BTreeSet<_> = addresses.iter().filter(|address| self.fenced.contains(address)).collect();
-        self.armed.retain(|address, _| !addresses.contains(address));
-        let mut transaction = Transaction::default();
-        for family in FAMILIES {
-            forget(&mut transaction, family, LEASED, addresses.iter().copied());
+    /// Closes the fence for these; one that is not open, or not fenced, is no failure.
+    pub fn close(&mut self, targets: &[FenceTarget]) -> io::Result<()> {
+        let targets: BTreeSet<_> = targets.iter().filter(|target| self.fenced.contains(target)).collect();
+        self.armed.retain(|target, _| !targets.contains(target));
+        let (mut transaction, passing) = (Transaction::default(), self.passing());
+        for plan in &self.plans {
+            elements::forget(&mut transaction, plan.table, Which::Leased, targets.iter().copied(), passing);
         }
         self.transport.commit(transaction)
     }
 
+    /// What of the protection this kernel cannot give to what is fenced, in words; nothing where all
+    /// is well.
+    pub fn gaps(&self) -> Vec<String> {
+        self.capabilities.gaps(&self.fenced)
+    }
+
     /// What the kernel holds.
     pub fn inspect(&mut self) -> io::Result<Inspection> {
-        Ok(Inspection { ip: self.inspect_table(Family::IPv4)?, arp: self.inspect_table(Family::ARP)? })
+        let mut found = Inspection::new();
+        for table in Table::ALL.into_iter().filter(|table| self.capabilities.has(*table)) {
+            let plan = self.plans.iter().find(|plan| plan.table == table);
+            if let Some(held) = inspect::inspect(&mut self.transport, table, plan)? {
+                found.insert(table, held);
+            }
+        }
+        Ok(found)
     }
 
     /// Whether the kernel holds what it was last told.
     pub fn intact(&mut self) -> io::Result<bool> {
-        let held = self.inspect()?;
+        let found = self.inspect()?;
         let now = clock::now();
         // A lease that ends about now may be there or not.
         let slack = 2 * LONGEST_TICK + TOLERANCE;
-        let as_told = |held: &Held| {
-            let leased = |(address, left): (&Ipv4Addr, &Duration)| {
-                self.armed.get(address).is_some_and(|until| *left <= until.since(now) + slack)
+        let timeouts = self.capabilities.timeouts;
+        let as_told = |plan: &Plan| {
+            let Some(held) = found.get(&plan.table) else { return false };
+            let leased = |(target, left): (&FenceTarget, &Duration)| {
+                self.armed.get(target).is_some_and(|until| !timeouts || *left <= until.since(now) + slack)
             };
             held.complete
-                && held.fenced == self.fenced
+                && held.fenced.iter().eq(self.fenced.iter().filter(|target| plan.has_sets_of(target)))
                 && held.leased.iter().all(leased)
-                && self.armed.iter().all(|(a, until)| until.since(now) <= slack || held.leased.contains_key(a))
+                && self
+                    .armed
+                    .iter()
+                    .filter(|(target, _)| plan.has_sets_of(target))
+                    .all(|(target, until)| until.since(now) <= slack || held.leased.contains_key(target))
         };
-        Ok(FAMILIES.iter().all(|&family| match held.of(family) {
-            Some(held) => as_told(held),
-            None => self.fenced.is_empty(),
-        }))
+        Ok(found.len() == self.plans.len() && self.plans.iter().all(as_told))
     }
 
     /// Follows what others do to our tables. To be called within a tokio runtime.
@@ -212,8 +224,17 @@ impl Fence {
         FenceWatch::open(self.transport.port())
     }
 
-    /// One transaction: what `prepare` says, and these addresses armed until their time.
-    fn transact(&mut self, armed: &BTreeMap<Ipv4Addr, Instant>, prepare: impl Fn(&mut Transaction)) -> io::Result<()> {
+    fn passing(&self) -> Option<u64> {
+        self.capabilities.timeouts.then_some(PASSING)
+    }
+
+    /// One transaction over all tables: what `prepare` says, and these armed until their time.
+    fn transact(
+        &mut self,
+        plans: &[Plan],
+        armed: &BTreeMap<FenceTarget, Instant>,
+        prepare: impl Fn(&mut Transaction),
+    ) -> io::Result<()> {
         // What the request itself is expected to take.
         let mut allowance = Duration::ZERO;
         for _ in 0..ATTEMPTS {
@@ -222,14 +243,17 @@ impl Fence {
             let before = clock::now();
             let left = |until: &Instant| until.since(before).saturating_sub(allowance);
             let (open, shut): (Vec<_>, Vec<_>) = armed.iter().partition(|(_, until)| left(until) >= LONGEST_TICK);
-            for family in FAMILIES {
-                forget(&mut transaction, family, LEASED, shut.iter().map(|(address, _)| *address));
-                let open = open.iter().map(|(address, until)| (*address, Some(left(until).as_millis() as u64)));
-                if self.refresh == Refresh::Replace {
-                    layout::add(&mut transaction, family, LEASED, open.clone());
-                    layout::remove(&mut transaction, family, LEASED, open.clone().map(|(address, _)| address));
+            for plan in plans {
+                let shut = shut.iter().map(|(target, _)| *target);
+                elements::forget(&mut transaction, plan.table, Which::Leased, shut, self.passing());
+                let timeout = |until| self.capabilities.timeouts.then(|| left(until).as_millis() as u64);
+                let open = open.iter().map(|(target, until)| (*target, timeout(until)));
+                if self.capabilities.refresh == Refresh::Replace {
+                    elements::add(&mut transaction, plan.table, Which::Leased, open.clone());
+                    let old = open.clone().map(|(target, _)| target);
+                    elements::remove(&mut transaction, plan.table, Which::Leased, old);
                 }
-                layout::add(&mut transaction, family, LEASED, open);
+                elements::add(&mut transaction, plan.table, Which::Leased, open);
             }
             self.transport.commit(transaction)?;
             let took = clock::now().since(before);
@@ -238,147 +262,14 @@ impl Fence {
             }
             allowance = took;
         }
-        let addresses: Vec<_> = armed.keys().copied().collect();
-        self.close(&addresses)?;
+        let mut transaction = Transaction::default();
+        for plan in plans {
+            elements::forget(&mut transaction, plan.table, Which::Leased, armed.keys(), self.passing());
+        }
+        self.transport.commit(transaction)?;
+        self.armed.retain(|target, _| !armed.contains_key(target));
         Err(io::Error::new(io::ErrorKind::TimedOut, "arming takes too long to be exact; closed instead"))
     }
-
-    fn inspect_table(&mut self, family: Family) -> io::Result<Option<Held>> {
-        let question = NfTablesMessage::GetTable(TableMessage { attributes: layout::name(TABLE) });
-        let tables = match self.transport.ask(family, &question, false) {
-            Err(error) if Refused::errno(&error) == libc::ENOENT => return Ok(None),
-            tables => tables?,
-        };
-        let held = (|| {
-            Ok(Held {
-                complete: tables.iter().any(is_awake) && self.has_rules(family)?,
-                fenced: self.elements(family, VIPS)?.into_keys().collect(),
-                leased: self.elements(family, LEASED)?,
-            })
-        })();
-        match held {
-            // It went away meanwhile.
-            Err(error) if Refused::errno(&error) == libc::ENOENT => {
-                Ok(Some(Held { complete: false, fenced: BTreeSet::new(), leased: BTreeMap::new() }))
-            }
-            held => held.map(Some),
-        }
-    }
-
-    fn has_rules(&mut self, family: Family) -> io::Result<bool> {
-        let all = NfTablesMessage::GetChain(ChainMessage { attributes: Vec::new() });
-        let told = self.transport.ask(family, &all, true)?;
-        for chain in layout::chains(family) {
-            let hooked = told.iter().any(|message| match message {
-                NfTablesMessage::NewChain(ChainMessage { attributes }) => {
-                    attributes.contains(&ChainAttribute::Table(TABLE.into()))
-                        && attributes.contains(&ChainAttribute::Name(chain.name.into()))
-                        && attributes.iter().any(|attribute| match attribute {
-                            ChainAttribute::Hook(hook) => layout::is_hooked(chain, hook),
-                            _ => false,
-                        })
-                }
-                _ => false,
-            });
-            let attributes = vec![RuleAttribute::Table(TABLE.into()), RuleAttribute::Chain(chain.name.into())];
-            let question = NfTablesMessage::GetRule(RuleMessage { attributes });
-            let rules = self.transport.ask(family, &question, true)?;
-            let ours = match rules.as_slice() {
-                [NfTablesMessage::NewRule(rule)] => layout::is_ours(rule, chain, self.spare_forwarded),
-                _ => false,
-            };
-            if !hooked || !ours {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    fn elements(&mut self, family: Family, set: &str) -> io::Result<BTreeMap<Ipv4Addr, Duration>> {
-        dump_elements(&mut self.transport, family, TABLE, set)
-    }
-}
-
-impl Inspection {
-    fn of(&self, family: Family) -> Option<&Held> {
-        if family == Family::ARP { self.arp.as_ref() } else { self.ip.as_ref() }
-    }
-}
-
-/// Elements to be out of a set, whether or not they are in it: removing one that is not there would
-/// fail, and it may end at any moment. So it is added first; nobody sees that.
-fn forget<'a>(
-    transaction: &mut Transaction,
-    family: Family,
-    set: &str,
-    addresses: impl Iterator<Item = &'a Ipv4Addr> + Clone,
-) {
-    let timeout = (set == LEASED).then_some(1000);
-    layout::add(transaction, family, set, addresses.clone().map(|address| (address, timeout)));
-    layout::remove(transaction, family, set, addresses);
-}
-
-fn dump_elements(
-    transport: &mut Transport,
-    family: Family,
-    table: &str,
-    set: &str,
-) -> io::Result<BTreeMap<Ipv4Addr, Duration>> {
-    let attributes = vec![SetElementList::Table(table.into()), SetElementList::Set(set.into())];
-    let question = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-    let answer = transport.ask(family, &question, true)?;
-    let lists = answer.iter().filter_map(|message| match message {
-        NfTablesMessage::NewSetElement(list) => Some(list),
-        _ => None,
-    });
-    Ok(lists
-        .flat_map(layout::elements)
-        .map(|(address, left)| (address, left.map_or(Duration::MAX, Duration::from_millis)))
-        .collect())
-}
-
-fn is_awake(message: &NfTablesMessage) -> bool {
-    match message {
-        NfTablesMessage::NewTable(TableMessage { attributes }) => attributes
-            .iter()
-            .all(|attribute| !matches!(attribute, TableAttribute::Flags(f) if f.contains(TableFlags::Dormant))),
-        _ => false,
-    }
-}
-
-fn dry_run(transport: &mut Transport, spare_forwarded: bool) -> io::Result<()> {
-    let mut transaction = Transaction::default();
-    for family in FAMILIES {
-        layout::destroy(&mut transaction, family);
-        layout::build(&mut transaction, family, spare_forwarded);
-    }
-    transport.check(transaction)
-}
-
-/// Tries it, in a table that belongs to a socket and goes with it.
-fn probe_refresh() -> io::Result<Refresh> {
-    const SHORT: u64 = 10_000;
-    const LONG: u64 = 60_000;
-    let mut transport = Transport::open()?;
-    let table = format!("{TABLE}-probe-{}", transport.port());
-    let element = |timeout| {
-        let mut messages = layout::element_messages(&table, LEASED, [(&Ipv4Addr::LOCALHOST, Some(timeout))]);
-        messages.pop().map(NfTablesMessage::NewSetElement)
-    };
-    let mut transaction = Transaction::default();
-    transaction.create(Family::IPv4, NfTablesMessage::NewTable(layout::table(&table, TableFlags::Owner)));
-    transaction.create(Family::IPv4, NfTablesMessage::NewSet(layout::set(&table, LEASED, 1, SetFlags::Timeout)));
-    element(SHORT).into_iter().for_each(|message| transaction.create(Family::IPv4, message));
-    if transport.commit(transaction).is_err() {
-        // No tables with an owner before Linux 5.12, and no updates either.
-        return Ok(Refresh::Replace);
-    }
-    let mut transaction = Transaction::default();
-    element(LONG).into_iter().for_each(|message| transaction.create(Family::IPv4, message));
-    transport.commit(transaction)?;
-    let held = dump_elements(&mut transport, Family::IPv4, &table, LEASED)?;
-    let updated = held.values().any(|left| *left > Duration::from_millis(SHORT));
-    Ok(if updated { Refresh::InPlace } else { Refresh::Replace })
 }
 
 fn unavailable(error: io::Error) -> FenceUnavailable {

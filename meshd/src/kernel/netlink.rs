@@ -10,6 +10,7 @@
 //! address is put there or removed. It stays set (systemd sets it everywhere); where it cannot be
 //! written, what goes by mistake is reported as [`Event::AddressGone`].
 
+mod batch;
 mod follow;
 mod requests;
 
@@ -17,8 +18,8 @@ mod requests;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, PoisonError};
 
 use anyhow::Context;
 use ipnet::{IpNet, Ipv4Net};
@@ -33,6 +34,7 @@ use rtnetlink::sys::AsyncSocket;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
+use batch::Batch;
 use follow::Follower;
 use requests::{Refusal, Requests, local, protocol};
 
@@ -104,6 +106,7 @@ pub enum AddressError {
 /// Changes addresses of this network namespace. Every request has a deadline of a second.
 pub struct Netlink {
     requests: Requests,
+    batch: std::sync::Mutex<Batch>,
     placed: Arc<Mutex<Placed>>,
     _follower: AbortOnDropHandle<()>,
 }
@@ -122,16 +125,13 @@ impl Netlink {
     /// Opens both sockets. All interfaces are delivered as events, then what changes. When following
     /// is no longer possible the receiver ends.
     pub async fn open() -> anyhow::Result<(Netlink, mpsc::Receiver<Event>)> {
-        let (mut connection, handle, _) = rtnetlink::new_connection_with_strict_check().context("netlink socket")?;
-        let socket = connection.socket_mut().socket_mut();
-        socket.set_ext_ack(true)?;
-        socket.set_cap_ack(true)?;
-        let requests = Requests::new(handle, AbortOnDropHandle::new(tokio::spawn(connection)));
+        let requests = open_requests()?;
         let placed = Arc::new(Mutex::new(Placed::default()));
         let (sender, receiver) = mpsc::channel(EVENTS);
         let follower = Follower::open(requests.clone(), placed.clone(), sender).await?;
         let follower = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-        Ok((Netlink { requests, placed, _follower: follower }, receiver))
+        let batch = std::sync::Mutex::new(Batch::open().context("netlink socket")?);
+        Ok((Netlink { requests, batch, placed, _follower: follower }, receiver))
     }
 
     /// Has an address on an interface for so many seconds, `u32::MAX` for ever. Where it is there
@@ -142,34 +142,36 @@ impl Netlink {
         address: &VirtualAddress,
         lifetime_s: u32,
     ) -> Result<(), AddressError> {
-        let net = ipv4(address)?;
-        let index = if_nametoindex(interface).map_err(|_| AddressError::NoInterface(interface.to_owned()))?;
-        let mut message = message(index, net);
-        message.header.scope = match address.scope {
-            Scope::Global => AddressScope::Universe,
-            Scope::Site => AddressScope::Site,
-            Scope::Link => AddressScope::Link,
-            Scope::Host => AddressScope::Host,
-            Scope::Nowhere => AddressScope::Nowhere,
-        };
-        let mut lifetime = CacheInfo::default();
-        (lifetime.ifa_valid, lifetime.ifa_preferred) = (lifetime_s, lifetime_s);
-        message.attributes.push(AddressAttribute::CacheInfo(lifetime));
-        message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)));
-        message.attributes.extend(address.broadcast.map(AddressAttribute::Broadcast));
-        if let Some(label) = &address.label {
-            if label.len() > LABEL_MAX {
-                return Err(AddressError::Label(label.clone()));
-            }
-            message.attributes.push(AddressAttribute::Label(label.clone()));
-        }
+        self.add_addresses(&[(interface, address, lifetime_s)]).await.remove(0)
+    }
+
+    /// The same for many, in few requests: what became of each, in order.
+    pub async fn add_addresses(&self, wanted: &[(&str, &VirtualAddress, u32)]) -> Vec<Result<(), AddressError>> {
         let mut placed = self.placed.lock().await;
-        placed.prepare(interface, index);
-        let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
-        let done = self.requests.execute(RouteNetlinkMessage::NewAddress(message), flags).await;
-        done.map_err(|refusal| refused(interface, net, refusal))?;
-        placed.addresses.insert((interface.to_owned(), net), index);
-        Ok(())
+        let mut indexes: BTreeMap<&str, Option<u32>> = BTreeMap::new();
+        let prepared: Vec<_> = wanted
+            .iter()
+            .map(|(interface, address, lifetime_s)| {
+                let index = *indexes.entry(interface).or_insert_with(|| if_nametoindex(*interface).ok());
+                let index = index.ok_or_else(|| AddressError::NoInterface((*interface).to_owned()))?;
+                let addition = addition(index, address, *lifetime_s)?;
+                placed.prepare(interface, index);
+                Ok((index, addition))
+            })
+            .collect();
+        let messages = prepared.iter().flatten().map(|(_, message)| RouteNetlinkMessage::NewAddress(message.clone()));
+        let flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_REPLACE;
+        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = batch.execute(messages.collect(), flags).into_iter();
+        let outcome = |((interface, address, _), prepared): (&(&str, &VirtualAddress, u32), _)| {
+            let (index, _): (u32, AddressMessage) = prepared?;
+            let net = ipv4(address)?;
+            let answer = answers.next().unwrap_or_else(|| Err(Refusal::late()));
+            answer.map_err(|refusal| refused(interface, net, refusal))?;
+            placed.addresses.insert(((*interface).to_owned(), net), index);
+            Ok(())
+        };
+        wanted.iter().zip(prepared).map(outcome).collect()
     }
 
     /// Removes an address; one that is not there is no failure, nor is an interface that is gone.
@@ -180,42 +182,86 @@ impl Netlink {
         let known = placed.addresses.remove(&(interface.to_owned(), net));
         let Some(index) = known.or_else(|| if_nametoindex(interface).ok()) else { return Ok(()) };
         placed.prepare(interface, index);
-        match self.remove(index, net).await {
+        match remove(&self.requests, index, net).await {
             Err(refusal) if !refusal.is_absence() => Err(refused(interface, net, refusal)),
             _ => Ok(()),
         }
     }
 
-    /// Removes every address with our mark from every interface, and tells how many those were.
-    pub async fn sweep(&self) -> usize {
+    /// Removes every address with our mark from every interface but these, and tells how many those
+    /// were.
+    pub async fn sweep(&self, except: &[(String, IpAddr)]) -> usize {
         let mut placed = self.placed.lock().await;
         placed.addresses.clear();
-        let found = match self.requests.addresses(None).await {
-            Ok(found) => found,
-            Err(refusal) => {
-                tracing::warn!(%refusal, "cannot look for addresses of an earlier run");
-                return 0;
-            }
-        };
-        let mut swept = 0;
-        for message in found.iter().filter(|message| protocol(message) == Some(ADDRESS_PROTOCOL)) {
-            let (index, Some(net)) = (message.header.index, local(message)) else { continue };
-            if let Ok(name) = if_indextoname(index) {
-                placed.prepare(&name.to_string_lossy(), index);
-            }
-            match self.remove(index, net).await {
-                Ok(()) => swept += 1,
-                Err(refusal) if refusal.is_absence() => {}
-                Err(refusal) => tracing::warn!(address = %net, %refusal, "cannot remove an address of an earlier run"),
-            }
+        let swept = sweep(&self.requests, &mut placed, &[], except).await;
+        if let Some(failure) = &swept.failure {
+            tracing::warn!("addresses of an earlier run may be left: {failure}");
         }
-        swept
+        swept.removed
     }
+}
 
-    async fn remove(&self, index: u32, net: Ipv4Net) -> Result<(), Refusal> {
-        let message = RouteNetlinkMessage::DelAddress(message(index, net));
-        self.requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
+/// What became of a sweep.
+#[derive(Debug)]
+pub struct Swept {
+    /// Addresses removed.
+    pub removed: usize,
+    /// Why one may be left, in words.
+    pub failure: Option<String>,
+}
+
+/// Removes every address with our mark, and these, which an old kernel does not mark: in place of a
+/// daemon that is dead.
+///
+/// # Errors
+///
+/// There is no netlink socket.
+pub async fn sweep_all(known: &[(String, IpNet)]) -> anyhow::Result<Swept> {
+    let requests = open_requests()?;
+    Ok(sweep(&requests, &mut Placed::default(), known, &[]).await)
+}
+
+async fn sweep(
+    requests: &Requests,
+    placed: &mut Placed,
+    known: &[(String, IpNet)],
+    except: &[(String, IpAddr)],
+) -> Swept {
+    let mut swept = Swept { removed: 0, failure: None };
+    let found = match requests.addresses(None).await {
+        Ok(found) => found,
+        Err(refusal) => return Swept { failure: Some(format!("they cannot be listed: {refusal}")), ..swept },
+    };
+    for message in &found {
+        let (index, Some(net)) = (message.header.index, local(message)) else { continue };
+        let name = if_indextoname(index).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let listed = known.iter().any(|(on, known)| *on == name && *known == IpNet::V4(net));
+        let ours = listed || protocol(message) == Some(ADDRESS_PROTOCOL);
+        if !ours || except.contains(&(name.clone(), net.addr().into())) {
+            continue;
+        }
+        placed.prepare(&name, index);
+        match remove(requests, index, net).await {
+            Ok(()) => swept.removed += 1,
+            Err(refusal) if refusal.is_absence() => {}
+            Err(refusal) => swept.failure = Some(format!("{net}: {refusal}")),
+        }
     }
+    swept
+}
+
+async fn remove(requests: &Requests, index: u32, net: Ipv4Net) -> Result<(), Refusal> {
+    let message = RouteNetlinkMessage::DelAddress(message(index, net));
+    requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
+}
+
+/// A socket for requests. To be called within a tokio runtime.
+fn open_requests() -> anyhow::Result<Requests> {
+    let (mut connection, handle, _) = rtnetlink::new_connection_with_strict_check().context("netlink socket")?;
+    let socket = connection.socket_mut().socket_mut();
+    socket.set_ext_ack(true)?;
+    socket.set_cap_ack(true)?;
+    Ok(Requests::new(handle, AbortOnDropHandle::new(tokio::spawn(connection))))
 }
 
 impl Placed {
@@ -250,6 +296,30 @@ fn message(index: u32, net: Ipv4Net) -> AddressMessage {
     message.header.index = index;
     message.attributes = vec![AddressAttribute::Local(net.addr().into()), AddressAttribute::Address(net.addr().into())];
     message
+}
+
+/// What adding says.
+fn addition(index: u32, address: &VirtualAddress, lifetime_s: u32) -> Result<AddressMessage, AddressError> {
+    let mut message = message(index, ipv4(address)?);
+    message.header.scope = match address.scope {
+        Scope::Global => AddressScope::Universe,
+        Scope::Site => AddressScope::Site,
+        Scope::Link => AddressScope::Link,
+        Scope::Host => AddressScope::Host,
+        Scope::Nowhere => AddressScope::Nowhere,
+    };
+    let mut lifetime = CacheInfo::default();
+    (lifetime.ifa_valid, lifetime.ifa_preferred) = (lifetime_s, lifetime_s);
+    message.attributes.push(AddressAttribute::CacheInfo(lifetime));
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)));
+    message.attributes.extend(address.broadcast.map(AddressAttribute::Broadcast));
+    if let Some(label) = &address.label {
+        if label.len() > LABEL_MAX {
+            return Err(AddressError::Label(label.clone()));
+        }
+        message.attributes.push(AddressAttribute::Label(label.clone()));
+    }
+    Ok(message)
 }
 
 fn refused(interface: &str, address: Ipv4Net, refusal: Refusal) -> AddressError {

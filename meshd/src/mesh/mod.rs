@@ -1,7 +1,7 @@
 //! The mesh: one UDP port, QUIC with mutual TLS, and a connection to every other member.
 //!
 //! ```text
-//!  engine's thread                       mesh (tasks on the daemon's runtime)
+//!  engine's thread                       mesh (tasks on a thread of its own)
 //!   send, publish ---> MeshHandle ---> traffic --> datagram or stream --> peer
 //!   adopt ----------------+-----------> peer::manage: one task a member, dials and redials
 //!   Input <--- mpsc <-- peer: PeerUp, PeerDown; traffic: Message; gossip: Gossip, Heard
@@ -11,6 +11,7 @@
 //!  identity   the CA, certificates, node ids          enrol     init, and the joiner's side
 //!  tls        who is believed                         seed      the seed's side, the vote
 //!  socket     the port, and what on it is not ours    endpoint  accepting
+//!  release    the guard's: leases of a dead daemon are given back
 //! ```
 //!
 //! One queue leads to the engine. Messages are put in without waiting and dropped (and counted)
@@ -23,6 +24,7 @@ mod enrol;
 mod gossip;
 mod identity;
 mod peer;
+mod release;
 mod seed;
 mod shared;
 mod socket;
@@ -51,6 +53,8 @@ use self::shared::{CLOSE_GOODBYE, CLOSE_RESTART, FRAME_MESSAGE, MAX_FRAME, MOST_
 
 pub use self::enrol::{DEFAULT_PORT, enrol, init};
 pub use self::identity::Identity;
+pub use self::release::release;
+pub(crate) use self::state_dir::StateDir;
 pub use self::token::Token;
 
 /// Closing takes no longer than this: half of it for what is still queued, half for the goodbye.

@@ -96,6 +96,8 @@ pub struct VirtualRouter {
     /// `vrrp_skip_check_adv_addr`: do not compare the address list of a sender already checked.
     /// Read and kept; address lists are not compared at all yet.
     pub skip_check_adv_addr: bool,
+    /// What differs for this router from [`MeshSettings::policy`].
+    pub policy: Policy,
 }
 
 impl VirtualRouter {
@@ -287,7 +289,7 @@ pub struct Url {
 }
 
 /// `[mesh]` of meshd.toml; every value overrides what the state directory says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeshSettings {
     /// Node name.
     pub name: Option<String>,
@@ -296,6 +298,40 @@ pub struct MeshSettings {
     /// Lease duration T; default 1 s, or three advert intervals where those are below 333 ms.
     /// 300 ms to 3 s.
     pub lease: Option<Duration>,
+    /// Run the threads that renew leases with real-time priority, and lock memory, where that is
+    /// allowed; on by default. Read at the start only. (keepalived: `vrrp_rt_priority`, `vrrp_no_swap`)
+    pub realtime: bool,
+    /// For every router that does not say otherwise.
+    pub policy: Policy,
+}
+
+impl Default for MeshSettings {
+    fn default() -> Self {
+        MeshSettings { name: None, listen: None, lease: None, realtime: true, policy: Policy::default() }
+    }
+}
+
+/// How a router of a mesh behaves where leases alone do not decide; `None` is the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// What happens while no majority of the voters answers; default: [`QuorumLoss::Fence`] with
+    /// three voters or more, [`QuorumLoss::Vrrp`] with fewer.
+    pub on_quorum_loss: Option<QuorumLoss>,
+    /// With [`QuorumLoss::Vrrp`]: how long no majority has to have answered before; up to 300 s.
+    /// Default: none with fewer than three voters, else the router's Active_Down_Interval.
+    pub quorum_loss_delay: Option<Duration>,
+    /// Routers outside the mesh, by source address of their adverts, to which the holder of a lease
+    /// yields as VRRP has it; default: none.
+    pub trusted_neighbours: Option<Vec<IpNet>>,
+}
+
+/// What a router does while no majority of the voters answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuorumLoss {
+    /// Serves nothing: never two owners.
+    Fence,
+    /// What VRRP would do, after an ARP probe of the addresses: UNPROTECTED.
+    Vrrp,
 }
 
 impl Config {

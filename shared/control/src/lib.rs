@@ -4,7 +4,10 @@
 //! |---|---|
 //! | `GET /status` | [`Status`] |
 //! | `GET /status/watch` | server-sent events, one [`Status`] as JSON in each `data:` |
+//! | `GET /metrics` | the same in figures, as OpenMetrics text, for Prometheus |
 //! | `POST /tokens` with [`TokenRequest`] | [`TokenReply`] |
+//! | `POST /stop` with [`StopRequest`] | [`StopReply`]; the daemon stops |
+//! | `POST /upgrade` | [`StopReply`]; the guard starts the program on disk in the daemon's place |
 //! | anything refused | HTTP status 4xx or 5xx and a [`Refusal`] |
 //!
 //! Fields may be added, never renamed or removed; readers ignore what they do not know.
@@ -33,6 +36,23 @@ pub struct Status {
     /// What it has dropped, by sender and reason in words.
     #[serde(default)]
     pub drops: std::collections::BTreeMap<String, u64>,
+    /// What the guard of its daemon did; none without a guard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
+}
+
+/// The process that watches over a daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// Its process id.
+    pub pid: u32,
+    /// The daemon's.
+    pub daemon_pid: u32,
+    /// How often it started the daemon again after it had died.
+    pub restarts: u64,
+    /// How the daemon died last, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_death: Option<String>,
 }
 
 /// The mesh as a whole.
@@ -57,7 +77,8 @@ pub struct Cluster {
 pub enum Protection {
     /// By leases of a quorum of voters and a fence in the kernel.
     Protected,
-    /// In a mesh, but with fewer than three voters or no fence: plain VRRP decides.
+    /// In a mesh, but with fewer than three voters, or no fence, or serving without a lease: VRRP
+    /// decides alone whenever no majority of the voters answers.
     Unprotected,
     /// No mesh.
     None,
@@ -142,9 +163,27 @@ pub struct Router {
     /// Why this node was refused, while `here` is `vetoed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veto: Option<Veto>,
-    /// Active router outside the mesh, while `state` is `foreign`.
+    /// A router outside the mesh that advertises: the active one while `state` is `foreign`, else one
+    /// beside the member that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<String>,
+    /// What keeps others from serving beside the one that does.
+    #[serde(default)]
+    pub protection: RouterProtection,
+    /// Why a member of a mesh serves without a lease, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unprotected_because: Option<String>,
+}
+
+/// What keeps others from serving a router beside the one that does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RouterProtection {
+    /// A lease, granted by a majority of the voters.
+    Lease,
+    /// Nothing: VRRP alone, or nobody serves.
+    #[default]
+    None,
 }
 
 /// State of a virtual router over the whole mesh.
@@ -240,6 +279,21 @@ pub struct TokenReply {
     pub expires: String,
     /// The whole command to type on the new machine, without the token.
     pub command: String,
+}
+
+/// Asks the daemon to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRequest {
+    /// Leave what is served to the next run instead of handing it over.
+    #[serde(default)]
+    pub keep: bool,
+}
+
+/// It stops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopReply {
+    /// The processes that end.
+    pub pids: Vec<u32>,
 }
 
 /// Why a request was refused.

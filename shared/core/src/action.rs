@@ -1,13 +1,16 @@
 //! Effects the engine asks for. The daemon brings them about in the order given, each finished
 //! before the next begins, and reports a failure as [`crate::Input::Failed`].
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_config::model::VirtualAddress;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
 use crate::decision::Decision;
+use crate::engine::adopt::Adopted;
+use crate::lease::memory::Changes;
 use crate::time::Instant;
+use crate::will::Will;
 
 /// One effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +35,15 @@ pub enum Action {
         /// How many.
         count: u32,
     },
+    /// Ask by ARP whether anybody has these addresses (RFC 5227 section 2.1.1): two probes for each,
+    /// 20 ms apart, and 20 ms more to listen; the answer is [`crate::Input::Probed`]. Nothing waits
+    /// for it.
+    ProbeAddresses {
+        /// The number of the probe; the answer names it.
+        probe: u64,
+        /// Interfaces and the addresses looked for there.
+        addresses: Vec<(String, Ipv4Addr)>,
+    },
     /// Have a virtual address in the kernel; where it is there already, renew its lifetime.
     AddAddress {
         /// On this interface.
@@ -49,7 +61,18 @@ pub enum Action {
         address: VirtualAddress,
     },
     /// Remove every address any run of this program left, by its IFA_PROTO mark.
-    SweepAddresses,
+    SweepAddresses {
+        /// But not these: on this interface, this address.
+        except: Vec<(String, IpAddr)>,
+    },
+    /// The fence was opened for these addresses by the run before, until then: the next
+    /// [`Action::FenceInstall`] leaves them open without a gap.
+    FenceAdopt {
+        /// The addresses.
+        addresses: Vec<Ipv4Addr>,
+        /// When the kernel closes it.
+        until: Instant,
+    },
     /// Let the kernel drop what comes for or from these addresses, except while armed. Replaces
     /// whatever was fenced before; what stays in the list and was armed stays armed.
     FenceInstall {
@@ -82,6 +105,10 @@ pub enum Action {
         /// Value; `None` deletes.
         value: Option<String>,
     },
+    /// Keep this where it outlives the daemon, though not the host's next boot. It comes before the
+    /// effects of the step that rely on it: replies, requests, and fences opened by this node's own
+    /// vote.
+    Remember(Changes),
     /// Keep this roster on disk and connect to its members.
     AdoptRoster(Roster),
     /// The answer to an [`crate::Input::Roster`] with a ticket; a yes comes after its
@@ -94,6 +121,12 @@ pub enum Action {
     },
     /// Run these tracked scripts (and no others) from now on.
     RunScripts(Vec<mesh_config::model::TrackScript>),
+    /// Keep this where it outlives the process, in place of what was kept before. It comes before
+    /// whatever else the step does.
+    KeepWill(Will),
+    /// Write down for the next run of this daemon what it may go on with. [`Action::Stopped`]
+    /// follows, unless this fails.
+    LeaveBehind(Vec<Adopted>),
     /// Tell it: log line, span, metric.
     Record(Decision),
     /// All is handed over: the daemon may end.
@@ -119,8 +152,18 @@ pub enum Effect {
         /// The address.
         address: Ipv4Addr,
     },
+    /// [`Action::ProbeAddresses`] of this number.
+    Probe {
+        /// The number.
+        probe: u64,
+    },
+    /// [`Action::Remember`], and what was remembered before could not be made void either. Where it
+    /// could, nothing failed: the voter goes on, and its next run knows that memory was lost.
+    Memory,
     /// [`Action::AdoptRoster`]: it is used, but not on disk.
     Roster,
+    /// [`Action::LeaveBehind`].
+    LeaveBehind,
     /// [`Action::SendAdvertisement`] or [`Action::GratuitousArp`] on this interface.
     Advertisement {
         /// The interface.

@@ -74,6 +74,15 @@ pub enum RouterEvent {
         /// The voters that granted it.
         voters: Vec<String>,
     },
+    /// Serves without a lease, since no majority of the voters answers: others may serve, too.
+    Unprotected,
+    /// Served without a lease, and has one from now on, under this epoch.
+    Protected {
+        /// The lease's epoch.
+        epoch: u64,
+        /// The voters that granted it.
+        voters: Vec<String>,
+    },
     /// Stands by.
     Backup,
     /// Cannot serve.

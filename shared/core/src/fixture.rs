@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use mesh_config::model::{GratuitousArp, Scope, Transport, Version, VirtualAddress, VirtualRouter};
+use mesh_config::model::{GratuitousArp, Policy, Scope, Transport, Version, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::roster::{Member, Role, Roster};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
@@ -49,6 +49,7 @@ pub(crate) fn router(priority: u8) -> VirtualRouter {
         garp: GratuitousArp::default(),
         strict: false,
         skip_check_adv_addr: false,
+        policy: Policy::default(),
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Input {
     },
     /// Somebody else removed the fence's tables, or part of them.
     FenceGone,
+    /// What of the fence this kernel cannot do, in words; nothing where it can do all that is needed.
+    FenceGaps(Vec<String>),
     /// A message from a peer whose certificate was checked.
     Message {
         /// Whose certificate it was.
@@ -69,6 +71,16 @@ pub enum Input {
         /// Whether it is alive according to gossip.
         alive: bool,
     },
+    /// [`crate::Action::ProbeAddresses`] has been brought about.
+    Probed {
+        /// The number of the probe.
+        probe: u64,
+        /// Who showed that it has one of the addresses, the first of them.
+        answer: Option<ProbeAnswer>,
+    },
+    /// The daemon stood still in the middle of bringing about effects, and left out what must not
+    /// be done late.
+    Stalled,
     /// A tracked script ended.
     Script {
         /// Its name.
@@ -95,6 +107,17 @@ pub enum Input {
     Configure(Config),
     /// Hand everything over and stop.
     Shutdown,
+    /// Stop, and leave what is served to the next run of this daemon on this host.
+    Keep,
+}
+
+/// Who has an address that was probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeAnswer {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The MAC address that showed it.
+    pub mac: [u8; 6],
 }
 
 /// What is known about an interface.

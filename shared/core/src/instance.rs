@@ -22,7 +22,7 @@ pub struct Instance {
     pub config: VirtualRouter,
     /// Protocol state.
     pub vrrp: vrrp::Router,
-    /// The lease, where one is needed.
+    /// The lease, in a mesh.
     pub lease: Lease,
     /// Lease duration T.
     pub lease_time: Duration,
@@ -63,8 +63,10 @@ pub struct Instance {
     pub own: BTreeSet<Ipv4Addr>,
     /// The last change.
     pub transition: Transition,
-    /// Since when it serves although leases are needed and it has none (the mesh just grew).
-    pub unleased_since: Option<Instant>,
+    /// Where it stands while no majority of the voters answers.
+    pub silence: Silence,
+    /// Serves because the run before did, but its interface is not known yet: until then at most.
+    pub adopted: Option<Instant>,
 }
 
 /// A refused claim.
@@ -76,6 +78,49 @@ pub struct Veto {
     pub holder: Option<NodeId>,
     /// In words.
     pub reason: String,
+}
+
+/// What a router remembers of voters that do not answer.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    /// When a majority of the voters last answered, whatever it said; the start counts as one.
+    pub quorum_at: Instant,
+    /// Since when it serves without a lease, its addresses left out of the fence.
+    pub unprotected_since: Option<Instant>,
+    /// The end of the lease it went on without: what was promised until then is no new lease.
+    pub lease_ended: Instant,
+    /// When the holder of a lease that nobody renews has to decide, shortly before the end.
+    pub decide_at: Option<Instant>,
+    /// A look at the segment, before it serves without a lease.
+    pub probe: Option<Probe>,
+    /// Somebody else had an address: not to be probed again before.
+    pub probe_after: Option<Instant>,
+    /// How long to wait after the next answer; it doubles.
+    pub probe_wait: Option<Duration>,
+}
+
+/// A probe under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Its number.
+    pub number: u64,
+    /// Unanswered by the daemon until then, it has failed.
+    pub until: Instant,
+}
+
+impl Silence {
+    /// Nothing has happened yet.
+    pub fn new(now: Instant) -> Self {
+        Silence {
+            quorum_at: now,
+            unprotected_since: None,
+            lease_ended: Instant::default(),
+            decide_at: None,
+            probe: None,
+            probe_after: None,
+            probe_wait: None,
+        }
+    }
 }
 
 /// An active router outside the mesh.
@@ -125,7 +170,8 @@ impl Instance {
             source: None,
             own: BTreeSet::new(),
             transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },
-            unleased_since: None,
+            silence: Silence::new(now),
+            adopted: None,
             config,
         }
     }
@@ -182,9 +228,9 @@ impl Instance {
     }
 
     /// Seconds after which the kernel removes an address by itself: a backstop behind the fence,
-    /// and without leases a little more than what backups wait.
-    pub fn lifetime_s(&self, protected: bool) -> u32 {
-        if protected {
+    /// and without a lease a little more than what backups wait.
+    pub fn lifetime_s(&self, leased: bool) -> u32 {
+        if leased && self.silence.unprotected_since.is_none() {
             return 3;
         }
         let wait = self.vrrp.down_interval() + Duration::from_secs(2);

@@ -5,8 +5,8 @@
 //!   mesh messages --+            +------------- Engine ---------------+  +--> SendMessage, Publish
 //!   script results -+   Input    | membership, tracking               |  +--> FenceInstall, FenceArm, FenceClose
 //!   netlink events -+ ---------> |   -> vrrp: Claim, Stay or Yield    | -+--> AddAddress, DelAddress
-//!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, AdoptRoster
-//!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision)
+//!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, AdoptRoster, Remember
+//!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision), KeepWill
 //!                                +------------------------------------+
 //! ```
 //!
@@ -26,9 +26,12 @@ pub mod membership;
 pub mod time;
 pub mod tracking;
 pub mod vrrp;
+pub mod will;
 
 pub use action::Action;
 pub use decision::Decision;
+pub use engine::adopt::Adopted;
 pub use engine::{Engine, Setup, TimerKind};
 pub use input::Input;
 pub use time::Instant;
+pub use will::Will;

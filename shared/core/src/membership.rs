@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, ROUTER_PREFIX, RouterReport};
+use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, ROUTER_PREFIX, RouterReport, RouterState};
 use mesh_wire::mesh::{NodeId, RouterKey};
 
+use crate::lease::pace::ReplyTimes;
 use crate::time::Instant;
 
 /// What is known about the other members.
@@ -28,6 +29,8 @@ pub struct Peer {
     pub heard: bool,
     /// Round trip.
     pub rtt: Duration,
+    /// How long it takes to answer as a voter.
+    pub replies: ReplyTimes,
     /// What it says about itself.
     pub report: Option<NodeReport>,
     /// What it says about its virtual routers.
@@ -98,6 +101,13 @@ impl Membership {
     /// What a member says about one router.
     pub fn router(&self, node: NodeId, router: &RouterKey) -> Option<&RouterReport> {
         self.peers.get(&node)?.routers.get(router)
+    }
+
+    /// A connected member that says it serves a router without a lease, and that router's name.
+    pub fn serves_without_lease(&self) -> Option<(NodeId, &str)> {
+        let unleased = |r: &&RouterReport| r.state == RouterState::Active && r.epoch == 0;
+        let mut connected = self.peers.iter().filter(|(_, p)| p.connected);
+        connected.find_map(|(id, p)| p.routers.values().find(unleased).map(|r| (*id, r.name.as_str())))
     }
 
     /// The highest epoch anybody says it held.

@@ -4,12 +4,17 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A point on this host's boot-time clock (CLOCK_BOOTTIME: steady, and it counts suspend), in
 /// nanoseconds. Only differences have a meaning; two hosts' instants cannot be compared.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Instant(u64);
 
 impl Instant {
+    /// Never.
+    pub const MAX: Instant = Instant(u64::MAX);
+
     /// From the clock's reading.
     pub const fn from_nanos(nanos: u64) -> Self {
         Instant(nanos)

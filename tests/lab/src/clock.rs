@@ -17,6 +17,12 @@ pub fn now() -> Duration {
     clock_gettime(ClockId::CLOCK_MONOTONIC).expect("CLOCK_MONOTONIC exists since Linux 2.6").into()
 }
 
+/// What to add to [`now`] for the time since 1970, in UTC, to find a moment in the logs.
+pub fn wall_offset() -> Duration {
+    let wall: Duration = clock_gettime(ClockId::CLOCK_REALTIME).expect("CLOCK_REALTIME always exists").into();
+    wall.saturating_sub(now())
+}
+
 /// Makes every wait of this process fail from now on. Safe to call from a signal handler: one atomic store.
 pub fn interrupt() {
     INTERRUPTED.store(true, Ordering::Relaxed);

@@ -1,11 +1,13 @@
 //! Directors with a daemon each: meshd in a mesh, meshd on its own, or keepalived.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::clock;
@@ -17,12 +19,16 @@ use crate::lab::{Lab, VIP};
 const SETTLE: Duration = Duration::from_secs(30);
 /// An orderly stop, or a daemon's start until it answers.
 const SOON: Duration = Duration::from_secs(10);
+/// The user without any rights, and its group.
+const NOBODY: u32 = 65534;
 
 /// What runs on a director.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Daemon {
     /// meshd with an identity, in a mesh.
     Mesh,
+    /// meshd in a mesh as a witness: as the user nobody, without any privilege.
+    Witness,
     /// meshd without one: a plain VRRP router.
     Plain,
     /// The installed keepalived.
@@ -38,11 +44,19 @@ pub struct Cluster {
     lab: Lab,
 }
 
+impl Daemon {
+    fn in_mesh(self) -> bool {
+        matches!(self, Daemon::Mesh | Daemon::Witness)
+    }
+}
+
 #[derive(Debug)]
 struct Member {
     host: Host,
     daemon: Daemon,
     process: Option<Process>,
+    // Instead of the one of this workspace.
+    program: Option<PathBuf>,
     // Asked to stop: its end is no failure.
     stopping: bool,
 }
@@ -51,8 +65,19 @@ impl Cluster {
     /// Starts these daemons on these directors. With a mesh, its first member founds it and the others join; it is
     /// settled when this returns. Otherwise use [`Cluster::wait_holder`].
     pub fn start(lab: Lab, daemons: &[(&str, Daemon)], style: Style) -> Result<Cluster> {
+        let mut cluster = Cluster::launch_all(lab, daemons, &|name| keepalived_conf(name, style))?;
+        let mesh = cluster.mesh();
+        let settled = cluster.wait_status("all in the mesh and one of them active", SETTLE, &mesh, |status| {
+            voters(status) == mesh.len() && active(status).is_some()
+        });
+        settled.inspect_err(|_| cluster.lab.save_logs())?;
+        Ok(cluster)
+    }
+
+    /// Starts these daemons with these configurations, one after the other, and does not wait until they agree.
+    pub fn launch_all(lab: Lab, daemons: &[(&str, Daemon)], conf: &dyn Fn(&str) -> String) -> Result<Cluster> {
         let mut cluster = Cluster { members: Vec::new(), others: Vec::new(), lab };
-        cluster.bring_up(daemons, style).inspect_err(|_| cluster.lab.save_logs())?;
+        cluster.bring_up(daemons, conf).inspect_err(|_| cluster.lab.save_logs())?;
         Ok(cluster)
     }
 
@@ -76,23 +101,62 @@ impl Cluster {
         self.others.push(process);
     }
 
-    /// Process id of a director's daemon.
-    pub fn pid(&self, name: &str) -> Result<u32> {
+    /// Process id of a director's daemon: the one that serves, not the guard that watches over it.
+    pub fn daemon_pid(&self, name: &str) -> Result<u32> {
+        let process = self.running(name)?;
+        if self.member(name).daemon == Daemon::Keepalived {
+            return Ok(process.pid());
+        }
+        let what = format!("the guard of {name} has a daemon");
+        clock::wait_for(&what, SOON, || process.child_with("--no-guard"))
+    }
+
+    /// Process id of what a service manager would see: meshd's guard, or keepalived's parent.
+    pub fn guard_pid(&self, name: &str) -> Result<u32> {
         Ok(self.running(name)?.pid())
     }
 
     /// Members of the mesh.
     pub fn mesh(&self) -> Vec<&'static str> {
-        let members = self.members.iter().filter(|member| member.daemon == Daemon::Mesh);
+        let members = self.members.iter().filter(|member| member.daemon.in_mesh());
         members.map(|member| static_name(&member.host.name)).collect()
     }
 
-    /// Sends a signal to a director's daemon and its children.
+    /// Sends a signal to all processes of a director at once, guard included.
     pub fn signal(&self, name: &str, signal: Signal) -> Result<()> {
         self.running(name)?.signal_tree(signal)
     }
 
-    /// Kills a director's daemon, children and all, with no chance to say goodbye.
+    /// Sends a signal to a director's guard alone, as a service manager does: it passes most on.
+    pub fn signal_guard(&self, name: &str, signal: Signal) -> Result<()> {
+        self.running(name)?.signal(signal)
+    }
+
+    /// Sends a signal to a director's daemon alone, behind its guard's back.
+    pub fn signal_daemon(&self, name: &str, signal: Signal) -> Result<()> {
+        if self.member(name).daemon == Daemon::Keepalived {
+            return self.signal(name, signal);
+        }
+        let pid = self.daemon_pid(name)?;
+        kill(Pid::from_raw(pid as i32), signal).with_context(|| format!("{signal} to the daemon of {name}"))
+    }
+
+    /// `kill -9` of a director's guard alone; the daemon's end is waited for, too.
+    pub fn kill_guard(&mut self, name: &str) -> Result<()> {
+        let daemon = self.daemon_pid(name)?;
+        self.signal_guard(name, Signal::SIGKILL)?;
+        self.take(name)?.wait(SOON)?;
+        clock::wait_for(&format!("end of {name}'s daemon"), SOON, || {
+            Ok((!Path::new(&format!("/proc/{daemon}/exe")).exists()).then_some(()))
+        })
+    }
+
+    /// Notes that a director's processes end, because meshctl asked for it; see [`Cluster::wait_stopped`].
+    pub fn expect_end(&mut self, name: &str) {
+        self.member_mut(name).stopping = true;
+    }
+
+    /// Kills a director's guard and daemon and their children at once, with no chance to say goodbye.
     pub fn kill(&mut self, name: &str) -> Result<()> {
         self.signal(name, Signal::SIGKILL)?;
         self.take(name)?.wait(SOON)?;
@@ -118,6 +182,15 @@ impl Cluster {
     pub fn restart(&mut self, name: &str) -> Result<()> {
         ensure!(self.member(name).process.is_none(), "{name} still runs");
         self.launch(name)
+    }
+
+    /// The file whose program a director's guard starts from its next start on: a copy of meshd that can be replaced.
+    pub fn own_program(&mut self, name: &str) -> Result<PathBuf> {
+        let member = self.member_mut(name);
+        let file = member.host.dir.join("meshd");
+        member.program = Some(file.clone());
+        install(&binary("meshd")?, &file)?;
+        Ok(file)
     }
 
     /// The map as this member of the mesh sees it.
@@ -178,36 +251,26 @@ impl Cluster {
         })
     }
 
-    fn bring_up(&mut self, daemons: &[(&str, Daemon)], style: Style) -> Result<()> {
+    fn bring_up(&mut self, daemons: &[(&str, Daemon)], configuration: &dyn Fn(&str) -> String) -> Result<()> {
         for (name, daemon) in daemons {
             let host = self.lab.host(name).clone();
             let conf = conf_path(&host);
-            fs::write(&conf, keepalived_conf(name, style)).with_context(|| conf.display().to_string())?;
-            self.members.push(Member { host, daemon: *daemon, process: None, stopping: false });
+            fs::write(&conf, configuration(name)).with_context(|| conf.display().to_string())?;
+            self.members.push(Member { host, daemon: *daemon, process: None, program: None, stopping: false });
             self.launch(name)?;
         }
-        let mesh = self.mesh();
-        self.wait_status("all in the mesh and one of them active", SETTLE, &mesh, |status| {
-            voters(status) == mesh.len() && active(status).is_some()
-        })
+        Ok(())
     }
 
-    fn must_run(&mut self) -> Result<()> {
+    /// Fails with the end of its log if a daemon has ended that nobody stopped.
+    pub fn must_run(&mut self) -> Result<()> {
         let running = self.members.iter_mut().filter(|member| !member.stopping);
         running.filter_map(|member| member.process.as_mut()).try_for_each(Process::must_run)
     }
 
     fn launch(&mut self, name: &str) -> Result<()> {
-        let member = self.member(name);
-        let process = match member.daemon {
-            Daemon::Keepalived => keepalived(&member.host)?,
-            Daemon::Plain => meshd(&member.host, &["run"])?,
-            Daemon::Mesh if state_dir(&member.host).exists() => meshd(&member.host, &["run"])?,
-            Daemon::Mesh => self.found_or_join(&member.host)?,
-        };
-        let member = self.member_mut(name);
-        (member.process, member.stopping) = (Some(process), false);
-        if self.member(name).daemon == Daemon::Mesh {
+        self.start_again(name)?;
+        if self.member(name).daemon.in_mesh() {
             clock::wait_for(&format!("{name} answers meshctl"), SOON, || {
                 self.must_run()?;
                 Ok(self.status(name).ok())
@@ -216,12 +279,31 @@ impl Cluster {
         Ok(())
     }
 
-    fn found_or_join(&self, host: &Host) -> Result<Process> {
+    /// Starts the daemon of a director, and does not wait for it.
+    pub fn start_again(&mut self, name: &str) -> Result<()> {
+        let member = self.member(name);
+        let process = match member.daemon {
+            Daemon::Keepalived => keepalived(&member.host)?,
+            Daemon::Witness if state_dir(&member.host).exists() => unprivileged_meshd(&member.host, &["run"])?,
+            Daemon::Mesh | Daemon::Witness if !state_dir(&member.host).exists() => {
+                self.found_or_join(&member.host, member.daemon)?
+            }
+            Daemon::Plain | Daemon::Mesh | Daemon::Witness => match &member.program {
+                Some(program) => meshd(&member.host, program, &["run"])?,
+                None => meshd(&member.host, &binary("meshd")?, &["run"])?,
+            },
+        };
+        let member = self.member_mut(name);
+        (member.process, member.stopping) = (Some(process), false);
+        Ok(())
+    }
+
+    fn found_or_join(&self, host: &Host, daemon: Daemon) -> Result<Process> {
         let founder = &self.members.iter().find(|member| member.daemon == Daemon::Mesh).context("no mesh")?.host;
         if founder.name == host.name {
-            let init = meshd_command(host, &["init"])?;
+            let init = meshd_command(host, &binary("meshd")?, &["init"])?;
             host.run(&init.iter().map(String::as_str).collect::<Vec<_>>())?;
-            return meshd(host, &["run"]);
+            return meshd(host, &binary("meshd")?, &["run"]);
         }
         let reply = self.meshctl(&founder.name, &["--json", "token", "create"])?;
         let reply: Value = serde_json::from_str(&reply).with_context(|| format!("no JSON: {reply}"))?;
@@ -229,7 +311,15 @@ impl Cluster {
         let file = host.dir.join("token");
         fs::write(&file, token)?;
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-        meshd(host, &["join", "--seed", &founder.address.to_string(), "--token-file", path(&file)?])
+        let seed = founder.address.to_string();
+        let join = ["join", "--seed", &seed, "--token-file", path(&file)?];
+        if daemon != Daemon::Witness {
+            return meshd(host, &binary("meshd")?, &join);
+        }
+        for own in [&host.dir, &file] {
+            chown(own, Some(NOBODY), Some(NOBODY)).with_context(|| own.display().to_string())?;
+        }
+        unprivileged_meshd(host, &[&join[..], &["--witness"]].concat())
     }
 
     fn running(&self, name: &str) -> Result<&Process> {
@@ -286,15 +376,35 @@ fn state_dir(host: &Host) -> PathBuf {
     host.dir.join("state")
 }
 
-fn meshd(host: &Host, args: &[&str]) -> Result<Process> {
-    let command = meshd_command(host, args)?;
+/// Puts a program where another one may be running.
+pub fn install(program: &Path, file: &Path) -> Result<()> {
+    let next = file.with_extension("new");
+    fs::copy(program, &next).with_context(|| next.display().to_string())?;
+    fs::rename(&next, file).with_context(|| file.display().to_string())
+}
+
+fn meshd(host: &Host, program: &Path, args: &[&str]) -> Result<Process> {
+    let command = meshd_command(host, program, args)?;
     host.spawn("meshd", &command.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-fn meshd_command(host: &Host, args: &[&str]) -> Result<Vec<String>> {
+/// From a copy, as others may not look into the directory it was built in.
+fn unprivileged_meshd(host: &Host, args: &[&str]) -> Result<Process> {
+    let copy = host.dir.join("meshd");
+    let mut command = meshd_command(host, &binary("meshd")?, args)?;
+    fs::copy(&command[0], &copy).with_context(|| copy.display().to_string())?;
+    command[0] = path(&copy)?.to_owned();
+    let user = NOBODY.to_string();
+    let mut full = vec!["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups", "--inh-caps=-all"];
+    full.extend(["--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--pdeathsig", "KILL"]);
+    full.extend(command.iter().map(String::as_str));
+    host.spawn("meshd", &full)
+}
+
+fn meshd_command(host: &Host, program: &Path, args: &[&str]) -> Result<Vec<String>> {
     let listen = format!("{}:7946", host.address);
-    let (meshd, conf, state, run) = (binary("meshd")?, conf_path(host), state_dir(host), host.dir.join("run"));
-    let mut command = vec![path(&meshd)?];
+    let (conf, state, run) = (conf_path(host), state_dir(host), host.dir.join("run"));
+    let mut command = vec![path(program)?];
     command.extend(args);
     command.extend(["--name", &host.name, "--listen", &listen, "--config", path(&conf)?]);
     command.extend(["--state-dir", path(&state)?, "--runtime-dir", path(&run)?]);
@@ -304,7 +414,14 @@ fn meshd_command(host: &Host, args: &[&str]) -> Result<Vec<String>> {
 fn keepalived(host: &Host) -> Result<Process> {
     ensure!(Path::new("/usr/sbin/keepalived").exists(), "keepalived is missing: apt-get install keepalived");
     let conf = conf_path(host);
-    let pid = |name: &str| Ok::<_, anyhow::Error>(path(&host.dir.join(name))?.to_string());
+    let pid = |name: &str| -> Result<String> {
+        let file = host.dir.join(name);
+        // One that was killed a moment ago left it, and the next refuses to start while its process is not yet reaped.
+        if file.exists() {
+            fs::remove_file(&file).with_context(|| file.display().to_string())?;
+        }
+        Ok(path(&file)?.to_string())
+    };
     let (parent, vrrp, checkers) = (pid("parent.pid")?, pid("vrrp.pid")?, pid("checkers.pid")?);
     // In the foreground, VRRP alone, log to stderr; its usual files are the machine's own keepalived's.
     let mut command = vec!["/usr/sbin/keepalived", "--dont-fork", "--vrrp", "--log-console", "--log-detail"];
@@ -317,5 +434,5 @@ fn path(path: &Path) -> Result<&str> {
 }
 
 fn static_name(name: &str) -> &'static str {
-    crate::lab::DIRECTORS.iter().map(|(known, _)| *known).find(|known| *known == name).expect("a director's name")
+    crate::lab::all_directors().map(|(known, _)| *known).find(|known| *known == name).expect("a director's name")
 }

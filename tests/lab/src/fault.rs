@@ -1,7 +1,12 @@
 //! What can go wrong between hosts, and how it is healed.
 
+pub mod bad_cable;
+pub mod wire;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
+
+pub use wire::{Channel, Wire};
 
 /// A fault of the network. Faults add up; each is healed on its own.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,8 +22,12 @@ pub enum Fault {
     Mute(String),
     /// Nobody gets VRRP (IP protocol 112), as behind a switch or firewall that drops it; all else passes.
     Vrrp,
+    /// Nobody's mesh traffic (UDP port 7946) gets through; all else passes.
+    Mesh,
     /// VRRP sent by this host is lost.
     VrrpFrom(String),
+    /// Some or all of one kind of traffic is lost on the way from one host to another.
+    Wire(Wire),
 }
 
 /// The whole ruleset of the bridge for these faults, as one atomic `nft -f` transaction.
@@ -41,6 +50,8 @@ pub(crate) fn ruleset(faults: &BTreeSet<Fault>, directors: &[String]) -> String 
                 rule("ip protocol 112 drop".into());
                 rule("ip6 nexthdr 112 drop".into());
             }
+            Fault::Mesh => rule("ip protocol udp udp dport 7946 drop".into()),
+            Fault::Wire(wire) => wire.rules().into_iter().for_each(&mut rule),
             Fault::VrrpFrom(host) => {
                 rule(format!("iifname \"{host}\" ip protocol 112 drop"));
                 rule(format!("iifname \"{host}\" ip6 nexthdr 112 drop"));

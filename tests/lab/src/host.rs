@@ -68,9 +68,7 @@ impl Host {
 
     /// Moves the calling thread into the host's network; it can not come back, so this is for threads made for it.
     pub fn enter(&self) -> Result<()> {
-        let path = Path::new("/run/netns").join(&self.netns);
-        let file = File::open(&path).with_context(|| path.display().to_string())?;
-        setns(file, CloneFlags::CLONE_NEWNET).with_context(|| format!("enter the network of {}", self.name))
+        enter(&self.netns)
     }
 
     /// Whether `address` is on one of its interfaces now.
@@ -132,25 +130,45 @@ impl Process {
         kill(Pid::from_raw(self.child.id() as i32), signal).with_context(|| format!("{signal} to {}", self.what))
     }
 
-    /// Sends a signal to it and all its descendants within microseconds, children first: keepalived's children send a
-    /// last advert when they see their parent die, which would turn a crash into an orderly stop.
+    /// Sends a signal to it and all its descendants, as if to all at once: none of them sees another one die. keepalived's
+    /// children send a last advert when their parent dies, and meshd's guard acts when its child does, which would turn
+    /// a crash of everything into an orderly stop.
     pub fn signal_tree(&self, signal: Signal) -> Result<()> {
-        let own = self.child.id();
-        let mut tree = vec![own];
+        let tree = self.tree()?;
+        if signal == Signal::SIGKILL {
+            // Parents first, so that nobody can act on what follows.
+            tree.iter().try_for_each(|pid| self.send(*pid, Signal::SIGSTOP))?;
+        }
+        tree.into_iter().rev().try_for_each(|pid| self.send(pid, signal))
+    }
+
+    /// The process it started that has this word among its arguments, if there is one.
+    pub fn child_with(&self, argument: &str) -> Result<Option<u32>> {
+        let is_it = |pid: &u32| {
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            arguments.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
+        };
+        Ok(self.tree()?.into_iter().skip(1).find(is_it))
+    }
+
+    /// It and its descendants, parents before children.
+    fn tree(&self) -> Result<Vec<u32>> {
+        let mut tree = vec![self.child.id()];
         let parents = parents()?;
         let mut next = 0;
         while let Some(&parent) = tree.get(next) {
             tree.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
             next += 1;
         }
-        for pid in tree.into_iter().rev() {
-            match kill(Pid::from_raw(pid as i32), signal) {
-                // A child may end by itself meanwhile; the daemon can not, before it is waited for.
-                Err(nix::errno::Errno::ESRCH) if pid != own => {}
-                result => result.with_context(|| format!("{signal} to {}", self.what))?,
-            }
+        Ok(tree)
+    }
+
+    fn send(&self, pid: u32, signal: Signal) -> Result<()> {
+        match kill(Pid::from_raw(pid as i32), signal) {
+            // A child may end by itself meanwhile; the process itself can not, before it is waited for.
+            Err(nix::errno::Errno::ESRCH) if pid != self.child.id() => Ok(()),
+            result => result.with_context(|| format!("{signal} to {}", self.what)),
         }
-        Ok(())
     }
 
     /// Waits until it has ended.
@@ -178,6 +196,13 @@ impl Drop for Process {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Moves the calling thread into the network `netns`, for good.
+pub(crate) fn enter(netns: &str) -> Result<()> {
+    let path = Path::new("/run/netns").join(netns);
+    let file = File::open(&path).with_context(|| path.display().to_string())?;
+    setns(file, CloneFlags::CLONE_NEWNET).with_context(|| format!("enter the network {netns}"))
 }
 
 /// Kills everything that lives in the network `netns`; gives how many processes that were.

@@ -11,6 +11,7 @@
 //! does not look like an outage, and how late they were is part of the report.
 
 mod frames;
+pub mod watch;
 
 use std::io::Read;
 use std::os::fd::AsFd;
@@ -21,7 +22,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use nix::libc;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use pnet_base::MacAddr;
@@ -30,6 +30,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use crate::clock;
 use crate::host::Host;
 use crate::lab::{CLIENT, JUDGE, Lab, VIP};
+use crate::packet;
 use crate::report::{Pings, Report, Round};
 use frames::{Answer, Prober};
 
@@ -98,8 +99,9 @@ fn join<T>(handle: Option<JoinHandle<Result<T>>>) -> Result<T> {
 fn sample(host: &Host, macs: Vec<MacAddr>, stop: &AtomicBool, ready: mpsc::Sender<()>) -> Result<Vec<Round>> {
     host.enter()?;
     real_time();
-    let (mut socket, eth0) = packet_socket()?;
-    let mut prober = Prober::new(host.mac, host.address, VIP, macs);
+    let mut socket = packet::socket()?;
+    let eth0 = packet::bind(&socket, "eth0")?;
+    let prober = Prober::new(host.mac, host.address, VIP, macs);
     let mut rounds: Vec<Round> = Vec::new();
     let mut next = clock::now();
     let _ = ready.send(());
@@ -118,7 +120,7 @@ fn sample(host: &Host, macs: Vec<MacAddr>, stop: &AtomicBool, ready: mpsc::Sende
                 }
             }
             // An ARP answer does not say what it answers: it is there microseconds after its question.
-            Some(Answer::Arp { host }) => rounds.last_mut().expect("one was just pushed").arp |= 1 << host,
+            Some(Answer::Arp { host, .. }) => rounds.last_mut().expect("one was just pushed").arp |= 1 << host,
             None => {}
         })?;
     }
@@ -154,8 +156,8 @@ fn following(last: Duration, period: Duration) -> Duration {
     (last + period).max(clock::now())
 }
 
-fn receive_until(socket: &mut Socket, until: Duration, mut take: impl FnMut(&[u8])) -> Result<()> {
-    let mut buffer = [0; 2048];
+pub(crate) fn receive_until(socket: &mut Socket, until: Duration, mut take: impl FnMut(&[u8])) -> Result<()> {
+    let mut buffer = vec![0; packet::LONGEST];
     loop {
         loop {
             match socket.read(&mut buffer) {
@@ -178,27 +180,4 @@ fn receive_until(socket: &mut Socket, until: Duration, mut take: impl FnMut(&[u8
 fn real_time() {
     let thread = nix::unistd::gettid().to_string();
     let _ = Command::new("chrt").args(["-f", "-p", "10", &thread]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-}
-
-// A socket for whole frames, and the address that makes it send through `eth0`.
-fn packet_socket() -> Result<(Socket, SockAddr)> {
-    let all = (libc::ETH_P_ALL as u16).to_be();
-    let socket =
-        Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(i32::from(all)))).context("packet socket")?;
-    socket.set_nonblocking(true)?;
-    let index = nix::net::if_::if_nametoindex("eth0").context("eth0")?;
-    // SAFETY: sockaddr_ll fits into the zeroed storage that socket2 hands over, all its fields are plain integers, and
-    // the length written is its own.
-    let (_, address) = unsafe {
-        SockAddr::try_init(|storage, length| {
-            let address = &mut *storage.cast::<libc::sockaddr_ll>();
-            address.sll_family = libc::AF_PACKET as u16;
-            address.sll_protocol = all;
-            address.sll_ifindex = index as i32;
-            *length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
-            Ok(())
-        })
-    }
-    .context("packet address")?;
-    Ok((socket, address))
 }

@@ -1,5 +1,7 @@
 //! The network itself: namespaces, the bridge, faults, and cleaning up.
 
+mod power;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
@@ -22,6 +24,11 @@ pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 80);
 /// Directors and their addresses.
 pub const DIRECTORS: [(&str, Ipv4Addr); 3] =
     [("lb1", Ipv4Addr::new(10, 1, 1, 11)), ("lb2", Ipv4Addr::new(10, 1, 1, 12)), ("lb3", Ipv4Addr::new(10, 1, 1, 13))];
+/// Directors that only a [larger lab](Lab::with_directors) has.
+const MORE_DIRECTORS: [(&str, Ipv4Addr); 2] =
+    [("lb4", Ipv4Addr::new(10, 1, 1, 14)), ("lb5", Ipv4Addr::new(10, 1, 1, 15))];
+/// Most directors of a lab.
+pub const MAX_DIRECTORS: usize = DIRECTORS.len() + MORE_DIRECTORS.len();
 /// The host whose neighbour cache is a real client's.
 pub const CLIENT: &str = "client";
 /// Its address.
@@ -55,6 +62,7 @@ pub struct Lab {
     dir: PathBuf,
     lifetime: Lifetime,
     hosts: Vec<Host>,
+    directors: usize,
     faults: BTreeSet<Fault>,
     left: bool,
     // Held as long as the lab lives: whoever can take it knows that the lab's process is gone.
@@ -64,6 +72,12 @@ pub struct Lab {
 impl Lab {
     /// Builds the network. Labs that a dead process left behind are removed first.
     pub fn new(lifetime: Lifetime) -> Result<Lab> {
+        Lab::with_directors(lifetime, DIRECTORS.len())
+    }
+
+    /// The same, with this many directors, at most [`MAX_DIRECTORS`]: `lb1` and so on.
+    pub fn with_directors(lifetime: Lifetime, directors: usize) -> Result<Lab> {
+        ensure!((1..=MAX_DIRECTORS).contains(&directors), "a lab has 1 to {MAX_DIRECTORS} directors");
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         check_machine()?;
         // Between making a lab's directory and locking it, it looks like a dead one.
@@ -73,8 +87,8 @@ impl Lab {
         let dir = labs_dir().join(&id);
         fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
         let alive = lock(&dir)?.with_context(|| format!("{} is in use", dir.display()))?;
-        let hosts = DIRECTORS
-            .iter()
+        let hosts = all_directors()
+            .take(directors)
             .chain(&OTHERS)
             .map(|(name, address)| Host {
                 name: name.to_string(),
@@ -86,7 +100,7 @@ impl Lab {
             })
             .collect();
         // From here on drop cleans up whatever was made.
-        let lab = Lab { id, dir, lifetime, hosts, faults: BTreeSet::new(), left: false, _alive: alive };
+        let lab = Lab { id, dir, lifetime, hosts, directors, faults: BTreeSet::new(), left: false, _alive: alive };
         lab.build()?;
         Ok(lab)
     }
@@ -113,7 +127,7 @@ impl Lab {
 
     /// The directors.
     pub fn directors(&self) -> &[Host] {
-        &self.hosts[..DIRECTORS.len()]
+        &self.hosts[..self.directors]
     }
 
     /// Name of the namespace that holds the bridge.
@@ -123,18 +137,32 @@ impl Lab {
 
     /// Puts a fault into the network; when this returns it is in force.
     pub fn inject(&mut self, fault: Fault) -> Result<()> {
-        if let Fault::Cable(host) = &fault {
-            self.port(host, "down")?;
+        self.inject_all([fault])
+    }
+
+    /// The same, several at the same instant.
+    pub fn inject_all(&mut self, faults: impl IntoIterator<Item = Fault>) -> Result<()> {
+        for fault in faults {
+            if let Fault::Cable(host) = &fault {
+                self.port(host, "down")?;
+            }
+            self.faults.insert(fault);
         }
-        self.faults.insert(fault);
         self.apply()
     }
 
     /// Takes a fault away.
     pub fn heal(&mut self, fault: &Fault) -> Result<()> {
-        ensure!(self.faults.remove(fault), "{fault:?} was never injected");
-        if let Fault::Cable(host) = fault {
-            self.port(host, "up")?;
+        self.heal_all([fault])
+    }
+
+    /// The same, several at the same instant.
+    pub fn heal_all<'a>(&mut self, faults: impl IntoIterator<Item = &'a Fault>) -> Result<()> {
+        for fault in faults {
+            ensure!(self.faults.remove(fault), "{fault:?} was never injected");
+            if let Fault::Cable(host) = fault {
+                self.port(host, "up")?;
+            }
         }
         self.apply()
     }
@@ -188,32 +216,7 @@ impl Lab {
             &["ip", "-n", &switch, "-batch", "-"],
             "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set dev br0 up\n",
         )?;
-        for host in &self.hosts {
-            fs::create_dir_all(&host.dir)?;
-            ip(&["netns", "add", &host.netns])?;
-            ip(&[
-                "link",
-                "add",
-                "eth0",
-                "address",
-                &host.mac.to_string(),
-                "netns",
-                &host.netns,
-                "type",
-                "veth",
-                "peer",
-                "name",
-                &host.name,
-                "netns",
-                &switch,
-            ])?;
-            ip(&["-n", &switch, "link", "set", "dev", &host.name, "master", "br0", "up"])?;
-            let address = host.address;
-            feed(
-                &["ip", "-n", &host.netns, "-batch", "-"],
-                &format!("link set dev lo up\naddr add {address}/24 brd + dev eth0\nlink set dev eth0 up\n"),
-            )?;
-        }
+        self.hosts.iter().try_for_each(|host| self.plug_in(host))?;
         self.apply()
     }
 }
@@ -230,6 +233,10 @@ impl Drop for Lab {
             eprintln!("lab {}: {error:#}", self.id);
         }
     }
+}
+
+pub(crate) fn all_directors() -> impl Iterator<Item = &'static (&'static str, Ipv4Addr)> {
+    DIRECTORS.iter().chain(&MORE_DIRECTORS)
 }
 
 /// Where labs have their files. Below /run, as what they describe is gone after a reboot.
@@ -280,7 +287,7 @@ fn lock(dir: &Path) -> Result<Option<Flock<File>>> {
 
 // Whatever is there of it; goes on after a failure and gives the first one.
 fn tear_down(id: &str) -> Result<()> {
-    let names = DIRECTORS.iter().chain(&OTHERS).map(|(name, _)| *name).chain(["sw"]);
+    let names = all_directors().chain(&OTHERS).map(|(name, _)| *name).chain(["sw"]);
     let mut first = Ok(());
     for name in names {
         let netns = format!("{id}-{name}");

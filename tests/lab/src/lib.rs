@@ -21,11 +21,14 @@ pub mod fault;
 mod host;
 pub mod judge;
 mod lab;
+mod packet;
 mod report;
+mod sightings;
 pub mod web;
 
-pub use fault::Fault;
+pub use fault::{Channel, Fault, Wire};
 pub use host::{Host, Process};
 pub use judge::Judge;
-pub use lab::{CLIENT, CLIENT_ADDRESS, DIRECTORS, JUDGE, Lab, Lifetime, VIP, labs_dir};
+pub use lab::{CLIENT, CLIENT_ADDRESS, DIRECTORS, JUDGE, Lab, Lifetime, MAX_DIRECTORS, VIP, labs_dir};
 pub use report::{Interval, Pings, Report, Round};
+pub use sightings::{Overlap, Seen, Sighting, Sightings, Stay};

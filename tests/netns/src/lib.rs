@@ -3,6 +3,8 @@
 //! Every trial: all is settled and `lb1` serves; the judge starts; the fault comes at a random moment of the advert
 //! interval; [`FAULT_LASTS`]; the fault is healed; `lb1` serves again.
 
+pub mod chaos;
+
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
@@ -36,10 +38,12 @@ pub enum Scenario {
     CablePulled,
     /// Its daemon is asked to stop.
     OrderlyStop,
-    /// `kill -9` of its daemon.
+    /// `kill -9` of its daemon and of the guard above it at once.
     Killed,
     /// SIGSTOP of its daemon, SIGCONT to heal.
     Frozen,
+    /// The same of its daemon and the guard.
+    AllFrozen,
     /// Nobody's VRRP gets through.
     VrrpFiltered,
     /// Nothing passes between it and the next one.
@@ -50,7 +54,7 @@ pub enum Scenario {
     OneWayLoss,
 }
 
-/// All of them.
+/// All that keepalived is compared by.
 pub const SCENARIOS: [Scenario; 8] = [
     Scenario::CablePulled,
     Scenario::OrderlyStop,
@@ -84,6 +88,7 @@ impl Scenario {
             Scenario::OrderlyStop => "orderly stop",
             Scenario::Killed => "kill -9",
             Scenario::Frozen => "SIGSTOP",
+            Scenario::AllFrozen => "SIGSTOP of guard, too",
             Scenario::VrrpFiltered => "VRRP filtered",
             Scenario::CutFromOne => "owner cut from one peer",
             Scenario::CutFromAll => "owner cut from all peers",
@@ -95,7 +100,7 @@ impl Scenario {
     pub fn fault(self) -> Option<Fault> {
         let owner = OWNER.to_string();
         match self {
-            Scenario::OrderlyStop | Scenario::Killed | Scenario::Frozen => None,
+            Scenario::OrderlyStop | Scenario::Killed | Scenario::Frozen | Scenario::AllFrozen => None,
             Scenario::CablePulled => Some(Fault::Cable(owner)),
             Scenario::VrrpFiltered => Some(Fault::Vrrp),
             Scenario::CutFromOne => Some(Fault::Cut(owner, NEXT.to_string())),
@@ -108,7 +113,8 @@ impl Scenario {
         match self {
             Scenario::OrderlyStop => cluster.stop(OWNER),
             Scenario::Killed => cluster.kill(OWNER),
-            Scenario::Frozen => cluster.signal(OWNER, Signal::SIGSTOP),
+            Scenario::Frozen => cluster.signal_daemon(OWNER, Signal::SIGSTOP),
+            Scenario::AllFrozen => cluster.signal(OWNER, Signal::SIGSTOP),
             _ => cluster.lab().inject(self.fault().context("a fault of the network")?),
         }
     }
@@ -120,7 +126,8 @@ impl Scenario {
                 cluster.restart(OWNER)
             }
             Scenario::Killed => cluster.restart(OWNER),
-            Scenario::Frozen => cluster.signal(OWNER, Signal::SIGCONT),
+            Scenario::Frozen => cluster.signal_daemon(OWNER, Signal::SIGCONT),
+            Scenario::AllFrozen => cluster.signal(OWNER, Signal::SIGCONT),
             _ => cluster.lab().heal(&self.fault().context("a fault of the network")?),
         }
     }

@@ -17,3 +17,8 @@ fn root_killed() -> Result<()> {
 fn root_frozen() -> Result<()> {
     mesh_holds(Scenario::Frozen)
 }
+
+#[test]
+fn root_frozen_with_its_guard() -> Result<()> {
+    mesh_holds(Scenario::AllFrozen)
+}

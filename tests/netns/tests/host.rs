@@ -30,7 +30,7 @@ fn on_a_mesh(test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
 fn reload(cluster: &mut Cluster, name: &str, text: &str) -> Result<()> {
     let file = cluster.lab_ref().host(name).dir.join("keepalived.conf");
     fs::write(&file, text).with_context(|| file.display().to_string())?;
-    cluster.signal(name, Signal::SIGHUP)
+    cluster.signal_guard(name, Signal::SIGHUP)
 }
 
 fn counter(status: &serde_json::Value, kind: &str, containing: &str) -> u64 {

@@ -141,6 +141,9 @@ impl Cluster {
                 self.receive(host, from, from_run, *message);
             }
             Event::Goodbye { host, run, from } if self.is_run(host, run) => self.hear_goodbye(host, from),
+            Event::Probed { host, run, probe, addresses } if self.is_run(host, run) => {
+                self.probed(host, probe, &addresses);
+            }
             Event::Timer { host, run, timer } if self.is_run(host, run) => self.timer(host, timer),
             Event::Resume { host, run } if self.is_run(host, run) => self.resume(host),
             Event::Late { host, run, actions } if self.is_run(host, run) => {
@@ -155,6 +158,7 @@ impl Cluster {
             Event::Input { .. }
             | Event::Message { .. }
             | Event::Goodbye { .. }
+            | Event::Probed { .. }
             | Event::Timer { .. }
             | Event::Resume { .. }
             | Event::Late { .. }

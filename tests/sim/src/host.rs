@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use mesh_config::model::Config;
 use mesh_core::input::Interface;
+use mesh_core::lease::memory::VoterStart;
 use mesh_core::{Action, Engine, Input, Instant, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::{Role, Roster};
@@ -14,6 +15,7 @@ use mesh_wire::mesh::roster::{Role, Roster};
 use crate::clock::{HostClock, Time};
 use crate::kernel::Kernel;
 use crate::layout::{self, INTERFACE, Layout};
+use crate::memory::Memory;
 
 /// What the true time zero of a run is on everybody's wall clock, in nanoseconds.
 const UNIX_AT_START: i64 = 1_790_000_000 * 1_000_000_000;
@@ -33,6 +35,8 @@ pub struct Host {
     pub config: Config,
     /// The state directory: it survives everything.
     pub state: StateDir,
+    /// Its voter's memory.
+    pub memory: Memory,
     /// Its boot-time clock.
     pub clock: HostClock,
     /// Its kernel.
@@ -130,6 +134,7 @@ impl Host {
             role: layout.role(index),
             config: layout.config(index),
             state: StateDir::default(),
+            memory: Memory::default(),
             clock,
             kernel: Kernel::default(),
             installed: index < layout.hosts() - layout.late,
@@ -164,6 +169,8 @@ impl Host {
             version: "sim".to_owned(),
             seed,
             unix_at_zero: Duration::from_nanos(zero),
+            voter: VoterStart::default(),
+            adopted: Vec::new(),
         }
     }
 

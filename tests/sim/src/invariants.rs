@@ -21,7 +21,7 @@ use mesh_core::decision::RouterEvent;
 
 use crate::clock::Time;
 use crate::cluster::{Cluster, Fact};
-use crate::layout::{PAIRS_HAVE_LEASES, router_of};
+use crate::layout::router_of;
 use crate::run::Beyond;
 
 /// A property of a run, watched from event to event. The world changes at events only (a fence or
@@ -48,9 +48,7 @@ pub fn all(world: &Cluster, beyond: Option<Beyond>) -> Vec<Box<dyn Invariant>> {
         Box::new(owner_after_healing::OwnerAfterHealing::new(routers)),
     ];
     if !world.layout.is_protected() {
-        if PAIRS_HAVE_LEASES {
-            all.push(Box::new(one_owner_while_connected::OneOwnerWhileConnected::new(routers)));
-        }
+        all.push(Box::new(one_owner_while_connected::OneOwnerWhileConnected::new(routers)));
         return all;
     }
     if beyond == Some(Beyond::Pause) {

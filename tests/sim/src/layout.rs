@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use ipnet::IpNet;
 use mesh_config::model::{
-    Config, GratuitousArp, MeshSettings, Scope, TrackScript, TrackedScript, Transport, Version, VirtualAddress,
+    Config, GratuitousArp, MeshSettings, Policy, Scope, TrackScript, TrackedScript, Transport, Version, VirtualAddress,
     VirtualRouter,
 };
 use mesh_wire::mesh::roster::{Member, Role, Roster};
@@ -22,10 +22,6 @@ pub const SCRIPT: &str = "check";
 
 /// Most send adverts every second, some faster, and their leases are shorter.
 const INTERVALS: [Duration; 3] = [ms(1000), ms(300), ms(1000)];
-
-/// Whether two voters have leases as well, and plain VRRP decides only where they cannot reach each
-/// other: then two owners are watched for in a pair, too.
-pub const PAIRS_HAVE_LEASES: bool = false;
 
 /// Clusters worth simulating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -225,6 +221,7 @@ impl Layout {
             garp: GratuitousArp::default(),
             strict: false,
             skip_check_adv_addr: false,
+            policy: Policy::default(),
         }
     }
 }

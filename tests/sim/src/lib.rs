@@ -21,6 +21,7 @@ pub mod host;
 pub mod invariants;
 pub mod kernel;
 pub mod layout;
+pub mod memory;
 pub mod mutant;
 pub mod nemesis;
 pub mod network;

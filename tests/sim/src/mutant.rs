@@ -43,6 +43,8 @@ pub enum Mutant {
     OneVetoIsLoss,
     /// A clock that stood still is not noticed.
     PauseUnnoticed,
+    /// What voters grant is not remembered when they are started again, and nobody is told.
+    UnwrittenGrants,
     /// The number of voters grows from three to five at once.
     VotersAtOnce,
 }

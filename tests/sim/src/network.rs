@@ -14,6 +14,8 @@ pub enum Channel {
     Mesh,
     /// Multicast adverts.
     Vrrp,
+    /// ARP: fails only with everything else.
+    Arp,
 }
 
 /// A set of hosts by index.

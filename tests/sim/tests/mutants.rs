@@ -116,6 +116,11 @@ fn a_pause_is_noticed() {
 }
 
 #[test]
+fn what_is_granted_is_written_first() {
+    is_found(Mutant::UnwrittenGrants, &["at_most_one_open_fence"]);
+}
+
+#[test]
 fn voters_change_one_at_a_time() {
     is_found(Mutant::VotersAtOnce, &["at_most_one_open_fence", "promises_never_go_back", "grants_are_kept"]);
 }

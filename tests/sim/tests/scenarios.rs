@@ -275,7 +275,7 @@ fn three_nodes_join_one_after_another_and_end_up_leased() {
                 while cluster.next_event() < until {
                     cluster.advance();
                 }
-                assert_eq!(cluster.serving(R), [0], "plain VRRP with {members}");
+                assert_eq!(cluster.serving(R), [0], "{members} voters");
             }
         }
         let mut sim = Sim::new(cluster);
@@ -291,18 +291,140 @@ fn three_nodes_join_one_after_another_and_end_up_leased() {
     }
 }
 
+/// Two directors, both voters, lb1 serves; nothing is watched, two may serve.
+fn pair(seed: u64) -> Sim {
+    let mut cluster = Cluster::new(layout(2), seed, None, Story::new(Recording::Tail));
+    cluster.start_all();
+    let mut sim = Sim::with(cluster, Vec::new());
+    sim.pass_until(ms(12_000 + seed * 37));
+    assert_eq!(sim.cluster.serving(R), [0]);
+    assert!(leased(&sim, 0));
+    sim
+}
+
+/// Whether a host serves under a lease, as far as it knows.
+fn leased(sim: &Sim, host: usize) -> bool {
+    let now = sim.cluster.hosts[host].now(sim.cluster.now);
+    let status = sim.cluster.engine(host).expect("it runs").status(now);
+    status.routers[0].protection == mesh_control::RouterProtection::Lease
+}
+
+/// No instant with two owners since then.
+#[track_caller]
+fn never_two(sim: &Sim, since: Time) {
+    let owners = owners_since(sim, since);
+    assert!(owners.iter().all(|serving| serving.len() < 2), "{owners:?}\n{:#?}", sim.cluster.story.tail());
+}
+
 #[test]
-fn two_plain_owners_become_one_when_the_mesh_gets_its_third_voter() {
+fn one_of_two_that_dies_or_freezes_is_replaced_within_1300_ms() {
+    let mut worst = Duration::ZERO;
+    for seed in SEEDS {
+        for freeze in [false, true] {
+            let mut sim = pair(seed);
+            let at = sim.cluster.now;
+            if freeze {
+                sim.cluster.stall(0, ms(6000))
+            } else {
+                sim.cluster.kill(0)
+            }
+            sim.pass(ms(3000));
+            worst = worst.max(served_by_another(&sim, 0, at).expect("the other takes over"));
+            assert_eq!(sim.cluster.serving(R), [1]);
+            assert!(!leased(&sim, 1), "nobody votes for it");
+            sim.pass(ms(3500));
+            if !freeze {
+                sim.cluster.start_after(0, ms(1));
+            }
+            sim.pass(ms(12_000));
+            assert_eq!(sim.cluster.serving(R), [0], "seed {seed}: {:#?}", sim.cluster.story.tail());
+            assert!(leased(&sim, 0));
+            never_two(&sim, at);
+        }
+    }
+    println!("worst: {worst:?}");
+    assert!(worst <= ms(1300), "{worst:?}");
+}
+
+#[test]
+fn one_of_two_whose_peer_dies_serves_on() {
+    for seed in SEEDS {
+        let mut sim = pair(seed);
+        let at = sim.cluster.now;
+        sim.cluster.kill(1);
+        sim.pass(ms(6000));
+        assert!(!leased(&sim, 0));
+        sim.cluster.start_after(1, ms(1));
+        sim.pass(ms(8000));
+        assert!(owners_since(&sim, at).is_empty(), "seed {seed}: {:#?}", sim.cluster.story.tail());
+        assert!(leased(&sim, 0));
+    }
+}
+
+#[test]
+fn an_orderly_stop_of_one_of_two_moves_within_100_ms() {
+    for seed in SEEDS {
+        let mut sim = pair(seed);
+        let at = sim.cluster.now;
+        sim.cluster.stop(0);
+        sim.pass(ms(1000));
+        assert!(served_by_another(&sim, 0, at).expect("the other takes over") <= ms(100), "seed {seed}");
+        never_two(&sim, at);
+    }
+}
+
+/// Either path between the two is enough for one owner.
+#[test]
+fn two_that_have_lost_adverts_or_mesh_stay_one_owner() {
+    for seed in SEEDS {
+        for channel in [Channel::Vrrp, Channel::Mesh] {
+            let mut sim = pair(seed);
+            let at = sim.cluster.now;
+            cut_both(&mut sim, Some(channel), Hosts::one(0), Hosts::one(1));
+            sim.pass(ms(20_000));
+            assert!(owners_since(&sim, at).is_empty(), "{channel:?}, seed {seed}: {:#?}", sim.cluster.story.tail());
+            assert_eq!(leased(&sim, 0), channel == Channel::Vrrp);
+        }
+    }
+}
+
+/// What fewer than three voters cannot do: without any path between them both serve. One path that
+/// comes back leaves the worthier, without a gap.
+#[test]
+fn two_that_are_cut_from_each_other_both_serve_until_they_meet() {
+    for seed in SEEDS {
+        for back in [Channel::Vrrp, Channel::Mesh] {
+            let mut sim = pair(seed);
+            let at = sim.cluster.now;
+            cut_both(&mut sim, None, Hosts::one(0), Hosts::one(1));
+            sim.pass(ms(6000));
+            assert_eq!(sim.cluster.serving(R), [0, 1], "UNPROTECTED means this");
+            sim.cluster.network.heal(sim.cluster.now);
+            let lost = if back == Channel::Vrrp { Channel::Mesh } else { Channel::Vrrp };
+            cut_both(&mut sim, Some(lost), Hosts::one(0), Hosts::one(1));
+            let healed = sim.cluster.now;
+            sim.pass(ms(1500));
+            assert_eq!(sim.cluster.serving(R), [0], "{back:?}, seed {seed}: {:#?}", sim.cluster.story.tail());
+            sim.pass(ms(10_000));
+            never_two(&sim, healed + ms(1500));
+            assert_eq!(sim.longest_gap(R, at), Duration::ZERO);
+        }
+    }
+}
+
+#[test]
+fn two_owners_become_one_and_are_fenced_when_the_mesh_gets_its_third_voter() {
     for seed in SEEDS {
         let mut cluster = Cluster::new(layout(3), seed, None, Story::new(Recording::Tail));
         for host in 0..2 {
             cluster.hosts[host].state.roster = Some(layout(2).roster(2));
             cluster.start_after(host, ms(20));
         }
-        cluster.disturb(cut(Some(Channel::Vrrp), Hosts::ALL, Hosts::ALL), FOREVER);
         let mut sim = Sim::with(cluster, Vec::new());
+        cut_both(&mut sim, None, Hosts::one(0), Hosts::one(1));
         sim.pass(ms(8000));
         assert_eq!(sim.cluster.serving(R), [0, 1], "UNPROTECTED means this");
+        sim.cluster.network.heal(sim.cluster.now);
         let roster = layout(3).roster(3);
         for host in 0..2 {
             sim.cluster.tell(host, Input::Roster { ticket: Some(1), roster: roster.clone() });
@@ -315,7 +437,6 @@ fn two_plain_owners_become_one_when_the_mesh_gets_its_third_voter() {
         // From now on nobody's fence is missing: freeze the owner, then the next one.
         let mut sim = Sim::new(sim.cluster);
         sim.cluster.quiet_since = None;
-        sim.cluster.network.heal(sim.cluster.now);
         for _ in 0..4 {
             let owner = sim.cluster.serving(R)[0];
             sim.cluster.stall(owner, ms(5000));

@@ -1,36 +1,62 @@
 //! What the fence looks like in the kernel, as nftables messages.
 //!
 //! ```text
-//! table ip meshd {                                        table arp meshd {
-//!   set vips   { type ipv4_addr }                           set vips, set leased: the same
+//! table ip meshd {
+//!   set vips   { type ipv4_addr }
 //!   set leased { type ipv4_addr; flags timeout }
-//!   chain prerouting, priority -500:                        chain input:
-//!     ip daddr @vips ip daddr != @leased                      arp daddr ip @vips arp daddr ip != @leased
-//!     fib daddr type local drop                               arp saddr ip != @vips drop
-//!   chain output, priority -500:                            chain output:
-//!     ip saddr @vips ip saddr != @leased drop                 arp saddr ip @vips arp saddr ip != @leased drop
-//! }                                                       }
+//!   chain prerouting, priority -500:
+//!     ip daddr @vips ip daddr != @leased fib daddr type local drop
+//!   chain output, priority -500:
+//!     ip saddr @vips ip saddr != @leased drop
+//! }
+//! table arp meshd {                              vips and leased the same
+//!   chain input:
+//!     arp daddr ip @vips arp daddr ip != @leased arp saddr ip != @vips drop
+//!   chain output:
+//!     arp saddr ip @vips arp saddr ip != @leased drop
+//! }
+//! table ip6 meshd {                              vips and leased of ipv6_addr
+//!   chain prerouting, priority -500:
+//!     ip6 daddr @vips ip6 daddr != @leased fib daddr type local drop
+//!     icmpv6 type nd-neighbor-solicit icmpv6 taddr @vips icmpv6 taddr != @leased drop
+//!   chain output, priority -500:
+//!     ip6 saddr @vips ip6 saddr != @leased drop
+//!     icmpv6 type nd-neighbor-advert icmpv6 taddr @vips icmpv6 taddr != @leased drop
+//!     icmpv6 type nd-neighbor-solicit ip6 saddr :: icmpv6 taddr @vips icmpv6 taddr != @leased drop
+//! }
 //! ```
 //!
-//! -500 is before defragmentation, conntrack and IPVS. Two families instead of one `inet` table,
-//! because small kernels have no `inet`, and ARP never passes it.
+//! Where virtual MAC addresses are fenced, each of these has two more sets, `macs` and `leased_macs`,
+//! and rules that look for one in the frame's destination on the way in, and in ARP's sender and the
+//! neighbour advertisement's option on the way out. A fourth table looks at frames themselves, where
+//! they leave: one chain for each device, so that what a macvlan sends is seen on the device below.
+//!
+//! ```text
+//! table netdev meshd {
+//!   chain egress_eth0, hook egress device eth0, priority -500:
+//!     ether saddr @macs ether saddr != @leased_macs drop
+//! }
+//! ```
+//!
+//! -500 is before defragmentation, conntrack and IPVS. Families of their own instead of one `inet`
+//! table, because small kernels have no `inet`, and ARP never passes it. There is no ingress hook:
+//! prerouting sees the frame's destination as well, for every device there is or will be.
 //!
 //! Two exceptions keep a host that does not own a VIP useful. A router may forward to a VIP that
 //! another director serves, so only what would be delivered here is dropped (`fib`, where the kernel
 //! has it; else everything). And a gratuitous ARP of the owner has to reach this host's own neighbour
 //! table, so requests from a VIP pass; what the kernel would answer is dropped on the way out.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeSet;
 
-use netlink_packet_core::DefaultNla;
-use netlink_packet_netfilter::NetfilterProtoFamily as Family;
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions, Hook, HookNumber, Immediate,
-    ListAttribute, Lookup, NfTablesMessage, Operator, Payload, Register, RuleAttribute, RuleMessage, SetAttribute,
-    SetElementAttribute, SetElementList, SetElementMessage, SetFlags, SetMessage, TableAttribute, TableFlags,
-    TableMessage, Verdict, VerdictAttribute,
+    ChainAttribute, ChainMessage, ExpressionAttribute, Expressions, Hook, HookNumber, ListAttribute, NfTablesMessage,
+    RuleAttribute, RuleMessage, SetAttribute, SetFlags, SetMessage, TableAttribute, TableFlags, TableMessage,
 };
 
+use super::capabilities::Capabilities;
+use super::rules::{self, Rule};
+use super::target::{FenceTarget, Table};
 use super::transport::Transaction;
 
 /// The name of our table, in each family.
@@ -39,85 +65,198 @@ pub(super) const TABLE: &str = "meshd";
 pub(super) const VIPS: &str = "vips";
 /// Those the fence is open for, each with its own timeout.
 pub(super) const LEASED: &str = "leased";
+/// All fenced virtual MAC addresses.
+pub(super) const MACS: &str = "macs";
+/// Those the fence is open for.
+pub(super) const LEASED_MACS: &str = "leased_macs";
 /// Before defragmentation (-400), raw (-300), conntrack (-200) and IPVS.
 const PRIORITY: i32 = -500;
-/// An attribute holds 64 KiB, an element some 40 bytes.
-const ELEMENTS_PER_MESSAGE: usize = 1024;
 
-/// A chain of ours.
-pub(super) struct Chain {
-    pub(super) name: &'static str,
-    /// NF_INET_* or NF_ARP_*, by family.
-    pub(super) hook: u32,
-    /// Where in the network header the address is that has to be leased.
-    address_at: u32,
-    /// Where in the network header the address is that lets the packet pass if it is a VIP.
-    pass_if_vip_at: Option<u32>,
-    /// Packets that this host only forwards pass.
-    local: bool,
+/// A table of ours as it has to be, but for the elements of its sets.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) table: Table,
+    sets: Vec<PlannedSet>,
+    pub(super) chains: Vec<Chain>,
 }
 
-/// What there is in a family.
-pub(super) fn chains(family: Family) -> &'static [Chain] {
-    const IP_SADDR: u32 = 12;
-    const IP_DADDR: u32 = 16;
-    // Ethernet ARP: 8 bytes of header, then MAC and address of sender and of target.
-    const ARP_SPA: u32 = 14;
-    const ARP_TPA: u32 = 24;
-    match family {
-        Family::ARP => &[
-            Chain { name: "input", hook: 0, address_at: ARP_TPA, pass_if_vip_at: Some(ARP_SPA), local: false },
-            Chain { name: "output", hook: 1, address_at: ARP_SPA, pass_if_vip_at: None, local: false },
-        ],
-        _ => &[
-            Chain { name: "prerouting", hook: 0, address_at: IP_DADDR, pass_if_vip_at: None, local: true },
-            Chain { name: "output", hook: 3, address_at: IP_SADDR, pass_if_vip_at: None, local: false },
-        ],
+#[derive(Clone, Debug)]
+struct PlannedSet {
+    name: &'static str,
+    key_type: u32,
+    key_length: u32,
+    flags: SetFlags,
+}
+
+/// A chain of ours.
+#[derive(Clone, Debug)]
+pub(super) struct Chain {
+    pub(super) name: String,
+    /// NF_INET_*, NF_ARP_* or NF_NETDEV_*, by family.
+    hook: u32,
+    device: Option<String>,
+    pub(super) rules: Vec<Rule>,
+}
+
+/// The tables these targets take, of those the kernel offers.
+pub(super) fn plans(
+    targets: &BTreeSet<FenceTarget>,
+    devices: &BTreeSet<String>,
+    capabilities: &Capabilities,
+) -> Vec<Plan> {
+    let macs = targets.iter().any(FenceTarget::is_mac);
+    let wanted = |table: &Table| targets.iter().any(|target| table.holds(target)) && capabilities.has(*table);
+    let tables = Table::ALL.into_iter().filter(wanted);
+    tables
+        .map(|table| {
+            let addresses = targets.iter().any(|target| !target.is_mac() && table.holds(target));
+            Plan::new(table, addresses, macs, devices, capabilities)
+        })
+        .collect()
+}
+
+impl Plan {
+    pub(super) fn new(
+        table: Table,
+        addresses: bool,
+        macs: bool,
+        devices: &BTreeSet<String>,
+        capabilities: &Capabilities,
+    ) -> Plan {
+        let mut sets = Vec::new();
+        let timeout = if capabilities.timeouts { SetFlags::Timeout } else { SetFlags::empty() };
+        let mut pair = |fenced, leased, key_type, key_length| {
+            for (name, flags) in [(fenced, SetFlags::empty()), (leased, timeout)] {
+                sets.push(PlannedSet { name, key_type, key_length, flags });
+            }
+        };
+        // How `nft list` shows the keys: TYPE_IPADDR, TYPE_IP6ADDR, TYPE_ETHERADDR.
+        match table {
+            Table::Ip | Table::Arp if addresses => pair(VIPS, LEASED, 7, 4),
+            Table::Ip6 if addresses => pair(VIPS, LEASED, 8, 16),
+            _ => {}
+        }
+        if macs {
+            pair(MACS, LEASED_MACS, 9, 6);
+        }
+        let chains = chains(table, addresses, macs, devices, capabilities.spare_forwarded.contains(&table));
+        Plan { table, sets, chains }
+    }
+
+    /// Tables, sets, chains and their rules to be exactly ours; the sets' contents stay.
+    pub(super) fn build(&self, transaction: &mut Transaction) {
+        let family = self.table.family();
+        transaction.create(family, NfTablesMessage::NewTable(table(TABLE, TableFlags::empty())));
+        for (number, set) in self.sets.iter().enumerate() {
+            let message = set_message(TABLE, set, number as u32 + 1);
+            transaction.create(family, NfTablesMessage::NewSet(message));
+        }
+        for chain in &self.chains {
+            transaction.create(family, NfTablesMessage::NewChain(chain.message()));
+            let all = vec![RuleAttribute::Table(TABLE.into()), RuleAttribute::Chain(chain.name.clone())];
+            transaction.delete(family, NfTablesMessage::DeleteRule(RuleMessage { attributes: all }));
+            for rule in &chain.rules {
+                transaction.append(family, NfTablesMessage::NewRule(chain.rule(rule)));
+            }
+        }
+    }
+
+    pub(super) fn has_set(&self, name: &str) -> bool {
+        self.sets.iter().any(|set| set.name == name)
+    }
+
+    /// Whether elements for this target have a place in it.
+    pub(super) fn has_sets_of(&self, target: &FenceTarget) -> bool {
+        self.table.holds(target) && self.has_set(if target.is_mac() { MACS } else { VIPS })
     }
 }
 
-/// Tables, sets, chains and their rules to be exactly ours; the sets' contents stay.
-pub(super) fn build(transaction: &mut Transaction, family: Family, spare_forwarded: bool) {
-    transaction.create(family, NfTablesMessage::NewTable(table(TABLE, TableFlags::empty())));
-    transaction.create(family, NfTablesMessage::NewSet(set(TABLE, VIPS, 1, SetFlags::empty())));
-    transaction.create(family, NfTablesMessage::NewSet(set(TABLE, LEASED, 2, SetFlags::Timeout)));
-    for chain in chains(family) {
-        transaction.create(family, NfTablesMessage::NewChain(chain_message(chain)));
-        let all = vec![RuleAttribute::Table(TABLE.into()), RuleAttribute::Chain(chain.name.into())];
-        transaction.delete(family, NfTablesMessage::DeleteRule(RuleMessage { attributes: all }));
-        transaction.create(family, NfTablesMessage::NewRule(rule(chain, spare_forwarded)));
+fn chains(table: Table, addresses: bool, macs: bool, devices: &BTreeSet<String>, spare: bool) -> Vec<Chain> {
+    let chain = |name: &str, hook, of_macs: Vec<Rule>, of_addresses: Vec<Rule>| {
+        let mut rules = if macs { of_macs } else { Vec::new() };
+        rules.extend(if addresses { of_addresses } else { Vec::new() });
+        Chain { name: name.to_owned(), hook, device: None, rules }
+    };
+    match table {
+        Table::Ip => vec![
+            chain("prerouting", 0, vec![rules::mac_in()], vec![rules::ip_in(spare)]),
+            chain("output", 3, vec![], vec![rules::ip_out()]),
+        ],
+        Table::Arp => vec![
+            chain("input", 0, vec![rules::mac_in()], vec![rules::arp_in()]),
+            chain("output", 1, vec![rules::mac_in_arp_out()], vec![rules::arp_out()]),
+        ],
+        Table::Ip6 => vec![
+            chain("prerouting", 0, vec![rules::mac_in()], vec![rules::ip6_in(spare), rules::solicitation_in()]),
+            chain(
+                "output",
+                3,
+                vec![rules::mac_in_advertisement_out()],
+                vec![rules::ip6_out(), rules::advertisement_out(), rules::detection_out()],
+            ),
+        ],
+        Table::Netdev => {
+            const EGRESS: u32 = 1;
+            let of = |device: &String| Chain {
+                device: Some(device.clone()),
+                ..chain(&format!("egress_{device}"), EGRESS, vec![rules::mac_out()], vec![])
+            };
+            devices.iter().map(of).collect()
+        }
+    }
+}
+
+impl Chain {
+    fn message(&self) -> ChainMessage {
+        const NF_ACCEPT: u32 = 1;
+        let mut hook = vec![Hook::Number(HookNumber::Other(self.hook)), Hook::Priority(PRIORITY as u32)];
+        hook.extend(self.device.clone().map(Hook::NetDeviceName));
+        ChainMessage {
+            attributes: vec![
+                ChainAttribute::Table(TABLE.into()),
+                ChainAttribute::Name(self.name.clone()),
+                ChainAttribute::Hook(hook),
+                ChainAttribute::Type("filter".into()),
+                ChainAttribute::Policy(NF_ACCEPT),
+            ],
+        }
+    }
+
+    /// Whether a chain as the kernel tells it hangs where ours has to.
+    pub(super) fn is_hooked(&self, told: &[Hook]) -> bool {
+        let number = told.iter().any(|hook| matches!(hook, Hook::Number(number) if u32::from(*number) == self.hook));
+        let device = self.device.as_ref().is_none_or(|device| told.contains(&Hook::NetDeviceName(device.clone())));
+        number && device && told.contains(&Hook::Priority(PRIORITY as u32))
+    }
+
+    fn rule(&self, rule: &[Expressions]) -> RuleMessage {
+        RuleMessage {
+            attributes: vec![
+                RuleAttribute::Table(TABLE.into()),
+                RuleAttribute::Chain(self.name.clone()),
+                RuleAttribute::Expressions(rule.iter().cloned().map(ListAttribute::from).collect()),
+                RuleAttribute::UserData(rule_mark()),
+            ],
+        }
+    }
+
+    /// Whether rules as the kernel tells them are ours.
+    pub(super) fn has_rules(&self, told: &[NfTablesMessage]) -> bool {
+        let is_ours = |(told, rule): (&NfTablesMessage, &Rule)| match told {
+            NfTablesMessage::NewRule(told) => {
+                let marked = told.attributes.contains(&RuleAttribute::UserData(rule_mark()));
+                marked && expression_names(told) == expression_names(&self.rule(rule))
+            }
+            _ => false,
+        };
+        told.len() == self.rules.len() && told.iter().zip(&self.rules).all(is_ours)
     }
 }
 
 /// The table to be gone, whether or not it is there.
-pub(super) fn destroy(transaction: &mut Transaction, family: Family) {
-    transaction.create(family, NfTablesMessage::NewTable(TableMessage { attributes: name(TABLE) }));
-    transaction.delete(family, NfTablesMessage::DeleteTable(TableMessage { attributes: name(TABLE) }));
-}
-
-/// Elements to be in a set; with a timeout also those that are there already get it, where the kernel
-/// can do that.
-pub(super) fn add<'a>(
-    transaction: &mut Transaction,
-    family: Family,
-    set: &str,
-    elements: impl IntoIterator<Item = (&'a Ipv4Addr, Option<u64>)>,
-) {
-    for message in element_messages(TABLE, set, elements) {
-        transaction.create(family, NfTablesMessage::NewSetElement(message));
-    }
-}
-
-/// Elements that are in a set to go.
-pub(super) fn remove<'a>(
-    transaction: &mut Transaction,
-    family: Family,
-    set: &str,
-    elements: impl IntoIterator<Item = &'a Ipv4Addr>,
-) {
-    for message in element_messages(TABLE, set, elements.into_iter().map(|address| (address, None))) {
-        transaction.delete(family, NfTablesMessage::DeleteSetElement(message));
-    }
+pub(super) fn destroy(transaction: &mut Transaction, table: Table) {
+    transaction.create(table.family(), NfTablesMessage::NewTable(TableMessage { attributes: name(TABLE) }));
+    transaction.delete(table.family(), NfTablesMessage::DeleteTable(TableMessage { attributes: name(TABLE) }));
 }
 
 pub(super) fn table(name: &str, flags: TableFlags) -> TableMessage {
@@ -129,185 +268,37 @@ pub(super) fn name(table: &str) -> Vec<TableAttribute> {
     vec![TableAttribute::Name(table.into())]
 }
 
-pub(super) fn set(table: &str, name: &str, id: u32, flags: SetFlags) -> SetMessage {
-    /// How `nft list` shows the keys (TYPE_IPADDR).
-    const TYPE_IPV4_ADDR: u32 = 7;
+/// A set of IPv4 addresses with timeouts, to try what the kernel does with them.
+pub(super) fn sample_set(table: &str) -> SetMessage {
+    set_message(table, &PlannedSet { name: LEASED, key_type: 7, key_length: 4, flags: SetFlags::Timeout }, 1)
+}
+
+fn set_message(table: &str, set: &PlannedSet, id: u32) -> SetMessage {
     SetMessage {
         attributes: vec![
             SetAttribute::Table(table.into()),
-            SetAttribute::Name(name.into()),
-            SetAttribute::Flags(flags),
-            SetAttribute::KeyType(TYPE_IPV4_ADDR),
-            SetAttribute::KeyLen(4),
+            SetAttribute::Name(set.name.into()),
+            SetAttribute::Flags(set.flags),
+            SetAttribute::KeyType(set.key_type),
+            SetAttribute::KeyLen(set.key_length),
             SetAttribute::Id(id),
         ],
     }
 }
 
-/// As few messages as hold all elements; timeouts in milliseconds.
-pub(super) fn element_messages<'a>(
-    table: &str,
-    set: &str,
-    elements: impl IntoIterator<Item = (&'a Ipv4Addr, Option<u64>)>,
-) -> Vec<SetElementMessage> {
-    let elements: Vec<_> = elements
-        .into_iter()
-        .map(|(address, timeout)| {
-            let key = DataAttribute::Value(address.octets().to_vec());
-            let mut attributes = vec![SetElementAttribute::Key(key)];
-            if let Some(timeout) = timeout {
-                attributes.push(SetElementAttribute::Timeout(timeout));
-                attributes.push(SetElementAttribute::Expiration(timeout));
-            }
-            ListAttribute::Element(attributes)
-        })
-        .collect();
-    elements
-        .chunks(ELEMENTS_PER_MESSAGE)
-        .map(|chunk| SetElementMessage {
-            attributes: vec![
-                SetElementList::Table(table.into()),
-                SetElementList::Set(set.into()),
-                SetElementList::Elements(chunk.to_vec()),
-            ],
-        })
-        .collect()
-}
-
 /// What is kept with a rule and tells that it is ours; `nft list` shows it as its comment.
-pub(super) fn rule_mark() -> Vec<u8> {
+fn rule_mark() -> Vec<u8> {
     const COMMENT: &[u8] = b"closed unless leased\0";
     // Type 0 (comment), length, text: the encoding of nft.
     [&[0, COMMENT.len() as u8], COMMENT].concat()
 }
 
-fn chain_message(chain: &Chain) -> ChainMessage {
-    const NF_ACCEPT: u32 = 1;
-    ChainMessage {
-        attributes: vec![
-            ChainAttribute::Table(TABLE.into()),
-            ChainAttribute::Name(chain.name.into()),
-            ChainAttribute::Hook(hook(chain)),
-            ChainAttribute::Type("filter".into()),
-            ChainAttribute::Policy(NF_ACCEPT),
-        ],
-    }
-}
-
-fn hook(chain: &Chain) -> Vec<Hook> {
-    vec![Hook::Number(HookNumber::Other(chain.hook)), Hook::Priority(PRIORITY as u32)]
-}
-
-/// Whether a chain as the kernel tells it hangs where ours has to.
-pub(super) fn is_hooked(chain: &Chain, told: &[Hook]) -> bool {
-    let number = told.iter().any(|hook| matches!(hook, Hook::Number(number) if u32::from(*number) == chain.hook));
-    number && told.contains(&Hook::Priority(PRIORITY as u32))
-}
-
-fn rule(chain: &Chain, spare_forwarded: bool) -> RuleMessage {
-    let mut expressions = vec![load(chain.address_at, Register::Reg1), lookup(VIPS, false), lookup(LEASED, true)];
-    if let Some(at) = chain.pass_if_vip_at {
-        expressions.extend([load(at, Register::Reg1), lookup(VIPS, true)]);
-    }
-    if chain.local && spare_forwarded {
-        expressions.extend(is_local());
-    }
-    expressions.push(drop_packet());
-    RuleMessage {
-        attributes: vec![
-            RuleAttribute::Table(TABLE.into()),
-            RuleAttribute::Chain(chain.name.into()),
-            RuleAttribute::Expressions(expressions.into_iter().map(ListAttribute::from).collect()),
-            RuleAttribute::UserData(rule_mark()),
-        ],
-    }
-}
-
-/// An IPv4 address out of the network header.
-fn load(offset: u32, register: Register) -> Expressions {
-    const NETWORK_HEADER: u32 = 1;
-    Expressions::Payload(vec![
-        Payload::DestinationRegister(register),
-        Payload::Base(NETWORK_HEADER),
-        Payload::Offset(offset),
-        Payload::Len(4),
-    ])
-}
-
-/// Go on if the address is in the set, or `absent`.
-fn lookup(set: &str, absent: bool) -> Expressions {
-    const NFT_LOOKUP_F_INV: u32 = 1;
-    let mut attributes = vec![Lookup::Set(set.into()), Lookup::SourceRegister(Register::Reg1)];
-    if absent {
-        attributes.push(Lookup::Flags(NFT_LOOKUP_F_INV));
-    }
-    Expressions::Lookup(attributes)
-}
-
-/// Go on if the destination is an address of this host.
-fn is_local() -> [Expressions; 2] {
-    const NFTA_FIB_DREG: u16 = 1;
-    const NFTA_FIB_RESULT: u16 = 2;
-    const NFTA_FIB_FLAGS: u16 = 3;
-    const NFT_FIB_RESULT_ADDRTYPE: u32 = 3;
-    const NFTA_FIB_F_DADDR: u32 = 2;
-    const RTN_LOCAL: u32 = 2;
-    let number = |kind, value: u32| DefaultNla::new(kind, value.to_be_bytes().to_vec());
-    let fib = Expressions::Other {
-        expression_type: "fib".into(),
-        attributes: vec![
-            number(NFTA_FIB_DREG, Register::Reg1.into()),
-            number(NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE),
-            number(NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR),
-        ],
-    };
-    let compare = Expressions::Cmp(vec![
-        Cmp::SourceRegister(Register::Reg1),
-        Cmp::Op(Operator::Equal),
-        Cmp::Data(DataAttribute::Value(RTN_LOCAL.to_ne_bytes().to_vec())),
-    ]);
-    [fib, compare]
-}
-
-fn drop_packet() -> Expressions {
-    const NF_DROP: u32 = 0;
-    Expressions::Immediate(vec![
-        Immediate::DestinationRegister(Register::Verdict),
-        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(NF_DROP))])),
-    ])
-}
-
-/// The addresses in an answer, with what is left of their timeouts in milliseconds.
-pub(super) fn elements(message: &SetElementMessage) -> impl Iterator<Item = (Ipv4Addr, Option<u64>)> {
-    let lists = message.attributes.iter().filter_map(|attribute| match attribute {
-        SetElementList::Elements(list) => Some(list),
+fn expression_names(rule: &RuleMessage) -> Option<Vec<String>> {
+    let expressions = rule.attributes.iter().find_map(|attribute| match attribute {
+        RuleAttribute::Expressions(list) => Some(list),
         _ => None,
     });
-    lists.flatten().filter_map(|element| {
-        let ListAttribute::Element(attributes) = element else { return None };
-        let address = attributes.iter().find_map(|attribute| match attribute {
-            SetElementAttribute::Key(DataAttribute::Value(key)) => <[u8; 4]>::try_from(key.as_slice()).ok(),
-            _ => None,
-        })?;
-        let left = attributes.iter().find_map(|attribute| match attribute {
-            SetElementAttribute::Expiration(left) => Some(*left),
-            _ => None,
-        });
-        Some((Ipv4Addr::from(address), left))
-    })
-}
-
-/// Whether a rule as the kernel tells it is one of ours.
-pub(super) fn is_ours(rule: &RuleMessage, expected: &Chain, spare_forwarded: bool) -> bool {
-    let wanted = self::rule(expected, spare_forwarded).attributes;
-    let marked = rule.attributes.contains(&RuleAttribute::UserData(rule_mark()));
-    let names = |list: &[RuleAttribute]| {
-        list.iter().find_map(|attribute| match attribute {
-            RuleAttribute::Expressions(list) => Some(list.iter().filter_map(expression_name).collect::<Vec<_>>()),
-            _ => None,
-        })
-    };
-    marked && names(&rule.attributes) == names(&wanted)
+    Some(expressions?.iter().filter_map(expression_name).collect())
 }
 
 fn expression_name(expression: &ListAttribute<ExpressionAttribute>) -> Option<String> {

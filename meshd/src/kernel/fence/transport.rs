@@ -3,7 +3,7 @@
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
@@ -34,6 +34,11 @@ impl Transaction {
     /// Something to be there; what is there already is left as it is.
     pub(super) fn create(&mut self, family: Family, message: NfTablesMessage) {
         self.0.push((family, NLM_F_REQUEST | NLM_F_CREATE, message));
+    }
+
+    /// A rule to be the last of its chain.
+    pub(super) fn append(&mut self, family: Family, message: NfTablesMessage) {
+        self.0.push((family, NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND, message));
     }
 
     /// Something to go.

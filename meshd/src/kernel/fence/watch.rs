@@ -9,6 +9,7 @@ use nix::libc;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use super::layout::TABLE;
+use super::target::Table;
 use super::transport::split;
 
 /// Our own armings come by here too; this is room for some seconds of them.
@@ -76,9 +77,7 @@ pub(super) fn is_foreign(message: &[u8], own: u32) -> bool {
         return false;
     }
     let Some((header, attributes)) = message.payload().split_at_checked(NFGENMSG_LEN) else { return false };
-    const NFPROTO_IPV4: u8 = 2;
-    const NFPROTO_ARP: u8 = 3;
-    matches!(header[0], NFPROTO_IPV4 | NFPROTO_ARP)
+    Table::ALL.iter().any(|table| header[0] == u8::from(table.family()))
         && NlasIterator::new(attributes).filter_map(Result::ok).any(|attribute| {
             attribute.kind() == NFTA_TABLE && attribute.value().strip_suffix(b"\0") == Some(TABLE.as_bytes())
         })

@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use ipnet::Ipv4Net;
 use nix::libc;
-use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_core::{
+    ErrorMessage, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -102,7 +104,7 @@ impl Requests {
                 match message.payload {
                     NetlinkPayload::InnerMessage(message) => answer.push(message),
                     NetlinkPayload::Error(error) if error.code.is_some() => {
-                        return Err(Refusal { errno: error.raw_code().abs(), text: refusal(&error) });
+                        return Err(Refusal::from(&error));
                     }
                     NetlinkPayload::Overrun(_) => torn = true,
                     _ => {}
@@ -110,15 +112,30 @@ impl Requests {
             }
             Ok((answer, torn))
         };
-        let late = |_| Refusal { errno: libc::ETIMEDOUT, text: "no answer from the kernel".into() };
-        timeout(DEADLINE, collect).await.map_err(late)?
+        timeout(DEADLINE, collect).await.map_err(|_| Refusal::late())?
     }
 }
 
 impl Refusal {
+    /// No answer in time.
+    pub(super) fn late() -> Refusal {
+        Refusal { errno: libc::ETIMEDOUT, text: "no answer from the kernel".into() }
+    }
+
+    /// The socket failed.
+    pub(super) fn of(error: &std::io::Error) -> Refusal {
+        Refusal { errno: error.raw_os_error().unwrap_or(libc::EIO), text: error.to_string() }
+    }
+
     /// The address or the interface is not there.
     pub(super) fn is_absence(&self) -> bool {
         matches!(self.errno, libc::EADDRNOTAVAIL | libc::ENODEV)
+    }
+}
+
+impl From<&ErrorMessage> for Refusal {
+    fn from(error: &ErrorMessage) -> Refusal {
+        Refusal { errno: error.raw_code().abs(), text: refusal(error) }
     }
 }
 

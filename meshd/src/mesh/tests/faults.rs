@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use mesh_core::Input;
+use mesh_core::{Input, Will};
+use mesh_wire::mesh::lease::{Message, Release};
+use mesh_wire::mesh::{Family, NodeId, RouterKey};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::cluster::{Node, state, three, until, until_connected};
 use crate::clock;
-use crate::mesh::load;
+use crate::mesh::{load, release};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_peer_is_noticed_and_found_again() {
@@ -48,6 +50,44 @@ async fn a_restart_faster_than_the_loss_is_noticed() {
         b.find(0, |i| matches!(i, Input::Message { .. })).is_some()
     })
     .await;
+}
+
+/// As the guard does it: the dead daemon's connections are still thought alive.
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_of_a_dead_node_are_given_back_in_its_name() {
+    let [a, b, c] = three().await;
+    let (marks, b_id) = ([a.mark(), c.mark()], b.id);
+    let router = RouterKey { family: Family::Ipv4, vrid: 51, segment: 0 };
+    let releases = vec![Release { router, epoch: 7, seq: Release::LAST, successor: None }];
+    // Nobody is there.
+    let nobody = (NodeId(99), super::cluster::fresh_address());
+    let will = Will {
+        releases: releases.clone(),
+        voters: vec![(a.id, a.address), (c.id, c.address), nobody],
+        ..Will::default()
+    };
+    let (dir, address) = b.vanish().await;
+    let begun = clock::now();
+    assert_eq!(release(&state(&dir), &will).await.unwrap(), 2);
+    assert!(clock::now().since(begun) < Duration::from_secs(1), "{:?}", clock::now().since(begun));
+    for (node, mark) in [(&a, marks[0]), (&c, marks[1])] {
+        let expected = Input::Message { from: b_id, message: Message::Release(releases.clone()) };
+        let at = node.wait(mark, "the release arrives", |i| *i == expected).await;
+        println!("released after {:?}", at.since(begun));
+    }
+    let (identity, roster) = load(&state(&dir)).unwrap().unwrap();
+    let b = Node::run(dir, address, identity, roster).await;
+    until_connected(&[&a, &b, &c]).await;
+}
+
+/// A node whose id the will names may be another by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_are_not_given_back_to_somebody_else() {
+    let [a, b, _c] = three().await;
+    let mark = a.mark();
+    let will = Will { releases: Vec::new(), voters: vec![(NodeId(99), a.address)], ..Will::default() };
+    assert_eq!(release(&b.state(), &will).await.unwrap(), 0);
+    assert!(a.find(mark, |i| matches!(i, Input::Message { message: Message::Release(_), .. })).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,15 +4,17 @@ mod router;
 mod server;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::Spanned;
 
 use super::Source;
-use super::schema::{File, Mesh, Script, Scripts};
+use super::schema::{File, Mesh, QuorumLossName, Script, Scripts};
 use super::text::Time;
-use crate::model::{Config, MeshSettings, ScriptSecurity, TrackScript};
+use crate::model::{Config, MeshSettings, Policy, QuorumLoss, ScriptSecurity, TrackScript};
 
 /// Lowers a whole file.
 pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
@@ -83,7 +85,37 @@ fn mesh(source: &mut Source<'_>, mesh: Mesh) -> MeshSettings {
         .lease
         .map(|lease| time(source, Some(&lease), Duration::from_millis(300)..=Duration::from_secs(3), Duration::ZERO));
     let name = mesh.name.map(|name| filled(source, name));
-    MeshSettings { name, listen: mesh.listen, lease }
+    let policy = policy(source, mesh.on_quorum_loss, mesh.quorum_loss_delay, mesh.trusted_neighbours);
+    MeshSettings { name, listen: mesh.listen, lease, realtime: mesh.realtime.unwrap_or(true), policy }
+}
+
+/// The three keys that `[mesh]` and every router have.
+fn policy(
+    source: &mut Source<'_>,
+    on_quorum_loss: Option<QuorumLossName>,
+    quorum_loss_delay: Option<Spanned<Time>>,
+    trusted_neighbours: Option<Vec<Spanned<String>>>,
+) -> Policy {
+    let longest = Duration::from_secs(300);
+    let delay = quorum_loss_delay.map(|d| time(source, Some(&d), Duration::ZERO..=longest, Duration::ZERO));
+    let neighbours =
+        trusted_neighbours.map(|list| list.iter().filter_map(|entry| neighbour(source, entry)).collect::<Vec<_>>());
+    let on_quorum_loss = on_quorum_loss.map(|name| match name {
+        QuorumLossName::Fence => QuorumLoss::Fence,
+        QuorumLossName::Vrrp => QuorumLoss::Vrrp,
+    });
+    Policy { on_quorum_loss, quorum_loss_delay: delay, trusted_neighbours: neighbours }
+}
+
+/// An address or a network.
+fn neighbour(source: &mut Source<'_>, entry: &Spanned<String>) -> Option<IpNet> {
+    let text = entry.get_ref();
+    let net = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    if net.is_none() {
+        let message = format!("`{text}` is no address; expected one such as \"10.0.0.9\" or \"10.0.0.0/24\"");
+        source.error(entry.span(), message);
+    }
+    net
 }
 
 /// A name that is not empty.

@@ -29,6 +29,17 @@ pub(super) struct Mesh {
     pub(super) name: Option<Spanned<String>>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) lease: Option<Spanned<Time>>,
+    pub(super) realtime: Option<bool>,
+    pub(super) on_quorum_loss: Option<QuorumLossName>,
+    pub(super) quorum_loss_delay: Option<Spanned<Time>>,
+    pub(super) trusted_neighbours: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum QuorumLossName {
+    Fence,
+    Vrrp,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -89,6 +100,9 @@ pub(super) struct Router {
     pub(super) strict: bool,
     #[serde(default)]
     pub(super) skip_address_check: bool,
+    pub(super) on_quorum_loss: Option<QuorumLossName>,
+    pub(super) quorum_loss_delay: Option<Spanned<Time>>,
+    pub(super) trusted_neighbours: Option<Vec<Spanned<String>>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,4 +1,6 @@
 use super::*;
+use crate::model::{Policy, QuorumLoss};
+use std::time::Duration;
 
 const ROUTER: &str = "[[router]]\nname = \"A\"\ninterface = \"eth0\"\nvrid = 51\naddresses = [\"10.0.0.1\"]\n";
 
@@ -107,11 +109,13 @@ fn script_errors_are_placed() {
 
 #[test]
 fn mesh_settings() {
-    let (config, found) = read("[mesh]\nname = \"lb1\"\nlisten = \"10.0.0.1:7946\"\nlease = \"300ms\"\n");
+    let (config, found) =
+        read("[mesh]\nname = \"lb1\"\nlisten = \"10.0.0.1:7946\"\nlease = \"300ms\"\nrealtime = false\n");
     assert!(found.is_empty(), "{found:#?}");
     let mesh = config.unwrap().mesh;
     assert_eq!((mesh.name.as_deref(), mesh.listen), (Some("lb1"), Some("10.0.0.1:7946".parse().unwrap())));
-    assert_eq!(mesh.lease, Some(std::time::Duration::from_millis(300)));
+    assert_eq!(mesh.lease, Some(Duration::from_millis(300)));
+    assert!(!mesh.realtime && crate::model::MeshSettings::default().realtime);
     refused("[mesh]\nlease = \"4s\"\n", "2:9 4s is out of range; expected 300ms to 3s");
     refused("[mesh]\nname = \"\"\n", "2:8 an empty name");
 }
@@ -134,4 +138,39 @@ fn server_errors_are_placed() {
     ] {
         refused(&format!("{server}{lines}\n"), start);
     }
+}
+
+#[test]
+fn what_happens_without_a_quorum_is_said_for_all_and_for_one() {
+    let (config, found) = read(&format!(
+        "[mesh]\non_quorum_loss = \"vrrp\"\nquorum_loss_delay = \"2s\"\ntrusted_neighbours = [\"10.0.0.9\"]\n\
+         {ROUTER}on_quorum_loss = \"fence\"\ntrusted_neighbours = [\"10.0.1.0/24\", \"10.0.0.8\"]\n"
+    ));
+    assert!(found.is_empty(), "{found:#?}");
+    let config = config.unwrap();
+    let net = |text: &str| text.parse().unwrap();
+    let all = Policy {
+        on_quorum_loss: Some(QuorumLoss::Vrrp),
+        quorum_loss_delay: Some(Duration::from_secs(2)),
+        trusted_neighbours: Some(vec![net("10.0.0.9/32")]),
+    };
+    assert_eq!(config.mesh.policy, all);
+    let one = Policy {
+        on_quorum_loss: Some(QuorumLoss::Fence),
+        quorum_loss_delay: None,
+        trusted_neighbours: Some(vec![net("10.0.1.0/24"), net("10.0.0.8/32")]),
+    };
+    assert_eq!(config.routers[0].policy, one);
+    let silent = read(ROUTER).0.unwrap();
+    assert_eq!((&silent.mesh.policy, &silent.routers[0].policy), (&Policy::default(), &Policy::default()));
+}
+
+#[test]
+fn errors_about_lost_quorums_and_neighbours_are_placed() {
+    refused("[mesh]\non_quorum_loss = \"stop\"\n", "2:18 unknown variant `stop`, expected `fence` or `vrrp`");
+    refused("[mesh]\nquorum_loss_delay = \"301s\"\n", "2:21 301s is out of range; expected 0ns to 300s");
+    refused("[mesh]\ntrusted_neighbours = [\"10.0.0.1\", \"lb9\"]\n", "2:35 `lb9` is no address");
+    let router = |line: &str| format!("{ROUTER}{line}\n");
+    refused(&router("trusted_neighbours = [\"10.0.0.0/33\"]"), "6:23 `10.0.0.0/33` is no address");
+    refused(&router("quorum_loss_delay = \"1\""), "6:21 `1` is no duration");
 }

@@ -1,15 +1,20 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
+pub mod adopt;
 mod leases;
 mod observe;
+mod repairs;
 mod roster;
+mod silence;
 mod status;
 mod takeover;
+mod voting;
+mod will;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use mesh_config::model::Config;
@@ -20,11 +25,12 @@ use mesh_wire::mesh::{NodeId, RouterKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use self::adopt::Adopted;
 use crate::action::Action;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
 use crate::instance::{Instance, Transition};
-use crate::lease::QUARANTINE;
+use crate::lease::memory::VoterStart;
 use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
 use crate::time::Instant;
@@ -45,6 +51,10 @@ pub struct Setup {
     pub seed: u64,
     /// The wall clock's reading at the zero of the boot-time clock.
     pub unix_at_zero: Duration,
+    /// What it remembers as a voter.
+    pub voter: VoterStart,
+    /// What the run before left behind, to be used once.
+    pub adopted: Vec<Adopted>,
 }
 
 /// All state of one node.
@@ -65,16 +75,43 @@ pub struct Engine {
     seq: u64,
     /// Requests that may still be answered.
     sent: VecDeque<Sent>,
+    /// Leases that ended in this step.
+    ends: voting::Ends,
+    /// This voter cannot remember, and is silent until the next try.
+    memory_retry: Option<Instant>,
+    /// That was told.
+    memory_told: bool,
+    /// That leases are too short for the voters' distance was told.
+    strain_told: bool,
     /// Fences to be opened further at the end of this step.
     rearm: BTreeMap<Instant, Vec<std::net::Ipv4Addr>>,
     drops: BTreeMap<String, DropCount>,
+    repairs: repairs::Repairs,
     published: BTreeMap<String, String>,
+    /// Of our routers, what was published last.
+    reported: BTreeMap<RouterKey, RouterReport>,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
+    /// What of the fence the kernel cannot do.
+    fence_gaps: Vec<String>,
     /// The failure told last, so that it is told once.
     fence_told: Option<String>,
     fence_retry: Option<Instant>,
+    /// The mesh has had three voters for less than that: owners may still be without a lease.
+    grace_until: Option<Instant>,
+    /// Probes so far.
+    probes: u64,
+    /// Adverts of routers outside the mesh that did not end a lease of ours.
+    foreign_ignored: u64,
     stopping: bool,
+    /// Leaving everything to the next run.
+    keeping: Option<adopt::Keeping>,
+    /// Leases of the run before that are not gone on with: voters are told when they connect.
+    orphans: Vec<Adopted>,
+    /// What the will written last was made of.
+    will: Option<will::Basis>,
+    /// Counts configurations.
+    configured: u64,
     rng: StdRng,
     out: Vec<Action>,
 }
@@ -84,6 +121,8 @@ struct Sent {
     seq: u64,
     at: Instant,
     claims: Vec<Claim>,
+    /// Voters whose answer was here.
+    answered: BTreeSet<NodeId>,
 }
 
 #[derive(Debug, Default)]
@@ -94,7 +133,7 @@ struct DropCount {
 }
 
 /// A timer this late means that the daemon was stopped, or the host paused.
-const STALL: Duration = Duration::from_millis(500);
+pub const STALL: Duration = Duration::from_millis(500);
 
 /// Which timer [`Engine::deadline`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -115,39 +154,65 @@ pub enum TimerKind {
     Refresh,
     /// Another try at the fence.
     Fence,
+    /// Another try at the voter's memory.
+    Memory,
+    /// Voters have had time enough for the last renewal of this run.
+    Keep,
 }
 
 impl Engine {
-    /// A node that has just started and remembers nothing but its roster. The first call of
-    /// [`Engine::step`] returns what has to be done before anything else: whatever an earlier run
-    /// left in the kernel is closed and removed.
-    pub fn new(setup: Setup, config: Config, now: Instant) -> Self {
+    /// A node that has just started and remembers nothing but its roster, and what it granted as a
+    /// voter. The first call of [`Engine::step`] returns what has to be done before anything else:
+    /// whatever an earlier run left in the kernel is closed and removed, but for what is adopted
+    /// from it.
+    pub fn new(mut setup: Setup, config: Config, now: Instant) -> Self {
+        let left = std::mem::take(&mut setup.adopted);
+        let voter = Voter::start(now, std::mem::take(&mut setup.voter));
+        // Beyond everything an earlier run of this node sent: an answer to that is none to us.
+        let clock = u64::try_from((setup.unix_at_zero + now.since(Instant::default())).as_nanos()).unwrap_or(0);
+        let seq = clock.max(voter.latest_seq(setup.node).unwrap_or(0));
         let mut engine = Engine {
             roster: setup.roster.clone(),
-            voter: Voter::new(now + QUARANTINE),
+            voter,
             instances: BTreeMap::new(),
             interfaces: BTreeMap::new(),
             membership: Membership::default(),
             tracking: Tracking::default(),
-            // Beyond everything an earlier run of this node sent: an answer to that is none to us.
-            seq: u64::try_from((setup.unix_at_zero + now.since(Instant::default())).as_nanos()).unwrap_or(0),
+            seq,
             sent: VecDeque::new(),
+            ends: voting::Ends::default(),
+            memory_retry: None,
+            memory_told: false,
+            strain_told: false,
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
+            repairs: repairs::Repairs::default(),
             published: BTreeMap::new(),
+            reported: BTreeMap::new(),
             fence_failure: None,
+            fence_gaps: Vec::new(),
             fence_told: None,
             fence_retry: None,
+            grace_until: None,
+            probes: 0,
+            foreign_ignored: 0,
             stopping: false,
+            keeping: None,
+            orphans: Vec::new(),
+            will: None,
+            configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
             config: Config::default(),
             digest: String::new(),
             setup,
         };
-        engine.out.push(Action::SweepAddresses);
+        let adopted = engine.take_over_kernel(now, left, &config);
+        let kept = adopted.iter().map(|a| a.router).collect();
+        engine.voter.release_own(engine.setup.node, &kept);
         engine.warn_unprotected();
         engine.configure(now, config);
+        adopted.into_iter().for_each(|a| engine.adopt(now, a));
         engine
     }
 
@@ -163,10 +228,16 @@ impl Engine {
             self.wake_up(now);
         }
         self.handle(now, input);
+        // Renewals go out before the advertisements of the same tick (rule D4), claims after.
+        self.ask_voters(now);
         self.run_timers(now);
         self.ask_voters(now);
         self.flush_rearm();
+        self.flush_ends();
+        self.finish_keeping(now);
         self.publish();
+        self.remember();
+        self.keep_will();
         if stop {
             self.out.push(Action::Stopped);
         }
@@ -175,33 +246,47 @@ impl Engine {
 
     /// When to call [`Engine::step`] with [`Input::Timeout`] at the latest, and what for.
     pub fn deadline(&self) -> Option<(Instant, TimerKind)> {
-        let mut all: Vec<(Instant, TimerKind)> = Vec::new();
-        all.extend(self.voter.deadline().map(|t| (t, TimerKind::GrantEnd)));
-        all.extend(self.fence_retry.map(|t| (t, TimerKind::Fence)));
+        let mut first: Option<(Instant, TimerKind)> = None;
+        let mut due = |at: Option<Instant>, kind| {
+            first = first.into_iter().chain(at.map(|at| (at, kind))).min();
+        };
+        due(self.voter.deadline(), TimerKind::GrantEnd);
+        due(self.fence_retry, TimerKind::Fence);
+        due(self.memory_retry, TimerKind::Memory);
+        due(self.keeping.map(|k| k.until), TimerKind::Keep);
         for instance in self.instances.values() {
-            all.extend(instance.vrrp.deadline().map(|t| (t, TimerKind::Vrrp)));
-            all.extend(instance.foreign.map(|f| (f.until, TimerKind::Vrrp)));
-            all.extend(instance.claim_at.map(|t| (t, TimerKind::Claim)));
-            all.extend(instance.blocked.as_ref().map(|(t, _)| (*t, TimerKind::Claim)));
-            all.extend(instance.garp.map(|(t, _)| (t, TimerKind::GratuitousArp)));
-            all.extend(instance.refresh_at.map(|t| (t, TimerKind::Refresh)));
+            due(instance.vrrp.deadline(), TimerKind::Vrrp);
+            due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
+            due(instance.claim_at, TimerKind::Claim);
+            due(instance.blocked.as_ref().map(|(t, _)| *t), TimerKind::Claim);
+            due(instance.garp.map(|(t, _)| t), TimerKind::GratuitousArp);
+            due(instance.refresh_at, TimerKind::Refresh);
+            due(instance.adopted, TimerKind::LeaseEnd);
+            due(self.grace_ends(instance), TimerKind::LeaseEnd);
             if instance.lease.is_held() {
-                all.extend(instance.armed_until.map(|t| (t, TimerKind::LeaseEnd)));
+                due(instance.armed_until, TimerKind::LeaseEnd);
+                due(instance.silence.decide_at, TimerKind::LeaseEnd);
             }
             if let Some(ballot) = instance.lease.ballot() {
-                all.push((ballot.ask_at, TimerKind::LeaseRequest));
+                due(Some(ballot.ask_at), TimerKind::LeaseRequest);
                 if !instance.lease.is_held() {
-                    all.push((ballot.give_up_at, TimerKind::LeaseRequest));
+                    due(Some(ballot.give_up_at), TimerKind::LeaseRequest);
                 }
             }
         }
-        all.into_iter().min()
+        first
     }
 
     /// Whether a lease ran out that the engine still counts on: between two steps, or in the middle
     /// of a step's effects.
     pub fn lease_ended(&self, now: Instant) -> bool {
         self.instances.values().any(|i| i.lease.is_held() && i.armed_until.is_some_and(|t| t <= now))
+    }
+
+    /// Whether any router of a mesh is served without a lease: the kernel ends that by itself only when
+    /// the addresses' lifetimes are over.
+    pub fn serves_without_lease(&self) -> bool {
+        self.served_without_lease().next().is_some()
     }
 
     fn handle(&mut self, now: Instant, input: Input) {
@@ -217,12 +302,21 @@ impl Engine {
             }
             Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
             Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
-            Input::FenceGone => self.fence_gone(),
+            Input::FenceGone => self.fence_gone(now),
+            Input::FenceGaps(gaps) => {
+                self.fence_gaps = gaps;
+                self.warn_unprotected();
+            }
             Input::Message { from, message } => self.receive_message(now, from, message),
-            Input::PeerUp { node, rtt } => self.peer_up(node, rtt),
+            Input::PeerUp { node, rtt } => {
+                self.peer_up(now, node, rtt);
+                self.greet_voter(now, node);
+            }
             Input::PeerDown { node, left } => self.peer_down(node, left),
             Input::Gossip { node, key, value } => self.membership.gossip(node, &key, value.as_deref()),
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
+            Input::Probed { probe, answer } => self.probed(now, probe, answer),
+            Input::Stalled => self.stood_still(now),
             Input::Script { name, outcome } => {
                 if let Some((up, cause)) = self.tracking.result(&name, outcome) {
                     self.record(Decision::Script { name, up, cause });
@@ -233,6 +327,7 @@ impl Engine {
             Input::Failed { effect, error } => self.effect_failed(now, effect, error),
             Input::Configure(config) => self.configure(now, config),
             Input::Shutdown => self.shut_down(now),
+            Input::Keep => self.keep(now),
         }
     }
 
@@ -242,7 +337,9 @@ impl Engine {
             let text = "this node is no director: it serves none of the virtual routers in its configuration";
             self.record(Decision::Warning { text: text.to_owned() });
             config.routers.clear();
+            config.track_scripts.clear();
         }
+        self.configured += 1;
         let lease = config.mesh.lease;
         let changed = lease != self.config.mesh.lease;
         let keep = |i: &Instance| !changed && config.routers.contains(&i.config);
@@ -251,13 +348,16 @@ impl Engine {
         for key in gone {
             self.retire(now, key, "configuration changed", true, None);
             epochs.extend(self.instances.remove(&key).map(|i| (key, i.epoch_seen)));
+            self.reported.remove(&key);
             self.withdraw(router_key(&key));
         }
         self.tracking.configure(&config.track_scripts);
+        let orphaned: BTreeMap<RouterKey, u64> =
+            config.routers.iter().map(|r| (r.key, self.orphaned_epoch(r.key))).collect();
         for router in &config.routers {
             self.instances.entry(router.key).or_insert_with(|| Instance {
                 // No epoch twice: voters take the second one for what was released before.
-                epoch_seen: epochs.get(&router.key).copied().unwrap_or(0),
+                epoch_seen: epochs.get(&router.key).copied().unwrap_or(orphaned[&router.key]),
                 ..Instance::new(router.clone(), lease, now)
             });
         }
@@ -274,6 +374,7 @@ impl Engine {
             self.fence_failure = None;
             self.rearm_all();
         }
+        self.retry_memory(now);
         self.expire_grants(now);
         for key in self.keys() {
             self.run_router_timers(now, key);
@@ -292,6 +393,11 @@ impl Engine {
             self.claim_vacant(now, key);
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        if instance.silence.decide_at.is_some_and(|t| t <= now) {
+            instance.silence.decide_at = None;
+            self.go_on_without_lease(now, key);
+        }
+        let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.foreign = instance.foreign.filter(|f| f.until > now);
         let verdict = instance.vrrp.timeout(now);
         self.follow(now, key, verdict);
@@ -305,9 +411,9 @@ impl Engine {
         self.instances.keys().copied().collect()
     }
 
-    /// Whether ownership takes a lease: in a mesh with at least three voters.
+    /// Whether ownership takes a lease: in a mesh.
     fn leased(&self) -> bool {
-        self.roster.as_ref().is_some_and(|r| r.voters().count() >= FIRST_VOTERS)
+        self.roster.is_some()
     }
 
     /// What this node does; without a mesh everything there is.
@@ -318,10 +424,25 @@ impl Engine {
     /// Why at most one owner is not enforced, in a mesh that could.
     fn unprotected_because(&self) -> Option<String> {
         let voters = self.roster.as_ref()?.voters().count();
-        if voters < FIRST_VOTERS {
-            return Some(format!("{voters} of {FIRST_VOTERS} voters have joined; until then plain VRRP decides"));
+        let without: Vec<&str> = self.served_without_lease().map(|i| i.config.name.as_str()).collect();
+        if !without.is_empty() {
+            return Some(format!("{} served without a lease: no majority of the voters answers", without.join(", ")));
         }
-        self.fence_failure.as_ref().map(|error| format!("the kernel does not enforce leases: {error}"))
+        if let Some((node, name)) = self.membership.serves_without_lease() {
+            return Some(format!("{} serves {name} without a lease", self.name_of(node)));
+        }
+        if voters < FIRST_VOTERS {
+            let loss = "until then VRRP decides alone whenever no majority answers";
+            return Some(format!("{voters} of {FIRST_VOTERS} voters have joined; {loss}"));
+        }
+        let failure = self.fence_failure.as_ref().map(|error| format!("the kernel does not enforce leases: {error}"));
+        let gaps = || format!("the kernel enforces leases in part: {}", self.fence_gaps.join("; "));
+        failure.or_else(|| (!self.fence_gaps.is_empty()).then(gaps))
+    }
+
+    /// Routers this node serves without a lease, in a mesh.
+    fn served_without_lease(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values().filter(|i| i.silence.unprotected_since.is_some())
     }
 
     /// The voters' identities.
@@ -377,17 +498,35 @@ impl Engine {
             config_digest: self.digest.clone(),
             draining: self.stopping,
         };
-        let mut values = BTreeMap::from([(NODE_KEY.to_owned(), json(&node))]);
-        for instance in self.instances.values() {
-            let report = self.report(instance);
-            values.insert(router_key(&report.key), json(&report));
+        self.publish_value(NODE_KEY.to_owned(), json(&node));
+        // Looked at after every step, so nothing is built of what did not change.
+        let stale =
+            |(key, i): &(&RouterKey, &Instance)| !self.reported.get(key).is_some_and(|r| self.is_reported(i, r));
+        let changed: Vec<RouterReport> = self.instances.iter().filter(stale).map(|(_, i)| self.report(i)).collect();
+        for report in changed {
+            self.publish_value(router_key(&report.key), json(&report));
+            self.reported.insert(report.key, report);
         }
-        for (key, value) in values {
-            if self.published.get(&key) != Some(&value) {
-                self.published.insert(key.clone(), value.clone());
-                self.out.push(Action::Publish { key, value: Some(value) });
-            }
+    }
+
+    fn publish_value(&mut self, key: String, value: String) {
+        if self.published.get(&key) != Some(&value) {
+            self.published.insert(key.clone(), value.clone());
+            self.out.push(Action::Publish { key, value: Some(value) });
         }
+    }
+
+    /// Whether a report still says all that can change while a router's configuration stays.
+    fn is_reported(&self, instance: &Instance, report: &RouterReport) -> bool {
+        let transition = &instance.transition;
+        report.state == instance.state()
+            && report.priority == instance.shown_priority()
+            && report.epoch == instance.held_epoch()
+            && report.source == instance.source
+            && report.foreign == instance.foreign.map(|f| f.source)
+            && report.transition.at_unix_ms == self.unix_ms(transition.at)
+            && report.transition.cause == transition.cause
+            && report.transition.trace_id == transition.trace_id
     }
 
     fn withdraw(&mut self, key: String) {

@@ -1,5 +1,6 @@
 //! What is heard on the segment and from the mesh, before anything is decided on it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
@@ -43,25 +44,42 @@ impl Engine {
         self.receive_heard(now, key, heard);
     }
 
-    /// A checked advertisement. One from a member of the mesh cannot make an owner yield while its
-    /// lease lives: between members the voters decide. A member that resigns (late, after a stall)
-    /// is answered as RFC 9568 section 6.4.3 has it: backups heard it, too, and would claim.
+    /// A checked advertisement. None makes the holder of a lease yield, but one from a router outside
+    /// the mesh whose source address is trusted: between members the voters decide, and anybody on
+    /// the segment can send anything. Who is not heeded is answered with gratuitous ARP. A router
+    /// that resigns (late, after a stall) is answered as RFC 9568 section 6.4.3 has it: backups
+    /// heard it, too, and would claim.
+    ///
+    /// Backups, and whoever serves without a lease, do what RFC 9568 says whoever sends: an ordinary
+    /// VRRP router that is missing in `trusted_neighbours` must not get a second owner beside it.
+    /// So anybody who can send adverts can keep backups from claiming; nobody can take the address
+    /// from its owner that way.
     fn receive_heard(&mut self, now: Instant, key: RouterKey, heard: Heard) {
         let member = self.membership.sends_adverts(&key, heard.source);
         let Some(instance) = self.instances.get_mut(&key) else { return };
+        let beside = instance.foreign.is_some_and(|f| f.source == heard.source);
         if !member {
             let until = now + heard.interval * 3 + Duration::from_secs(1);
             instance.foreign =
                 (heard.priority > 0).then_some(Foreign { source: heard.source, priority: heard.priority, until });
         }
         let was_active = instance.vrrp.is_active();
-        if member && was_active && instance.lease.is_held() && heard.priority > 0 {
+        let Some(own) = instance.source else { return };
+        let holds = was_active && instance.lease.is_held() && heard.priority > 0;
+        let outranked = holds && instance.vrrp.is_outranked(heard, own);
+        if holds && member {
             // It believed in its lease for a moment too long; hosts may have learnt its MAC address.
             return self.answer_rival(now, key);
         }
-        let Some(own) = instance.source else { return };
+        if outranked && !self.trusts(key, heard.source) {
+            self.ignore_foreign(now, key, heard);
+            return self.answer_rival(now, key);
+        }
+        let Some(instance) = self.instances.get_mut(&key) else { return };
         let verdict = instance.vrrp.receive(now, heard, own);
-        let rival = was_active && verdict == Verdict::Advertise && heard.priority > 0;
+        // Who resigns now may have served as well: beside a lease that it did not know, or without any.
+        let rival = heard.priority > 0 || beside || instance.silence.unprotected_since.is_some();
+        let rival = was_active && verdict == Verdict::Advertise && rival;
         if matches!(verdict, Verdict::Defer) && !member && instance.lease.ballot().is_some() {
             // A router outside the mesh is worthier: a claim under way is given up.
             self.retire(now, key, "a router outside the mesh is active", false, None);
@@ -72,6 +90,21 @@ impl Engine {
         }
     }
 
+    /// Whether the holder of a lease yields to adverts from this address.
+    fn trusts(&self, key: RouterKey, source: Ipv4Addr) -> bool {
+        let Some(instance) = self.instances.get(&key) else { return false };
+        let trusted = self.policy(instance, |p| p.trusted_neighbours.as_ref());
+        trusted.is_some_and(|nets| nets.iter().any(|net| net.contains(&IpAddr::V4(source))))
+    }
+
+    /// Tells of a router outside the mesh that thinks it is worthier, at a bounded rate.
+    fn ignore_foreign(&mut self, now: Instant, key: RouterKey, heard: Heard) {
+        self.foreign_ignored += 1;
+        let name = self.instances[&key].config.name.clone();
+        let reason = format!("{name}: it advertises a higher priority, but is no member and no trusted neighbour");
+        self.count_drop(now, heard.source.to_string(), &reason);
+    }
+
     fn router_for(&self, interface: &str, vrid: u8) -> Option<RouterKey> {
         let ours = |key: &RouterKey| key.family == Family::Ipv4 && key.vrid == vrid;
         let found = self.instances.iter().find(|(key, i)| ours(key) && i.config.interface == interface);
@@ -79,7 +112,7 @@ impl Engine {
     }
 
     /// A connection to a peer stands.
-    pub(super) fn peer_up(&mut self, node: NodeId, rtt: Duration) {
+    pub(super) fn peer_up(&mut self, now: Instant, node: NodeId, rtt: Duration) {
         let peer = self.membership.peer_mut(node);
         peer.rtt = rtt;
         peer.left = false;
@@ -87,6 +120,7 @@ impl Engine {
             return;
         }
         self.send_roster(node);
+        self.ask_again(now);
         let event = "connected".to_owned();
         self.record(Decision::Peer { node, name: self.name_of(node), event });
     }

@@ -2,12 +2,11 @@
 
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Message;
-use mesh_wire::mesh::roster::Roster;
+use mesh_wire::mesh::roster::{FIRST_VOTERS, Roster};
 
 use super::Engine;
 use crate::action::Action;
 use crate::decision::Decision;
-use crate::lease::ballot::Lease;
 use crate::time::Instant;
 
 impl Engine {
@@ -33,7 +32,7 @@ impl Engine {
     }
 
     fn adopt_roster(&mut self, now: Instant, roster: Roster) {
-        let was_leased = self.leased();
+        let few = self.voters().len() < FIRST_VOTERS;
         self.roster = Some(roster.clone());
         self.membership.retain(|id| roster.member(id).is_some());
         self.out.push(Action::AdoptRoster(roster.clone()));
@@ -43,35 +42,19 @@ impl Engine {
         for to in self.other_members() {
             self.send_roster(to);
         }
-        match (was_leased, self.leased()) {
-            (false, true) => self.begin_leases(now),
-            (true, false) => self.end_leases(),
-            (false, false) | (true, true) => {}
+        if few && self.voters().len() >= FIRST_VOTERS {
+            self.begin_grace(now);
         }
+        self.ask_under_new_roster(now);
     }
 
-    /// The mesh has enough voters from now on: what is served already goes on for a moment and
-    /// gets a lease, all else is fenced.
-    fn begin_leases(&mut self, now: Instant) {
+    /// Leases go on under the next roster; its voters are asked at once.
+    fn ask_under_new_roster(&mut self, now: Instant) {
         for instance in self.instances.values_mut().filter(|i| i.vrrp.is_active()) {
-            instance.unleased_since = Some(now);
-            instance.claim_at = Some(now);
+            if let Some(ballot) = instance.lease.ballot_mut() {
+                ballot.ask_at = now;
+            }
         }
-        self.install_fence();
-    }
-
-    /// The mesh has too few voters from now on: VRRP alone decides, whoever serves goes on.
-    fn end_leases(&mut self) {
-        for instance in self.instances.values_mut() {
-            instance.lease = Lease::Idle;
-            instance.armed_until = None;
-            instance.unleased_since = None;
-            instance.claim_at = None;
-            instance.vetoes.clear();
-            instance.veto = None;
-        }
-        self.rearm.clear();
-        self.install_fence();
     }
 
     pub(super) fn send_roster(&mut self, to: NodeId) {

@@ -21,32 +21,39 @@ impl Engine {
             nodes: self.roster.iter().flat_map(|r| &r.members).map(|m| self.node_status(m)).collect(),
             routers: self.known_routers().into_iter().map(|key| self.router_status(now, key)).collect(),
             services: self.config.virtual_servers.iter().map(service_status).collect(),
-            counters: BTreeMap::new(),
+            counters: self.counters(),
             drops: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+            guard: None,
         }
     }
 
     fn cluster_status(&self) -> control::Cluster {
-        let protection = match (&self.roster, self.leased(), &self.fence_failure) {
-            (None, ..) => control::Protection::None,
-            (Some(_), true, None) => control::Protection::Protected,
-            (Some(_), ..) => control::Protection::Unprotected,
+        let unprotected_because = self.unprotected_because();
+        let protection = match (&self.roster, &unprotected_because) {
+            (None, _) => control::Protection::None,
+            (Some(_), None) => control::Protection::Protected,
+            (Some(_), Some(_)) => control::Protection::Unprotected,
         };
-        let voters = self.voters();
-        let reachable = voters.iter().filter(|v| **v == self.setup.node || self.membership.is_connected(**v)).count();
         let roster = self.roster.as_ref();
         control::Cluster {
             id: roster.map_or(String::new(), |r| r.cluster.clone()),
             name: roster.and_then(|r| r.members.first()).map_or(String::new(), |m| format!("{}'s mesh", m.name)),
             protection,
-            unprotected_because: self.unprotected_because(),
+            unprotected_because,
             quorum: control::Quorum {
-                voters: voters.len(),
+                voters: self.voters().len(),
                 needed: roster.map_or(0, Roster::quorum),
-                reachable,
+                reachable: self.reachable_voters(),
                 roster_epoch: roster.map_or(0, |r| r.epoch),
             },
         }
+    }
+
+    fn counters(&self) -> BTreeMap<String, u64> {
+        let unprotected = self.served_without_lease().count() as u64;
+        let counters = [("routers_unprotected", unprotected), ("foreign_adverts_ignored", self.foreign_ignored)];
+        let counters = counters.into_iter().map(|(name, count)| (name.to_owned(), count));
+        counters.chain(self.repairs.counters()).collect()
     }
 
     fn node_status(&self, member: &Member) -> control::Node {
@@ -109,6 +116,8 @@ impl Engine {
             (None, None, false) => control::RouterState::Vacant,
         };
         let live = reports.iter().filter(|(_, alive, _)| *alive);
+        // Whoever serves says under which epoch, and 0 is none.
+        let leased = reports.iter().any(|(id, _, r)| Some(*id) == active && r.epoch > 0);
         control::Router {
             name,
             interface,
@@ -129,7 +138,23 @@ impl Engine {
                 holder: v.holder.map(|id| self.name_of(id)),
                 reason: v.reason.clone(),
             }),
-            foreign: foreign.filter(|_| active.is_none()).map(|a| a.to_string()),
+            foreign: foreign.map(|a| a.to_string()),
+            protection: if leased { control::RouterProtection::Lease } else { control::RouterProtection::None },
+            unprotected_because: (self.leased() && active.is_some() && !leased).then(|| self.without_lease(now, key)),
+        }
+    }
+
+    /// Why whoever serves has no lease.
+    fn without_lease(&self, now: Instant, key: RouterKey) -> String {
+        let since = self.instances.get(&key).and_then(|i| i.silence.unprotected_since);
+        match since {
+            Some(since) => format!(
+                "no majority answers, {} of {} voters reachable; for {} s",
+                self.reachable_voters(),
+                self.voters().len(),
+                now.since(since).as_secs()
+            ),
+            None => "whoever serves it says that no majority of the voters answers".to_owned(),
         }
     }
 

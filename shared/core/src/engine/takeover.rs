@@ -8,12 +8,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use mesh_config::model::Transport;
+use mesh_config::model::{QuorumLoss, Transport};
 use mesh_wire::mesh::lease::{Message, Preempt};
 use mesh_wire::mesh::{NodeId, RouterKey};
 use mesh_wire::vrrp::GROUP;
 
 use super::Engine;
+use super::repairs::Repair;
 use crate::action::{Action, Effect};
 use crate::decision::{Decision, RouterEvent};
 use crate::instance::{Instance, Veto};
@@ -21,9 +22,10 @@ use crate::lease::ballot::{Ballot, Lease};
 use crate::time::Instant;
 use crate::tracking;
 use crate::vrrp::{self, Verdict};
+use crate::will::Advert;
 
 /// Between renewals of address lifetimes: a third of the shortest lifetime.
-const REFRESH: Duration = Duration::from_secs(1);
+pub(super) const REFRESH: Duration = Duration::from_secs(1);
 
 /// After an effect failed, before the router tries again.
 const BLOCK: Duration = Duration::from_secs(5);
@@ -37,28 +39,26 @@ const FENCE_RETRY: Duration = Duration::from_millis(250);
 /// Rivals are answered with gratuitous ARP at most this often.
 const RIVAL_PERIOD: Duration = Duration::from_secs(1);
 
-/// How long a router may go on serving without a lease after the mesh grew to three voters.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// Between its tries to get one.
-const GRACE_RETRY: Duration = Duration::from_millis(100);
-
 impl Engine {
     /// Retires every router whose lease ran out: before anything else is looked at.
     pub(super) fn expire(&mut self, now: Instant) {
         for key in self.keys() {
             let instance = &self.instances[&key];
-            if instance.lease.is_held() && instance.armed_until.is_some_and(|t| t <= now) {
+            if instance.adopted.is_some_and(|t| t <= now) {
+                self.retire(now, key, "its interface did not appear in time to go on", false, None);
+                self.instances.get_mut(&key).expect("keys are those of instances").vrrp.shutdown();
+            } else if instance.lease.is_held() && instance.armed_until.is_some_and(|t| t <= now) {
                 self.retire(now, key, "the lease ran out: renewals did not reach a majority", true, None);
-            } else if instance.unleased_since.is_some_and(|t| now >= t + GRACE) {
-                self.retire(now, key, "no majority of the new voters granted the lease", true, None);
+            } else if self.grace_ends(instance).is_some_and(|t| now >= t) {
+                self.retire(now, key, "no majority of the voters granted a lease", true, None);
             }
         }
     }
 
     /// After a stall a backup has not listened: what it did not hear says nothing, and it waits for
-    /// a whole interval again.
+    /// a whole interval again. So does who served without a lease.
     pub(super) fn wake_up(&mut self, now: Instant) {
+        self.keys().into_iter().for_each(|key| self.distrust(now, key));
         for instance in self.instances.values_mut().filter(|i| i.vrrp.is_backup()) {
             instance.vrrp.back_up(now);
             instance.claim_at = None;
@@ -71,16 +71,27 @@ impl Engine {
             Verdict::Stay => {}
             Verdict::Defer => self.defer(now, key),
             Verdict::Claim(cause) => self.claim(now, key, cause.to_owned()),
-            Verdict::Yield(cause) => self.retire(now, key, cause, false, None),
+            Verdict::Yield(cause) => {
+                // Two served: the one that stays hears of it, and tells hosts where the address is.
+                let unprotected = self.instances[&key].silence.unprotected_since.is_some();
+                self.retire(now, key, cause, unprotected, None);
+            }
             Verdict::Advertise => self.advertise(key, None),
         }
     }
 
     /// A worthier router is heard: whatever was refused before is settled, and nothing is vacant.
     fn defer(&mut self, now: Instant, key: RouterKey) {
+        let Some(instance) = self.instances.get(&key) else { return };
+        if instance.lease.ballot().is_some() && self.on_quorum_loss(instance) == QuorumLoss::Vrrp {
+            // Silence of the voters would not mean that nobody serves.
+            self.retire(now, key, "a worthier router is active", false, None);
+        }
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.claim_at = None;
         instance.failures = 0;
+        instance.silence.probe_after = None;
+        instance.silence.probe_wait = None;
         if instance.veto.take().is_some() {
             let cause = "the active router is heard again".to_owned();
             self.record_router(now, key, RouterEvent::Backup, 0, cause);
@@ -89,7 +100,7 @@ impl Engine {
 
     /// Wants to become active.
     pub(super) fn claim(&mut self, now: Instant, key: RouterKey, cause: String) {
-        if self.stopping {
+        if self.ending() {
             return;
         }
         if !self.leased() {
@@ -97,20 +108,20 @@ impl Engine {
             return;
         }
         let seen = self.voter.max_epoch(&key).max(self.membership.max_epoch(&key));
+        let pace = self.pace(now);
         let Some(instance) = self.instances.get_mut(&key) else { return };
         if matches!(instance.lease, Lease::Idle) {
             instance.epoch_seen = instance.epoch_seen.max(seen);
-            instance.lease = Lease::Asking(Ballot::new(now, instance.epoch_seen.saturating_add(1), cause));
+            let ballot = Ballot::new(now, instance.epoch_seen.saturating_add(1), cause);
+            instance.lease = Lease::Asking(ballot.paced(pace, instance.lease_time));
         }
     }
 
-    /// Claims after voters said it is vacant, or goes on asking for a lease it serves without.
+    /// Claims after voters said it is vacant, or when addresses that somebody had may be free.
     pub(super) fn claim_vacant(&mut self, now: Instant, key: RouterKey) {
         let held_by_other = self.voter.holder(now, &key).is_some_and(|h| h.owner != self.setup.node);
         let Some(instance) = self.instances.get(&key) else { return };
-        if instance.unleased_since.is_some() {
-            self.claim(now, key, "the mesh has three voters now".to_owned());
-        } else if instance.vrrp.is_backup() && !held_by_other && !instance.defers_to_foreign(now) && self.leased() {
+        if instance.vrrp.is_backup() && !held_by_other && !instance.defers_to_foreign(now) && self.leased() {
             let cause = instance.vacancy.clone();
             self.claim(now, key, cause);
         }
@@ -121,13 +132,19 @@ impl Engine {
         let leased = self.leased();
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let was_active = instance.vrrp.is_active();
+        let unprotected = leased && deadline.is_none();
+        let lease_time = instance.lease_time;
         instance.armed_until = deadline;
-        instance.unleased_since = None;
+        instance.silence.unprotected_since = unprotected.then_some(now);
+        instance.silence.decide_at = deadline.map(|end| Self::decide_at(lease_time, end));
+        instance.silence.probe = None;
+        instance.silence.probe_after = None;
+        instance.silence.probe_wait = None;
         instance.veto = None;
         instance.claim_at = None;
         instance.vetoes.clear();
         instance.failures = 0;
-        if was_active {
+        if was_active || unprotected {
             self.install_fence();
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
@@ -144,29 +161,28 @@ impl Engine {
             self.advertise(key, None);
             self.announce(key, self.instances[&key].config.garp.repeat);
         }
-        let ballot = self.instances[&key].lease.ballot();
+        let ballot = self.instances[&key].lease.ballot().filter(|_| !unprotected);
         let epoch = ballot.map_or(0, |b| b.epoch);
         let granted: Vec<NodeId> = ballot.map(|b| b.granted_by().collect()).unwrap_or_default();
         let voters = granted.iter().map(|v| self.name_of(*v)).collect();
-        self.record_router(now, key, RouterEvent::Active { epoch, voters }, epoch, cause);
+        let (event, cause) = if was_active {
+            // Another may have served as well; hosts have to find this one.
+            self.announce(key, self.instances[&key].config.garp.repeat);
+            (RouterEvent::Protected { epoch, voters }, "a majority of the voters answers again".to_owned())
+        } else {
+            (RouterEvent::Active { epoch, voters }, cause)
+        };
+        self.record_router(now, key, event, epoch, cause);
     }
 
     /// A claim was refused by the voters, or by their silence.
     pub(super) fn refused(&mut self, now: Instant, key: RouterKey, veto: Veto, ballot: &Ballot) {
-        let voters = self.voters().len();
+        let voters = self.voters();
+        // Of two voters our own may have refused before the other could say anything.
+        let there = |v: &&NodeId| ballot.has_heard(v) || veto.holder == Some(**v) && self.membership.is_connected(**v);
+        let quorum = voters.iter().filter(there).count() > voters.len() / 2;
         let Some(instance) = self.instances.get_mut(&key) else { return };
-        if instance.vrrp.is_active() {
-            // Serving without a lease since before there were three voters.
-            if veto.holder.is_some() {
-                let cause = format!("{}: it had the addresses first", veto.reason);
-                self.retire(now, key, &cause, true, None);
-            } else {
-                instance.claim_at = Some(now + GRACE_RETRY);
-            }
-            return;
-        }
         instance.vrrp.back_up(now);
-        let quorum = ballot.answered() > voters / 2;
         if let Some(holder) = veto.holder.filter(|_| quorum && instance.config.preempt)
             && let Some(theirs) = self.membership.router(holder, &key)
             && theirs.priority < self.instances[&key].vrrp.priority()
@@ -207,7 +223,10 @@ impl Engine {
         let was_active = instance.vrrp.is_active();
         let lease = std::mem::take(&mut instance.lease);
         let armed = instance.armed_until.take().is_some();
-        instance.unleased_since = None;
+        instance.silence.unprotected_since = None;
+        instance.silence.decide_at = None;
+        instance.silence.probe = None;
+        instance.adopted = None;
         instance.garp = None;
         instance.refresh_at = None;
         instance.claim_at = None;
@@ -274,7 +293,8 @@ impl Engine {
                 self.instances.get_mut(&key).expect("looked at above").vrrp.shutdown();
                 self.record_router(now, key, RouterEvent::Fault, 0, fault);
             }
-            None if was_fault && !self.stopping => {
+            None if instance.adopted.is_some() => self.resume(now, key),
+            None if was_fault && !self.ending() => {
                 let verdict = self.instances.get_mut(&key).expect("looked at above").vrrp.startup(now);
                 self.record_router(now, key, RouterEvent::Backup, 0, "ready".to_owned());
                 self.follow(now, key, verdict);
@@ -344,19 +364,28 @@ impl Engine {
 
     /// Sends an advertisement to the group, or to each peer.
     pub(super) fn advertise(&mut self, key: RouterKey, priority: Option<u8>) {
-        let Some(instance) = self.instances.get(&key) else { return };
-        let Some(source) = instance.source else { return };
+        for Advert { interface, source, destination, payload } in self.advertisements(key, priority) {
+            self.out.push(Action::SendAdvertisement { interface, source, destination, payload });
+        }
+    }
+
+    /// The packets of one advertisement.
+    pub(super) fn advertisements(&self, key: RouterKey, priority: Option<u8>) -> Vec<Advert> {
+        let Some(instance) = self.instances.get(&key) else { return Vec::new() };
+        let Some(source) = instance.source else { return Vec::new() };
         let destinations: Vec<Ipv4Addr> = match &instance.config.transport {
             Transport::Multicast { .. } => vec![GROUP],
             Transport::Unicast { peers, .. } => {
                 peers.iter().filter_map(|p| if let IpAddr::V4(p) = p { Some(*p) } else { None }).collect()
             }
         };
-        for destination in destinations {
-            let payload = instance.advertisement(source, destination, priority);
-            let interface = instance.config.interface.clone();
-            self.out.push(Action::SendAdvertisement { interface, source, destination, payload });
-        }
+        let packet = |destination| Advert {
+            interface: instance.config.interface.clone(),
+            source,
+            destination,
+            payload: instance.advertisement(source, destination, priority),
+        };
+        destinations.into_iter().map(packet).collect()
     }
 
     /// Gratuitous ARP for all addresses.
@@ -382,9 +411,13 @@ impl Engine {
     /// Somebody else advertises while we serve: hosts may have learnt the wrong MAC address.
     pub(super) fn answer_rival(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
-        if now >= instance.rival_answered + RIVAL_PERIOD {
+        let due = instance.rival_answered + RIVAL_PERIOD;
+        if now >= due {
             instance.rival_answered = now;
             self.announce(key, 1);
+        } else if instance.garp.is_none_or(|(at, _)| at > due) {
+            // The rival may have spoken last: it is answered, but later.
+            instance.garp = Some((due, instance.garp.map_or(1, |(_, count)| count)));
         }
     }
 
@@ -412,18 +445,19 @@ impl Engine {
         let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(leased));
         add_addresses(&mut self.out, instance, lifetime_s);
         self.announce(key, 1);
-        let what = format!("address {address} on {interface} was removed by somebody else");
         self.instances.get_mut(&key).expect("found above").refresh_at = Some(now + REFRESH);
-        self.record(Decision::Repaired { what });
+        let what = format!("address {address} on {interface} was removed by somebody else");
+        self.repaired(now, Repair::Address, what);
     }
 
     /// The fence was touched by somebody else: all of it is put back, and opened where a lease lives.
-    pub(super) fn fence_gone(&mut self) {
+    pub(super) fn fence_gone(&mut self, now: Instant) {
         if !self.leased() {
             return;
         }
         self.rearm_all();
-        self.record(Decision::Repaired { what: "the fence's nftables rules were removed by somebody else".to_owned() });
+        let what = "the fence's nftables rules were changed by somebody else".to_owned();
+        self.repaired(now, Repair::Fence, what);
     }
 
     /// Installs the fence and opens it wherever a lease lives.
@@ -436,10 +470,9 @@ impl Engine {
         }
     }
 
-    /// Closes the fence around every address that takes a lease. An address served since before
-    /// there were three voters is left out until it has one.
+    /// Closes the fence around every address, but for those served without a lease.
     pub(super) fn install_fence(&mut self) {
-        let fenced = |i: &&Instance| !i.vrrp.is_active() || i.armed_until.is_some();
+        let fenced = |i: &&Instance| i.silence.unprotected_since.is_none();
         let addresses = if self.leased() && !self.stopping {
             self.instances.values().filter(fenced).flat_map(Instance::addresses).collect()
         } else {
@@ -484,9 +517,12 @@ impl Engine {
                     format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");
                 self.record(Decision::Warning { text });
             }
+            Effect::Probe { probe } => self.probe_failed(now, probe, &error),
             Effect::Roster => {
                 self.record(Decision::Warning { text: format!("the roster cannot be written to disk: {error}") });
             }
+            Effect::Memory => self.memory_failed(now, &error),
+            Effect::LeaveBehind => self.keeping_failed(now, &error),
             Effect::Advertisement { interface } => {
                 self.count_drop(now, interface, &format!("advertisement could not be sent: {error}"));
             }
@@ -505,7 +541,7 @@ impl Engine {
     }
 }
 
-fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {
+pub(super) fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {
     for address in instance.moving() {
         let interface = instance.config.interface_of(address).to_owned();
         out.push(Action::AddAddress { interface, address: address.clone(), lifetime_s });

@@ -1,16 +1,18 @@
 //! One router's lease as its owner or a candidate sees it.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Verdict;
 
-use super::{ASK_AGAIN, CLAIM_TIMEOUT, FIRST_LEASE, GUARD, worth};
+use super::pace::Pace;
+use super::{CLAIM_TIMEOUT, GUARD, worth};
 use crate::time::Instant;
 
 /// Where a lease stands.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Lease {
     /// Not wanted, or refused.
     #[default]
@@ -22,7 +24,7 @@ pub enum Lease {
 }
 
 /// Promises and refusals under one ballot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ballot {
     /// The epoch of the next request; raised while held when a voter has seen a higher one.
     pub epoch: u64,
@@ -34,6 +36,10 @@ pub struct Ballot {
     pub cause: String,
     promises: BTreeMap<NodeId, Promise>,
     refusals: BTreeMap<NodeId, Refusal>,
+    /// When each voter last answered, whatever it said.
+    heard: BTreeMap<NodeId, Instant>,
+    /// How fast the voters answer.
+    pace: Pace,
     /// When to ask the voters next.
     pub ask_at: Instant,
     /// When an unanswered claim has failed; renewals have no such time, the deadline ends them.
@@ -41,16 +47,18 @@ pub struct Ballot {
 }
 
 /// What a voter granted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Promise {
     /// When the last request it granted was sent.
     sent: Instant,
     /// What it is worth, on our clock.
     until: Instant,
+    /// Highest epoch it granted.
+    epoch: u64,
 }
 
 /// A voter's refusal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Refusal {
     /// What it said.
     pub verdict: Verdict,
@@ -70,7 +78,7 @@ pub enum Count {
 }
 
 impl Ballot {
-    /// A new claim under `epoch`, asked for at once.
+    /// A new claim under `epoch`, asked for at once of voters that are near.
     pub fn new(now: Instant, epoch: u64, cause: String) -> Self {
         Ballot {
             epoch,
@@ -79,14 +87,29 @@ impl Ballot {
             cause,
             promises: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            pace: Pace::default(),
             ask_at: now,
             give_up_at: now + CLAIM_TIMEOUT,
         }
     }
 
+    /// The same for voters that answer at this pace, and a lease of this duration.
+    #[must_use]
+    pub fn paced(self, pace: Pace, lease: Duration) -> Self {
+        Ballot { pace, give_up_at: self.began + pace.claim_timeout(lease), ..self }
+    }
+
+    /// One that an earlier run of this daemon held, under the last of these epochs. It is renewed
+    /// from `ask_at` on; what voters promised is known only by its end, which the fence has.
+    pub fn resumed(now: Instant, epochs: RangeInclusive<u64>, ask_at: Instant, cause: String) -> Self {
+        let ballot = Ballot::new(now, *epochs.end(), cause);
+        Ballot { first_epoch: *epochs.start(), ask_at, ..ballot }
+    }
+
     /// Notes that the claim was sent.
     pub fn asked(&mut self, now: Instant) {
-        self.ask_at = now + ASK_AGAIN;
+        self.ask_at = now + self.pace.ask_again();
     }
 
     /// Notes that a renewal was sent; the next is due after `period`.
@@ -99,18 +122,21 @@ impl Ballot {
         if sent < self.began {
             return;
         }
+        self.heard.insert(voter, now);
         match verdict {
             Verdict::Granted { epoch } => {
                 if (self.first_epoch..=self.epoch).contains(&epoch) {
                     let until = sent + worth(duration);
-                    let promise = self.promises.entry(voter).or_insert(Promise { sent, until });
+                    let promise = self.promises.entry(voter).or_insert(Promise { sent, until, epoch });
                     promise.sent = promise.sent.max(sent);
                     promise.until = promise.until.max(until);
+                    promise.epoch = promise.epoch.max(epoch);
                     self.refusals.remove(&voter);
                 }
             }
             // Overtaken by the grant of a later request.
-            Verdict::Held { .. } if self.promises.get(&voter).is_some_and(|p| p.sent > sent) => {}
+            Verdict::Held { .. } | Verdict::Stale { .. }
+                if self.promises.get(&voter).is_some_and(|p| p.sent > sent) => {}
             Verdict::Held { remaining_ms, .. } | Verdict::Quarantine { remaining_ms } => {
                 let until = now + Duration::from_millis(u64::from(remaining_ms));
                 self.refusals.insert(voter, Refusal { verdict, until: Some(until) });
@@ -136,15 +162,21 @@ impl Ballot {
     /// The end of what a majority of `voters` promised, less the guard: the quorum-th largest
     /// promise.
     pub fn deadline(&self, voters: &[NodeId]) -> Option<Instant> {
-        let quorum = voters.len() / 2 + 1;
-        let mut promises: Vec<Instant> = voters.iter().filter_map(|v| self.promises.get(v)).map(|p| p.until).collect();
-        promises.sort_unstable_by(|a, b| b.cmp(a));
-        promises.get(quorum - 1).map(|t| *t - GUARD)
+        self.majority(voters, |_| true)
     }
 
-    /// Counts.
+    fn majority(&self, voters: &[NodeId], counts: impl Fn(&Promise) -> bool) -> Option<Instant> {
+        let quorum = voters.len() / 2 + 1;
+        let promises = voters.iter().filter_map(|v| self.promises.get(v)).filter(|p| counts(p));
+        let mut ends: Vec<Instant> = promises.map(|p| p.until).collect();
+        ends.sort_unstable_by(|a, b| b.cmp(a));
+        ends.get(quorum - 1).map(|t| *t - GUARD)
+    }
+
+    /// Counts. To win takes a majority under one and the same epoch, the present one: whoever wins
+    /// later meets a voter that knows it, and takes a higher one.
     pub fn count(&self, now: Instant, voters: &[NodeId]) -> Count {
-        if let Some(deadline) = self.deadline(voters).filter(|d| *d > now) {
+        if let Some(deadline) = self.majority(voters, |p| p.epoch == self.epoch).filter(|d| *d > now) {
             return Count::Won(deadline);
         }
         let quorum = voters.len() / 2 + 1;
@@ -154,6 +186,12 @@ impl Ballot {
 
     fn refuses_for_good(&self, voter: &NodeId) -> bool {
         self.refusals.get(voter).is_some_and(|r| r.until.is_none_or(|until| until >= self.give_up_at))
+    }
+
+    /// Voters whose grant of another node still stands, with that node and its epoch.
+    pub fn held_now(&self, now: Instant) -> impl Iterator<Item = (NodeId, NodeId, u64)> + '_ {
+        let stands = move |voter: &NodeId| self.refusals[voter].until.is_some_and(|until| until > now);
+        self.held_by_other().filter(move |(voter, ..)| stands(voter))
     }
 
     /// Voters whose grant of another node stands in the way.
@@ -166,7 +204,38 @@ impl Ballot {
 
     /// Voters that answered at all.
     pub fn answered(&self) -> usize {
-        self.promises.keys().chain(self.refusals.keys()).collect::<std::collections::BTreeSet<_>>().len()
+        self.heard.len()
+    }
+
+    /// When a majority of `voters` had last answered, whatever it said.
+    pub fn quorum_heard(&self, voters: &[NodeId]) -> Option<Instant> {
+        let mut heard: Vec<Instant> = voters.iter().filter_map(|v| self.heard.get(v)).copied().collect();
+        heard.sort_unstable_by(|a, b| b.cmp(a));
+        heard.get(voters.len() / 2).copied()
+    }
+
+    /// Whether no majority of `voters` has answered, and nobody who did knows, or may have forgotten,
+    /// that another node holds the lease: silence, and no refusal.
+    pub fn is_silence(&self, now: Instant, voters: &[NodeId]) -> bool {
+        let refuses = |r: &Refusal| matches!(r.verdict, Verdict::Held { .. } | Verdict::Quarantine { .. });
+        let stands = |r: &Refusal| refuses(r) && r.until.is_some_and(|until| until > now);
+        self.quorum_heard(voters).is_none() && !voters.iter().filter_map(|v| self.refusals.get(v)).any(stands)
+    }
+
+    /// Whether this voter has answered.
+    pub fn has_heard(&self, voter: &NodeId) -> bool {
+        self.heard.contains_key(voter)
+    }
+
+    /// How many of `voters` promised this node what has not run out.
+    pub fn promised(&self, now: Instant, voters: &[NodeId]) -> usize {
+        voters.iter().filter_map(|v| self.promises.get(v)).filter(|p| p.until > now).count()
+    }
+
+    /// Goes on asking for as long as it takes: the router serves meanwhile.
+    pub fn never_gives_up(&mut self, now: Instant) {
+        self.give_up_at = Instant::MAX;
+        self.ask_at = now;
     }
 
     /// Voters that granted.
@@ -180,15 +249,18 @@ impl Ballot {
         held.filter_map(|(voter, r)| r.until.map(|until| (*voter, until))).collect()
     }
 
-    /// When to try again after candidates got in each other's way: all that refused had given only
-    /// a first, short grant. Owners renew, and are not waited for.
+    /// When to try again after candidates got in each other's way: no refusal was for longer than
+    /// `longest`, a first, short grant. Owners renew, and are not waited for.
     pub fn collision_ends(&self, longest: Duration) -> Option<Instant> {
-        let latest = self.vetoes().into_values().max()?;
-        (latest <= self.give_up_at + longest).then_some(latest)
+        let short = |r: &Refusal| match r.verdict {
+            Verdict::Held { remaining_ms, .. } => Duration::from_millis(u64::from(remaining_ms)) <= longest,
+            _ => true,
+        };
+        self.vetoes().into_values().max().filter(|_| self.refusals.values().all(short))
     }
 
     /// Every epoch this ballot went through: a voter may hold a grant under any of them.
-    pub fn epochs(&self) -> impl Iterator<Item = u64> + '_ {
+    pub fn epochs(&self) -> RangeInclusive<u64> {
         // A ballot raised more often than this has been held for long, and its early grants with it.
         let first = self.first_epoch.max(self.epoch.saturating_sub(3));
         first..=self.epoch
@@ -200,9 +272,14 @@ impl Ballot {
         quarantined.filter_map(|r| r.until).min()
     }
 
-    /// What to ask for: a short lease while asking, the whole one once held.
-    pub fn first_duration(lease: Duration) -> Duration {
-        FIRST_LEASE.min(lease)
+    /// What to ask for while asking: a short lease; the whole one is asked for once held.
+    pub fn first_duration(&self, lease: Duration) -> Duration {
+        self.pace.first_lease(lease)
+    }
+
+    /// What remains of others' grants, at most, where only candidates are in the way.
+    pub fn collision(&self, lease: Duration) -> Duration {
+        self.pace.collision(lease)
     }
 }
 

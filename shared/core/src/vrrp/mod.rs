@@ -185,14 +185,18 @@ impl Router {
             self.state = State::Active { advert_at: now + self.interval };
             return Verdict::Advertise;
         }
-        let worthier = heard.priority > self.priority || (heard.priority == self.priority && heard.source > own);
-        if !worthier {
+        if !self.is_outranked(heard, own) {
             return Verdict::Advertise;
         }
         if self.version == mesh_config::model::Version::V3 {
             self.active_interval = heard.interval;
         }
         Verdict::Yield("a router with a higher priority is active")
+    }
+
+    /// Whether an active router with this advertisement is worthier than this one.
+    pub fn is_outranked(&self, heard: Heard, own: Ipv4Addr) -> bool {
+        heard.priority > self.priority || (heard.priority == self.priority && heard.source > own)
     }
 
     /// The claim was granted: Active from now on; the first advertisement is due at once.

@@ -30,14 +30,15 @@ pub enum Message {
 pub struct Request {
     /// The epoch of the roster the sender counts votes by.
     pub roster_epoch: u64,
-    /// Grows with every request of one director's run; a reply names the one it answers.
+    /// Grows with every request of one director, also from run to run: numbers follow its clock in
+    /// nanoseconds. A reply names the one it answers.
     pub seq: u64,
     /// How long each lease shall last from the moment the voter reads this, in milliseconds.
     pub claims: Vec<Claim>,
 }
 
 /// One lease asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Claim {
     /// Which virtual router.
     pub router: RouterKey,
@@ -62,7 +63,7 @@ pub struct Reply {
 }
 
 /// What a voter says to one claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Verdict {
     /// Granted for the duration asked, under this epoch.
     Granted {
@@ -93,14 +94,24 @@ pub enum Verdict {
 }
 
 /// The end of a lease, said by its holder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Release {
     /// Which virtual router.
     pub router: RouterKey,
     /// The epoch it was held under; any other is left alone.
     pub epoch: u64,
+    /// Number of the sender's last request: what it asked for later is another lease, what it asked
+    /// for before is void, even where the request comes after the release. Somebody who speaks for
+    /// a dead director names the moment of its death instead, in the nanoseconds it numbered by.
+    pub seq: u64,
     /// Who should have it next: the voter keeps it free for that node for a moment.
     pub successor: Option<NodeId>,
+}
+
+impl Release {
+    /// The `seq` of a run that is over: no request it sent under these epochs counts any more. The
+    /// runs after it use later epochs.
+    pub const LAST: u64 = u64::MAX;
 }
 
 /// A lease ended at this voter.

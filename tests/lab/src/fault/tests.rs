@@ -37,3 +37,30 @@ fn faults_add_up() {
         ]
     );
 }
+
+#[test]
+fn votes_and_adverts_are_lost_apart() {
+    assert_eq!(rules(&[Fault::Mesh]), ["ip protocol udp udp dport 7946 drop"]);
+    assert_eq!(rules(&[Fault::Vrrp]), ["ip protocol 112 drop", "ip6 nexthdr 112 drop"]);
+}
+
+#[test]
+fn a_wire_loses_one_way_what_it_names() {
+    let wire =
+        |channel, loss| rules(&[Fault::Wire(Wire { from: "lb1".into(), to: "lb3".into(), channel, loss, id: 0 })]);
+    assert_eq!(wire(Channel::All, 100), [r#"iifname "lb1" oifname "lb3" drop"#]);
+    assert_eq!(wire(Channel::Vrrp, 100), [r#"iifname "lb1" oifname "lb3" ip protocol 112 drop"#]);
+    assert_eq!(
+        wire(Channel::Mesh, 30),
+        [
+            r#"iifname "lb1" oifname "lb3" udp dport 7946 numgen random mod 100 < 30 drop"#,
+            r#"iifname "lb1" oifname "lb3" udp sport 7946 udp dport != 7946 numgen random mod 100 < 30 drop"#
+        ]
+    );
+}
+
+#[test]
+fn the_same_trouble_twice_is_healed_one_at_a_time() {
+    let wire = |id| Fault::Wire(Wire { from: "lb1".into(), to: "lb3".into(), channel: Channel::All, loss: 50, id });
+    assert_eq!(rules(&[wire(1), wire(2)]).len(), 2);
+}

@@ -29,8 +29,8 @@ pub(super) const CLIENT_ID: u16 = 0x4c00;
 pub(super) enum Answer {
     /// This director answered the echo request of this round, from its own hardware address.
     Echo { host: usize, round: u32 },
-    /// This director says that it has the VIP.
-    Arp { host: usize },
+    /// This director says that it has the VIP, to whoever asked from this address.
+    Arp { host: usize, asker: Ipv4Addr },
 }
 
 /// Makes rounds and reads answers.
@@ -47,9 +47,14 @@ impl Prober {
     }
 
     /// One frame per director and one for all.
-    pub(super) fn round(&mut self, number: u32) -> Vec<Vec<u8>> {
+    pub(super) fn round(&self, number: u32) -> Vec<Vec<u8>> {
+        self.round_from(number, self.address)
+    }
+
+    /// The same, the ARP request in the name of another address: the answer names it, and so tells its round.
+    pub(super) fn round_from(&self, number: u32, asker: Ipv4Addr) -> Vec<Vec<u8>> {
         let echoes = (0u16..).zip(&self.hosts).map(|(index, mac)| self.echo(*mac, PROBE_ID + index, number));
-        std::iter::once(self.who_has()).chain(echoes).collect()
+        std::iter::once(self.who_has(asker)).chain(echoes).collect()
     }
 
     /// What `frame` answers, if anything.
@@ -63,7 +68,7 @@ impl Prober {
                 let arp = ArpPacket::new(ethernet.payload())?;
                 let says = arp.get_operation() == ArpOperations::Reply && arp.get_sender_proto_addr() == self.vip;
                 let host = self.hosts.iter().position(|mac| *mac == arp.get_sender_hw_addr())?;
-                says.then_some(Answer::Arp { host })
+                says.then(|| Answer::Arp { host, asker: arp.get_target_proto_addr() })
             }
             EtherTypes::Ipv4 => {
                 let (id, round) = echo_reply(ethernet.payload(), self.vip)?;
@@ -90,7 +95,7 @@ impl Prober {
         frame
     }
 
-    fn who_has(&self) -> Vec<u8> {
+    fn who_has(&self, asker: Ipv4Addr) -> Vec<u8> {
         let mut frame = self.frame(MacAddr::broadcast(), EtherTypes::Arp, ARP);
         let mut arp = MutableArpPacket::new(&mut frame[ETHERNET..]).expect("it is long enough");
         arp.set_hardware_type(ArpHardwareTypes::Ethernet);
@@ -99,7 +104,7 @@ impl Prober {
         arp.set_proto_addr_len(4);
         arp.set_operation(ArpOperations::Request);
         arp.set_sender_hw_addr(self.mac);
-        arp.set_sender_proto_addr(self.address);
+        arp.set_sender_proto_addr(asker);
         arp.set_target_proto_addr(self.vip);
         frame
     }

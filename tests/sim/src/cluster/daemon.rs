@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use mesh_core::action::Effect;
+use mesh_core::engine::STALL;
 use mesh_core::input::Datagram;
-use mesh_core::{Action, Decision, Engine, Input, Instant};
+use mesh_core::{Action, Decision, Engine, Input, Instant, Setup};
 use mesh_wire::mesh::lease::{Message, Request};
 use mesh_wire::mesh::roster::Roster;
 use mesh_wire::vrrp::TTL;
@@ -15,6 +16,9 @@ use super::{Cluster, Event, Fact};
 use crate::clock::ms;
 use crate::host::{Daemon, Host};
 use crate::layout::router_of;
+
+/// Two ARP probes, and listening.
+const PROBE: Duration = ms(40);
 
 /// Inputs a stopped process finds when it goes on; sockets drop the rest.
 const BACKLOG: usize = 2048;
@@ -27,9 +31,10 @@ impl Cluster {
             return;
         }
         let now = machine.now(self.now);
-        let born = self.birth(now);
-        let setup = self.hosts[host].setup(self.rng.random());
-        let engine = Engine::new(setup, self.hosts[host].config.clone(), born);
+        let seed = self.rng.random();
+        let voter = self.hosts[host].memory.start(now);
+        let setup = Setup { voter: self.remembered(voter), ..self.hosts[host].setup(seed) };
+        let engine = Engine::new(setup, self.hosts[host].config.clone(), now);
         let hosts = self.hosts.len();
         let machine = &mut self.hosts[host];
         machine.run += 1;
@@ -118,8 +123,12 @@ impl Cluster {
             | Input::Roster { .. }
             | Input::Failed { .. }
             | Input::Configure(_)
-            | Input::Shutdown => true,
+            | Input::Shutdown
+            | Input::Keep => true,
             Input::Timeout
+            | Input::FenceGaps(_)
+            | Input::Probed { .. }
+            | Input::Stalled
             | Input::PeerUp { .. }
             | Input::PeerDown { .. }
             | Input::Gossip { .. }
@@ -176,8 +185,9 @@ impl Cluster {
 
     /// Brings about actions in order; a process may be stopped after any of them.
     fn perform_all(&mut self, host: usize, actions: Vec<Action>) {
-        let matters = actions.len() > 2 || actions.iter().any(|a| matches!(a, Action::FenceArm { .. }));
-        let daemon = self.hosts[host].daemon.as_mut().filter(|_| matters);
+        let fence =
+            |a: &Action| matches!(a, Action::FenceArm { .. } | Action::FenceClose { .. } | Action::FenceInstall { .. });
+        let daemon = self.hosts[host].daemon.as_mut().filter(|_| actions.iter().any(fence));
         let stall = daemon.and_then(|d| d.stall_next.take());
         let cut = stall.map(|_| self.rng.random_range(0..actions.len()));
         for (done, action) in actions.into_iter().enumerate() {
@@ -223,6 +233,9 @@ impl Cluster {
         if is_claim(&action) && self.engine(host).is_some_and(|engine| engine.lease_ended(now)) {
             return;
         }
+        if self.is_too_late(host, &action, now) {
+            return;
+        }
         self.detail(host, || format!("-> {action:?}"));
         match action {
             Action::SendAdvertisement { interface, source, destination, payload } => {
@@ -240,10 +253,21 @@ impl Cluster {
             Action::AdoptRoster(roster) => self.store_roster(host, roster),
             Action::Record(decision) => self.record(host, decision),
             Action::Stopped => self.stopped(host),
-            Action::GratuitousArp { .. } | Action::RosterVerdict { .. } | Action::RunScripts(_) => {}
+            Action::ProbeAddresses { probe, addresses } => {
+                let run = self.hosts[host].run;
+                let addresses = addresses.into_iter().map(|(_, address)| address).collect();
+                self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
+            }
+            Action::Remember(changes) => self.remember(host, &changes),
+            Action::GratuitousArp { .. }
+            | Action::RosterVerdict { .. }
+            | Action::RunScripts(_)
+            | Action::KeepWill(_)
+            | Action::FenceAdopt { .. }
+            | Action::LeaveBehind(_) => {}
             Action::AddAddress { .. }
             | Action::DelAddress { .. }
-            | Action::SweepAddresses
+            | Action::SweepAddresses { .. }
             | Action::FenceInstall { .. }
             | Action::FenceArm { .. }
             | Action::FenceClose { .. } => {
@@ -251,6 +275,19 @@ impl Cluster {
                 self.look_at_kernel(host);
             }
         }
+    }
+
+    /// Whether an effect was decided upon before a stop and may make a second owner after it. The
+    /// engine is told that it was left out.
+    fn is_too_late(&mut self, host: usize, action: &Action, now: Instant) -> bool {
+        let Some(daemon) = &mut self.hosts[host].daemon else { return true };
+        let unleased = is_claim(action) && daemon.engine.serves_without_lease();
+        let risky = matches!(action, Action::FenceInstall { .. }) || unleased;
+        let late = risky && now.since(daemon.decided) > STALL;
+        if late && daemon.mailbox.front() != Some(&Input::Stalled) {
+            daemon.mailbox.push_front(Input::Stalled);
+        }
+        late
     }
 
     fn perform_in_kernel(&mut self, host: usize, action: Action, now: Instant) {
@@ -269,7 +306,7 @@ impl Cluster {
                     self.hosts[host].kernel.delete(address, now);
                 }
             }
-            Action::SweepAddresses => self.hosts[host].kernel.sweep(),
+            Action::SweepAddresses { .. } => self.hosts[host].kernel.sweep(),
             Action::FenceInstall { addresses } => {
                 self.hosts[host].kernel.fence(&addresses);
                 self.hosts[host].exposed_until = self.now;

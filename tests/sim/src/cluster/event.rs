@@ -1,5 +1,6 @@
 //! What happens in a simulated world, and what judges learn of it.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use mesh_core::{Action, Decision, Input};
@@ -28,6 +29,13 @@ pub(super) enum Event {
         host: usize,
         run: u32,
         from: usize,
+    },
+    /// A host's look at the segment is over.
+    Probed {
+        host: usize,
+        run: u32,
+        probe: u64,
+        addresses: Vec<Ipv4Addr>,
     },
     Timer {
         host: usize,

@@ -31,6 +31,12 @@ impl Cluster {
         }
     }
 
+    /// Somebody removes what the voter remembers; the next start is told.
+    pub fn forget(&mut self, host: usize) {
+        self.say(host, || "the voter's memory is lost".to_owned());
+        self.hosts[host].memory.lose();
+    }
+
     /// Kills the daemon and starts it at once, so many times.
     pub fn restart_often(&mut self, host: usize, times: u32, period: Duration) {
         for time in 1..=times {
@@ -42,6 +48,9 @@ impl Cluster {
     pub(super) fn restart(&mut self, host: usize) {
         if self.may_stall(host) {
             self.kill(host);
+            if self.rng.random_range(0..2) == 0 {
+                self.forget(host);
+            }
             self.start_after(host, ms(20));
         }
     }
@@ -65,6 +74,7 @@ impl Cluster {
         machine.disturbed = now;
         machine.paused = None;
         machine.kernel = Kernel::default();
+        machine.memory.reboot();
         self.facts.push(Fact::Crashed(host));
         self.look_at_kernel(host);
         self.schedule(after, Event::Boot { host });
@@ -123,7 +133,7 @@ impl Cluster {
         self.schedule(after, Event::Stall { host, duration });
     }
 
-    /// SIGSTOP in the middle of the next actions that matter.
+    /// SIGSTOP in the middle of the next actions that move the fence.
     pub fn stall_amid_actions(&mut self, host: usize, duration: Duration) {
         if let Some(daemon) = &mut self.hosts[host].daemon {
             daemon.stall_next = Some(duration);

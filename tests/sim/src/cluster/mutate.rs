@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use mesh_core::lease::memory::{Changes, VoterStart};
 use mesh_core::lease::{FIRST_LEASE, GUARD, worth};
 use mesh_core::{Action, Input, Instant};
 use mesh_wire::mesh::lease::{Message, Release, Reply, Request, Verdict};
@@ -14,9 +15,19 @@ use crate::layout::{router_of, virtual_address};
 use crate::mutant::Mutant;
 
 impl Cluster {
-    /// What a daemon that starts believes the time to be.
-    pub(super) fn birth(&self, now: Instant) -> Instant {
-        if self.mutant == Some(Mutant::NoQuarantine) { now - ms(4000) } else { now }
+    /// What a voter that starts knows of its earlier grants.
+    pub(super) fn remembered(&self, found: VoterStart) -> VoterStart {
+        match self.mutant {
+            Some(Mutant::NoQuarantine) => VoterStart { silent_until: Instant::default(), ..found },
+            _ => found,
+        }
+    }
+
+    /// Brings about what the daemon wants to be remembered; replies go out all the same.
+    pub(super) fn remember(&mut self, host: usize, changes: &Changes) {
+        if self.mutant != Some(Mutant::UnwrittenGrants) {
+            self.hosts[host].memory.remember(changes);
+        }
     }
 
     /// How long the kernel keeps an address that is not renewed.
@@ -90,7 +101,7 @@ impl Cluster {
         }
         let seq = *last;
         for claim in &request.claims {
-            let release = Release { router: claim.router, epoch: claim.epoch, successor: None };
+            let release = Release { router: claim.router, epoch: claim.epoch, seq, successor: None };
             let after = Duration::from_millis(u64::from(claim.duration_ms));
             self.schedule(after, Event::Shortened { host: voter, run, owner, seq, release });
         }
@@ -117,7 +128,7 @@ impl Cluster {
             Mutant::NoStartSweep => self.without_start(host, actions),
             Mutant::StickyAddresses => actions
                 .into_iter()
-                .filter(|a| !matches!(a, Action::DelAddress { .. } | Action::SweepAddresses))
+                .filter(|a| !matches!(a, Action::DelAddress { .. } | Action::SweepAddresses { .. }))
                 .collect(),
             Mutant::ReleaseFirst => self.close_late(host, actions),
             Mutant::OverwriteGrants | Mutant::SessionRenewal | Mutant::EternalQuarantine | Mutant::ForgottenEpochs => {
@@ -133,7 +144,7 @@ impl Cluster {
         if std::mem::replace(&mut daemon.swept, true) {
             return actions;
         }
-        let start = |a: &Action| matches!(a, Action::SweepAddresses | Action::FenceInstall { .. });
+        let start = |a: &Action| matches!(a, Action::SweepAddresses { .. } | Action::FenceInstall { .. });
         actions.into_iter().filter(|a| !start(a)).collect()
     }
 

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use mesh_core::action::Effect;
-use mesh_core::input::Datagram;
+use mesh_core::input::{Datagram, ProbeAnswer};
 use mesh_core::vrrp::{Heard, Router, Verdict};
 use mesh_core::{Input, Instant};
 use mesh_wire::vrrp::{self, Advertisement, Authentication, ChecksumForm, GROUP, Interval, TTL};
@@ -130,6 +130,22 @@ impl Cluster {
     fn stranger_advertises(&mut self, router: usize, priority: u8) {
         let datagram = self.advert(router, priority, STRANGER);
         self.spread(self.hosts.len(), &datagram);
+    }
+
+    /// Whoever serves one of the addresses answers, where question and answer get through.
+    pub(super) fn probed(&mut self, host: usize, probe: u64, addresses: &[Ipv4Addr]) {
+        let mut answer = None;
+        for other in (0..self.hosts.len()).filter(|o| *o != host) {
+            let machine = &self.hosts[other];
+            let linked = machine.is_reachable() && self.hosts[host].is_reachable();
+            let serves = |a: &&Ipv4Addr| machine.kernel.serves(**a, machine.now(self.now));
+            let Some(address) = addresses.iter().find(serves).filter(|_| linked) else { continue };
+            let mut through = |from, to| self.network.send(&mut self.rng, Channel::Arp, from, to).next().is_some();
+            if through(host, other) && through(other, host) {
+                answer = Some(ProbeAnswer { address: *address, mac: [2, 0, 0, 0, 0, other as u8 + 1] });
+            }
+        }
+        self.deliver(host, Input::Probed { probe, answer });
     }
 
     /// Somebody sends one forged advert to all: from anybody's address, with any priority, sometimes

@@ -7,8 +7,9 @@ use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact};
 use crate::layout::virtual_address;
 
-/// A lifetime of 3 s, removed up to 1.1 s late, and 0.2 % of clock drift.
-const BACKSTOP: Time = ms(3000 + 1100 + 10);
+/// The longest lifetime (without a lease, or left to a next run), removed up to 1.1 s late, and 0.2 %
+/// of clock drift.
+const BACKSTOP: Time = ms(5000 + 1100 + 15);
 
 /// Since when each host has had an address it may not serve.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use super::super::address::Declared;
 use super::super::lower::Lower;
 use super::super::tree::At;
 use super::Draft;
-use crate::model::{Config, TrackedScript, Transport, Version, VirtualRouter};
+use crate::model::{Config, Policy, TrackedScript, Transport, Version, VirtualRouter};
 use crate::report::RouterPlaces;
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
@@ -70,6 +70,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
         garp: draft.garp,
         strict: draft.strict,
         skip_check_adv_addr: draft.skip_check_adv_addr,
+        policy: Policy::default(),
     });
 }
 

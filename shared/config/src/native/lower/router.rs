@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::super::Source;
 use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
 use super::super::text::{AddressEntry, Time, TrackedEntry};
-use super::{filled, number, time, within};
+use super::{filled, number, policy, time, within};
 use crate::model::{GratuitousArp, Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter};
 use crate::report::{Place, RouterPlaces};
 
@@ -76,6 +76,7 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
         garp: garp(source, &router.garp),
         strict: router.strict,
         skip_check_adv_addr: router.skip_address_check,
+        policy: policy(source, router.on_quorum_loss, router.quorum_loss_delay, router.trusted_neighbours),
     })
 }
 

@@ -17,7 +17,7 @@ pub(super) fn multicast(from: NodeId, priority: u8) -> Input {
     })
 }
 
-fn dropped(from: NodeId, reason: &str, count: u64) -> Action {
+pub(super) fn dropped(from: NodeId, reason: &str, count: u64) -> Action {
     Action::Record(Decision::Dropped { from: source(from).to_string(), reason: reason.to_owned(), count })
 }
 
@@ -77,16 +77,6 @@ fn a_member_that_resigns_late_is_answered() {
     let mut engine = holding();
     engine.step(ms(3300), gossip(&report(LB2, RouterState::Backup, 150, 0), LB2));
     assert_eq!(plain(engine.step(ms(3301), multicast(LB2, 0))), [advert(200)]);
-}
-
-#[test]
-fn outside_the_mesh_vrrp_decides_as_ever() {
-    let mut engine = holding();
-    let actions = plain(engine.step(ms(3300), multicast(NodeId(9), 250)));
-    assert_eq!(actions[..2], [close(), del()]);
-    assert!(!actions.contains(&advert(0)));
-    assert!(!engine.instances[&KEY].vrrp.is_active());
-    assert_eq!(engine.instances[&KEY].foreign.map(|f| f.source), Some(source(NodeId(9))));
 }
 
 #[test]

@@ -87,7 +87,9 @@ fn a_changed_lease_duration_starts_all_anew() {
 
 #[test]
 fn two_routers_on_one_interface_do_not_share_anything() {
-    let mut engine = started(LB1, vec![router(200), VirtualRouter { priority: 200, ..second() }], Some(roster(3)));
+    let policy = neighbours::trusting("10.1.1.19");
+    let both = vec![VirtualRouter { policy, ..router(200) }, VirtualRouter { priority: 200, ..second() }];
+    let mut engine = started(LB1, both, Some(roster(3)));
     let first = request(&engine.step(CLAIM, Input::Timeout));
     engine.step(ms(3220), granted(LB2, ms(3220), &first));
     let actions = plain(engine.step(ms(3300), adverts::multicast(NodeId(9), 250)));

@@ -16,7 +16,7 @@ fn warning(error: &str) -> Action {
 #[test]
 fn a_removed_fence_is_put_back_and_opened_where_a_lease_lives() {
     let mut engine = holding();
-    let what = "the fence's nftables rules were removed by somebody else".to_owned();
+    let what = "the fence's nftables rules were changed by somebody else".to_owned();
     let expected = [install(&[VIP]), arm(ms(3220 + 976)), Action::Record(Decision::Repaired { what })];
     assert_eq!(plain(engine.step(ms(3300), Input::FenceGone)), expected);
     assert_eq!(plain(plain_active().step(ms(3300), Input::FenceGone)), [], "without leases there is none");
@@ -29,9 +29,39 @@ fn a_fence_that_fails_is_told_once_and_tried_again() {
     assert_eq!(plain(engine.step(ms(3301), failed("no nf_tables"))), []);
     assert_eq!(engine.status(ms(3301)).cluster.protection, Protection::Unprotected);
     let actions = plain(engine.step(ms(3550), Input::Timeout));
-    assert_eq!(actions[..2], [install(&[VIP]), arm(ms(3220 + 976))]);
+    // The renewal due since 3470 ms goes first: two messages.
+    assert_eq!(actions[2..4], [install(&[VIP]), arm(ms(3220 + 976))]);
     assert_eq!(plain(engine.step(ms(3551), failed("no nf_tables"))), [], "still the same");
     assert_eq!(plain(engine.step(ms(3552), failed("busy"))), [warning("busy")]);
+}
+
+#[test]
+fn what_the_kernel_lacks_is_no_full_protection() {
+    let mut engine = holding();
+    let gap = "no nftables family `arp`".to_owned();
+    let text = format!("UNPROTECTED: the kernel enforces leases in part: {gap}");
+    let told = plain(engine.step(ms(3300), Input::FenceGaps(vec![gap])));
+    assert_eq!(told, [Action::Record(Decision::Warning { text })]);
+    let cluster = engine.status(ms(3301)).cluster;
+    assert_eq!(cluster.protection, Protection::Unprotected);
+    assert!(cluster.unprotected_because.is_some_and(|why| why.contains("`arp`")));
+    assert_eq!(plain(engine.step(ms(3302), Input::FenceGaps(vec![]))), []);
+    assert_eq!(engine.status(ms(3303)).cluster.protection, Protection::Protected);
+}
+
+#[test]
+fn repairs_are_all_done_and_counted_but_told_at_a_bounded_rate() {
+    let mut engine = holding();
+    let mut told = Vec::new();
+    for at in (3300..4100).step_by(10) {
+        let actions = engine.step(ms(at), Input::FenceGone);
+        assert!(actions.iter().any(|a| matches!(a, Action::FenceInstall { .. })));
+        told.extend(actions.into_iter().filter(|a| matches!(a, Action::Record(Decision::Repaired { .. }))));
+        engine.step(ms(at), Input::AddressGone { interface: "eth0".to_owned(), address: VIP });
+    }
+    assert_eq!(told.len(), 1);
+    let counters = engine.status(ms(4100)).counters;
+    assert_eq!((counters["fence_repairs"], counters["address_repairs"]), (80, 80));
 }
 
 #[test]

@@ -3,13 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::input::Datagram;
+use crate::input::{Datagram, ProbeAnswer};
 
 #[derive(Clone, Debug)]
 enum Delivery {
-    Message { from: NodeId, to: NodeId, message: Message },
-    Advert { to: NodeId, datagram: Datagram },
-    Gossip { from: NodeId, to: NodeId, key: String, value: Option<String> },
+    Message {
+        from: NodeId,
+        to: NodeId,
+        message: Message,
+    },
+    Advert {
+        to: NodeId,
+        datagram: Datagram,
+    },
+    Gossip {
+        from: NodeId,
+        to: NodeId,
+        key: String,
+        value: Option<String>,
+    },
+    /// The segment has been looked at.
+    Probed {
+        by: NodeId,
+        probe: u64,
+    },
 }
 
 /// A node with a kernel that does what it is told and closes the fence by itself.
@@ -20,6 +37,8 @@ struct Node {
     open: BTreeMap<Ipv4Addr, Instant>,
     present: BTreeSet<Ipv4Addr>,
     decisions: Vec<(Instant, Decision)>,
+    /// What the run before left behind.
+    left: Vec<Adopted>,
 }
 
 impl Node {
@@ -38,6 +57,8 @@ struct Mesh {
     cut: BTreeSet<(NodeId, NodeId)>,
     /// Nobody hears adverts.
     deaf: bool,
+    /// Nobody hears ARP.
+    arp_lost: bool,
     /// Fewer than two may serve, from now on.
     exclusive: bool,
 }
@@ -61,6 +82,7 @@ impl Mesh {
             serial: 0,
             cut: BTreeSet::new(),
             deaf: false,
+            arp_lost: false,
             exclusive: n >= 3,
         };
         for id in 1..=n {
@@ -79,6 +101,7 @@ impl Mesh {
             open: BTreeMap::new(),
             present: BTreeSet::new(),
             decisions: Vec::new(),
+            left: Vec::new(),
         };
         self.nodes.insert(id, node);
         self.step(id, Input::Interface(eth0(id)));
@@ -123,7 +146,11 @@ impl Mesh {
                 let std::net::IpAddr::V4(address) = address.net.addr() else { return };
                 node.present.remove(&address);
             }
-            Action::SweepAddresses => node.present.clear(),
+            Action::SweepAddresses { except } => {
+                node.present.retain(|a| except.iter().any(|(_, kept)| *kept == std::net::IpAddr::V4(*a)));
+            }
+            Action::LeaveBehind(left) => node.left = left,
+            Action::Stopped => node.frozen = true,
             Action::Record(decision) => node.decisions.push((self.now, decision)),
             Action::SendMessage { to, message } => self.post(Delivery::Message { from: id, to, message }),
             Action::SendAdvertisement { interface, source, destination, payload } => {
@@ -138,11 +165,19 @@ impl Mesh {
                     self.post(Delivery::Gossip { from: id, to, key: key.clone(), value: value.clone() });
                 }
             }
+            Action::ProbeAddresses { probe, addresses } => {
+                assert_eq!(addresses, [("eth0".to_owned(), VIP)]);
+                self.serial += 1;
+                let at = self.now + Duration::from_millis(40);
+                self.wire.insert((at, self.serial), Delivery::Probed { by: id, probe });
+            }
             Action::GratuitousArp { .. }
             | Action::AdoptRoster(_)
+            | Action::Remember(_)
             | Action::RosterVerdict { .. }
             | Action::RunScripts(_)
-            | Action::Stopped => {}
+            | Action::FenceAdopt { .. }
+            | Action::KeepWill(_) => {}
         }
     }
 
@@ -193,6 +228,11 @@ impl Mesh {
                 self.step(to, Input::Gossip { node: from, key, value });
             }
             Delivery::Advert { to, datagram } if !self.deaf => self.step(to, Input::Advertisement(datagram)),
+            Delivery::Probed { by, probe } => {
+                let other = self.serving().into_iter().find(|id| *id != by && !self.arp_lost);
+                let answer = other.map(|id| ProbeAnswer { address: VIP, mac: [2, 0, 0, 0, 0, id.0 as u8] });
+                self.step(by, Input::Probed { probe, answer });
+            }
             Delivery::Message { .. } | Delivery::Gossip { .. } | Delivery::Advert { .. } => {}
         }
     }
@@ -205,6 +245,19 @@ impl Mesh {
             self.run_until(self.now + Duration::from_millis(1));
         }
         self.now.since(begin)
+    }
+
+    /// Starts another run of a node that stopped, with the kernel as it is and whatever was left.
+    fn start_again(&mut self, id: NodeId) {
+        let (now, roster) = (self.now, three_vote(self.nodes.len() as u64));
+        let node = self.nodes.get_mut(&id).unwrap();
+        let setup = Setup { adopted: std::mem::take(&mut node.left), ..setup(id, Some(roster.clone())) };
+        node.engine = Engine::new(setup, config(vec![router((250 - 50 * id.0) as u8)]), now);
+        node.frozen = false;
+        self.step(id, Input::Interface(eth0(id)));
+        for other in roster.members.iter().map(|m| m.id).filter(|o| *o != id) {
+            self.step(id, peer_up(other));
+        }
     }
 
     fn events(&self, id: NodeId) -> Vec<&RouterEvent> {
@@ -386,4 +439,49 @@ fn owners_follow_each_other_under_rising_epochs() {
     epochs.sort_unstable();
     assert!(epochs.len() >= 7);
     assert!(epochs.windows(2).all(|w| w[0].1 < w[1].1), "{epochs:?}");
+}
+
+/// The lease outlasts the change, whoever serves next.
+#[test]
+fn a_run_that_is_replaced_in_time_goes_on_serving() {
+    for away in [0, 100, 1000, 2800] {
+        let mut mesh = settled();
+        mesh.step(LB1, Input::Keep);
+        for _ in 0..away + 10 {
+            mesh.run_until(mesh.now + Duration::from_millis(1));
+            assert_eq!(mesh.serving(), [LB1], "away for {away} ms, at {:?}", mesh.now);
+        }
+        assert!(mesh.nodes[&LB1].frozen, "it has stopped");
+        mesh.start_again(LB1);
+        for _ in 0..10_000 {
+            mesh.run_until(mesh.now + Duration::from_millis(1));
+            assert_eq!(mesh.serving(), [LB1], "away for {away} ms, at {:?}", mesh.now);
+        }
+        assert_eq!(mesh.nodes[&LB1].engine.instances[&KEY].held_epoch(), 1);
+        assert!(!mesh.events(LB2).iter().any(|e| matches!(e, RouterEvent::Active { .. })));
+    }
+}
+
+#[test]
+fn a_run_that_comes_too_late_finds_another_owner() {
+    let mut mesh = settled();
+    mesh.step(LB1, Input::Keep);
+    mesh.settles_on(LB2, Duration::from_millis(3100));
+    mesh.start_again(LB1);
+    assert_eq!(mesh.serving(), [LB2]);
+    mesh.run_until(mesh.now + Duration::from_secs(10));
+    assert_eq!(mesh.serving(), [LB1], "by a planned move");
+}
+
+/// It begins to adopt, and nobody can be asked.
+#[test]
+fn a_run_that_is_replaced_without_voters_lets_go_in_time() {
+    let mut mesh = settled();
+    mesh.step(LB1, Input::Keep);
+    mesh.run_until(mesh.now + Duration::from_millis(10));
+    mesh.cut(LB1, LB2);
+    mesh.cut(LB1, LB3);
+    mesh.deaf = true;
+    mesh.start_again(LB1);
+    mesh.settles_on(LB2, Duration::from_millis(3100));
 }

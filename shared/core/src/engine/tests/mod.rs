@@ -1,19 +1,25 @@
 //! Exact actions of one engine, conversations of several, and random inputs.
 
 mod actions;
+mod adopt;
 mod adverts;
 mod configure;
+mod distance;
 mod faults;
 mod fence;
 mod lease_loss;
+mod memory;
 mod mesh;
+mod neighbours;
 mod random;
 mod roster;
+mod silence;
 mod start;
 mod status;
 mod takeover;
 mod veto;
 mod voter;
+mod will;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -49,6 +55,8 @@ fn setup(id: NodeId, roster: Option<Roster>) -> Setup {
         version: "1.0".to_owned(),
         seed: id.0,
         unix_at_zero: Duration::from_secs(1_800_000_000),
+        voter: VoterStart::rebooted(),
+        adopted: Vec::new(),
     }
 }
 

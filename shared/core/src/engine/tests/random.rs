@@ -7,12 +7,12 @@ use proptest::strategy::ValueTree;
 
 use super::*;
 use crate::action::Effect;
-use crate::input::{Datagram, ScriptOutcome};
+use crate::input::{Datagram, ProbeAnswer, ScriptOutcome};
 
 /// One input, still without what only the running engine knows.
 #[derive(Clone, Debug)]
 enum Op {
-    Fixed(Input),
+    Fixed(Box<Input>),
     /// A reply to the latest request but so many.
     Reply {
         from: NodeId,
@@ -55,8 +55,9 @@ fn wire_message() -> impl Strategy<Value = Message> {
     prop_oneof![
         4 => (0..12u64, 0..50u64, claims)
             .prop_map(|(roster_epoch, seq, claims)| Message::Request(Request { roster_epoch, seq, claims })),
-        2 => (epoch(), proptest::option::of(node()))
-            .prop_map(|(epoch, successor)| Message::Release(vec![Release { router: KEY, epoch, successor }])),
+        2 => (epoch(), 0..50u64, proptest::option::of(node())).prop_map(|(epoch, seq, successor)| {
+            Message::Release(vec![Release { router: KEY, epoch, seq, successor }])
+        }),
         3 => (node(), epoch(), any::<bool>(), proptest::option::of(node())).prop_map(
             |(owner, epoch, released, reserved_for)| {
                 Message::Vacant(vec![Vacant { router: KEY, owner, epoch, released, reserved_for }])
@@ -128,6 +129,8 @@ fn failure() -> impl Strategy<Value = Input> {
         Just(Effect::Fence),
         Just(Effect::Address { interface: "eth0".to_owned(), address: VIP }),
         Just(Effect::Advertisement { interface: "eth0".to_owned() }),
+        (1..9u64).prop_map(|probe| Effect::Probe { probe }),
+        Just(Effect::Memory),
     ];
     effect.prop_map(|effect| Input::Failed { effect, error: "no".to_owned() })
 }
@@ -146,13 +149,18 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (node(), any::<bool>()).prop_map(|(node, left)| Input::PeerDown { node, left }),
         3 => gossiped(),
         1 => (node(), any::<bool>()).prop_map(|(node, alive)| Input::Heard { node, alive }),
+        4 => (1..9u64, any::<bool>()).prop_map(|(probe, taken)| Input::Probed {
+            probe,
+            answer: taken.then_some(ProbeAnswer { address: VIP, mac: [2, 0, 0, 0, 0, 9] }),
+        }),
+        1 => Just(Input::Stalled),
         1 => Just(Input::Script { name: "chk".to_owned(), outcome: ScriptOutcome::Exit(1) }),
         2 => (proptest::option::of(0..9u64), rosters()).prop_map(|(ticket, roster)| Input::Roster { ticket, roster }),
         1 => failure(),
         1 => configs().prop_map(Input::Configure),
     ];
     prop_oneof![
-        2 => fixed.prop_map(Op::Fixed),
+        2 => fixed.prop_map(|input| Op::Fixed(Box::new(input))),
         1 => (node(), 0..4usize, verdict(), 0..20_000u64)
             .prop_map(|(from, back, verdict, clock_ms)| Op::Reply { from, back, verdict, clock_ms }),
         // Most replies have to be good ones, or nothing ever becomes active.
@@ -170,7 +178,7 @@ fn op() -> impl Strategy<Value = Op> {
 struct Kernel {
     fenced: Vec<Ipv4Addr>,
     open: BTreeMap<Ipv4Addr, Instant>,
-    present: std::collections::BTreeSet<Ipv4Addr>,
+    present: BTreeSet<Ipv4Addr>,
     requests: Vec<Request>,
 }
 
@@ -203,8 +211,9 @@ impl Kernel {
                 let open = self.open.get(&address).filter(|until| **until > now);
                 prop_assert_eq!(self.present.contains(&address), active, "presence of {}", address);
                 if engine.leased() && !engine.stopping {
-                    let unleased = active && instance.armed_until.is_none();
-                    prop_assert!(!unleased || instance.unleased_since.is_some(), "serves without a lease");
+                    let unleased = instance.silence.unprotected_since.is_some();
+                    prop_assert_eq!(active && instance.armed_until.is_none(), unleased, "serves without a lease");
+                    prop_assert!(!unleased || matches!(instance.lease, crate::lease::ballot::Lease::Asking(_)));
                     prop_assert_eq!(self.fenced.contains(&address), !unleased, "fence of {}", address);
                     prop_assert_eq!(open, instance.armed_until.as_ref().filter(|_| active), "{}", address);
                 } else if !engine.leased() {
@@ -235,7 +244,7 @@ fn does_not_spin(engine: &mut Engine, kernel: &mut Kernel, now: Instant) -> Resu
 /// The input of an operation, where there is one.
 fn input(op: Op, kernel: &Kernel, now: Instant) -> Option<Input> {
     match op {
-        Op::Fixed(input) => Some(input),
+        Op::Fixed(input) => Some(*input),
         Op::Reply { from, back, verdict, clock_ms } => {
             let request = kernel.requests.iter().rev().nth(back)?;
             let clock = now + Duration::from_millis(if clock_ms > 19_000 { clock_ms } else { 0 });

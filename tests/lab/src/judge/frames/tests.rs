@@ -34,35 +34,38 @@ fn a_round_asks_everybody_once_and_all_together() {
 
 #[test]
 fn an_answer_is_matched_to_its_round() {
-    let mut prober = prober();
+    let prober = prober();
     let frames = prober.round(70_000);
     assert_eq!(prober.answer(&reply(&frames[2], LB2)), Some(Answer::Echo { host: 1, round: 70_000 }));
 }
 
 #[test]
 fn a_forwarded_probe_is_not_an_answer_of_the_host_that_forwarded_it() {
-    let mut prober = prober();
+    let prober = prober();
     let frames = prober.round(1);
     assert_eq!(prober.answer(&reply(&frames[1], LB2)), None);
 }
 
 #[test]
 fn an_arp_reply_names_its_host() {
-    let mut prober = prober();
-    let mut frame = prober.round(1).remove(0);
+    let prober = prober();
+    let asker = Ipv4Addr::new(10, 1, 1, 130);
+    let mut frame = prober.round_from(1, asker).remove(0);
     frame[0..6].copy_from_slice(&JUDGE.octets());
     {
         let mut arp = MutableArpPacket::new(&mut frame[ETHERNET..]).unwrap();
         arp.set_operation(ArpOperations::Reply);
         arp.set_sender_hw_addr(LB2);
+        assert_eq!(arp.get_sender_proto_addr(), asker);
+        arp.set_target_proto_addr(arp.get_sender_proto_addr());
         arp.set_sender_proto_addr(VIP);
     }
-    assert_eq!(prober.answer(&frame), Some(Answer::Arp { host: 1 }));
+    assert_eq!(prober.answer(&frame), Some(Answer::Arp { host: 1, asker }));
 }
 
 #[test]
 fn what_is_no_answer_is_nothing() {
-    let mut prober = prober();
+    let prober = prober();
     for frame in prober.round(1) {
         assert_eq!(prober.answer(&frame), None, "a question of its own");
     }

@@ -1,0 +1,190 @@
+//! The last [`Status`] as an OpenMetrics page, for Prometheus. Seconds and plain counts; whatever
+//! names a router carries the name, so that one alert covers all of them.
+
+use std::sync::atomic::AtomicU64;
+
+use mesh_control::{Liveness, Protection, RouterProtection, RouterState, Status};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// What the answer is sent as.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = Vec<(&'static str, String)>;
+type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
+
+/// The page.
+pub(super) fn page(status: &Status) -> String {
+    let mut registry = Registry::with_prefix("meshd");
+    cluster(&mut registry, status);
+    routers(&mut registry, status);
+    counted(&mut registry, status);
+    let mut page = String::new();
+    encode(&mut page, &registry).expect("a String takes whatever is written");
+    page
+}
+
+fn cluster(registry: &mut Registry, status: &Status) {
+    let quorum = &status.cluster.quorum;
+    let protected = f64::from(status.cluster.protection == Protection::Protected);
+    let single = |value: f64| {
+        let gauge: Gauge<f64, AtomicU64> = Gauge::default();
+        gauge.set(value);
+        gauge
+    };
+    registry.register(
+        "protected",
+        "1 while leases and the kernel's fence keep every VIP at one owner",
+        single(protected),
+    );
+    registry.register("voters", "Configured voters", single(quorum.voters as f64));
+    registry.register("voters_needed", "Votes that make a majority", single(quorum.needed as f64));
+    registry.register("voters_reachable", "Voters this node reaches, itself included", single(quorum.reachable as f64));
+    registry.register("roster_epoch", "Changes of the membership so far", single(quorum.roster_epoch as f64));
+    let (alive, round_trip) = (Gauges::default(), Gauges::default());
+    for node in &status.nodes {
+        let labels = vec![("node", node.name.clone())];
+        alive.get_or_create(&labels).set(f64::from(node.liveness == Liveness::Alive));
+        if let Some(rtt_ms) = node.rtt_ms {
+            round_trip.get_or_create(&labels).set(rtt_ms / 1000.0);
+        }
+    }
+    registry.register("node_alive", "1 while this node is connected to the member", alive);
+    registry.register_with_unit("round_trip", "To the member, through the mesh", Unit::Seconds, round_trip);
+}
+
+fn routers(registry: &mut Registry, status: &Status) {
+    let (state, active, here) = (Gauges::default(), Gauges::default(), Gauges::default());
+    let (leased, epoch, remaining, priority) =
+        (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
+    for router in &status.routers {
+        let name = ("router", router.name.clone());
+        let states = [
+            (RouterState::Active, "active"),
+            (RouterState::Vacant, "vacant"),
+            (RouterState::Foreign, "foreign"),
+            (RouterState::Fault, "fault"),
+        ];
+        for (value, word) in states {
+            let labels = vec![name.clone(), ("state", word.to_owned())];
+            state.get_or_create(&labels).set(f64::from(router.state == value));
+        }
+        leased.get_or_create(&vec![name.clone()]).set(f64::from(router.protection == RouterProtection::Lease));
+        here.get_or_create(&vec![name.clone(), ("state", router.here.clone())]).set(1.0);
+        for (node, value) in &router.priority {
+            let labels = vec![name.clone(), ("node", node.clone())];
+            active.get_or_create(&labels).set(f64::from(router.active.as_ref() == Some(node)));
+            priority.get_or_create(&labels).set(f64::from(*value));
+        }
+        if let Some(lease) = &router.lease {
+            let labels = vec![name, ("owner", lease.owner.clone())];
+            epoch.get_or_create(&labels).set(lease.epoch as f64);
+            remaining.get_or_create(&labels).set(lease.remaining_ms as f64 / 1000.0);
+        }
+    }
+    registry.register("router_state", "1 for the state the virtual router is in, over the whole mesh", state);
+    registry.register("router_active", "1 for the director that serves the virtual router", active);
+    registry.register("router_here", "1 for what this node is for the virtual router", here);
+    registry.register("router_priority", "Effective VRRP priority, 0 in fault", priority);
+    registry.register("router_protected", "1 while a lease keeps others from serving the virtual router", leased);
+    registry.register("lease_epoch", "Epoch of the lease", epoch);
+    registry.register_with_unit("lease_remaining", "What is left of the lease", Unit::Seconds, remaining);
+}
+
+fn counted(registry: &mut Registry, status: &Status) {
+    let count = |value: &u64| {
+        let counter: Counter = Counter::default();
+        counter.inc_by(*value);
+        counter
+    };
+    for (name, value) in &status.counters {
+        registry.register(name, "Since this daemon started", count(value));
+    }
+    let drops = Family::<Labels, Counter>::default();
+    for (what, value) in &status.drops {
+        drops.get_or_create(&vec![("what", what.clone())]).inc_by(*value);
+    }
+    registry.register("dropped", "Packets and messages dropped, by sender and reason", drops);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use mesh_control::{Cluster, Lease, Node, Quorum, Router};
+
+    use super::*;
+
+    fn status(protection: Protection) -> Status {
+        let quorum = Quorum { voters: 3, needed: 2, reachable: 1, roster_epoch: 4 };
+        let node = Node {
+            name: "lb2".into(),
+            role: "director".into(),
+            voter: true,
+            liveness: Liveness::Dead,
+            address: "10.1.1.12:7946".into(),
+            draining: false,
+            rtt_ms: Some(0.5),
+            config_digest: String::new(),
+            version: String::new(),
+        };
+        let router = Router {
+            name: "VI_\"1\"".into(),
+            interface: "eth0".into(),
+            vrid: 51,
+            family: "ipv4".into(),
+            vips: vec![],
+            state: RouterState::Active,
+            active: Some("lb1".into()),
+            here: "backup".into(),
+            lease: Some(Lease { owner: "lb1".into(), epoch: 7, remaining_ms: 812 }),
+            priority: BTreeMap::from([("lb1".into(), 200), ("lb2".into(), 150)]),
+            last_transition: None,
+            veto: None,
+            foreign: None,
+            protection: RouterProtection::Lease,
+            unprotected_because: None,
+        };
+        let cluster = Cluster { id: "c".into(), name: "lab".into(), protection, unprotected_because: None, quorum };
+        Status {
+            cluster,
+            node: "lb1".into(),
+            nodes: vec![node],
+            routers: vec![router],
+            services: vec![],
+            guard: None,
+            counters: BTreeMap::from([("fence_repairs".into(), 2)]),
+            drops: BTreeMap::from([("10.1.1.9: malformed".into(), 5)]),
+        }
+    }
+
+    #[test]
+    fn every_figure_of_the_status_is_there() {
+        let page = page(&status(Protection::Unprotected));
+        let lines = [
+            "meshd_protected 0.0",
+            "meshd_voters_reachable 1.0",
+            "meshd_node_alive{node=\"lb2\"} 0.0",
+            "meshd_round_trip_seconds{node=\"lb2\"} 0.0005",
+            "meshd_router_state{router=\"VI_\\\"1\\\"\",state=\"active\"} 1.0",
+            "meshd_router_state{router=\"VI_\\\"1\\\"\",state=\"vacant\"} 0.0",
+            "meshd_router_active{router=\"VI_\\\"1\\\"\",node=\"lb1\"} 1.0",
+            "meshd_router_active{router=\"VI_\\\"1\\\"\",node=\"lb2\"} 0.0",
+            "meshd_router_here{router=\"VI_\\\"1\\\"\",state=\"backup\"} 1.0",
+            "meshd_router_priority{router=\"VI_\\\"1\\\"\",node=\"lb2\"} 150.0",
+            "meshd_router_protected{router=\"VI_\\\"1\\\"\"} 1.0",
+            "meshd_lease_epoch{router=\"VI_\\\"1\\\"\",owner=\"lb1\"} 7.0",
+            "meshd_lease_remaining_seconds{router=\"VI_\\\"1\\\"\",owner=\"lb1\"} 0.812",
+            "meshd_fence_repairs_total 2",
+            "meshd_dropped_total{what=\"10.1.1.9: malformed\"} 5",
+            "# EOF",
+        ];
+        for line in lines {
+            assert!(page.lines().any(|l| l == line), "{line} is missing in\n{page}");
+        }
+        assert!(super::page(&status(Protection::Protected)).contains("\nmeshd_protected 1.0\n"));
+    }
+}

@@ -1,0 +1,72 @@
+//! Where effects go that are not the kernel's.
+
+use std::sync::Arc;
+
+use mesh_config::model::TrackScript;
+use mesh_control::Status;
+use mesh_core::Action;
+use mesh_core::action::Effect;
+use mesh_core::lease::memory::Changes;
+use mesh_core::will::Will;
+use tokio::sync::{oneshot, watch};
+
+use crate::legacy::Legacy;
+use crate::memory::Memory;
+use crate::mesh::MeshHandle;
+use crate::priority;
+
+/// Where effects that are not the kernel's go.
+pub struct Outputs {
+    /// The mesh; `None` without one.
+    pub mesh: Option<MeshHandle>,
+    /// What this node grants as a voter; `None` without a mesh.
+    pub memory: Option<Memory>,
+    /// Scripts to run from now on.
+    pub scripts: watch::Sender<Vec<TrackScript>>,
+    /// What `meshctl status` shows.
+    pub status: watch::Sender<Arc<Status>>,
+    /// What outlives this process.
+    pub legacy: Legacy,
+    /// What the guard told, where there is one.
+    pub guard: Option<mesh_control::Guard>,
+    /// Told once, when everything is handed over.
+    pub stopped: Option<oneshot::Sender<()>>,
+}
+
+impl Outputs {
+    /// Tells the guard what to do in place of this process. Where it cannot be told, leases run out.
+    pub(crate) fn keep_will(&self, will: &Will) {
+        if let Err(error) = self.legacy.keep_will(will) {
+            tracing::warn!(%error, "the guard will not know what to do: the last will cannot be written");
+        }
+    }
+
+    /// Keeps what this node granted, so that its next run knows it.
+    pub(crate) fn remember(&mut self, changes: &Changes) -> Result<(), (Effect, String)> {
+        let remembered = self.memory.as_mut().map_or(Ok(()), |memory| memory.remember(changes));
+        remembered.map_err(|e| (Effect::Memory, e.to_string()))
+    }
+
+    /// Effects that are the mesh's; without one there is nobody to tell.
+    pub(crate) fn act_on_mesh(&self, action: Action) -> Result<(), (Effect, String)> {
+        let Some(mesh) = &self.mesh else { return Ok(()) };
+        match action {
+            Action::SendMessage { to, message } => mesh.send(to, &message),
+            Action::Publish { key, value } => mesh.publish(key, value),
+            Action::AdoptRoster(roster) => mesh.adopt(&roster).map_err(|e| (Effect::Roster, format!("{e:#}")))?,
+            Action::RosterVerdict { ticket, verdict } => mesh.roster_verdict(ticket, verdict),
+            other => unreachable!("{other:?} is not the mesh's"),
+        }
+        Ok(())
+    }
+
+    /// What the mesh dropped, whether the voter's memory is kept, and how many threads have
+    /// real-time priority.
+    pub(crate) fn counters(&self) -> impl Iterator<Item = (String, u64)> {
+        let dropped = self.mesh.iter().flat_map(MeshHandle::counters);
+        let dropped = dropped.map(|(name, count)| (format!("mesh_{name}"), count));
+        let lost = self.memory.as_ref().is_some_and(|memory| !memory.is_kept());
+        let own = [("voter_memory_lost", u64::from(lost)), ("realtime_threads", priority::raised())];
+        dropped.chain(own.map(|(name, count)| (name.to_owned(), count)))
+    }
+}

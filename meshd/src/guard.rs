@@ -1,0 +1,214 @@
+//! The guard: a small parent process that does, the moment the daemon dies, what the daemon would
+//! have done had it stopped in order, and starts it again.
+//!
+//! ```text
+//! meshd run (guard)                        meshd run --no-guard (daemon)
+//!   starts, waits ------ MESHD_GUARD ----->  writes its last will before each step's effects
+//!   forwards signals --------------------->  reloads, stops
+//!   notes that it was ready <--- socket ---  started
+//!   wait() says it is dead: closes the fence, removes addresses, sends priority 0, releases leases
+//! ```
+//!
+//! It has one thread, no runtime and no open socket until it is needed. When the guard dies first,
+//! the daemon gets SIGTERM and hands over.
+
+mod deputy;
+mod link;
+mod policy;
+
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+use mesh_core::Instant;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+
+use crate::clock;
+use crate::run::{self, Places};
+pub use link::{Link, attach, tell_ready};
+pub use policy::RESTART;
+use policy::{Death, Next, Policy};
+
+/// What is passed on to the daemon.
+const FORWARDED: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// Runs `meshd run --no-guard` with the same files until it ends in order, and acts in its place
+/// whenever it dies.
+///
+/// # Errors
+///
+/// It cannot be started at all, or signals cannot be waited for.
+pub fn run(places: &Places) -> anyhow::Result<ExitCode> {
+    // Before any other thread: they inherit it.
+    let signals = Signals::block().context("cannot wait for signals")?;
+    let _log = run::init_logging();
+    // The path as it is now: after an upgrade another program is there.
+    let program = std::env::current_exe().context("cannot tell which program this is")?;
+    let mut guard = Guard { places, program, signals, policy: Policy::default(), stopping: false };
+    guard.run()
+}
+
+struct Guard<'a> {
+    places: &'a Places,
+    program: PathBuf,
+    signals: Signals,
+    policy: Policy,
+    /// Somebody asked for the end.
+    stopping: bool,
+}
+
+impl Guard<'_> {
+    fn run(&mut self) -> anyhow::Result<ExitCode> {
+        loop {
+            let started = clock::now();
+            let (death, ready) = self.watch_one()?;
+            let lived = clock::now().since(started);
+            match self.policy.after(&death, ready, lived, self.stopping) {
+                Next::Exit { code, will } => {
+                    if will {
+                        self.act(&death, lived);
+                    }
+                    return Ok(ExitCode::from(code));
+                }
+                Next::Restart { will, pause } => {
+                    if will {
+                        self.act(&death, lived);
+                    }
+                    self.pause(pause)?;
+                    if self.stopping {
+                        return Ok(ExitCode::SUCCESS);
+                    }
+                }
+            }
+        }
+    }
+
+    /// One life of the daemon: how it ended, and whether it had been ready.
+    fn watch_one(&mut self) -> anyhow::Result<(Death, bool)> {
+        let (ours, theirs) = UnixStream::pair().context("cannot make a socket for the daemon")?;
+        ours.set_nonblocking(true).context("cannot use a socket")?;
+        let mut child = match self.start(theirs) {
+            Ok(child) => child,
+            // A program that is just being replaced may be there in a moment.
+            Err(error) if self.policy.was_ready() => return Ok((Death::NotStarted(error.to_string()), false)),
+            Err(error) => return Err(error).with_context(|| format!("cannot start {}", self.program.display())),
+        };
+        let status = self.wait(&mut child)?;
+        Ok((death(status), (&ours).read(&mut [0]).is_ok_and(|read| read > 0)))
+    }
+
+    fn start(&self, stdin: UnixStream) -> io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command.args(self.places.run_arguments()).arg("--no-guard");
+        command.stdin(Stdio::from(OwnedFd::from(stdin))).env_remove("MESHD_TOKEN");
+        let link = Link {
+            pid: std::process::id(),
+            restarts: self.policy.restarts(),
+            last_death: self.policy.last_death().map(str::to_owned),
+            program: self.program.clone(),
+        };
+        command.env(link::VARIABLE, link.to_text()).spawn()
+    }
+
+    /// Waits for the daemon's end, and passes signals on meanwhile.
+    fn wait(&mut self, child: &mut Child) -> anyhow::Result<ExitStatus> {
+        loop {
+            // Before waiting for signals: its end may have been told already.
+            if let Some(status) = child.try_wait().context("cannot wait for the daemon")? {
+                return Ok(status);
+            }
+            for signal in self.signals.wait(None)? {
+                self.stopping |= matches!(signal, Signal::SIGTERM | Signal::SIGINT);
+                if FORWARDED.contains(&signal) {
+                    // Not reaped yet, so that the number is still its own.
+                    let _ = kill(Pid::from_raw(child.id() as i32), signal);
+                }
+            }
+        }
+    }
+
+    /// What the daemon can no longer do itself.
+    fn act(&self, death: &Death, lived: Duration) {
+        tracing::error!("the daemon died after {:.1} s: {death}", lived.as_secs_f64());
+        deputy::act(self.places);
+    }
+
+    /// Waits before the next start, unless somebody asks for the end.
+    fn pause(&mut self, pause: Duration) -> anyhow::Result<()> {
+        if pause.is_zero() {
+            return Ok(());
+        }
+        tracing::warn!("starting it again in {} s", pause.as_secs());
+        let until = clock::now() + pause;
+        while clock::now() < until && !self.stopping {
+            let signals = self.signals.wait(Some(until))?;
+            self.stopping |= signals.iter().any(|s| matches!(s, Signal::SIGTERM | Signal::SIGINT));
+        }
+        Ok(())
+    }
+}
+
+fn death(status: ExitStatus) -> Death {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Death::Exit(code),
+        (None, Some(signal)) => Death::Signal(signal),
+        (None, None) => Death::NotStarted(status.to_string()),
+    }
+}
+
+/// Signals as something to wait for. What is blocked here the daemon unblocks ([`attach`]).
+struct Signals(SignalFd);
+
+impl Signals {
+    fn block() -> nix::Result<Signals> {
+        let mask = watched();
+        mask.thread_block()?;
+        SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Signals)
+    }
+
+    /// Those that came; none where `until` came first.
+    fn wait(&mut self, until: Option<Instant>) -> anyhow::Result<Vec<Signal>> {
+        let left = until.map(|until| until.since(clock::now()));
+        // Rounded up: not woken before it is due.
+        let timeout = left
+            .map_or(PollTimeout::NONE, |left| PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX));
+        match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(errno).context("cannot wait for signals"),
+        }
+        let mut came = Vec::new();
+        while let Some(info) = self.0.read_signal().context("cannot read signals")? {
+            came.extend(Signal::try_from(info.ssi_signo as i32));
+        }
+        Ok(came)
+    }
+}
+
+fn watched() -> SigSet {
+    FORWARDED.into_iter().chain([Signal::SIGCHLD]).collect()
+}
+
+impl Places {
+    /// The arguments of a `run` with the same files.
+    pub fn run_arguments(&self) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["run".into()];
+        let mut option = |name: &str, value: Option<&Path>| {
+            arguments.extend(value.into_iter().flat_map(|value| [OsString::from(name), value.as_os_str().to_owned()]));
+        };
+        option("--config", self.config.as_deref());
+        option("--name", self.name.as_deref().map(Path::new));
+        option("--state-dir", Some(&self.state_dir));
+        option("--runtime-dir", Some(&self.runtime_dir));
+        option("--listen", self.listen.map(|listen| listen.to_string()).as_deref().map(Path::new));
+        arguments
+    }
+}

@@ -1,0 +1,130 @@
+//! The elements of the sets: what is fenced, and what the fence is open for.
+
+use std::time::Duration;
+
+use netlink_packet_netfilter::nftables::{
+    DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList, SetElementMessage,
+};
+
+use super::layout::{LEASED, LEASED_MACS, MACS, TABLE, VIPS};
+use super::target::{FenceTarget, Table};
+use super::transport::Transaction;
+
+/// An attribute holds 64 KiB, an element some 50 bytes.
+const ELEMENTS_PER_MESSAGE: usize = 1024;
+
+/// Which sets: all that is fenced, or what is leased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Fenced,
+    Leased,
+}
+
+impl Which {
+    /// The set of addresses and the one of MAC addresses.
+    pub(super) fn sets(self) -> [&'static str; 2] {
+        match self {
+            Which::Fenced => [VIPS, MACS],
+            Which::Leased => [LEASED, LEASED_MACS],
+        }
+    }
+}
+
+/// Elements to be in their sets; with a timeout also those that are there already get it, where the
+/// kernel can do that.
+pub(super) fn add<'a>(
+    transaction: &mut Transaction,
+    table: Table,
+    which: Which,
+    elements: impl Iterator<Item = (&'a FenceTarget, Option<u64>)> + Clone,
+) {
+    for message in messages_of(table, which, elements) {
+        transaction.create(table.family(), NfTablesMessage::NewSetElement(message));
+    }
+}
+
+/// Elements that are in their sets to go.
+pub(super) fn remove<'a>(
+    transaction: &mut Transaction,
+    table: Table,
+    which: Which,
+    elements: impl Iterator<Item = &'a FenceTarget> + Clone,
+) {
+    for message in messages_of(table, which, elements.map(|target| (target, None))) {
+        transaction.delete(table.family(), NfTablesMessage::DeleteSetElement(message));
+    }
+}
+
+/// Elements to be out of their sets, whether or not they are in them: removing one that is not there
+/// would fail, and it may end at any moment. So it is added first, with this timeout where the set has
+/// them; nobody sees that.
+pub(super) fn forget<'a>(
+    transaction: &mut Transaction,
+    table: Table,
+    which: Which,
+    targets: impl Iterator<Item = &'a FenceTarget> + Clone,
+    timeout: Option<u64>,
+) {
+    add(transaction, table, which, targets.clone().map(|target| (target, timeout)));
+    remove(transaction, table, which, targets);
+}
+
+fn messages_of<'a>(
+    table: Table,
+    which: Which,
+    elements: impl Iterator<Item = (&'a FenceTarget, Option<u64>)> + Clone,
+) -> Vec<SetElementMessage> {
+    let [addresses, macs] = which.sets();
+    let here = elements.filter(move |(target, _)| table.holds(target));
+    let mut all = messages(TABLE, addresses, here.clone().filter(|(target, _)| !target.is_mac()));
+    all.extend(messages(TABLE, macs, here.filter(|(target, _)| target.is_mac())));
+    all
+}
+
+/// As few messages as hold all elements; timeouts in milliseconds.
+pub(super) fn messages<'a>(
+    table: &str,
+    set: &str,
+    elements: impl Iterator<Item = (&'a FenceTarget, Option<u64>)>,
+) -> Vec<SetElementMessage> {
+    let elements: Vec<_> = elements
+        .map(|(target, timeout)| {
+            let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(target.key()))];
+            if let Some(timeout) = timeout {
+                attributes.push(SetElementAttribute::Timeout(timeout));
+                attributes.push(SetElementAttribute::Expiration(timeout));
+            }
+            ListAttribute::Element(attributes)
+        })
+        .collect();
+    elements
+        .chunks(ELEMENTS_PER_MESSAGE)
+        .map(|chunk| SetElementMessage {
+            attributes: vec![
+                SetElementList::Table(table.into()),
+                SetElementList::Set(set.into()),
+                SetElementList::Elements(chunk.to_vec()),
+            ],
+        })
+        .collect()
+}
+
+/// The targets in an answer, with what is left of their timeouts; [`Duration::MAX`] without one.
+pub(super) fn read(message: &SetElementMessage) -> impl Iterator<Item = (FenceTarget, Duration)> {
+    let lists = message.attributes.iter().filter_map(|attribute| match attribute {
+        SetElementList::Elements(list) => Some(list),
+        _ => None,
+    });
+    lists.flatten().filter_map(|element| {
+        let ListAttribute::Element(attributes) = element else { return None };
+        let target = attributes.iter().find_map(|attribute| match attribute {
+            SetElementAttribute::Key(DataAttribute::Value(key)) => FenceTarget::from_key(key),
+            _ => None,
+        })?;
+        let left = attributes.iter().find_map(|attribute| match attribute {
+            SetElementAttribute::Expiration(left) => Some(Duration::from_millis(*left)),
+            _ => None,
+        });
+        Some((target, left.unwrap_or(Duration::MAX)))
+    })
+}

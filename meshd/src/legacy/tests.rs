@@ -1,0 +1,102 @@
+use std::os::unix::fs::PermissionsExt;
+
+use mesh_core::Instant;
+use mesh_wire::mesh::lease::Release;
+use mesh_wire::mesh::{Family, RouterKey};
+
+use super::*;
+
+const KEY: RouterKey = RouterKey { family: Family::Ipv4, vrid: 51, segment: 0 };
+
+fn legacy(dir: &Path) -> Legacy {
+    Legacy::new(dir, NodeId(1)).expect("/proc tells")
+}
+
+fn will() -> Will {
+    Will {
+        addresses: vec![("eth0".to_owned(), "10.1.1.80/24".parse().expect("a network"))],
+        releases: vec![Release { router: KEY, epoch: 7, seq: Release::LAST, successor: None }],
+        voters: vec![(NodeId(2), "10.1.1.12:7946".parse().expect("an address"))],
+        ..Will::default()
+    }
+}
+
+fn left() -> Vec<Adopted> {
+    let addresses = vec![("eth0".to_owned(), "10.1.1.80".parse().expect("an address"))];
+    vec![Adopted { router: KEY, epochs: Some((3, 7)), until: Instant::from_nanos(5), addresses, digest: 9 }]
+}
+
+#[test]
+fn what_is_kept_is_read_by_its_owner_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let legacy = legacy(dir.path());
+    assert!(legacy.will().expect("nothing is no error").is_none());
+    legacy.keep_will(&Will::default()).expect("written");
+    legacy.keep_will(&will()).expect("replaced");
+    assert_eq!(legacy.will().expect("it is ours"), Some(will()));
+    let mode = fs::metadata(dir.path().join(WILL)).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn nothing_is_adopted_twice() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let legacy = legacy(dir.path());
+    legacy.leave_behind(&left()).expect("written");
+    assert_eq!(legacy.take_adopted(), left());
+    assert_eq!(legacy.take_adopted(), []);
+
+    legacy.leave_behind(&left()).expect("written");
+    fs::write(dir.path().join(ADOPT), b"something else").expect("written");
+    assert_eq!(legacy.take_adopted(), []);
+    assert!(!dir.path().join(ADOPT).exists(), "also what cannot be read is gone");
+}
+
+#[test]
+fn what_the_guard_acted_on_is_gone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let legacy = legacy(dir.path());
+    for _ in 0..2 {
+        Legacy::forget_adopted(dir.path()).expect("gone, or never there");
+        Legacy::forget_will(dir.path()).expect("gone, or never there");
+        assert_eq!(legacy.take_adopted(), []);
+        assert!(legacy.will().expect("nothing is no error").is_none());
+        legacy.keep_will(&will()).expect("written");
+        legacy.leave_behind(&left()).expect("written");
+    }
+}
+
+#[test]
+fn another_boot_network_or_node_is_foreign() {
+    let about = About { boot_id: "b".to_owned(), network: 1, node: NodeId(1) };
+    let bytes = seal(&about, &left());
+    assert_eq!(unseal::<Vec<Adopted>>(&about, &bytes).expect("it is the same"), left());
+    for other in [
+        About { boot_id: "c".to_owned(), ..about.clone() },
+        About { network: 2, ..about.clone() },
+        About { node: NodeId(2), ..about.clone() },
+    ] {
+        assert!(matches!(unseal::<Vec<Adopted>>(&other, &bytes), Err(Unusable::Foreign)), "{other:?}");
+    }
+}
+
+#[test]
+fn no_byte_can_be_flipped_or_missing() {
+    let about = About { boot_id: "b".to_owned(), network: 1, node: NodeId(1) };
+    let bytes = seal(&about, &left());
+    for at in 0..bytes.len() {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x10;
+        assert!(matches!(unseal::<Vec<Adopted>>(&about, &flipped), Err(Unusable::Damaged)), "flipped at {at}");
+        assert!(matches!(unseal::<Vec<Adopted>>(&about, &bytes[..at]), Err(Unusable::Damaged)), "cut at {at}");
+    }
+    assert!(matches!(unseal::<Vec<Adopted>>(&about, &[bytes, vec![0]].concat()), Err(Unusable::Damaged)));
+}
+
+/// The checksum is right, the content is not what was asked for.
+#[test]
+fn a_will_is_no_adoption() {
+    let about = About { boot_id: "b".to_owned(), network: 1, node: NodeId(1) };
+    let bytes = seal(&about, &will());
+    assert!(matches!(unseal::<Vec<Adopted>>(&about, &bytes), Err(Unusable::Damaged)));
+}

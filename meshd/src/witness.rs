@@ -1,0 +1,113 @@
+//! The engine's thread of a node that serves nothing: it votes, gossips and shows the map, and
+//! touches neither the kernel's addresses nor its rules nor raw sockets. So it runs as any user.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_core::action::Effect;
+use mesh_core::{Action, Engine, Input, Instant};
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::director::{Failures, Outputs};
+use crate::telemetry;
+
+/// Status is refreshed at most this often after a change, and this often without one.
+const STATUS_PERIOD: Duration = Duration::from_millis(100);
+
+/// The engine of a node without virtual addresses.
+pub struct Witness {
+    engine: Engine,
+    inputs: mpsc::Receiver<Input>,
+    outputs: Outputs,
+    status_at: Instant,
+}
+
+impl Witness {
+    /// Needs no privileges.
+    pub fn new(engine: Engine, inputs: mpsc::Receiver<Input>, outputs: Outputs) -> Witness {
+        Witness { engine, inputs, outputs, status_at: clock::now() }
+    }
+
+    /// Runs until the engine stopped or all senders of inputs are gone.
+    pub async fn run(mut self) {
+        self.step(Input::Timeout);
+        while self.outputs.stopped.is_some() {
+            let wake = self.engine.deadline().map_or(self.status_at, |(at, _)| at.min(self.status_at));
+            let input = tokio::select! {
+                biased;
+                () = tokio::time::sleep(wake.since(clock::now())) => Some(Input::Timeout),
+                input = self.inputs.recv() => input,
+            };
+            let Some(input) = input else { break };
+            self.step(input);
+            self.show_status();
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut failed = Vec::new();
+        let mut failures = Failures::default();
+        for action in self.engine.step(clock::now(), input) {
+            if failures.forbid(&action) {
+                continue;
+            }
+            if let Err((effect, error)) = self.act(action) {
+                failures.note(&effect, false);
+                failed.push((effect, error));
+            }
+        }
+        for (effect, error) in failed {
+            // What follows of a failure is told or tried later, never at once: this ends.
+            for action in self.engine.step(clock::now(), Input::Failed { effect, error }) {
+                let _ = self.act(action);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
+        let unfit = |effect| Err((effect, "this node is no director: it leaves the kernel alone".to_owned()));
+        match action {
+            Action::KeepWill(will) => self.outputs.keep_will(&will),
+            Action::Remember(changes) => self.outputs.remember(&changes)?,
+            Action::Record(decision) => telemetry::record(&decision),
+            Action::RunScripts(scripts) => {
+                self.outputs.scripts.send_replace(scripts);
+            }
+            Action::Stopped => {
+                self.outputs.stopped.take().map(|stopped| stopped.send(()));
+            }
+            Action::SendMessage { .. }
+            | Action::Publish { .. }
+            | Action::AdoptRoster(_)
+            | Action::RosterVerdict { .. } => return self.outputs.act_on_mesh(action),
+            // Nothing was ever put there, and nothing is wanted.
+            Action::SweepAddresses { .. }
+            | Action::FenceAdopt { .. }
+            | Action::LeaveBehind(_)
+            | Action::DelAddress { .. }
+            | Action::FenceClose { .. }
+            | Action::ProbeAddresses { .. } => {}
+            Action::FenceInstall { addresses } if addresses.is_empty() => {}
+            Action::FenceInstall { .. } | Action::FenceArm { .. } => return unfit(Effect::Fence),
+            Action::AddAddress { interface, address, .. } => {
+                let std::net::IpAddr::V4(address) = address.net.addr() else { return Ok(()) };
+                return unfit(Effect::Address { interface, address });
+            }
+            Action::SendAdvertisement { interface, .. } | Action::GratuitousArp { interface, .. } => {
+                return unfit(Effect::Advertisement { interface });
+            }
+        }
+        Ok(())
+    }
+
+    fn show_status(&mut self) {
+        let now = clock::now();
+        if now >= self.status_at {
+            self.status_at = now + STATUS_PERIOD;
+            let mut status = self.engine.status(now);
+            status.counters.extend(self.outputs.counters());
+            self.outputs.status.send_replace(Arc::new(status));
+        }
+    }
+}

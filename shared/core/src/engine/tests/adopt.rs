@@ -1,0 +1,214 @@
+//! From one run to the next: exact actions on both sides.
+
+use std::net::IpAddr;
+
+use mesh_wire::mesh::lease::Release;
+
+use super::actions::*;
+use super::*;
+use crate::action::Effect;
+use crate::vrrp;
+
+/// From the moment the old run begins to stop.
+const LONG: Duration = Duration::from_micros(2_968_000);
+
+fn placed() -> Vec<(String, IpAddr)> {
+    vec![("eth0".to_owned(), IpAddr::V4(VIP))]
+}
+
+fn left_by(actions: &[Action]) -> Vec<Adopted> {
+    let of = |a: &Action| if let Action::LeaveBehind(left) = a { Some(left.clone()) } else { None };
+    actions.iter().find_map(of).unwrap_or_else(|| panic!("nothing left behind by {actions:#?}"))
+}
+
+/// lb1's lease under epoch 1, left behind at 3300 ms by [`holding`].
+fn left() -> Vec<Adopted> {
+    let mut engine = holding();
+    let last = request(&engine.step(ms(3300), Input::Keep));
+    left_by(&engine.step(ms(3301), granted(LB2, ms(3301), &last)))
+}
+
+fn next_run(left: Vec<Adopted>, routers: Vec<VirtualRouter>, voters: Option<u64>, now: Instant) -> Engine {
+    let setup = Setup { adopted: left, ..setup(LB1, voters.map(roster)) };
+    Engine::new(setup, config(routers), now)
+}
+
+fn going_on(epoch: u64) -> Action {
+    told(active(epoch, &[]), "goes on with what the run before left")
+}
+
+#[test]
+fn leases_are_renewed_for_as_long_as_voters_grant_then_left_behind() {
+    let mut engine = holding();
+    let actions = plain(engine.step(ms(3300), Input::Keep));
+    let last = request(&actions);
+    assert_eq!(last.claims[0].duration_ms, 3000);
+    assert_eq!(actions, to_both(Message::Request(last.clone())), "nothing is removed or given back");
+
+    let until = ms(3300) + LONG;
+    let adopted = left();
+    let digest = adopted[0].digest;
+    assert_eq!(adopted, [Adopted { router: KEY, epochs: Some((1, 1)), until, addresses: placed(), digest }]);
+    let expected = [arm(until), add(4), advert(200), Action::LeaveBehind(adopted), Action::Stopped];
+    assert_eq!(plain(engine.step(ms(3301), granted(LB2, ms(3301), &last))), expected);
+    assert!(engine.deadline().is_some_and(|(at, _)| at > ms(3301)), "it does not spin");
+}
+
+#[test]
+fn voters_that_do_not_answer_are_asked_again_but_not_waited_for() {
+    let mut engine = holding();
+    engine.step(ms(3300), Input::Keep);
+    assert_eq!(engine.deadline(), Some((ms(3330), TimerKind::LeaseRequest)));
+    let mut actions = Vec::new();
+    while actions.iter().all(|a| *a != Action::Stopped) {
+        let (at, _) = engine.deadline().unwrap();
+        assert!(at <= ms(3450));
+        actions = engine.step(at, Input::Timeout);
+    }
+    assert_eq!(left_by(&actions)[0].until, ms(3220 + 976), "what was left of the lease");
+}
+
+#[test]
+fn without_a_mesh_the_next_advert_is_what_counts() {
+    let mut engine = plain_active();
+    let actions = plain(engine.step(ms(3300), Input::Keep));
+    let left = left_by(&actions);
+    assert_eq!((left[0].epochs, left[0].until), (None, ms(6300)));
+    assert_eq!(actions, [add(5), advert(200), Action::LeaveBehind(left), Action::Stopped]);
+}
+
+#[test]
+fn a_claim_is_given_back_and_none_begins() {
+    let (mut engine, _) = asking();
+    let release = Message::Release(vec![Release { router: KEY, epoch: 1, seq: 0, successor: None }]);
+    let mut expected = to_both(release).to_vec();
+    expected.extend([Action::LeaveBehind(Vec::new()), Action::Stopped]);
+    assert_eq!(plain(engine.step(ms(3220), Input::Keep)), expected);
+    wait(&mut engine, ms(9000));
+    assert!(!engine.instances[&KEY].vrrp.is_active() && engine.instances[&KEY].lease.ballot().is_none());
+}
+
+#[test]
+fn what_cannot_be_left_behind_is_handed_over() {
+    let mut engine = plain_active();
+    engine.step(ms(5000), Input::Keep);
+    let failed = Input::Failed { effect: Effect::LeaveBehind, error: "disk full".to_owned() };
+    let actions = plain(engine.step(ms(5001), failed));
+    let text = "cannot leave anything to the next run, so it is handed over: disk full".to_owned();
+    let expected = [
+        Action::Record(Decision::Warning { text }),
+        del(),
+        advert(0),
+        told(RouterEvent::Backup, "this director is stopping"),
+        install(&[]),
+        Action::Stopped,
+    ];
+    assert_eq!(actions, expected);
+}
+
+#[test]
+fn the_next_run_goes_on_without_a_gap() {
+    let until = ms(3300) + LONG;
+    let mut engine = next_run(left(), vec![router(200)], Some(3), ms(3500));
+    let kernel = [
+        Action::SweepAddresses { except: placed() },
+        Action::FenceAdopt { addresses: vec![VIP], until },
+        run(&[]),
+        install(&[VIP]),
+    ];
+    assert_eq!(plain(engine.step(ms(3500), Input::Timeout)), kernel);
+    assert!(engine.instances[&KEY].vrrp.is_active());
+
+    let actions = plain(engine.step(ms(3510), Input::Interface(eth0(LB1))));
+    let renewal = request(&actions);
+    assert_eq!((renewal.claims[0].epoch, renewal.claims[0].duration_ms), (1, 1000));
+    let mut expected = vec![add(3), advert(200), going_on(1)];
+    expected.extend(to_both(Message::Request(renewal)));
+    assert_eq!(actions, expected);
+
+    // Nobody was connected: who comes is asked at once, and the lease goes on as any other.
+    let asked = plain(engine.step(ms(3520), peer_up(LB2)));
+    let renewal = request(&asked);
+    assert_eq!(plain(engine.step(ms(3521), granted(LB2, ms(3521), &renewal))), [], "the fence is open longer anyway");
+    assert_eq!(engine.instances[&KEY].armed_until, Some(until));
+}
+
+#[test]
+fn the_next_run_lets_go_in_time_when_nobody_renews() {
+    let until = ms(3300) + LONG;
+    let mut engine = next_run(left(), vec![router(200)], Some(3), ms(3500));
+    engine.step(ms(3510), Input::Interface(eth0(LB1)));
+    wait(&mut engine, until - Duration::from_nanos(1));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    let actions = plain(engine.step(until, Input::Timeout));
+    assert_eq!(actions[..3], [close(), del(), advert(0)]);
+}
+
+/// The kernel may have lost the interface for ever.
+#[test]
+fn an_interface_that_does_not_come_back_ends_it() {
+    let until = ms(3300) + LONG;
+    let mut engine = next_run(left(), vec![router(200)], Some(3), ms(3500));
+    engine.step(ms(3500), Input::Timeout);
+    wait(&mut engine, until - Duration::from_nanos(1));
+    let release = Message::Release(vec![Release { router: KEY, epoch: 1, seq: 0, successor: None }]);
+    let mut expected = vec![close(), del()];
+    expected.extend(to_both(release));
+    expected.push(told(RouterEvent::Backup, "its interface did not appear in time to go on"));
+    assert_eq!(plain(engine.step(until, Input::Timeout)), expected);
+    assert_eq!(engine.instances[&KEY].vrrp.state(), vrrp::State::Initialize);
+}
+
+#[test]
+fn a_link_that_went_down_meanwhile_ends_it() {
+    let mut engine = next_run(left(), vec![router(200)], Some(3), ms(3500));
+    engine.step(ms(3500), Input::Timeout);
+    let down = Interface { running: false, ..eth0(LB1) };
+    let actions = plain(engine.step(ms(3510), Input::Interface(down)));
+    assert_eq!(actions[..2], [close(), del()]);
+    assert_eq!(actions.last(), Some(&told(RouterEvent::Fault, "interface eth0 has no link")));
+}
+
+#[test]
+fn without_a_mesh_the_next_run_goes_on_too() {
+    let mut before = plain_active();
+    let left = left_by(&before.step(ms(5000), Input::Keep));
+    let mut engine = next_run(left.clone(), vec![router(200)], None, ms(5200));
+    let kernel = [Action::SweepAddresses { except: placed() }, run(&[]), install(&[])];
+    assert_eq!(plain(engine.step(ms(5200), Input::Timeout)), kernel);
+    let actions = plain(engine.step(ms(5210), Input::Interface(eth0(LB1))));
+    assert_eq!(actions, [add(5), advert(200), going_on(0)]);
+
+    let mut late = next_run(left, vec![router(200)], None, ms(7950));
+    assert_eq!(plain(late.step(ms(7950), Input::Timeout)), [sweep(), run(&[]), install(&[])]);
+}
+
+/// Closed and swept as at any start, then given back, under an epoch that is not used again.
+#[test]
+fn what_does_not_match_is_given_back() {
+    let other_address = VirtualRouter { addresses: vec![vip("10.1.1.81/24")], ..router(200) };
+    let other = Ipv4Addr::new(10, 1, 1, 81);
+    let late = ms(3300) + LONG - Duration::from_millis(50);
+    for (router, fenced, now) in [(other_address, other, ms(3500)), (router(200), VIP, late)] {
+        let mut engine = next_run(left(), vec![router], Some(3), now);
+        assert_eq!(plain(engine.step(now, Input::Timeout)), [sweep(), run(&[]), install(&[fenced])]);
+        assert!(!engine.instances[&KEY].vrrp.is_active());
+        let release = Message::Release(vec![Release { router: KEY, epoch: 1, seq: 0, successor: None }]);
+        let told: Vec<Action> = plain(engine.step(now, peer_up(LB2)));
+        assert!(told.contains(&send(LB2, release.clone())), "{told:#?}");
+        engine.step(now, Input::Interface(eth0(LB1)));
+        wait(&mut engine, now + Duration::from_millis(3300));
+        assert!(engine.instances[&KEY].lease.ballot().is_some_and(|b| b.epoch > 1));
+        let late: Vec<Action> = plain(engine.step(now + Duration::from_secs(4), peer_up(LB3)));
+        assert!(!late.contains(&send(LB3, release)), "it has run out");
+    }
+}
+
+#[test]
+fn a_lease_is_nothing_to_a_run_that_needs_none_and_the_reverse() {
+    let mut engine = next_run(left(), vec![router(200)], None, ms(3500));
+    assert_eq!(plain(engine.step(ms(3500), Input::Timeout)), [sweep(), run(&[]), install(&[])]);
+    let unleased = left_by(&plain_active().step(ms(3400), Input::Keep));
+    let mut engine = next_run(unleased, vec![router(200)], Some(3), ms(3500));
+    assert_eq!(plain(engine.step(ms(3500), Input::Timeout)), [sweep(), run(&[]), install(&[VIP])]);
+}

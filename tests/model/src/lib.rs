@@ -1,0 +1,12 @@
+//! Every order of events of a small cluster.
+//!
+//! The simulator (`cargo sim`) draws long histories of a whole cluster by lot. This is the other
+//! half: a few hosts, a handful of messages and faults, and then *all* histories, found by
+//! `stateright`. [`lease`] holds the real voters and ballots of `mesh_core::lease`.
+//!
+//! A planted bug ([`lease::Mutant`]) must be found: a search that finds nothing in anything proves
+//! nothing.
+
+pub mod lease;
+mod relative;
+pub mod search;
