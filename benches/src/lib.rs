@@ -43,6 +43,7 @@ pub fn engine(config: Config, now: Instant) -> Engine {
         node: NodeId(1),
         name: "lb1".to_owned(),
         roster: None,
+        successor: Default::default(),
         version: "bench".to_owned(),
         seed: 1,
         unix_at_zero: Duration::ZERO,

@@ -232,21 +232,22 @@ impl Director {
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => return self.act_on_mesh(action),
+            | Action::StoreRoster { .. }
+            | Action::RosterChanged { .. } => self.act_on_mesh(action),
         }
         Ok(())
     }
 
-    fn act_on_mesh(&mut self, action: Action) -> Result<(), (Effect, String)> {
-        let Some(mesh) = &self.outputs.mesh else { return Ok(()) };
+    fn act_on_mesh(&mut self, action: Action) {
+        let Some(mesh) = &self.outputs.mesh else { return };
         match action {
             Action::SendMessage { to, message } => mesh.send(to, &message),
             Action::Publish { key, value } => mesh.publish(key, value),
-            Action::AdoptRoster(roster) => mesh.adopt(&roster).map_err(|e| (Effect::Roster, format!("{e:#}")))?,
-            Action::RosterVerdict { ticket, verdict } => mesh.roster_verdict(ticket, verdict),
+            Action::AdoptRoster(roster) => mesh.adopt(&roster),
+            Action::StoreRoster { ticket, state } => mesh.store(ticket, state),
+            Action::RosterChanged { ticket, result } => mesh.roster_changed(ticket, result),
             other => unreachable!("{other:?} is not the mesh's"),
         }
-        Ok(())
     }
 
     /// Acts on the fence. Where there is none, only a wish to have one is a failure.
@@ -335,7 +336,6 @@ struct Failures {
     addition: bool,
     removal: bool,
     closing: bool,
-    roster: bool,
 }
 
 impl Failures {
@@ -343,9 +343,8 @@ impl Failures {
         match effect {
             Effect::Address { .. } => self.addition = true,
             Effect::Removal { .. } => self.removal = true,
-            Effect::Roster => self.roster = true,
             Effect::Fence => self.closing |= closing,
-            Effect::Advertisement { .. } => {}
+            Effect::Roster | Effect::Advertisement { .. } => {}
         }
     }
 
@@ -357,8 +356,6 @@ impl Failures {
             Action::SendMessage { message: Message::Release(_), .. } => self.removal && self.closing,
             // Nor is it let out of the fence.
             Action::FenceInstall { addresses } => addresses.is_empty() && self.removal,
-            // Who could not write the roster has not accepted it.
-            Action::RosterVerdict { verdict: Ok(()), .. } => self.roster,
             _ => false,
         }
     }

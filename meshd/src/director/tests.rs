@@ -1,6 +1,5 @@
 //! What a failed effect forbids in the same step.
 
-use mesh_core::Decision;
 use mesh_wire::mesh::{Family, NodeId, RouterKey, lease};
 
 use super::*;
@@ -44,13 +43,4 @@ fn a_fence_stays_around_an_address_that_could_not_be_removed() {
     assert!(!failed(&[]).forbid(&none));
     assert!(failed(&[(removal(), false)]).forbid(&none));
     assert!(!failed(&[(removal(), false)]).forbid(&Action::FenceInstall { addresses: vec![VIP] }));
-}
-
-#[test]
-fn who_could_not_write_a_roster_has_not_accepted_it() {
-    let yes = Action::RosterVerdict { ticket: 1, verdict: Ok(()) };
-    assert!(!failed(&[]).forbid(&yes));
-    assert!(failed(&[(Effect::Roster, false)]).forbid(&yes));
-    let told = Action::Record(Decision::Warning { text: String::new() });
-    assert!(!failed(&[(Effect::Roster, false)]).forbid(&told));
 }

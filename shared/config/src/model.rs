@@ -296,6 +296,9 @@ pub struct MeshSettings {
     /// Lease duration T; default 1 s, or three advert intervals where those are below 333 ms.
     /// 300 ms to 3 s.
     pub lease: Option<Duration>,
+    /// How long a voter has to be gone before another member gets its vote; default 60 s. 1 s to a
+    /// day.
+    pub replace_after: Option<Duration>,
 }
 
 impl Config {

@@ -7,6 +7,7 @@ use mesh_config::model::VirtualAddress;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
 use crate::decision::Decision;
+use crate::roster::{ChangeRefusal, State};
 use crate::time::Instant;
 
 /// One effect.
@@ -82,15 +83,22 @@ pub enum Action {
         /// Value; `None` deletes.
         value: Option<String>,
     },
-    /// Keep this roster on disk and connect to its members.
+    /// Connect to the members of this roster from now on, and to nobody else.
     AdoptRoster(Roster),
-    /// The answer to an [`crate::Input::Roster`] with a ticket; a yes comes after its
-    /// [`Action::AdoptRoster`].
-    RosterVerdict {
+    /// Bring this to the disk, without anything else waiting for it; reported as
+    /// [`crate::Input::RosterStored`]. A later one takes the place of one that was not begun.
+    StoreRoster {
+        /// Grows.
+        ticket: u64,
+        /// All there is to keep.
+        state: State,
+    },
+    /// The answer to an [`crate::Input::ChangeRoster`].
+    RosterChanged {
         /// The ticket.
         ticket: u64,
-        /// Accepted, or the newer roster already adopted.
-        verdict: Result<(), Roster>,
+        /// The committed roster the change is in, or why there is none.
+        result: Result<Roster, ChangeRefusal>,
     },
     /// Run these tracked scripts (and no others) from now on.
     RunScripts(Vec<mesh_config::model::TrackScript>),
@@ -119,7 +127,7 @@ pub enum Effect {
         /// The address.
         address: Ipv4Addr,
     },
-    /// [`Action::AdoptRoster`]: it is used, but not on disk.
+    /// [`Action::StoreRoster`].
     Roster,
     /// [`Action::SendAdvertisement`] or [`Action::GratuitousArp`] on this interface.
     Advertisement {

@@ -82,8 +82,11 @@ fn mesh(source: &mut Source<'_>, mesh: Mesh) -> MeshSettings {
     let lease = mesh
         .lease
         .map(|lease| time(source, Some(&lease), Duration::from_millis(300)..=Duration::from_secs(3), Duration::ZERO));
+    let replace_after = mesh
+        .replace_after
+        .map(|after| time(source, Some(&after), Duration::from_secs(1)..=Duration::from_secs(86_400), Duration::ZERO));
     let name = mesh.name.map(|name| filled(source, name));
-    MeshSettings { name, listen: mesh.listen, lease }
+    MeshSettings { name, listen: mesh.listen, lease, replace_after }
 }
 
 /// A name that is not empty.

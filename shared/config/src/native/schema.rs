@@ -29,6 +29,7 @@ pub(super) struct Mesh {
     pub(super) name: Option<Spanned<String>>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) lease: Option<Spanned<Time>>,
+    pub(super) replace_after: Option<Spanned<Time>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -27,8 +27,12 @@ use crate::instance::{Instance, Transition};
 use crate::lease::QUARANTINE;
 use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
+use crate::roster::Acceptor;
+use crate::roster::replica::Event;
 use crate::time::Instant;
 use crate::tracking::Tracking;
+
+use self::roster::Council;
 
 /// What a node is, besides its configuration.
 #[derive(Clone, Debug)]
@@ -37,8 +41,10 @@ pub struct Setup {
     pub node: NodeId,
     /// Its name.
     pub name: String,
-    /// The roster on disk; `None` without a mesh.
+    /// The committed roster on disk; `None` without a mesh.
     pub roster: Option<Roster>,
+    /// What was promised about its successor, from the same file.
+    pub successor: Acceptor,
     /// Version of the program.
     pub version: String,
     /// For jitter.
@@ -54,7 +60,9 @@ pub struct Engine {
     config: Config,
     /// Digest of `config`.
     digest: String,
+    /// The committed roster: the replica's, for everything that counts by it.
     roster: Option<Roster>,
+    council: Council,
     voter: Voter,
     instances: BTreeMap<RouterKey, Instance>,
     interfaces: BTreeMap<String, Interface>,
@@ -115,6 +123,8 @@ pub enum TimerKind {
     Refresh,
     /// Another try at the fence.
     Fence,
+    /// A change of the roster.
+    Roster,
 }
 
 impl Engine {
@@ -123,6 +133,7 @@ impl Engine {
     /// left in the kernel is closed and removed.
     pub fn new(setup: Setup, config: Config, now: Instant) -> Self {
         let mut engine = Engine {
+            council: Council::new(&setup, now),
             roster: setup.roster.clone(),
             voter: Voter::new(now + QUARANTINE),
             instances: BTreeMap::new(),
@@ -178,6 +189,7 @@ impl Engine {
         let mut all: Vec<(Instant, TimerKind)> = Vec::new();
         all.extend(self.voter.deadline().map(|t| (t, TimerKind::GrantEnd)));
         all.extend(self.fence_retry.map(|t| (t, TimerKind::Fence)));
+        all.extend(self.council.deadline().map(|t| (t, TimerKind::Roster)));
         for instance in self.instances.values() {
             all.extend(instance.vrrp.deadline().map(|t| (t, TimerKind::Vrrp)));
             all.extend(instance.foreign.map(|f| (f.until, TimerKind::Vrrp)));
@@ -229,7 +241,11 @@ impl Engine {
                     self.evaluate_all(now);
                 }
             }
-            Input::Roster { ticket, roster } => self.learn_roster(now, ticket, roster),
+            Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
+            Input::ChangeRoster { ticket, change } => {
+                self.consult(now, Event::Change { ticket: Some(ticket), change });
+            }
+            Input::RosterStored { ticket } => self.consult(now, Event::Stored { ticket }),
             Input::Failed { effect, error } => self.effect_failed(now, effect, error),
             Input::Configure(config) => self.configure(now, config),
             Input::Shutdown => self.shut_down(now),
@@ -261,6 +277,7 @@ impl Engine {
                 ..Instance::new(router.clone(), lease, now)
             });
         }
+        self.block_removed();
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         self.digest = config.digest();
         self.config = config;
@@ -278,6 +295,7 @@ impl Engine {
         for key in self.keys() {
             self.run_router_timers(now, key);
         }
+        self.run_council(now);
     }
 
     fn run_router_timers(&mut self, now: Instant, key: RouterKey) {
@@ -317,6 +335,9 @@ impl Engine {
 
     /// Why at most one owner is not enforced, in a mesh that could.
     fn unprotected_because(&self) -> Option<String> {
+        if let Some(removed) = self.removed_because() {
+            return Some(removed);
+        }
         let voters = self.roster.as_ref()?.voters().count();
         if voters < FIRST_VOTERS {
             return Some(format!("{voters} of {FIRST_VOTERS} voters have joined; until then plain VRRP decides"));
@@ -376,6 +397,7 @@ impl Engine {
             version: self.setup.version.clone(),
             config_digest: self.digest.clone(),
             draining: self.stopping,
+            roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
         };
         let mut values = BTreeMap::from([(NODE_KEY.to_owned(), json(&node))]);
         for instance in self.instances.values() {

@@ -484,9 +484,7 @@ impl Engine {
                     format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");
                 self.record(Decision::Warning { text });
             }
-            Effect::Roster => {
-                self.record(Decision::Warning { text: format!("the roster cannot be written to disk: {error}") });
-            }
+            Effect::Roster => self.roster_not_stored(now, &error),
             Effect::Advertisement { interface } => {
                 self.count_drop(now, interface, &format!("advertisement could not be sent: {error}"));
             }

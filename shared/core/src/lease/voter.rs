@@ -129,6 +129,11 @@ impl Voter {
         self.slots.values().filter(|s| s.live).filter_map(|s| s.last.map(|g| g.expiry)).min()
     }
 
+    /// When the last of the unexpired grants runs out.
+    pub fn latest_expiry(&self, now: Instant) -> Option<Instant> {
+        self.slots.values().filter(|s| s.live).filter_map(|s| s.last.map(|g| g.expiry)).filter(|e| *e > now).max()
+    }
+
     /// The unexpired grant for a router.
     pub fn holder(&self, now: Instant, router: &RouterKey) -> Option<Holder> {
         let slot = self.slots.get(router)?;

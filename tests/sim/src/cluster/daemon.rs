@@ -184,10 +184,16 @@ impl Cluster {
                     daemon.gossip.insert((host, key), (version, value));
                 }
             }
-            Action::AdoptRoster(roster) => self.hosts[host].roster = Some(roster),
+            Action::AdoptRoster(_) => {}
+            Action::StoreRoster { ticket, state } => {
+                self.hosts[host].roster = Some(state.roster);
+                self.hosts[host].successor = state.successor;
+                let disk = Duration::from_micros(self.rng.random_range(200..20_000));
+                self.schedule_input(disk, host, Input::RosterStored { ticket });
+            }
             Action::Record(decision) => self.record(host, decision),
             Action::Stopped => self.stopped(host),
-            Action::GratuitousArp { .. } | Action::RosterVerdict { .. } | Action::RunScripts(_) => {}
+            Action::GratuitousArp { .. } | Action::RosterChanged { .. } | Action::RunScripts(_) => {}
         }
     }
 

@@ -10,6 +10,7 @@ enum Delivery {
     Message { from: NodeId, to: NodeId, message: Message },
     Advert { to: NodeId, datagram: Datagram },
     Gossip { from: NodeId, to: NodeId, key: String, value: Option<String> },
+    Stored { to: NodeId, ticket: u64 },
 }
 
 /// A node with a kernel that does what it is told and closes the fence by itself.
@@ -138,9 +139,10 @@ impl Mesh {
                     self.post(Delivery::Gossip { from: id, to, key: key.clone(), value: value.clone() });
                 }
             }
+            Action::StoreRoster { ticket, .. } => self.post(Delivery::Stored { to: id, ticket }),
             Action::GratuitousArp { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. }
+            | Action::RosterChanged { .. }
             | Action::RunScripts(_)
             | Action::Stopped => {}
         }
@@ -193,6 +195,7 @@ impl Mesh {
                 self.step(to, Input::Gossip { node: from, key, value });
             }
             Delivery::Advert { to, datagram } if !self.deaf => self.step(to, Input::Advertisement(datagram)),
+            Delivery::Stored { to, ticket } => self.step(to, Input::RosterStored { ticket }),
             Delivery::Message { .. } | Delivery::Gossip { .. } | Delivery::Advert { .. } => {}
         }
     }
@@ -347,7 +350,7 @@ fn a_mesh_grows_from_one_to_three_without_a_gap() {
     for n in [2, 3] {
         mesh.start(NodeId(n), roster(n));
         for id in 1..n {
-            mesh.step(NodeId(id), Input::Roster { ticket: Some(n), roster: roster(n) });
+            mesh.step(NodeId(id), Input::Roster(roster(n)));
         }
         for id in 1..n {
             mesh.step(NodeId(id), peer_up(NodeId(n)));
