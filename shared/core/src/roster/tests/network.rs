@@ -9,6 +9,7 @@ use mesh_wire::mesh::lease::Message;
 use proptest::prelude::*;
 
 use super::*;
+use crate::lease::QUARANTINE;
 use crate::roster::acceptor::is_successor;
 use crate::roster::replica::{Effect, Event};
 
@@ -18,7 +19,20 @@ struct Host {
     /// What the disk has been asked for and has not confirmed.
     writing: Option<(u64, State)>,
     run: u32,
+    /// The lease it has granted: to whom, and until when.
+    grant: Option<(NodeId, Instant)>,
+    silent_until: Instant,
 }
+
+impl Host {
+    fn new(id: NodeId, disk: State) -> Host {
+        let replica = Replica::new(id, disk.clone(), ms(0));
+        Host { replica, disk, writing: None, run: 0, grant: None, silent_until: ms(0) }
+    }
+}
+
+/// How long a lease lives.
+const LEASE: Duration = Duration::from_millis(1000);
 
 struct World {
     now: Instant,
@@ -28,6 +42,8 @@ struct World {
     committed: BTreeMap<u64, Roster>,
     answered: Vec<(u64, Result<Roster, ChangeRefusal>)>,
     tickets: u64,
+    /// Owners that counted a majority, and until when.
+    owners: Vec<(NodeId, Instant)>,
 }
 
 impl World {
@@ -35,7 +51,7 @@ impl World {
         let first = mesh(members, voters);
         let host = |n: u64| {
             let disk = State::from(first.clone());
-            (id(n), Host { replica: Replica::new(id(n), disk.clone(), ms(0)), disk, writing: None, run: 0 })
+            (id(n), Host::new(id(n), disk))
         };
         World {
             now: ms(0),
@@ -44,12 +60,15 @@ impl World {
             committed: BTreeMap::from([(10, first)]),
             answered: Vec::new(),
             tickets: 0,
+            owners: Vec::new(),
         }
     }
 
     fn handle(&mut self, node: NodeId, event: Event) {
-        let moment = at(self.now);
+        let now = self.now;
         let Some(host) = self.hosts.get_mut(&node) else { return };
+        let grants_until = host.grant.map(|(_, until)| until).filter(|until| *until > now);
+        let moment = Moment { grants_until, ..at(now) };
         for effect in host.replica.handle(&moment, event) {
             match effect {
                 Effect::Send(to, Message::Consensus(message)) => {
@@ -89,6 +108,30 @@ impl World {
         }
         host.replica = Replica::new(node, host.disk.clone(), now);
         host.run += 1;
+        (host.grant, host.silent_until) = (None, now + QUARANTINE);
+    }
+
+    /// Somebody asks some of the voters it knows for the lease, and counts by the roster it knows.
+    fn lease(&mut self, owner: NodeId, reached: u8) {
+        let (now, roster) = (self.now, self.hosts[&owner].replica.roster().clone());
+        if !leases_need_votes(roster.voters().count()) {
+            return;
+        }
+        let mut votes = 0;
+        for (_, voter) in roster.voters().enumerate().filter(|(n, _)| reached & (1 << n) != 0) {
+            let Some(host) = self.hosts.get_mut(&voter.id) else { continue };
+            let same = host.replica.roster().epoch == roster.epoch && now >= host.silent_until;
+            if same && host.grant.is_none_or(|(holder, until)| holder == owner || until <= now) {
+                host.grant = Some((owner, now + LEASE));
+                votes += 1;
+            }
+        }
+        if votes >= roster.quorum() {
+            self.owners.retain(|(_, until)| *until > now);
+            let other = self.owners.iter().find(|(holder, _)| *holder != owner);
+            assert_eq!(other, None, "{owner} counts {votes} votes under epoch {}", roster.epoch);
+            self.owners.push((owner, now + LEASE));
+        }
     }
 
     fn want(&mut self, node: NodeId, change: Change) -> u64 {
@@ -232,6 +275,9 @@ enum Op {
     Restart(u64, bool),
     Pass(u64),
     Want(u64, Change),
+    /// So many steps in which everything works.
+    Settle(usize),
+    Lease(u64, u8),
 }
 
 fn op(members: u64) -> impl Strategy<Value = Op> {
@@ -256,6 +302,19 @@ fn op(members: u64) -> impl Strategy<Value = Op> {
     ]
 }
 
+/// Leases, and voters that change as fast as they may.
+fn voting(members: u64) -> impl Strategy<Value = Op> {
+    let node = 1..=members;
+    prop_oneof![
+        4 => op(members),
+        3 => (node.clone(), any::<bool>()).prop_map(|(n, add)| {
+            Op::Want(n, if add { Change::AddVoter(NodeId(n)) } else { Change::RemoveVoter(NodeId(n)) })
+        }),
+        4 => (1..8usize).prop_map(Op::Settle),
+        8 => (node, any::<u8>()).prop_map(|(n, reached)| Op::Lease(n, reached)),
+    ]
+}
+
 fn run(world: &mut World, ops: Vec<Op>) {
     for op in ops {
         match op {
@@ -271,6 +330,8 @@ fn run(world: &mut World, ops: Vec<Op>) {
             Op::Restart(n, written) => world.restart(NodeId(n), written),
             Op::Pass(time) => world.pass(Duration::from_millis(time)),
             Op::Want(n, change) => drop(world.want(NodeId(n), change)),
+            Op::Settle(steps) => world.settle(steps),
+            Op::Lease(n, reached) => world.lease(NodeId(n), reached),
         }
     }
 }
@@ -300,6 +361,20 @@ proptest! {
         let ticket = world.want(asker, change);
         world.settle(100);
         prop_assert!(matches!(world.result(ticket), Some(Ok(_))), "{:?}", world.result(ticket));
+        world.check_chain();
+    }
+
+    /// No two owners, whatever becomes of the voters: asserted where a majority is counted.
+    #[test]
+    fn leases_exclude_each_other_across_changes_of_the_voters(
+        (members, first, ops) in (4..=7u64).prop_flat_map(|members| {
+            (Just(members), 3..=4u64, prop::collection::vec(voting(members), 1..200))
+        }),
+    ) {
+        let voters: Vec<u64> = (1..=first).collect();
+        let mut world = World::new(members, &voters);
+        world.now = ms(10_000);
+        run(&mut world, ops);
         world.check_chain();
     }
 }

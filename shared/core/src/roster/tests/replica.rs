@@ -98,6 +98,25 @@ fn what_a_voter_accepted_is_finished_first() {
     assert!(matches!(&said[1], Effect::Send(_, Message::Consensus(c)) if c.epoch == 12), "{said:?}");
 }
 
+/// A ballot that is not on its own disk could be begun again after a restart, with another roster.
+#[test]
+fn no_proposer_goes_on_before_its_ballot_is_on_its_own_disk() {
+    for me in [1, 4] {
+        let mut replica = replica(me, mesh(4, &[1, 2, 3]));
+        let (ticket, _) = split(replica.handle(&at(ms(0)), want(Change::RemoveMember(id(4)))));
+        for voter in [2, 3] {
+            let promise = message(voter, ballot(1, me), Step::Promise { accepted: None });
+            assert_eq!(split(replica.handle(&at(ms(1)), promise)).1, [], "lb{me}");
+        }
+        let (_, asked) = split(replica.handle(&at(ms(2)), Event::Stored { ticket: ticket.unwrap() }));
+        assert!(
+            asked
+                .iter()
+                .any(|e| matches!(e, Effect::Send(_, Message::Consensus(c)) if matches!(c.step, Step::Accept { .. })))
+        );
+    }
+}
+
 #[test]
 fn who_is_behind_or_ahead_is_told() {
     let mut replica = replica(2, mesh(3, &[1, 2, 3]));
