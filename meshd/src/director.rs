@@ -301,7 +301,8 @@ impl Director {
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => return self.outputs.act_on_mesh(action),
+            | Action::StoreRoster { .. }
+            | Action::RosterChanged { .. } => self.outputs.act_on_mesh(action),
         }
         Ok(())
     }

@@ -80,7 +80,8 @@ impl Witness {
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => return self.outputs.act_on_mesh(action),
+            | Action::StoreRoster { .. }
+            | Action::RosterChanged { .. } => self.outputs.act_on_mesh(action),
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses { .. }
             | Action::FenceAdopt { .. }

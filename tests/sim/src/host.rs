@@ -10,8 +10,9 @@ use mesh_config::model::{
     VirtualRouter,
 };
 use mesh_core::input::Interface;
+use mesh_core::roster::Acceptor;
 use mesh_core::{Action, Engine, Input, Instant, Setup};
-use mesh_wire::mesh::roster::{Member, Role, Roster};
+use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use crate::clock::{HostClock, Time};
@@ -38,8 +39,10 @@ pub struct Host {
     pub address: Ipv4Addr,
     /// Its configuration file.
     pub config: Config,
-    /// Its roster file.
+    /// Its roster file: the roster committed last.
     pub roster: Option<Roster>,
+    /// The rest of that file: what it promised about the next one.
+    pub successor: Acceptor,
     /// Its boot-time clock.
     pub clock: HostClock,
     /// Its kernel.
@@ -107,6 +110,7 @@ impl Host {
             address: Ipv4Addr::new(10, 1, 1, 11 + index as u8),
             config: config(index, nodes, routers, preempt),
             roster: None,
+            successor: Acceptor::default(),
             clock,
             kernel: Kernel::default(),
             memory: Memory::default(),
@@ -132,6 +136,7 @@ impl Host {
             node: self.id,
             name: self.name.clone(),
             roster: self.roster.clone(),
+            successor: self.successor.clone(),
             version: "sim".to_owned(),
             seed,
             unix_at_zero: Duration::from_nanos(u64::try_from(zero).unwrap_or(0)),
@@ -186,12 +191,13 @@ pub fn roster(members: usize, voters: usize) -> Roster {
         address: std::net::SocketAddr::from(([10, 1, 1, 11 + index as u8], 7946)),
         role: Role::Director,
         voter: index < voters,
+        vote: VotePolicy::Auto,
     };
     Roster {
         cluster: "5eed".to_owned(),
         epoch: members as u64,
         members: (0..members).map(member).collect(),
-        used_tokens: Vec::new(),
+        ..Roster::default()
     }
 }
 

@@ -266,7 +266,7 @@ fn three_nodes_join_one_after_another_and_end_up_leased() {
         for members in 1..=3 {
             let roster = host::roster(members, members);
             for older in 0..members - 1 {
-                cluster.tell(older, Input::Roster { ticket: Some(1), roster: roster.clone() });
+                cluster.tell(older, Input::Roster(roster.clone()));
             }
             cluster.hosts[members - 1].roster = Some(roster);
             cluster.start_after(members - 1, ms(20));
@@ -428,7 +428,7 @@ fn two_owners_become_one_and_are_fenced_when_the_mesh_gets_its_third_voter() {
         sim.cluster.network.heal(sim.cluster.now);
         let roster = host::roster(3, 3);
         for host in 0..2 {
-            sim.cluster.tell(host, Input::Roster { ticket: Some(1), roster: roster.clone() });
+            sim.cluster.tell(host, Input::Roster(roster.clone()));
         }
         sim.cluster.hosts[2].roster = Some(roster);
         sim.cluster.start_after(2, ms(20));

@@ -518,9 +518,7 @@ impl Engine {
                 self.record(Decision::Warning { text });
             }
             Effect::Probe { probe } => self.probe_failed(now, probe, &error),
-            Effect::Roster => {
-                self.record(Decision::Warning { text: format!("the roster cannot be written to disk: {error}") });
-            }
+            Effect::Roster => self.roster_not_stored(now, &error),
             Effect::Memory => self.memory_failed(now, &error),
             Effect::LeaveBehind => self.keeping_failed(now, &error),
             Effect::Advertisement { interface } => {

@@ -195,14 +195,20 @@ impl Cluster {
                     daemon.gossip.insert((host, key), (version, value));
                 }
             }
+            Action::StoreRoster { ticket, state } => {
+                self.hosts[host].roster = Some(state.roster);
+                self.hosts[host].successor = state.successor;
+                let disk = Duration::from_micros(self.rng.random_range(200..20_000));
+                self.schedule_input(disk, host, Input::RosterStored { ticket });
+            }
             // A reply goes out all the same.
             Action::Remember(_) if self.mutant == Some(Mutant::UnwrittenGrants) => {}
             Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
-            Action::AdoptRoster(roster) => self.hosts[host].roster = Some(roster),
             Action::Record(decision) => self.record(host, decision),
             Action::Stopped => self.stopped(host),
             Action::GratuitousArp { .. }
-            | Action::RosterVerdict { .. }
+            | Action::AdoptRoster(_)
+            | Action::RosterChanged { .. }
             | Action::RunScripts(_)
             | Action::KeepWill(_)
             | Action::FenceAdopt { .. }

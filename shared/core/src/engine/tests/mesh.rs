@@ -27,6 +27,10 @@ enum Delivery {
         by: NodeId,
         probe: u64,
     },
+    Stored {
+        to: NodeId,
+        ticket: u64,
+    },
 }
 
 /// A node with a kernel that does what it is told and closes the fence by itself.
@@ -171,10 +175,11 @@ impl Mesh {
                 let at = self.now + Duration::from_millis(40);
                 self.wire.insert((at, self.serial), Delivery::Probed { by: id, probe });
             }
+            Action::StoreRoster { ticket, .. } => self.post(Delivery::Stored { to: id, ticket }),
             Action::GratuitousArp { .. }
             | Action::AdoptRoster(_)
+            | Action::RosterChanged { .. }
             | Action::Remember(_)
-            | Action::RosterVerdict { .. }
             | Action::RunScripts(_)
             | Action::FenceAdopt { .. }
             | Action::KeepWill(_) => {}
@@ -233,6 +238,7 @@ impl Mesh {
                 let answer = other.map(|id| ProbeAnswer { address: VIP, mac: [2, 0, 0, 0, 0, id.0 as u8] });
                 self.step(by, Input::Probed { probe, answer });
             }
+            Delivery::Stored { to, ticket } => self.step(to, Input::RosterStored { ticket }),
             Delivery::Message { .. } | Delivery::Gossip { .. } | Delivery::Advert { .. } => {}
         }
     }
@@ -400,7 +406,7 @@ fn a_mesh_grows_from_one_to_three_without_a_gap() {
     for n in [2, 3] {
         mesh.start(NodeId(n), roster(n));
         for id in 1..n {
-            mesh.step(NodeId(id), Input::Roster { ticket: Some(n), roster: roster(n) });
+            mesh.step(NodeId(id), Input::Roster(roster(n)));
         }
         for id in 1..n {
             mesh.step(NodeId(id), peer_up(NodeId(n)));
