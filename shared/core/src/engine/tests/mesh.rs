@@ -491,3 +491,39 @@ fn a_run_that_is_replaced_without_voters_lets_go_in_time() {
     mesh.start_again(LB1);
     mesh.settles_on(LB2, Duration::from_millis(3100));
 }
+
+/// Two voters: what each path between them is worth, and none.
+#[test]
+fn two_nodes_have_two_owners_only_without_any_path_between_them() {
+    for (votes, adverts, arp, both) in [
+        (false, true, true, false),
+        (true, false, true, false),
+        (false, false, true, false),
+        (false, false, false, true),
+    ] {
+        let mut mesh = Mesh::new(2);
+        mesh.settles_on(LB1, Duration::from_secs(4));
+        mesh.run_until(mesh.now + Duration::from_secs(5));
+        mesh.exclusive = !both;
+        (mesh.deaf, mesh.arp_lost) = (!adverts, !arp);
+        if !votes {
+            mesh.cut(LB1, LB2);
+            mesh.step(LB1, Input::PeerDown { node: LB2, left: false });
+            mesh.step(LB2, Input::PeerDown { node: LB1, left: false });
+        }
+        for _ in 0..20_000 {
+            mesh.run_until(mesh.now + Duration::from_millis(1));
+            assert!(mesh.serving().contains(&LB1), "no gap, votes {votes}, adverts {adverts}, ARP {arp}");
+        }
+        assert_eq!(mesh.serving().len(), if both { 2 } else { 1 });
+        let unprotected = mesh.nodes[&LB1].engine.serves_without_lease();
+        assert_eq!(unprotected, !votes);
+        mesh.cut.clear();
+        (mesh.deaf, mesh.arp_lost) = (false, false);
+        mesh.step(LB1, peer_up(LB2));
+        mesh.step(LB2, peer_up(LB1));
+        mesh.run_until(mesh.now + Duration::from_secs(2));
+        assert_eq!(mesh.serving(), [LB1]);
+        assert!(mesh.nodes[&LB1].engine.instances[&KEY].lease.is_held());
+    }
+}

@@ -1,5 +1,6 @@
 //! Any sequence of inputs: no panic, no timer that spins, and a kernel that agrees with the engine.
 
+use mesh_config::model::QuorumLoss;
 use mesh_wire::mesh::consensus::{Consensus, Objection, Step};
 use mesh_wire::mesh::lease::{Preempt, Release, Vacant};
 use mesh_wire::mesh::roster::Ballot;
@@ -93,7 +94,7 @@ fn configs() -> impl Strategy<Value = Config> {
             advert_interval: [10, 200, 1000].map(Duration::from_millis)[interval],
             ..router(100)
         });
-    (router, any::<bool>(), 0..3usize).prop_map(|(first, two, lease)| {
+    (router, any::<bool>(), 0..3usize, 0..4usize).prop_map(|(first, two, lease, loss)| {
         let second = VirtualRouter {
             name: "VI_2".to_owned(),
             key: key(52),
@@ -101,6 +102,9 @@ fn configs() -> impl Strategy<Value = Config> {
             ..first.clone()
         };
         let mut config = config(if two { vec![first, second] } else { vec![first] });
+        let (vrrp, delay) = (Some(QuorumLoss::Vrrp), Some(Duration::from_millis(500)));
+        let losses = [(None, None), (Some(QuorumLoss::Fence), None), (vrrp, None), (vrrp, delay)];
+        (config.mesh.policy.on_quorum_loss, config.mesh.policy.quorum_loss_delay) = losses[loss];
         config.mesh.lease = [None, Some(Duration::from_millis(300)), Some(Duration::from_secs(3))][lease];
         config
     })
