@@ -1,5 +1,6 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
+mod coalesce;
 mod leases;
 mod observe;
 mod repairs;
@@ -179,7 +180,7 @@ impl Engine {
         if stop {
             self.out.push(Action::Stopped);
         }
-        std::mem::take(&mut self.out)
+        coalesce::coalesce(std::mem::take(&mut self.out))
     }
 
     /// When to call [`Engine::step`] with [`Input::Timeout`] at the latest, and what for.
