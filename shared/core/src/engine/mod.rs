@@ -100,6 +100,10 @@ pub struct Engine {
     reported: BTreeMap<RouterKey, RouterReport>,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
+    /// More than [`MANY_ADDRESSES`] are configured.
+    many_addresses: bool,
+    /// When it last could not.
+    fence_failed: Option<Instant>,
     /// What of the fence the kernel cannot do.
     fence_gaps: Vec<String>,
     /// The failure told last, so that it is told once.
@@ -142,6 +146,10 @@ struct DropCount {
 
 /// A timer this late means that the daemon was stopped, or the host paused.
 pub const STALL: Duration = Duration::from_millis(500);
+
+/// With more than these, lifetimes of addresses are longer: renewing a thousand every second costs two
+/// hundredths of a processor.
+const MANY_ADDRESSES: usize = 200;
 
 /// Which timer [`Engine::deadline`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -201,6 +209,8 @@ impl Engine {
             published: BTreeMap::new(),
             reported: BTreeMap::new(),
             fence_failure: None,
+            many_addresses: false,
+            fence_failed: None,
             fence_gaps: Vec::new(),
             fence_told: None,
             fence_retry: None,
@@ -316,6 +326,9 @@ impl Engine {
             Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
             Input::FenceGone => self.fence_gone(now),
             Input::FenceGaps(gaps) => {
+                if self.many_addresses {
+                    self.shorten_lifetimes(now);
+                }
                 self.fence_gaps = gaps;
                 self.warn_unprotected();
             }
@@ -380,6 +393,7 @@ impl Engine {
         self.block_removed();
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         self.digest = config.digest();
+        self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.config = config;
         self.install_fence();
         self.evaluate_all(now);

@@ -527,3 +527,31 @@ fn two_nodes_have_two_owners_only_without_any_path_between_them() {
         assert!(mesh.nodes[&LB1].engine.instances[&KEY].lease.is_held());
     }
 }
+
+/// The death of an owner of many routers sets off one message to each member, not one for each router.
+#[test]
+fn what_ends_together_is_told_together() {
+    let routers: Vec<_> = (1..=50)
+        .map(|vrid| {
+            let mut router = router(200);
+            (router.key.vrid, router.name) = (vrid, format!("VI_{vrid}"));
+            router
+        })
+        .collect();
+    let keys: Vec<_> = routers.iter().map(|r| r.key).collect();
+    let mut engine = started(LB1, routers, Some(roster(3)));
+    engine.step(ms(1), peer_up(LB2));
+    engine.step(ms(1), peer_up(LB3));
+    let claims = keys.iter().map(|key| Claim { router: *key, epoch: 1, duration_ms: 400 }).collect();
+    let request = Request { roster_epoch: 3, seq: 1, claims };
+    engine.step(ms(3200), message(LB2, Message::Request(request)));
+    let told = engine.step(ms(3200 + 400), Input::Timeout);
+    let vacant = |to: NodeId| {
+        let to_it = told.iter().filter_map(|action| match action {
+            Action::SendMessage { to: peer, message: Message::Vacant(all) } if *peer == to => Some(all.len()),
+            _ => None,
+        });
+        to_it.collect::<Vec<_>>()
+    };
+    assert_eq!((vacant(LB2), vacant(LB3)), (vec![50], vec![50]));
+}
