@@ -53,9 +53,10 @@ pub fn voter(config: Config, now: Instant) -> Engine {
         address: SocketAddr::from(([10, 1, 1, 10 + id], 7946)),
         role: Role::Director,
         voter: true,
+        vote: Default::default(),
     };
     let members = (1..=3).map(member).collect();
-    let roster = Roster { cluster: "bench".to_owned(), epoch: 3, members, used_tokens: Vec::new() };
+    let roster = Roster { cluster: "bench".to_owned(), epoch: 3, members, ..Roster::default() };
     engine_in(Some(roster), config, now)
 }
 
@@ -64,6 +65,7 @@ fn engine_in(roster: Option<Roster>, config: Config, now: Instant) -> Engine {
         node: NodeId(1),
         name: "lb1".to_owned(),
         roster,
+        successor: Default::default(),
         version: "bench".to_owned(),
         seed: 1,
         unix_at_zero: Duration::ZERO,

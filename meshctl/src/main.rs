@@ -19,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
-use mesh_control::{DEFAULT_SOCKET, TokenReply, TokenRequest};
+use mesh_control::{DEFAULT_SOCKET, NodeRequest, RosterChanged, TokenInfo, TokenReply, TokenRequest, TokenRevocation};
 use serde_json::Value;
 
 use client::{Client, Failure};
@@ -54,7 +54,15 @@ enum Command {
         watch: bool,
     },
     /// The members of the mesh.
-    Nodes,
+    Nodes {
+        #[command(subcommand)]
+        command: Option<NodesCommand>,
+    },
+    /// Who votes on leases and on changes of the mesh.
+    Voters {
+        #[command(subcommand)]
+        command: Option<VotersCommand>,
+    },
     /// Enrolment.
     Token(Token),
     /// Stop the daemon of this host; comes back when it has ended.
@@ -65,6 +73,30 @@ enum Command {
     },
     /// Replace the daemon of this host by the program on disk, without letting go of what it serves.
     Upgrade,
+}
+
+#[derive(Subcommand)]
+enum NodesCommand {
+    /// Remove a member for good: it serves nothing more, and comes back only with an empty state directory and a
+    /// new token.
+    Remove {
+        /// Its name, or its identity.
+        node: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum VotersCommand {
+    /// Give a member a vote that only the operator takes.
+    Add {
+        /// Its name, or its identity.
+        node: String,
+    },
+    /// Take a member's vote; the mesh does not give it back by itself.
+    Remove {
+        /// Its name, or its identity.
+        node: String,
+    },
 }
 
 #[derive(Args)]
@@ -80,6 +112,13 @@ enum TokenCommand {
         /// How long it may be used: a number and s, m, h or d; at most 7d.
         #[arg(long, default_value = "1h", value_parser = ttl)]
         ttl: u32,
+    },
+    /// Tokens made by this daemon since it started and not used, and those used or revoked that have not expired.
+    List,
+    /// Make a token useless, all over the mesh.
+    Revoke {
+        /// Its id, as `token list` shows it; or `-`, and the token itself on standard input.
+        id: String,
     },
 }
 
@@ -100,7 +139,23 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             let status = client.get("/status").await?;
             if cli.json { print(&pretty(&status)) } else { print(&show::status(&show::read(status)?, &look())) }
         }
-        Command::Nodes => {
+        Command::Nodes { command: Some(NodesCommand::Remove { node }) } => {
+            change(&client, cli.json, "/nodes/remove", &NodeRequest { node }).await
+        }
+        Command::Voters { command: Some(VotersCommand::Add { node }) } => {
+            change(&client, cli.json, "/voters/add", &NodeRequest { node }).await
+        }
+        Command::Voters { command: Some(VotersCommand::Remove { node }) } => {
+            change(&client, cli.json, "/voters/remove", &NodeRequest { node }).await
+        }
+        Command::Voters { command: None } => {
+            let status = client.get("/status").await?;
+            if cli.json {
+                return print(&pretty(&show::voters_json(&status)));
+            }
+            print(&show::voters(&show::read(status)?, &look()))
+        }
+        Command::Nodes { command: None } => {
             let status = client.get("/status").await?;
             if cli.json {
                 return print(&pretty(status.get("nodes").unwrap_or(&Value::Null)));
@@ -115,6 +170,19 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             }
             print(&format!("meshd runs again, as process {pid}\n"))
         }
+        Command::Token(Token { command: TokenCommand::List }) => {
+            let tokens = client.get("/tokens").await?;
+            if cli.json {
+                print(&pretty(&tokens))
+            } else {
+                print(&show::tokens(&show::read::<Vec<TokenInfo>>(tokens)?, &look()))
+            }
+        }
+        Command::Token(Token { command: TokenCommand::Revoke { id } }) => {
+            // A token among the arguments would show in the list of processes.
+            let token = if id == "-" { io::read_to_string(io::stdin()).map_err(anyhow::Error::from)? } else { id };
+            change(&client, cli.json, "/tokens/revoke", &TokenRevocation { token }).await
+        }
         Command::Token(Token { command: TokenCommand::Create { ttl } }) => {
             let reply = client.post("/tokens", &TokenRequest { ttl_s: ttl }).await?;
             if cli.json {
@@ -127,6 +195,16 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// Has the voters change the roster.
+async fn change(client: &Client, json: bool, path: &str, request: &impl serde::Serialize) -> Result<(), Failure> {
+    let reply = client.post(path, request).await?;
+    if json {
+        return print(&pretty(&reply));
+    }
+    let RosterChanged { roster_epoch, voters, needed } = show::read(reply)?;
+    print(&format!("Roster epoch {roster_epoch}: {needed} of {} voters decide: {}\n", voters.len(), voters.join(" ")))
 }
 
 /// Writes to standard output.

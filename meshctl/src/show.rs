@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
-use mesh_control::{Cluster, Lease, Liveness, Node, Protection, Router, RouterState, Status};
+use mesh_control::{Cluster, Lease, Liveness, Node, Protection, Router, RouterState, Status, TokenInfo};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -72,6 +72,63 @@ pub(crate) fn nodes(status: &Status, look: &Look) -> String {
             Cell::new(node.rtt_ms.map_or("-".to_owned(), |rtt| format!("{rtt:.1} ms"))),
             Cell::new(&node.version),
             Cell::new(node.config_digest.chars().take(DIGEST).collect::<String>()),
+        ]);
+    }
+    finish(&table)
+}
+
+/// Who votes, and how many of them decide.
+pub(crate) fn voters(status: &Status, look: &Look) -> String {
+    let quorum = &status.cluster.quorum;
+    if status.cluster.protection == Protection::None {
+        return "No voters: this node is in no mesh.\n".to_owned();
+    }
+    let mut table = table(["VOTER", "ROLE", "LIVENESS", "DECIDED BY"], 8, look);
+    for node in status.nodes.iter().filter(|node| node.voter) {
+        table.add_row([
+            Cell::new(&node.name),
+            Cell::new(&node.role),
+            Cell::new(word(&node.liveness)).fg(color_of(node)),
+            Cell::new(if node.vote == "always" { "operator" } else { "mesh" }),
+        ]);
+    }
+    let barred: Vec<&str> = status.nodes.iter().filter(|n| n.vote == "never").map(|n| n.name.as_str()).collect();
+    let mut text = format!(
+        "Roster epoch {}: {} of {} voters decide, {} are reachable  (as seen by {})\n\n{}",
+        quorum.roster_epoch,
+        quorum.needed,
+        quorum.voters,
+        quorum.reachable,
+        status.node,
+        finish(&table)
+    );
+    if !barred.is_empty() {
+        text += &format!("\nNo vote, by the operator: {}\n", barred.join(" "));
+    }
+    text
+}
+
+/// The same as JSON: the daemon's own objects.
+pub(crate) fn voters_json(status: &Value) -> Value {
+    let nodes = status.get("nodes").and_then(Value::as_array);
+    let votes = |node: &&Value| node.get("voter").and_then(Value::as_bool).unwrap_or(false);
+    let voters: Vec<Value> = nodes.into_iter().flatten().filter(votes).cloned().collect();
+    let quorum = status.get("cluster").and_then(|cluster| cluster.get("quorum")).cloned().unwrap_or(Value::Null);
+    serde_json::json!({ "quorum": quorum, "voters": voters })
+}
+
+/// Tokens, as far as the daemon knows them.
+pub(crate) fn tokens(tokens: &[TokenInfo], look: &Look) -> String {
+    if tokens.is_empty() {
+        return "No tokens known here.\n".to_owned();
+    }
+    let mut table = table(["TOKEN", "STATE", "BY", "EXPIRES"], 20, look);
+    for token in tokens {
+        table.add_row([
+            Cell::new(&token.id),
+            Cell::new(&token.state),
+            Cell::new(token.by.as_deref().unwrap_or("-")),
+            Cell::new(token.expires.as_deref().unwrap_or("-")),
         ]);
     }
     finish(&table)

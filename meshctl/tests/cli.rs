@@ -134,6 +134,67 @@ fn a_token_is_printed_as_the_whole_command() {
     assert!(fake.request().ends_with("{\"ttl_s\":3600}"));
 }
 
+const CHANGED: &str = r#"{"roster_epoch":9,"voters":["lb1","lb2","lb3"],"needed":2}"#;
+
+#[test]
+fn changes_of_the_roster_say_what_is_true_now() {
+    let cases: [(&[&str], &str, &str); 4] = [
+        (&["voters", "add", "lb3"], "/voters/add", r#"{"node":"lb3"}"#),
+        (&["voters", "remove", "lb3"], "/voters/remove", r#"{"node":"lb3"}"#),
+        (&["nodes", "remove", "lb3"], "/nodes/remove", r#"{"node":"lb3"}"#),
+        (&["token", "revoke", "00000000000000ff"], "/tokens/revoke", r#"{"token":"00000000000000ff"}"#),
+    ];
+    for (arguments, path, body) in cases {
+        let fake = Fake::new(&[answer("200 OK", CHANGED), answer("200 OK", CHANGED)]);
+        let output = meshctl(&fake.socket(), arguments);
+        assert_eq!(text(&output.stdout), "Roster epoch 9: 2 of 3 voters decide: lb1 lb2 lb3\n");
+        let request = fake.request();
+        assert!(request.starts_with(&format!("POST {path} HTTP/1.1\r\n")) && request.ends_with(body), "{request}");
+        let json = meshctl(&fake.socket(), &[arguments, &["--json"]].concat());
+        assert_eq!(text(&json.stdout).replace([' ', '\n'], ""), CHANGED);
+    }
+}
+
+#[test]
+fn a_change_that_is_refused_is_1() {
+    let refusal = r#"{"error":"only 1 of the 2 voters needed agreed: no answer from lb2","hint":"try again"}"#;
+    let fake = Fake::new(&[answer("409 Conflict", refusal)]);
+    let output = meshctl(&fake.socket(), &["voters", "remove", "lb3"]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "meshctl: only 1 of the 2 voters needed agreed: no answer from lb2\n  hint: try again\n";
+    assert_eq!(text(&output.stderr), expected);
+    assert_eq!(meshctl(&fake.socket(), &["voters", "remove"]).status.code(), Some(2));
+}
+
+#[test]
+fn voters_are_listed() {
+    let fake = Fake::new(&[answer("200 OK", STATUS), answer("200 OK", STATUS)]);
+    let output = meshctl(&fake.socket(), &["voters"]);
+    let expected = "\
+Roster epoch 3: 2 of 3 voters decide, 3 are reachable  (as seen by lb2)
+
+VOTER  ROLE      LIVENESS  DECIDED BY
+lb1    director  alive     mesh
+";
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), expected));
+    let json = meshctl(&fake.socket(), &["voters", "--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&value["quorum"]["needed"], &value["voters"][0]["name"]), (&2.into(), &"lb1".into()));
+}
+
+#[test]
+fn tokens_are_listed() {
+    let tokens = r#"[{"id":"00000000000000ff","expires":"2030-01-01T00:00:00Z","state":"used","by":"lb2"}]"#;
+    let fake = Fake::new(&[answer("200 OK", tokens), answer("200 OK", "[]")]);
+    let expected = "\
+TOKEN             STATE  BY   EXPIRES
+00000000000000ff  used   lb2  2030-01-01T00:00:00Z
+";
+    assert_eq!(text(&meshctl(&fake.socket(), &["token", "list"]).stdout), expected);
+    assert!(fake.request().starts_with("GET /tokens HTTP/1.1\r\n"));
+    assert_eq!(text(&meshctl(&fake.socket(), &["token", "list"]).stdout), "No tokens known here.\n");
+}
+
 #[test]
 fn a_refusal_is_1_with_its_hint() {
     let refusal = r#"{"error":"this node is in no mesh\u001b[2J","hint":"meshd init"}"#;

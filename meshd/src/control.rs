@@ -29,11 +29,13 @@ use tracing::{debug, info};
 
 use connection::Limited;
 pub use ending::{Command, Ending};
+pub use roster::{Changing, RosterAccess};
 pub use socket::{Socket, bind, is_held};
 
 mod connection;
 mod ending;
 mod metrics;
+mod roster;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -70,6 +72,8 @@ pub struct ControlState {
     pub status: watch::Receiver<Arc<Status>>,
     /// Makes enrolment tokens; none without a mesh.
     pub tokens: Option<Arc<MakeToken>>,
+    /// The roster; none without a mesh.
+    pub roster: Option<Arc<dyn RosterAccess>>,
     /// `HOST:PORT` other nodes join by; empty without a mesh.
     pub seed: String,
     /// Ends the daemon.
@@ -104,9 +108,13 @@ fn routes(shared: Shared) -> Router {
         .route("/status", get(status))
         .route("/status/watch", get(watch_status))
         .route("/metrics", get(metrics))
-        .route("/tokens", post(make_token))
         .route("/stop", post(ending::stop))
         .route("/upgrade", post(ending::upgrade))
+        .route("/tokens", get(roster::tokens).post(make_token))
+        .route("/tokens/revoke", post(roster::revoke_token))
+        .route("/voters/add", post(roster::add_voter))
+        .route("/voters/remove", post(roster::remove_voter))
+        .route("/nodes/remove", post(roster::remove_node))
         .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, "not a method of this resource"))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "no such resource").hint("is meshctl newer than meshd?"))
         .layer(DefaultBodyLimit::max(BODY))
@@ -212,8 +220,8 @@ fn refuse(status: StatusCode, error: impl Into<String>) -> Refused {
 }
 
 impl Refused {
-    fn hint(mut self, hint: &str) -> Refused {
-        self.1.hint = Some(hint.to_owned());
+    fn hint(mut self, hint: impl Into<String>) -> Refused {
+        self.1.hint = Some(hint.into());
         self
     }
 }

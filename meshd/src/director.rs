@@ -34,8 +34,11 @@ mod outputs;
 pub(crate) use self::failures::Failures;
 pub use self::outputs::Outputs;
 
-/// Status is refreshed at most this often after a change, and this often without one.
-const STATUS_PERIOD: Duration = Duration::from_millis(100);
+/// Between two looks at the status, after one that took so long: a hundredth of the time at most is
+/// spent on it, but a change is shown within half a second.
+pub(crate) fn status_pause(took: Duration) -> Duration {
+    (took * 100).clamp(Duration::from_millis(100), Duration::from_millis(500))
+}
 
 /// Number of the capability, from linux/capability.h.
 const CAP_NET_ADMIN: u32 = 12;
@@ -301,7 +304,8 @@ impl Director {
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => return self.outputs.act_on_mesh(action),
+            | Action::StoreRoster { .. }
+            | Action::RosterChanged { .. } => self.outputs.act_on_mesh(action),
         }
         Ok(())
     }
@@ -351,8 +355,8 @@ impl Director {
     fn show_status(&mut self) {
         let now = clock::now();
         if now >= self.status_at {
-            self.status_at = now + STATUS_PERIOD;
             self.outputs.status.send_replace(Arc::new(self.status(now)));
+            self.status_at = now + status_pause(clock::now().since(now));
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use mesh_config::model::Config;
 use mesh_core::lease::memory::VoterStart;
+use mesh_core::roster::State;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::{Role, Roster};
@@ -50,8 +51,8 @@ const LAST_ANSWER: Duration = Duration::from_millis(100);
 /// First token that `meshd init` prints.
 const FIRST_TOKEN: Duration = Duration::from_secs(3600);
 
-/// A member's identity and the roster on its disk.
-type Member = (Identity, Roster);
+/// A member's identity and what its roster file holds.
+type Member = (Identity, State);
 
 /// What the command line says about files and addresses.
 pub struct Places {
@@ -104,9 +105,9 @@ pub fn config_file(named: Option<PathBuf>) -> anyhow::Result<PathBuf> {
 pub fn init(places: &Places) -> anyhow::Result<()> {
     let config = optional_config(places)?;
     let name = node_name(places, &config)?;
-    let (identity, roster) = mesh::init(&name, listen(places, &config), &places.state_dir)?;
+    let (identity, state) = mesh::init(&name, listen(places, &config), &places.state_dir)?;
     let token = identity.create_token(FIRST_TOKEN)?;
-    let address = address_of(&identity, &roster);
+    let address = address_of(&identity, &state.roster);
     println!("Mesh {} made; this node is {name}, at {address}.", identity.cluster);
     println!("Start it:             {}", places.command("run"));
     println!("Then, on the others:  meshd join --seed {address} --token {}", token.text);
@@ -215,7 +216,8 @@ async fn serve(places: &Places, guard: Option<Link>, member: Option<Member>, con
     let setup = Setup { adopted: legacy.take_adopted(), ..setup(places, &config, member.as_ref(), voter)? };
     let engine = Engine::new(setup, config.clone(), clock::now());
 
-    let seed = member.as_ref().map_or(String::new(), |(identity, roster)| address_of(identity, roster).to_string());
+    let seed =
+        member.as_ref().map_or(String::new(), |(identity, state)| address_of(identity, &state.roster).to_string());
     let mesh = match member {
         Some(loaded) => Some(start_mesh(places, &config, loaded, &inputs).await?),
         None => None,
@@ -265,8 +267,8 @@ struct Parts {
 
 /// What this node remembers as a voter of a mesh.
 fn recall(places: &Places, member: Option<&Member>) -> anyhow::Result<(Option<Memory>, VoterStart)> {
-    let Some((identity, roster)) = member else { return Ok((None, VoterStart::default())) };
-    let owner = Owner { node: identity.node, cluster: roster.cluster.clone(), boot: memory::boot_id()? };
+    let Some((identity, state)) = member else { return Ok((None, VoterStart::default())) };
+    let owner = Owner { node: identity.node, cluster: state.roster.cluster.clone(), boot: memory::boot_id()? };
     let (memory, start) = Memory::open(&owner, &places.runtime_dir, &places.state_dir, clock::now())?;
     Ok((Some(memory), start))
 }
@@ -275,8 +277,8 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: Voter
     let now = clock::now();
     let unix_at_zero = clock::unix_time().saturating_sub(Duration::from_nanos(now.as_nanos()));
     let (node, name) = match member {
-        Some((identity, roster)) => {
-            let own = roster.member(identity.node).context("the roster on disk does not list this node")?;
+        Some((identity, state)) => {
+            let own = state.roster.member(identity.node).context("the roster on disk does not list this node")?;
             let wanted = places.name.as_ref().or(config.mesh.name.as_ref()).unwrap_or(&own.name);
             ensure!(
                 *wanted == own.name,
@@ -290,7 +292,8 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: Voter
     Ok(Setup {
         node,
         name,
-        roster: member.map(|(_, roster)| roster.clone()),
+        roster: member.map(|(_, state)| state.roster.clone()),
+        successor: member.map_or_else(Default::default, |(_, state)| state.successor.clone()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed: seed()?,
         unix_at_zero,
@@ -309,7 +312,7 @@ fn seed() -> anyhow::Result<u64> {
 async fn start_mesh(
     places: &Places,
     config: &Config,
-    (identity, roster): Member,
+    (identity, State { roster, .. }): Member,
     inputs: &mpsc::Sender<Input>,
 ) -> anyhow::Result<MeshThread> {
     let known = address_of(&identity, &roster);
@@ -338,7 +341,8 @@ fn control_state(
         let make = move |ttl| mesh.create_token(ttl).map(|token| (token.text, token.expires_unix));
         Arc::new(make) as Arc<control::MakeToken>
     });
-    ControlState { status, tokens, seed, ending }
+    let roster = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::RosterAccess>);
+    ControlState { status, tokens, roster, seed, ending }
 }
 
 /// Starts the engine's thread.
@@ -361,8 +365,8 @@ fn spawn_engine(
 }
 
 /// What a member does, as its roster has it.
-fn role_of((identity, roster): &Member) -> Role {
-    roster.member(identity.node).map_or(Role::Director, |member| member.role)
+fn role_of((identity, state): &Member) -> Role {
+    state.roster.member(identity.node).map_or(Role::Director, |member| member.role)
 }
 
 fn lock_memory() {

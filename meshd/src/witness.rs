@@ -2,18 +2,14 @@
 //! touches neither the kernel's addresses nor its rules nor raw sockets. So it runs as any user.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mesh_core::action::Effect;
 use mesh_core::{Action, Engine, Input, Instant};
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::director::{Failures, Outputs};
+use crate::director::{Failures, Outputs, status_pause};
 use crate::telemetry;
-
-/// Status is refreshed at most this often after a change, and this often without one.
-const STATUS_PERIOD: Duration = Duration::from_millis(100);
 
 /// The engine of a node without virtual addresses.
 pub struct Witness {
@@ -80,7 +76,8 @@ impl Witness {
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. } => return self.outputs.act_on_mesh(action),
+            | Action::StoreRoster { .. }
+            | Action::RosterChanged { .. } => self.outputs.act_on_mesh(action),
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses { .. }
             | Action::FenceAdopt { .. }
@@ -104,10 +101,10 @@ impl Witness {
     fn show_status(&mut self) {
         let now = clock::now();
         if now >= self.status_at {
-            self.status_at = now + STATUS_PERIOD;
             let mut status = self.engine.status(now);
             status.counters.extend(self.outputs.counters());
             self.outputs.status.send_replace(Arc::new(status));
+            self.status_at = now + status_pause(clock::now().since(now));
         }
     }
 }

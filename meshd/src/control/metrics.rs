@@ -124,6 +124,7 @@ mod tests {
             name: "lb2".into(),
             role: "director".into(),
             voter: true,
+            vote: "auto".into(),
             liveness: Liveness::Dead,
             address: "10.1.1.12:7946".into(),
             draining: false,

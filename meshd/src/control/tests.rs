@@ -37,7 +37,7 @@ fn empty(node: &str) -> Arc<Status> {
     })
 }
 
-struct Daemon {
+pub(super) struct Daemon {
     dir: tempfile::TempDir,
     status: watch::Sender<Arc<Status>>,
     stop: CancellationToken,
@@ -47,26 +47,31 @@ struct Daemon {
 
 impl Daemon {
     fn start(tokens: Option<Arc<MakeToken>>) -> Daemon {
-        Daemon::guarded(tokens, None)
+        Daemon::with(|state| ControlState { tokens, ..state })
     }
 
     fn guarded(tokens: Option<Arc<MakeToken>>, guard: Option<Link>) -> Daemon {
+        Daemon::with(|state| ControlState { tokens, ending: Ending { guard, ..state.ending }, ..state })
+    }
+
+    pub(super) fn with(state: impl FnOnce(ControlState) -> ControlState) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
         let (status, receiver) = watch::channel(empty("lb1"));
         let stop = CancellationToken::new();
         let socket = bind(&dir.path().join("meshd.sock")).unwrap();
         let (commands, asked) = mpsc::channel(1);
-        let ending = Ending { commands, guard };
-        let state = ControlState { status: receiver, tokens, seed: "10.1.1.11:7946".to_owned(), ending };
-        let server = tokio::spawn(serve(socket, state, stop.clone()));
+        let ending = Ending { commands, guard: None };
+        let bare =
+            ControlState { status: receiver, tokens: None, roster: None, seed: "10.1.1.11:7946".to_owned(), ending };
+        let server = tokio::spawn(serve(socket, state(bare), stop.clone()));
         Daemon { dir, status, stop, server, asked }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.dir.path().join("meshd.sock")
     }
 
-    async fn get(&self, target: &str) -> (u16, String) {
+    pub(super) async fn get(&self, target: &str) -> (u16, String) {
         ask(&self.path(), &format!("GET {target} HTTP/1.1\r\n"), "").await
     }
 
@@ -93,7 +98,7 @@ impl Daemon {
 }
 
 /// One request on a connection of its own.
-async fn ask(path: &Path, head: &str, body: &str) -> (u16, String) {
+pub(super) async fn ask(path: &Path, head: &str, body: &str) -> (u16, String) {
     let mut stream = UnixStream::connect(path).await.unwrap();
     let request = format!("{head}Host: meshd\r\nConnection: close\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await.unwrap();
@@ -104,7 +109,7 @@ async fn ask(path: &Path, head: &str, body: &str) -> (u16, String) {
     (code, body.to_owned())
 }
 
-fn refusal((code, body): &(u16, String)) -> (u16, Refusal) {
+pub(super) fn refusal((code, body): &(u16, String)) -> (u16, Refusal) {
     (*code, serde_json::from_str(body).unwrap_or_else(|e| panic!("{body}: {e}")))
 }
 
@@ -143,7 +148,7 @@ async fn figures_come_as_openmetrics_text() {
 async fn what_is_refused_is_refused_in_json() {
     let daemon = Daemon::start(Some(Arc::new(|_| panic!("not to be asked"))));
     assert_eq!(refusal(&daemon.get("/nothing").await).0, 404);
-    assert_eq!(refusal(&daemon.get("/tokens").await).0, 405);
+    assert_eq!(refusal(&daemon.get("/voters/add").await).0, 405);
     assert_eq!(refusal(&daemon.post("{\"ttl_s\":").await).0, 400);
     assert_eq!(refusal(&daemon.post("{\"ttl_s\":\"long\"}").await).0, 422);
     assert_eq!(refusal(&daemon.post("{\"ttl_s\":0}").await).0, 400);

@@ -29,7 +29,8 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
-            | Action::RosterVerdict { .. }
+            | Action::StoreRoster { .. }
+            | Action::RosterChanged { .. }
             | Action::RunScripts(_)
             | Action::Stopped => {
                 takeover.flush(&mut all);

@@ -10,7 +10,6 @@ pub(crate) struct Failures {
     addition: bool,
     removal: bool,
     closing: bool,
-    roster: bool,
     memory: bool,
     leaving: bool,
 }
@@ -21,11 +20,10 @@ impl Failures {
         match effect {
             Effect::Address { .. } => self.addition = true,
             Effect::Removal { .. } => self.removal = true,
-            Effect::Roster => self.roster = true,
             Effect::Memory => self.memory = true,
             Effect::LeaveBehind => self.leaving = true,
             Effect::Fence => self.closing |= closing,
-            Effect::Advertisement { .. } | Effect::Probe { .. } => {}
+            Effect::Roster | Effect::Advertisement { .. } | Effect::Probe { .. } => {}
         }
     }
 
@@ -44,8 +42,6 @@ impl Failures {
             Action::FenceInstall { addresses } => addresses.is_empty() && self.removal,
             // What cannot be left behind is handed over first.
             Action::Stopped => self.leaving,
-            // Who could not write the roster has not accepted it.
-            Action::RosterVerdict { verdict: Ok(()), .. } => self.roster,
             _ => false,
         }
     }

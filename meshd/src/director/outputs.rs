@@ -48,16 +48,16 @@ impl Outputs {
     }
 
     /// Effects that are the mesh's; without one there is nobody to tell.
-    pub(crate) fn act_on_mesh(&self, action: Action) -> Result<(), (Effect, String)> {
-        let Some(mesh) = &self.mesh else { return Ok(()) };
+    pub(crate) fn act_on_mesh(&self, action: Action) {
+        let Some(mesh) = &self.mesh else { return };
         match action {
             Action::SendMessage { to, message } => mesh.send(to, &message),
             Action::Publish { key, value } => mesh.publish(key, value),
-            Action::AdoptRoster(roster) => mesh.adopt(&roster).map_err(|e| (Effect::Roster, format!("{e:#}")))?,
-            Action::RosterVerdict { ticket, verdict } => mesh.roster_verdict(ticket, verdict),
+            Action::AdoptRoster(roster) => mesh.adopt(&roster),
+            Action::StoreRoster { ticket, state } => mesh.store(ticket, state),
+            Action::RosterChanged { ticket, result } => mesh.roster_changed(ticket, result),
             other => unreachable!("{other:?} is not the mesh's"),
         }
-        Ok(())
     }
 
     /// What the mesh dropped, whether the voter's memory is kept, and how many threads have

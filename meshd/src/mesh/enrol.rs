@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use mesh_core::admission;
+use mesh_core::roster::State;
 use mesh_wire::mesh::codec;
 use mesh_wire::mesh::enrol::{EnrolReply, EnrolRequest, MAX_REPLY, Refusal, Secret, Welcome};
-use mesh_wire::mesh::roster::{Member, Role, Roster};
+use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 use quinn::{ConnectionError, Endpoint};
@@ -33,7 +34,7 @@ const TOTAL_TIME: Duration = Duration::from_secs(15);
 ///
 /// Without a concrete address in `listen` the address is the one this host uses towards its
 /// default route, else its only global one; where there are several, the operator has to say which.
-pub fn init(name: &str, listen: Option<SocketAddr>, state_dir: &Path) -> anyhow::Result<(Identity, Roster)> {
+pub fn init(name: &str, listen: Option<SocketAddr>, state_dir: &Path) -> anyhow::Result<(Identity, State)> {
     admission::check_name(name)?;
     if let Some((known, _)) = Identity::load(state_dir)? {
         bail!(
@@ -50,12 +51,13 @@ pub fn init(name: &str, listen: Option<SocketAddr>, state_dir: &Path) -> anyhow:
     let (ca_certificate, ca_key) = identity::new_ca(&format!("mesh of {name}"))?;
     let certificate = identity::sign_own(&ca_certificate, &ca_key, &key)?;
     let identity = Identity::from_parts(dir.clone(), &certificate, &ca_certificate, &key, Some(ca_key.clone()))?;
-    let founder = Member { id: identity.node, name: name.to_owned(), address, role: Role::Director, voter: true };
-    let roster =
-        Roster { cluster: identity.cluster.clone(), epoch: 1, members: vec![founder], used_tokens: Vec::new() };
+    let (role, vote) = (Role::Director, VotePolicy::Auto);
+    let founder = Member { id: identity.node, name: name.to_owned(), address, role, voter: true, vote };
+    let members = vec![founder];
+    let roster = Roster { cluster: identity.cluster.clone(), epoch: 1, members, ..Roster::default() };
     dir.write(NODE_KEY, &key)?;
-    keep(&dir, &Welcome { certificate, ca_certificate, ca_key: Some(Secret(ca_key)), roster: roster.clone() })?;
-    Ok((identity, roster))
+    keep(&dir, &Welcome { certificate, ca_certificate, roster: roster.clone() }, Some(&ca_key))?;
+    Ok((identity, roster.into()))
 }
 
 /// Joins the mesh the token belongs to, through the member at `seed` (`HOST[:PORT]`).
@@ -69,16 +71,16 @@ pub async fn enrol(
     role: Role,
     listen: Option<SocketAddr>,
     state_dir: &Path,
-) -> anyhow::Result<(Identity, Roster)> {
+) -> anyhow::Result<(Identity, State)> {
     let claims = token::read(token)?;
-    if let Some((known, roster)) = Identity::load(state_dir)? {
+    if let Some((known, state)) = Identity::load(state_dir)? {
         ensure!(
             token::fingerprint(&known.ca_certificate) == claims.fingerprint,
             "{} holds an identity in another cluster ({}) than the token's: start it with `meshd run`, or name another directory with --state-dir",
             state_dir.display(),
             known.cluster
         );
-        return Ok((known, roster));
+        return Ok((known, state));
     }
     admission::check_name(name)?;
     let made = !state_dir.exists();
@@ -123,8 +125,7 @@ pub async fn enrol(
     let welcome = timeout(TOTAL_TIME, ask).await.map_err(|_| {
         anyhow!("enrolment at {seed} took longer than {} s: try again with the same token", TOTAL_TIME.as_secs())
     })??;
-    let ca_key = welcome.ca_key.as_ref().map(|key| key.0.clone());
-    let identity = Identity::from_parts(dir.clone(), &welcome.certificate, &welcome.ca_certificate, &key, ca_key)
+    let identity = Identity::from_parts(dir.clone(), &welcome.certificate, &welcome.ca_certificate, &key, None)
         .context("the seed sent what cannot be used")?;
     ensure!(
         token::fingerprint(&identity.ca_certificate) == claims.fingerprint
@@ -132,18 +133,18 @@ pub async fn enrol(
             && welcome.roster.member(identity.node).is_some(),
         "the seed sent another cluster's identity"
     );
-    keep(&dir, &welcome)?;
-    Ok((identity, welcome.roster))
+    keep(&dir, &welcome, None)?;
+    Ok((identity, welcome.roster.into()))
 }
 
 /// Writes all that makes a member, the certificate last.
-fn keep(dir: &StateDir, welcome: &Welcome) -> anyhow::Result<()> {
+fn keep(dir: &StateDir, welcome: &Welcome, ca_key: Option<&str>) -> anyhow::Result<()> {
     dir.write(CA_CERT, &welcome.ca_certificate)?;
-    match &welcome.ca_key {
-        Some(key) => dir.write(CA_KEY, &key.0)?,
+    match ca_key {
+        Some(key) => dir.write(CA_KEY, key)?,
         None => dir.remove(CA_KEY)?,
     }
-    dir.write_roster(&welcome.roster)?;
+    dir.write_roster(&welcome.roster.clone().into())?;
     dir.write(NODE_CERT, &welcome.certificate)
 }
 

@@ -7,13 +7,14 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use mesh_core::roster::State;
 use mesh_wire::mesh::NodeId;
-use mesh_wire::mesh::roster::Roster;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType,
@@ -46,8 +47,8 @@ pub struct Identity {
     pub(super) ca_certificate: CertificateDer<'static>,
     /// PKCS #8.
     pub(super) key: Vec<u8>,
-    /// PKCS #8 as PEM, where this node may sign.
-    pub(super) ca_key: Option<String>,
+    /// PKCS #8 as PEM, where this node may sign; voters get it while they run.
+    ca_key: Arc<OnceLock<String>>,
     pub(super) state_dir: StateDir,
 }
 
@@ -56,7 +57,7 @@ impl fmt::Debug for Identity {
         f.debug_struct("Identity")
             .field("node", &self.node)
             .field("cluster", &self.cluster)
-            .field("signs", &self.ca_key.is_some())
+            .field("signs", &self.signs())
             .field("state_dir", &self.state_dir.path())
             .finish_non_exhaustive()
     }
@@ -65,7 +66,21 @@ impl fmt::Debug for Identity {
 impl Identity {
     /// Whether this node holds the CA's key: makes tokens, enrols others.
     pub fn signs(&self) -> bool {
-        self.ca_key.is_some()
+        self.ca_key.get().is_some()
+    }
+
+    /// The CA's private key (PEM), where this node has it.
+    pub(super) fn ca_key(&self) -> Option<String> {
+        self.ca_key.get().cloned()
+    }
+
+    /// Keeps the CA's private key, on disk first.
+    pub(super) fn keep_ca_key(&self, pem: &str) -> anyhow::Result<()> {
+        check_ca_key(&self.ca_certificate, pem)?;
+        self.state_dir.write(CA_KEY, pem)?;
+        // Where it came from two voters at once, it is the same key.
+        let _ = self.ca_key.set(pem.to_owned());
+        Ok(())
     }
 
     pub(super) fn private_key(&self) -> PrivateKeyDer<'static> {
@@ -90,32 +105,39 @@ impl Identity {
 
     /// Makes and checks tokens, where this node may.
     pub(super) fn token_issuer(&self) -> anyhow::Result<Option<token::Issuer>> {
-        let Some(pem) = &self.ca_key else { return Ok(None) };
+        let Some(pem) = self.ca_key.get() else { return Ok(None) };
         let key = KeyPair::from_pem(pem).context("ca.key is damaged")?;
         Ok(Some(token::Issuer::new(&self.ca_certificate, key.serialized_der())))
     }
 
     /// Reads the identity of a member; `None` where there is none (yet).
-    pub(super) fn load(state_dir: &Path) -> anyhow::Result<Option<(Identity, Roster)>> {
+    pub(super) fn load(state_dir: &Path) -> anyhow::Result<Option<(Identity, State)>> {
         let dir = StateDir::open(state_dir);
         let Some(certificate) = dir.read(NODE_CERT)? else { return Ok(None) };
         let ca_certificate = dir.read_required(CA_CERT)?;
         let key = dir.read_required(NODE_KEY)?;
         let ca_key = dir.read(CA_KEY)?;
-        let roster = dir.read_roster()?;
+        let state = dir.read_roster()?;
         let identity = Identity::from_parts(dir, &certificate, &ca_certificate, &key, ca_key).with_context(|| {
             format!(
                 "the identity in {} is damaged: restore it from a backup, or empty the directory and join again",
                 state_dir.display()
             )
         })?;
+        let roster = &state.roster;
+        if let Some(epoch) = roster.removed_at(identity.node).filter(|_| roster.cluster == identity.cluster) {
+            bail!(
+                "this node was removed from the mesh by roster epoch {epoch}: to come back, empty {} and join with a new token (meshctl token create)",
+                state_dir.display()
+            );
+        }
         ensure!(
             roster.cluster == identity.cluster && roster.member(identity.node).is_some(),
             "the roster in {} is not of this node's cluster {}: restore it from a backup, or empty the directory and join again",
             state_dir.display(),
             identity.cluster
         );
-        Ok(Some((identity, roster)))
+        Ok(Some((identity, state)))
     }
 
     /// From PEM texts, checked against each other.
@@ -134,8 +156,7 @@ impl Identity {
         let node = node_of(&certificate)?;
         ensure!(node == node_of_key(&key), "{NODE_CERT} and {NODE_KEY} do not belong together");
         if let Some(pem) = &ca_key {
-            let ca_key = KeyPair::from_pem(pem).with_context(|| format!("{CA_KEY} is no private key"))?;
-            ensure!(node_of(&ca_certificate)? == node_of_key(&ca_key), "{CA_CERT} and {CA_KEY} do not belong together");
+            check_ca_key(&ca_certificate, pem)?;
         }
         let cluster_name = common_name(&ca_certificate)?;
         Ok(Identity {
@@ -145,10 +166,16 @@ impl Identity {
             certificate,
             ca_certificate,
             key: key.serialize_der(),
-            ca_key,
+            ca_key: Arc::new(ca_key.map_or_else(OnceLock::new, OnceLock::from)),
             state_dir,
         })
     }
+}
+
+fn check_ca_key(ca_certificate: &[u8], pem: &str) -> anyhow::Result<()> {
+    let ca_key = KeyPair::from_pem(pem).with_context(|| format!("{CA_KEY} is no private key"))?;
+    ensure!(node_of(ca_certificate)? == node_of_key(&ca_key), "{CA_CERT} and {CA_KEY} do not belong together");
+    Ok(())
 }
 
 /// A new mesh CA: certificate and key, both PEM.

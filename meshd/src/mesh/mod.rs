@@ -5,11 +5,13 @@
 //!   send, publish ---> MeshHandle ---> traffic --> datagram or stream --> peer
 //!   adopt ----------------+-----------> peer::manage: one task a member, dials and redials
 //!   Input <--- mpsc <-- peer: PeerUp, PeerDown; traffic: Message; gossip: Gossip, Heard
-//!   Input::Roster <---- seed, traffic: a roster is proposed --- answered by roster_verdict
+//!   Input::ChangeRoster <---- seed, control: a change is wanted --- answered by roster_changed
+//!   store ----------------------> storage: the roster file --- answered by Input::RosterStored
 //!
 //!  state_dir  keys, certificates, roster on disk      token     who may join
 //!  identity   the CA, certificates, node ids          enrol     init, and the joiner's side
-//!  tls        who is believed                         seed      the seed's side, the vote
+//!  tls        who is believed                         seed      the seed's side
+//!  ca_key     from voter to voter                     limits    for one source address
 //!  socket     the port, and what on it is not ours    endpoint  accepting
 //!  release    the guard's: leases of a dead daemon are given back
 //! ```
@@ -18,17 +20,20 @@
 //! when it is full; connections coming and going wait for room, they are never dropped; gossip
 //! waits while more than a few inputs are queued, so that it cannot hold up a lease message.
 
+mod ca_key;
 mod counters;
 mod endpoint;
 mod enrol;
 mod gossip;
 mod identity;
+mod limits;
 mod peer;
 mod release;
 mod seed;
 mod shared;
 mod socket;
 mod state_dir;
+mod storage;
 mod tls;
 mod token;
 mod traffic;
@@ -42,10 +47,11 @@ use std::time::Duration;
 use anyhow::anyhow;
 use dashmap::DashMap;
 use mesh_core::Input;
+use mesh_core::roster::{Change, ChangeRefusal, State};
 use mesh_wire::mesh::lease::Message;
 use mesh_wire::mesh::roster::Roster;
 use mesh_wire::mesh::{NodeId, codec};
-use tokio::sync::{Mutex, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -74,8 +80,11 @@ pub struct MeshOptions {
     pub inputs: mpsc::Sender<Input>,
 }
 
-/// The identity and roster in a state directory; `None` where there is no identity yet.
-pub fn load(state_dir: &Path) -> anyhow::Result<Option<(Identity, Roster)>> {
+/// The identity and the roster file in a state directory; `None` where there is no identity yet.
+///
+/// # Errors
+/// Something is missing, damaged or cannot be read, or this node was removed from its mesh.
+pub fn load(state_dir: &Path) -> anyhow::Result<Option<(Identity, State)>> {
     Identity::load(state_dir)
 }
 
@@ -97,7 +106,9 @@ pub async fn start(options: MeshOptions) -> anyhow::Result<MeshHandle> {
         tickets: shared::Tickets::default(),
         streams: Arc::new(Semaphore::new(MOST_STREAMS)),
         enrolments: Arc::new(Semaphore::new(MOST_ENROLMENTS)),
-        changing: Mutex::new(()),
+        enrolling: limits::PerSource::default(),
+        store: watch::Sender::new(None),
+        issued: token::Issued::default(),
         counters,
         log_gate: counters::LogGate::default(),
         closing: CancellationToken::new(),
@@ -108,6 +119,8 @@ pub async fn start(options: MeshOptions) -> anyhow::Result<MeshHandle> {
     supervise(&shared, "accepting connections", endpoint::accept(shared.clone()));
     supervise(&shared, "connecting to members", peer::manage(shared.clone()));
     supervise(&shared, "gossip", gossip::run(shared.clone()));
+    supervise(&shared, "writing the roster", storage::run(shared.clone()));
+    supervise(&shared, "getting the CA key", ca_key::fetch(shared.clone()));
     Ok(MeshHandle { shared })
 }
 
@@ -147,6 +160,10 @@ impl MeshHandle {
             tracing::warn!(%to, bytes = frame.len(), "a message is too long and is not sent");
             return;
         }
+        if matches!(message, Message::Roster(_)) {
+            // Said once: nobody asks for it again.
+            return traffic::send_reliably(&self.shared, to, frame);
+        }
         if matches!(message, Message::Release(_)) {
             // A lost request is repeated by whoever asks; a lost release would cost a whole lease.
             // The second one to arrive changes nothing.
@@ -160,18 +177,46 @@ impl MeshHandle {
         self.shared.gossip.publish(key, value);
     }
 
-    /// Keeps a roster on disk (this waits for the disk), then connects to new members and drops the
-    /// connections of removed ones.
-    pub fn adopt(&self, roster: &Roster) -> anyhow::Result<()> {
-        self.shared.identity.state_dir.write_roster(roster)?;
+    /// Connects to new members and drops the connections of removed ones.
+    pub fn adopt(&self, roster: &Roster) {
         self.shared.roster.send_replace(Arc::new(roster.clone()));
-        Ok(())
     }
 
-    /// The engine's answer to an [`Input::Roster`] with this ticket. A yes comes after `adopt`, and
-    /// also for the very roster the engine holds already.
-    pub fn roster_verdict(&self, ticket: u64, verdict: Result<(), Roster>) {
-        self.shared.tickets.answer(ticket, verdict);
+    /// Brings this to the roster file; answered by [`Input::RosterStored`].
+    pub fn store(&self, ticket: u64, state: State) {
+        self.shared.store.send_replace(Some((ticket, state)));
+    }
+
+    /// The engine's answer to an [`Input::ChangeRoster`] with this ticket.
+    pub fn roster_changed(&self, ticket: u64, result: Result<Roster, ChangeRefusal>) {
+        self.shared.tickets.answer(ticket, result);
+    }
+
+    /// The roster adopted last.
+    pub fn roster(&self) -> Arc<Roster> {
+        self.shared.roster()
+    }
+
+    /// Has the voters change the roster; the roster the change is in.
+    ///
+    /// # Errors
+    /// It cannot be, or no majority agreed within some seconds.
+    pub async fn change_roster(&self, change: Change) -> Result<Roster, ChangeRefusal> {
+        seed::change_roster(&self.shared, change).await
+    }
+
+    /// What is known about tokens.
+    pub fn tokens(&self) -> Vec<mesh_control::TokenInfo> {
+        self.shared.issued.list(&self.shared.roster(), crate::clock::unix_time())
+    }
+
+    /// What makes a token useless: by the token itself, or by its id.
+    ///
+    /// # Errors
+    /// It is neither, or a token of another cluster.
+    pub fn revocation(&self, token: &str) -> anyhow::Result<Change> {
+        let fingerprint = token::fingerprint(&self.shared.identity.ca_certificate);
+        self.shared.issued.revocation(token, fingerprint, crate::clock::unix_time())
     }
 
     /// A token that lets one machine join within `ttl`. Only holders of the CA key can make it.
@@ -180,7 +225,9 @@ impl MeshHandle {
             let others = seed::signers(&self.shared.roster()).join(", ");
             return Err(anyhow!("this node does not hold the CA key: create the token on one of {others}"));
         }
-        self.shared.identity.create_token(ttl)
+        let token = self.shared.identity.create_token(ttl)?;
+        self.shared.issued.note(&token, crate::clock::unix_time());
+        Ok(token)
     }
 
     /// What was dropped, refused or malformed so far, by name.

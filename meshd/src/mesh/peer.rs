@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use mesh_core::{Input, Instant};
 use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::codec;
 use mesh_wire::mesh::roster::Member;
 use quinn::{Connection, ConnectionError};
 use tokio::sync::mpsc;
@@ -24,7 +25,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::identity::{SERVER_NAME, node_of};
-use super::shared::{CLOSE_DUPLICATE, CLOSE_GOODBYE, CLOSE_NOT_A_MEMBER, CLOSE_RESTART, FRAME_HELLO, Shared};
+use super::shared::{
+    CLOSE_DUPLICATE, CLOSE_GOODBYE, CLOSE_NOT_A_MEMBER, CLOSE_REMOVED, CLOSE_RESTART, FRAME_HELLO, FRAME_REMOVED,
+    MAX_FRAME, Shared,
+};
 use super::traffic;
 use crate::clock;
 
@@ -43,15 +47,17 @@ pub(super) async fn manage(shared: Arc<Shared>) -> anyhow::Result<()> {
     let mut tasks = JoinSet::new();
     loop {
         let roster = rosters.borrow_and_update().clone();
+        // Whoever was removed has nobody to talk to.
+        let removed = roster.member(shared.identity.node).is_none();
         peers.retain(|id, (member, stop)| {
             // Another address needs another task; role and vote do not matter here.
-            let stays = roster.member(*id).is_some_and(|m| m.address == member.address);
+            let stays = !removed && roster.member(*id).is_some_and(|m| m.address == member.address);
             if !stays {
                 stop.cancel();
             }
             stays
         });
-        for member in roster.members.iter().filter(|m| m.id != shared.identity.node) {
+        for member in roster.members.iter().filter(|m| m.id != shared.identity.node && !removed) {
             peers.entry(member.id).or_insert_with(|| {
                 let stop = shared.closing.child_token();
                 let (sender, arrivals) = mpsc::channel(MOST_CONNECTIONS);
@@ -200,7 +206,10 @@ impl Peer {
             self.shared.arrivals.remove(&self.member.id);
         }
         for live in self.live.drain(..) {
-            live.connection.close(CLOSE_NOT_A_MEMBER, b"not in the roster any more");
+            match roster.removed_at(self.member.id) {
+                Some(_) => live.connection.close(CLOSE_REMOVED, b"removed from the mesh"),
+                None => live.connection.close(CLOSE_NOT_A_MEMBER, b"not in the roster any more"),
+            }
         }
         self.tell(Input::PeerDown { node: self.member.id, left: true }).await;
     }
@@ -259,10 +268,15 @@ async fn dial(shared: Arc<Shared>, member: Member) -> anyhow::Result<Connection>
             member.address
         );
         let mut hello = connection.accept_uni().await?;
-        if hello.read_to_end(16).await? != [FRAME_HELLO] {
-            bail!("unexpected greeting");
+        match hello.read_to_end(MAX_FRAME).await?.split_first() {
+            Some((&FRAME_HELLO, [])) => Ok(connection),
+            Some((&FRAME_REMOVED, roster)) => {
+                // Its word counts like any member's: the engine looks at epoch and cluster.
+                let _ = shared.inputs.send(Input::Roster(codec::decode_value(roster)?)).await;
+                bail!("this node was removed from the mesh")
+            }
+            _ => bail!("unexpected greeting"),
         }
-        anyhow::Ok(connection)
     };
     timeout(Duration::from_secs(2), attempt).await.context("no answer")?
 }

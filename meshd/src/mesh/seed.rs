@@ -4,29 +4,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::Input;
-use mesh_core::admission::{Candidate, admit};
-use mesh_wire::mesh::NodeId;
+use mesh_core::admission::Candidate;
+use mesh_core::roster::{Change, ChangeRefusal};
 use mesh_wire::mesh::codec;
-use mesh_wire::mesh::enrol::{EnrolReply, EnrolRequest, MAX_REQUEST, Refusal, Secret, Welcome};
-use mesh_wire::mesh::lease::Message;
-use mesh_wire::mesh::roster::{Member, Roster};
+use mesh_wire::mesh::enrol::{EnrolReply, EnrolRequest, MAX_REQUEST, Refusal, Welcome};
+use mesh_wire::mesh::roster::Roster;
 use quinn::Connection;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tracing::{debug, info};
 
 use super::counters::Counter;
-use super::shared::{CLOSE_DONE, FRAME_MESSAGE, Shared};
-use super::{identity, traffic};
+use super::identity;
+use super::shared::{CLOSE_DONE, Shared};
 use crate::clock;
 
 /// All of one enrolment.
 const TOTAL_TIME: Duration = Duration::from_secs(15);
 /// A joiner speaks at once: what is silent only holds one of few places.
 const REQUEST_TIME: Duration = Duration::from_secs(2);
-/// How long the voters have.
-const VOTE_TIME: Duration = Duration::from_secs(5);
-/// Between two attempts within that time.
-const VOTE_PAUSE: Duration = Duration::from_millis(100);
+/// How long the engine may take for a change: a little more than it gives the voters.
+const CHANGE_TIME: Duration = Duration::from_millis(4500);
 
 /// Serves one joiner.
 pub(super) async fn serve(shared: &Arc<Shared>, connection: Connection) {
@@ -69,98 +66,49 @@ async fn converse(shared: &Arc<Shared>, connection: &Connection) -> anyhow::Resu
 async fn enrol(shared: &Arc<Shared>, request: &EnrolRequest) -> Result<Welcome, Refusal> {
     let internal = |error: anyhow::Error| Refusal::Internal { reason: format!("{error:#}") };
     let identity = &shared.identity;
-    let (Some(ca_key), Some(issuer)) = (&identity.ca_key, identity.token_issuer().map_err(internal)?) else {
+    let (Some(ca_key), Some(issuer)) = (identity.ca_key(), identity.token_issuer().map_err(internal)?) else {
         return Err(Refusal::NoSigner { ask: signers(&shared.roster()) });
     };
-    let token_nonce = issuer.check(&request.token.0, clock::unix_time())?;
+    let token = issuer.check(&request.token.0, clock::unix_time())?;
     let (id, key) =
         identity::requested_key(&request.csr).map_err(|error| Refusal::BadRequest { reason: format!("{error:#}") })?;
-    let candidate =
-        Candidate { id, name: request.name.clone(), address: request.address, role: request.role, token_nonce };
-    let roster = change_roster(shared, &candidate).await?;
+    let candidate = Candidate {
+        id,
+        name: request.name.clone(),
+        address: request.address,
+        role: request.role,
+        token_nonce: token.nonce,
+        token_expires_unix: token.expires_unix,
+    };
+    let roster = match change_roster(shared, Change::Admit(candidate.clone())).await {
+        Ok(roster) => roster,
+        Err(ChangeRefusal::Admission(refusal)) => return Err(refusal),
+        Err(ChangeRefusal::Busy) => return Err(Refusal::Busy),
+        Err(refusal @ ChangeRefusal::NoMajority { accepted, needed, .. }) => {
+            debug!("not admitted: {refusal}");
+            return Err(Refusal::NoMajority { accepted, needed });
+        }
+        Err(other) => return Err(Refusal::Internal { reason: other.to_string() }),
+    };
     let ca_certificate = identity::pem_of(&identity.ca_certificate);
-    let certificate = identity::sign(&identity.ca_certificate, ca_key, &key).map_err(internal)?;
+    let certificate = identity::sign(&identity.ca_certificate, &ca_key, &key).map_err(internal)?;
     info!(name = %candidate.name, node = %id, address = %candidate.address, epoch = roster.epoch, "enrolled");
-    let ca_key = roster.is_voter(id).then(|| Secret(ca_key.clone()));
-    Ok(Welcome { certificate, ca_certificate, ca_key, roster })
+    Ok(Welcome { certificate, ca_certificate, roster })
 }
 
-/// The members that hold the CA key, for people: the voters got it when they joined.
+/// The members that hold the CA key, for people: every voter gets it.
 pub(super) fn signers(roster: &Roster) -> Vec<String> {
     roster.voters().map(|m| format!("{} ({})", m.name, m.address)).collect()
 }
 
-/// Has the voters accept a roster with the candidate in it.
-async fn change_roster(shared: &Arc<Shared>, candidate: &Candidate) -> Result<Roster, Refusal> {
-    let mut tally = (0, shared.roster().quorum());
-    let change = async {
-        let _turn = shared.changing.lock().await;
-        let mut basis = Roster::clone(&shared.roster());
-        loop {
-            let proposed = admit(&basis, candidate)?;
-            match vote(shared, &basis, &proposed, candidate.id, &mut tally).await {
-                Vote::Accepted => {
-                    spread(shared, &proposed).await;
-                    return Ok(proposed);
-                }
-                Vote::Newer(newer) => basis = newer,
-                // The voter that is missed may be the one that joined a moment ago.
-                Vote::TooFew => sleep(VOTE_PAUSE).await,
-            }
-        }
+/// Has the voters decide a change, by this node's engine.
+pub(super) async fn change_roster(shared: &Shared, change: Change) -> Result<Roster, ChangeRefusal> {
+    let (ticket, answer) = shared.tickets.open();
+    let ask = async {
+        shared.inputs.send(Input::ChangeRoster { ticket, change }).await.ok()?;
+        answer.await.ok()
     };
-    match timeout(VOTE_TIME, change).await {
-        Ok(decided) => decided,
-        Err(_) => Err(Refusal::NoMajority { accepted: tally.0, needed: tally.1 }),
-    }
-}
-
-enum Vote {
-    Accepted,
-    Newer(Roster),
-    TooFew,
-}
-
-/// Asks the current voters one after the other, in the order of their ids: two seeds that propose
-/// at once meet at the first voter, instead of each winning some. The candidate is not asked: where
-/// it is a voter already, it only asks again for the answer to a decision it had no part in.
-async fn vote(
-    shared: &Arc<Shared>,
-    basis: &Roster,
-    proposed: &Roster,
-    candidate: NodeId,
-    tally: &mut (usize, usize),
-) -> Vote {
-    let mut voters: Vec<&Member> = basis.voters().filter(|m| m.id != candidate).collect();
-    voters.sort_by_key(|m| m.id);
-    *tally = (0, voters.len() / 2 + 1);
-    for voter in voters {
-        let verdict = if voter.id == shared.identity.node {
-            traffic::ask_engine(shared, proposed.clone()).await
-        } else {
-            traffic::propose(shared, voter.id, proposed).await
-        };
-        match verdict {
-            Ok(Ok(())) => tally.0 += 1,
-            Ok(Err(held)) if held == *proposed => tally.0 += 1,
-            Ok(Err(held)) if held.epoch >= proposed.epoch => return Vote::Newer(held),
-            Ok(Err(_)) => debug!(voter = %voter.name, "refused a new roster"),
-            Err(error) => debug!(voter = %voter.name, "did not vote: {error:#}"),
-        }
-        if tally.0 >= tally.1 {
-            return Vote::Accepted;
-        }
-    }
-    Vote::TooFew
-}
-
-/// Lets everybody know what a majority accepted; who misses it hears of it from any member later.
-async fn spread(shared: &Arc<Shared>, roster: &Roster) {
-    // Without a ticket: nobody waits for the answer.
-    let _ = shared.inputs.send(Input::Roster { ticket: None, roster: roster.clone() }).await;
-    let mut frame = vec![FRAME_MESSAGE];
-    frame.extend(codec::encode(&Message::Roster(roster.clone())));
-    for member in roster.members.iter().filter(|m| shared.peers.contains_key(&m.id)) {
-        traffic::send(shared, member.id, frame.clone());
-    }
+    let answer = timeout(CHANGE_TIME, ask).await;
+    shared.tickets.forget(ticket);
+    answer.ok().flatten().unwrap_or(Err(ChangeRefusal::Busy))
 }

@@ -5,20 +5,25 @@ use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use mesh_core::Input;
+use mesh_core::roster::{ChangeRefusal, State};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Roster;
 use quinn::{Connection, VarInt};
-use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counters, LogGate};
 use super::gossip::Gossip;
 use super::identity::Identity;
+use super::limits::PerSource;
+use super::token::Issued;
 
-/// What the first byte of a frame says: a lease message, gossip, or "you are accepted".
+/// What the first byte of a frame says: a lease message, gossip, "you are accepted", or "you were
+/// removed" and the roster that says so.
 pub(super) const FRAME_MESSAGE: u8 = 0;
 pub(super) const FRAME_GOSSIP: u8 = 1;
 pub(super) const FRAME_HELLO: u8 = 2;
+pub(super) const FRAME_REMOVED: u8 = 3;
 /// The longest frame: gossip makes up to 64 KiB, a full roster a tenth of it.
 pub(super) const MAX_FRAME: usize = 128 * 1024;
 
@@ -29,11 +34,13 @@ pub(super) const CLOSE_DUPLICATE: VarInt = VarInt::from_u32(3);
 pub(super) const CLOSE_NOT_A_MEMBER: VarInt = VarInt::from_u32(4);
 pub(super) const CLOSE_BUSY: VarInt = VarInt::from_u32(5);
 pub(super) const CLOSE_DONE: VarInt = VarInt::from_u32(6);
+pub(super) const CLOSE_REMOVED: VarInt = VarInt::from_u32(7);
 
 /// Messages too long for a datagram on their way at a time; more are dropped.
 pub(super) const MOST_STREAMS: usize = 64;
-/// Enrolments served at a time.
+/// Enrolments served at a time, and for one source address.
 pub(super) const MOST_ENROLMENTS: usize = 8;
+pub(super) const ENROLMENTS_PER_SOURCE: usize = 2;
 
 pub(super) struct Shared {
     pub(super) identity: Identity,
@@ -50,8 +57,11 @@ pub(super) struct Shared {
     pub(super) tickets: Tickets,
     pub(super) streams: Arc<Semaphore>,
     pub(super) enrolments: Arc<Semaphore>,
-    /// Held while this node changes the roster: one change at a time.
-    pub(super) changing: Mutex<()>,
+    pub(super) enrolling: PerSource,
+    /// What the roster file is to hold, and the ticket of it.
+    pub(super) store: watch::Sender<Option<(u64, State)>>,
+    /// Tokens made here, for `meshctl token list`.
+    pub(super) issued: Issued,
     pub(super) counters: Arc<Counters>,
     pub(super) log_gate: LogGate,
     pub(super) closing: CancellationToken,
@@ -72,11 +82,11 @@ impl Shared {
 #[derive(Default)]
 pub(super) struct Tickets {
     next: AtomicU64,
-    open: DashMap<u64, oneshot::Sender<Result<(), Roster>>>,
+    open: DashMap<u64, oneshot::Sender<Result<Roster, ChangeRefusal>>>,
 }
 
 impl Tickets {
-    pub(super) fn open(&self) -> (u64, oneshot::Receiver<Result<(), Roster>>) {
+    pub(super) fn open(&self) -> (u64, oneshot::Receiver<Result<Roster, ChangeRefusal>>) {
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.open.insert(ticket, sender);
@@ -84,9 +94,9 @@ impl Tickets {
     }
 
     /// The engine's answer; one that comes too late is of no use to anybody.
-    pub(super) fn answer(&self, ticket: u64, verdict: Result<(), Roster>) {
+    pub(super) fn answer(&self, ticket: u64, result: Result<Roster, ChangeRefusal>) {
         if let Some((_, sender)) = self.open.remove(&ticket) {
-            let _ = sender.send(verdict);
+            let _ = sender.send(result);
         }
     }
 

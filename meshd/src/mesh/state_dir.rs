@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use mesh_wire::mesh::roster::Roster;
+use mesh_core::roster::State;
 
 /// Certificate of the mesh's CA (PEM).
 pub(super) const CA_CERT: &str = "ca.crt";
@@ -24,7 +24,7 @@ pub(super) const CA_KEY: &str = "ca.key";
 pub(super) const NODE_CERT: &str = "node.crt";
 /// This node's private key (PEM).
 pub(super) const NODE_KEY: &str = "node.key";
-/// The roster adopted last (JSON).
+/// The roster committed last, and what was promised about the next one (JSON).
 pub(super) const ROSTER: &str = "roster.json";
 
 /// A state directory that exists and can be written.
@@ -117,16 +117,16 @@ impl StateDir {
         }
     }
 
-    /// Keeps a roster.
-    pub(super) fn write_roster(&self, roster: &Roster) -> anyhow::Result<()> {
-        self.write(ROSTER, &serde_json::to_string_pretty(roster).context("the roster cannot be written as JSON")?)
+    /// Keeps a roster, and what was promised about the next one.
+    pub(super) fn write_roster(&self, state: &State) -> anyhow::Result<()> {
+        self.write(ROSTER, &serde_json::to_string_pretty(state).context("the roster cannot be written as JSON")?)
     }
 
     /// Reads the roster of a member.
-    pub(super) fn read_roster(&self) -> anyhow::Result<Roster> {
+    pub(super) fn read_roster(&self) -> anyhow::Result<State> {
         serde_json::from_str(&self.read_required(ROSTER)?).with_context(|| {
             format!(
-                "{} is damaged: restore it from a backup, or copy it from another member",
+                "{} is damaged, and may hold promises to other voters: remove this node from the mesh (meshctl nodes remove), and join again with an empty directory",
                 self.path.join(ROSTER).display()
             )
         })

@@ -3,4 +3,5 @@
 mod cluster;
 mod enrolment;
 mod faults;
+mod roster;
 mod traffic;

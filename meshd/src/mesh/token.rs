@@ -1,6 +1,6 @@
 //! Tokens: what lets one machine join.
 //!
-//! A token checks itself: nothing about it is stored until it is used, and every holder of the CA
+//! A token checks itself: nothing about it is stored until it is used or revoked, and every holder of the CA
 //! key can make and check it. Its nonce then stands in the roster, which makes a second use fail
 //! at every seed. As URL-safe base64 without padding:
 //!
@@ -16,8 +16,13 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::enrol::Refusal;
 use ring::hmac;
+
+pub(super) use issued::Issued;
+
+mod issued;
 
 const VERSION: u8 = 1;
 const FINGERPRINT: usize = 16;
@@ -34,11 +39,13 @@ pub struct Token {
     pub text: String,
     /// When it stops working, in seconds since 1970-01-01 UTC.
     pub expires_unix: u64,
+    /// What `meshctl token list` calls it; no secret.
+    pub(super) nonce: u64,
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Token {{ text: …, expires_unix: {} }}", self.expires_unix)
+        write!(f, "Token {{ text: …, id: {}, expires_unix: {} }}", NodeId(self.nonce), self.expires_unix)
     }
 }
 
@@ -79,11 +86,11 @@ impl Issuer {
         let claims = Claims { fingerprint: self.fingerprint, expires_unix, nonce };
         let mut bytes = signed_part(&claims);
         bytes.extend_from_slice(&hmac::sign(&self.key, &bytes).as_ref()[..MAC]);
-        Token { text: BASE64_URL_SAFE_NO_PAD.encode(bytes), expires_unix }
+        Token { text: BASE64_URL_SAFE_NO_PAD.encode(bytes), expires_unix, nonce }
     }
 
-    /// Checks everything but whether the token was used; gives its nonce.
-    pub(super) fn check(&self, text: &str, now_unix: Duration) -> Result<u64, Refusal> {
+    /// Checks everything but whether the token was used.
+    pub(super) fn check(&self, text: &str, now_unix: Duration) -> Result<Claims, Refusal> {
         let (claims, mac) = split(text)?;
         if claims.fingerprint != self.fingerprint {
             return Err(Refusal::TokenOtherCluster);
@@ -95,7 +102,7 @@ impl Issuer {
         if now_unix.as_secs() >= claims.expires_unix {
             return Err(Refusal::TokenExpired { ago_s: now_unix.as_secs() - claims.expires_unix });
         }
-        Ok(claims.nonce)
+        Ok(claims)
     }
 }
 

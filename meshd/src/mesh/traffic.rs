@@ -1,30 +1,27 @@
-//! What travels over a mesh connection: frames, and votes on rosters.
+//! What travels over a mesh connection: frames, and requests for the CA key.
 //!
 //! A frame is one byte that says what follows, then the value. It goes as a QUIC datagram where it
-//! fits one, else as a unidirectional stream of its own. A vote is a bidirectional stream: one
-//! [`Proposal`], one [`Ballot`].
+//! fits one, else as a unidirectional stream of its own. A request is a bidirectional stream, see
+//! [`super::ca_key`].
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
 use mesh_core::Input;
+use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::codec;
-use mesh_wire::mesh::enrol::{Ballot, MAX_REPLY, Proposal};
-use mesh_wire::mesh::{NodeId, roster::Roster};
-use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use quinn::{Connection, ConnectionError, RecvStream};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
 
+use super::ca_key;
 use super::counters::Counter;
 use super::shared::{FRAME_GOSSIP, FRAME_MESSAGE, MAX_FRAME, Shared};
 
 /// A stream that takes longer than this is given up, on both sides.
-const STREAM_TIME: Duration = Duration::from_secs(2);
-/// How long a voter's engine may take to answer.
-const VOTE_TIME: Duration = Duration::from_secs(1);
+pub(super) const STREAM_TIME: Duration = Duration::from_secs(2);
 
 /// Reads a connection until it is gone, to the last datagram: a node that stops says what matters
 /// most right before it closes.
@@ -51,7 +48,7 @@ async fn read_all(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -
                 Err(error) => return error,
             },
             stream = connection.accept_bi() => match stream {
-                Ok((send, recv)) => { streams.spawn(answer(shared.clone(), from, send, recv)); }
+                Ok((send, recv)) => { streams.spawn(ca_key::answer(shared.clone(), from, send, recv)); }
                 Err(error) => return error,
             },
             Some(_) = streams.join_next() => {}
@@ -101,31 +98,6 @@ fn stream(shared: &Arc<Shared>, to: NodeId, connection: Connection, frame: Vec<u
     });
 }
 
-/// Asks one voter to accept a roster: its verdict, or why there is none.
-pub(super) async fn propose(shared: &Shared, to: NodeId, roster: &Roster) -> anyhow::Result<Result<(), Roster>> {
-    let connection = shared.peers.get(&to).map(|connection| connection.clone()).context("not connected")?;
-    let ask = async {
-        let (mut send, mut recv) = connection.open_bi().await?;
-        send.write_all(&codec::encode_value(&Proposal { roster: roster.clone() })).await?;
-        send.finish()?;
-        let ballot: Ballot = codec::decode_value(&recv.read_to_end(MAX_REPLY).await?)?;
-        anyhow::Ok(ballot.verdict)
-    };
-    timeout(VOTE_TIME + Duration::from_millis(200), ask).await.context("no answer in time")?
-}
-
-/// Asks this node's own engine to accept a roster.
-pub(super) async fn ask_engine(shared: &Shared, roster: Roster) -> anyhow::Result<Result<(), Roster>> {
-    let (ticket, verdict) = shared.tickets.open();
-    let ask = async {
-        shared.inputs.send(Input::Roster { ticket: Some(ticket), roster }).await.context("the engine is gone")?;
-        verdict.await.context("the engine is gone")
-    };
-    let answer = timeout(VOTE_TIME, ask).await;
-    shared.tickets.forget(ticket);
-    answer.context("the engine did not answer in time")?
-}
-
 /// One frame from a peer. What cannot be decoded, or finds the queue full, is dropped and counted.
 fn receive(shared: &Shared, from: NodeId, frame: &[u8]) {
     match frame.split_first() {
@@ -162,25 +134,5 @@ async fn read_frame(shared: Arc<Shared>, from: NodeId, mut stream: RecvStream) {
         Ok(Ok(frame)) => receive(&shared, from, &frame),
         Ok(Err(error)) => malformed(&shared, from, &error),
         Err(_) => malformed(&shared, from, &"a stream that does not end"),
-    }
-}
-
-/// Answers one proposal. Only voters change rosters.
-async fn answer(shared: Arc<Shared>, from: NodeId, mut send: SendStream, mut recv: RecvStream) {
-    let vote = async {
-        let request =
-            timeout(STREAM_TIME, recv.read_to_end(MAX_REPLY)).await.context("a stream that does not end")??;
-        let Proposal { roster } = codec::decode_value(&request)?;
-        ensure!(shared.roster().is_voter(from), "a proposal from a node that does not vote");
-        if roster.cluster != shared.identity.cluster {
-            bail!("a proposal for another cluster");
-        }
-        let verdict = ask_engine(&shared, roster).await?;
-        timeout(STREAM_TIME, send.write_all(&codec::encode_value(&Ballot { verdict }))).await??;
-        send.finish()?;
-        anyhow::Ok(())
-    };
-    if let Err(error) = vote.await {
-        debug!(%from, error = %format_args!("{error:#}"), "a proposal was not answered");
     }
 }

@@ -1,9 +1,11 @@
 //! Needs root, or a limit that allows real-time priority.
 
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use super::*;
+use crate::clock;
 
 /// Fields 40 and 41 of /proc/.../stat (proc(5)): priority and policy.
 fn scheduling(stat: &str) -> (u32, u32) {
@@ -31,4 +33,43 @@ fn root_a_raised_thread_runs_first_and_its_children_do_not() {
     assert_eq!(scheduling(&other).1, libc::SCHED_OTHER as u32, "only the thread that asked");
     let (soft, _) = getrlimit(Resource::RLIMIT_RTTIME).unwrap();
     assert_eq!(Duration::from_micros(soft), LONGEST_RUN);
+}
+
+/// Wakes up every 5 ms, two hundred times, while ordinary threads want all processors; how late, sorted.
+fn lateness(prepare: impl FnOnce() + Send) -> Vec<Duration> {
+    let busy = AtomicBool::new(true);
+    let spinners = 4 * thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..spinners {
+            scope.spawn(|| {
+                let end = clock::now() + Duration::from_secs(20);
+                while busy.load(Ordering::Relaxed) && clock::now() < end {}
+            });
+        }
+        let measured = scope.spawn(|| {
+            prepare();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let mut late: Vec<Duration> = (0..200)
+                .map(|_| {
+                    let due = clock::now() + Duration::from_millis(5);
+                    runtime.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
+                    clock::now().since(due)
+                })
+                .collect();
+            late.sort_unstable();
+            late
+        });
+        let late = measured.join();
+        busy.store(false, Ordering::Relaxed);
+        late.unwrap()
+    })
+}
+
+#[test]
+fn root_on_a_busy_host_a_raised_thread_is_on_time() {
+    let ordinary = lateness(|| ());
+    let raised = lateness(|| raise().expect("root may"));
+    let figures = |late: &[Duration]| format!("p50 {:?}, p99 {:?}, worst {:?}", late[100], late[198], late[199]);
+    println!("ordinary: {}\nraised:   {}", figures(&ordinary), figures(&raised));
+    assert!(raised[198] < Duration::from_millis(20), "{}", figures(&raised));
 }

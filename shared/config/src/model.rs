@@ -303,11 +303,21 @@ pub struct MeshSettings {
     pub realtime: bool,
     /// For every router that does not say otherwise.
     pub policy: Policy,
+    /// How long a voter has to be gone before another member gets its vote; default 60 s. 1 s to a
+    /// day.
+    pub replace_after: Option<Duration>,
 }
 
 impl Default for MeshSettings {
     fn default() -> Self {
-        MeshSettings { name: None, listen: None, lease: None, realtime: true, policy: Policy::default() }
+        MeshSettings {
+            name: None,
+            listen: None,
+            lease: None,
+            realtime: true,
+            policy: Policy::default(),
+            replace_after: None,
+        }
     }
 }
 

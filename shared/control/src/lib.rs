@@ -8,6 +8,9 @@
 //! | `POST /tokens` with [`TokenRequest`] | [`TokenReply`] |
 //! | `POST /stop` with [`StopRequest`] | [`StopReply`]; the daemon stops |
 //! | `POST /upgrade` | [`StopReply`]; the guard starts the program on disk in the daemon's place |
+//! | `GET /tokens` | a list of [`TokenInfo`] |
+//! | `POST /tokens/revoke` with [`TokenRevocation`] | [`RosterChanged`] |
+//! | `POST /voters/add`, `/voters/remove`, `/nodes/remove` with [`NodeRequest`] | [`RosterChanged`] |
 //! | anything refused | HTTP status 4xx or 5xx and a [`Refusal`] |
 //!
 //! Fields may be added, never renamed or removed; readers ignore what they do not know.
@@ -106,6 +109,9 @@ pub struct Node {
     pub role: String,
     /// Whether it votes.
     pub voter: bool,
+    /// Who decides whether it votes: `auto` (the mesh), `always` or `never` (the operator).
+    #[serde(default)]
+    pub vote: String,
     /// Whether it is there, as seen from the node that answers.
     pub liveness: Liveness,
     /// Its mesh address.
@@ -294,6 +300,44 @@ pub struct StopRequest {
 pub struct StopReply {
     /// The processes that end.
     pub pids: Vec<u32>,
+}
+
+/// What is known about one token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenInfo {
+    /// 16 hexadecimal digits; no secret.
+    pub id: String,
+    /// RFC 3339, UTC; none where nobody knows any more.
+    pub expires: Option<String>,
+    /// `open` (made by this daemon since it started, and not used), `used` or `revoked`.
+    pub state: String,
+    /// Who joined with it, while `state` is `used`.
+    pub by: Option<String>,
+}
+
+/// Makes a token useless.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRevocation {
+    /// The token, or its id.
+    pub token: String,
+}
+
+/// Names a member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRequest {
+    /// Its name, or its identity (16 hexadecimal digits).
+    pub node: String,
+}
+
+/// A change of the roster was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RosterChanged {
+    /// The roster's epoch.
+    pub roster_epoch: u64,
+    /// Names of the voters.
+    pub voters: Vec<String>,
+    /// Votes that make a majority.
+    pub needed: usize,
 }
 
 /// Why a request was refused.

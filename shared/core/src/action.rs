@@ -9,6 +9,7 @@ use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 use crate::decision::Decision;
 use crate::engine::adopt::Adopted;
 use crate::lease::memory::Changes;
+use crate::roster::{ChangeRefusal, State};
 use crate::time::Instant;
 use crate::will::Will;
 
@@ -109,15 +110,22 @@ pub enum Action {
     /// effects of the step that rely on it: replies, requests, and fences opened by this node's own
     /// vote.
     Remember(Changes),
-    /// Keep this roster on disk and connect to its members.
+    /// Connect to the members of this roster from now on, and to nobody else.
     AdoptRoster(Roster),
-    /// The answer to an [`crate::Input::Roster`] with a ticket; a yes comes after its
-    /// [`Action::AdoptRoster`].
-    RosterVerdict {
+    /// Bring this to the disk, without anything else waiting for it; reported as
+    /// [`crate::Input::RosterStored`]. A later one takes the place of one that was not begun.
+    StoreRoster {
+        /// Grows.
+        ticket: u64,
+        /// All there is to keep.
+        state: State,
+    },
+    /// The answer to an [`crate::Input::ChangeRoster`].
+    RosterChanged {
         /// The ticket.
         ticket: u64,
-        /// Accepted, or the newer roster already adopted.
-        verdict: Result<(), Roster>,
+        /// The committed roster the change is in, or why there is none.
+        result: Result<Roster, ChangeRefusal>,
     },
     /// Run these tracked scripts (and no others) from now on.
     RunScripts(Vec<mesh_config::model::TrackScript>),
@@ -160,7 +168,7 @@ pub enum Effect {
     /// [`Action::Remember`], and what was remembered before could not be made void either. Where it
     /// could, nothing failed: the voter goes on, and its next run knows that memory was lost.
     Memory,
-    /// [`Action::AdoptRoster`]: it is used, but not on disk.
+    /// [`Action::StoreRoster`].
     Roster,
     /// [`Action::LeaveBehind`].
     LeaveBehind,

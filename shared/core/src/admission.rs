@@ -7,10 +7,13 @@ use std::net::SocketAddr;
 
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::enrol::Refusal;
-use mesh_wire::mesh::roster::{Member, Role, Roster};
+use mesh_wire::mesh::roster::{Member, Role, Roster, UsedToken, VotePolicy};
 
 /// The most members of one mesh: every pair keeps a connection, and every gossip digest names all.
 pub const MAX_MEMBERS: usize = 64;
+
+/// The most used and revoked tokens that are remembered until they expire.
+pub const MAX_TOKENS: usize = 1024;
 
 /// A machine that wants to become a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,23 +28,33 @@ pub struct Candidate {
     pub role: Role,
     /// Nonce of its token.
     pub token_nonce: u64,
+    /// When its token expires, in seconds since 1970-01-01 UTC.
+    pub token_expires_unix: u64,
 }
 
-/// The roster with the candidate in it.
+/// The roster with the candidate in it, one epoch later. It does not vote yet: that is for those
+/// who are there.
 ///
 /// A candidate that is a member already under the same name, address and role gets the roster as
 /// it is, whatever became of its token: it lost the reply and asks again, and its key proves that
 /// it is the same machine.
+///
+/// # Errors
+/// What is in the way.
 pub fn admit(roster: &Roster, candidate: &Candidate) -> Result<Roster, Refusal> {
-    let Candidate { id, name, address, role, token_nonce } = candidate;
+    let Candidate { id, name, address, role, token_nonce, token_expires_unix } = candidate;
     if let Some(known) = roster.member(*id) {
         if (&known.name, known.address, known.role) == (name, *address, *role) {
             return Ok(roster.clone());
         }
         return Err(Refusal::IdentityTaken { name: known.name.clone(), address: known.address });
     }
-    if let Some(position) = roster.used_tokens.iter().position(|used| used == token_nonce) {
-        return Err(Refusal::TokenUsed { by: token_user(roster, position).map(|m| m.name.clone()) });
+    if let Some(epoch) = roster.removed_at(*id) {
+        return Err(Refusal::Removed { epoch });
+    }
+    if let Some(used) = roster.used_tokens.iter().find(|used| used.nonce == *token_nonce) {
+        let by = used.by.and_then(|id| roster.member(id)).map(|m| m.name.clone());
+        return Err(Refusal::TokenUsed { by });
     }
     check_name(name)?;
     check_address(*address)?;
@@ -54,7 +67,15 @@ pub fn admit(roster: &Roster, candidate: &Candidate) -> Result<Roster, Refusal> 
     if roster.members.len() >= MAX_MEMBERS {
         return Err(Refusal::TooManyMembers { max: MAX_MEMBERS });
     }
-    Ok(roster.with_member(*id, name.clone(), *address, *role, *token_nonce))
+    if roster.used_tokens.len() >= MAX_TOKENS {
+        return Err(Refusal::TooManyTokens { max: MAX_TOKENS });
+    }
+    let mut next = roster.clone();
+    next.epoch += 1;
+    let vote = VotePolicy::Auto;
+    next.members.push(Member { id: *id, name: name.clone(), address: *address, role: *role, voter: false, vote });
+    next.used_tokens.push(UsedToken { nonce: *token_nonce, expires_unix: *token_expires_unix, by: Some(*id) });
+    Ok(next)
 }
 
 /// Whether this can be a member's name: 1 to 63 letters, digits, `-`, `_` or `.`.
@@ -74,15 +95,6 @@ pub fn check_address(address: SocketAddr) -> Result<(), Refusal> {
         return Err(Refusal::AddressUnusable { address });
     }
     Ok(())
-}
-
-/// Who joined with the token at this position. Every member but the founder used one, in the order
-/// of joining, so that positions agree as long as nobody was removed and no token revoked.
-fn token_user(roster: &Roster, position: usize) -> Option<&Member> {
-    if roster.members.len() != roster.used_tokens.len() + 1 {
-        return None;
-    }
-    roster.members.get(position + 1)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mesh_config::model::{GratuitousArp, Policy, Scope, Transport, Version, VirtualAddress, VirtualRouter};
-use mesh_wire::mesh::roster::{Member, Role, Roster};
+use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use crate::time::Instant;
@@ -66,6 +66,7 @@ pub(crate) fn roster(n: u64) -> Roster {
         address: SocketAddr::from(([10, 1, 1, 10 + id as u8], 7946)),
         role: Role::Director,
         voter: true,
+        vote: VotePolicy::Auto,
     };
-    Roster { cluster: "c0".to_owned(), epoch: n, members: (1..=n).map(member).collect(), used_tokens: Vec::new() }
+    Roster { cluster: "c0".to_owned(), epoch: n, members: (1..=n).map(member).collect(), ..Roster::default() }
 }

@@ -8,6 +8,7 @@ use mesh_config::model::Config;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
 use crate::action::Effect;
+use crate::roster::Change;
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,13 +89,19 @@ pub enum Input {
         /// How it ended.
         outcome: ScriptOutcome,
     },
-    /// A roster was proposed or learnt; answered by [`crate::Action::RosterVerdict`] when `ticket`
-    /// is given.
-    Roster {
+    /// A committed roster became known otherwise than by [`Input::Message`].
+    Roster(Roster),
+    /// Somebody wants the roster changed; answered by [`crate::Action::RosterChanged`].
+    ChangeRoster {
         /// What the answer refers to.
-        ticket: Option<u64>,
-        /// The roster.
-        roster: Roster,
+        ticket: u64,
+        /// What is wanted.
+        change: Change,
+    },
+    /// The state of this [`crate::Action::StoreRoster`], or of a later one, is on disk.
+    RosterStored {
+        /// Its ticket.
+        ticket: u64,
     },
     /// An effect could not be brought about.
     Failed {

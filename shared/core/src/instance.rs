@@ -69,6 +69,28 @@ pub struct Instance {
     pub adopted: Option<Instant>,
 }
 
+/// How long the kernel keeps an address whose director is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backstop {
+    /// There are leases: gone after 3 s.
+    Short,
+    /// There are leases, a fence that works, and so many addresses that renewing their lifetimes
+    /// every second would be most of the daemon's work: gone after 10 s, and closed until then.
+    Long,
+    /// VRRP alone decides: a little more than what backups wait.
+    NoLease,
+}
+
+impl Backstop {
+    /// Between renewals: a third of the shortest lifetime.
+    pub fn refresh(self) -> Duration {
+        match self {
+            Backstop::Long => Duration::from_secs(3),
+            Backstop::Short | Backstop::NoLease => Duration::from_secs(1),
+        }
+    }
+}
+
 /// A refused claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Veto {
@@ -227,11 +249,13 @@ impl Instance {
         self.foreign.is_some_and(|f| f.until > now && (f.priority >= self.vrrp.priority() || !self.config.preempt))
     }
 
-    /// Seconds after which the kernel removes an address by itself: a backstop behind the fence,
-    /// and without a lease a little more than what backups wait.
-    pub fn lifetime_s(&self, leased: bool) -> u32 {
-        if leased && self.silence.unprotected_since.is_none() {
-            return 3;
+    /// Seconds after which the kernel removes an address by itself, and up to 1.25 s later.
+    pub fn lifetime_s(&self, backstop: Backstop) -> u32 {
+        let backstop = if self.silence.unprotected_since.is_some() { Backstop::NoLease } else { backstop };
+        match backstop {
+            Backstop::Long => return 10,
+            Backstop::Short => return 3,
+            Backstop::NoLease => {}
         }
         let wait = self.vrrp.down_interval() + Duration::from_secs(2);
         u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(3)

@@ -5,7 +5,7 @@
 //!   mesh messages --+            +------------- Engine ---------------+  +--> SendMessage, Publish
 //!   script results -+   Input    | membership, tracking               |  +--> FenceInstall, FenceArm, FenceClose
 //!   netlink events -+ ---------> |   -> vrrp: Claim, Stay or Yield    | -+--> AddAddress, DelAddress
-//!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, AdoptRoster, Remember
+//!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, StoreRoster, Remember
 //!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision), KeepWill
 //!                                +------------------------------------+
 //! ```
@@ -23,6 +23,7 @@ pub mod input;
 pub mod instance;
 pub mod lease;
 pub mod membership;
+pub mod roster;
 pub mod time;
 pub mod tracking;
 pub mod vrrp;

@@ -20,7 +20,7 @@ pub trait Readable: Model {
 pub struct Search<M> {
     /// What it is about.
     pub name: &'static str,
-    /// It has more states than this; fewer, and something has become trivial.
+    /// It has at least so many states; fewer, and something has become trivial.
     pub at_least: usize,
     /// Where it looks.
     pub model: M,
@@ -43,7 +43,7 @@ pub struct Found {
 
 /// Looks at everything within the bounds, or stops at a violation. Depth first, which takes the
 /// least memory.
-pub fn exhaust<M>(model: M) -> Found
+fn exhaust<M>(model: M) -> Found
 where
     M: Readable + Clone + Send + Sync + 'static,
     M::State: Clone + Hash + PartialEq + Send + Sync + 'static,
@@ -83,10 +83,50 @@ where
     }
 }
 
-/// What should be possible, and is not among `seen`.
-pub fn never_seen<M: Model>(model: &M, seen: &BTreeSet<&'static str>) -> Vec<&'static str> {
-    let may = model.properties().into_iter().filter(|p| !p.expectation.discovery_is_failure());
-    may.map(|p| p.name).filter(|name| !seen.contains(name)).collect()
+/// What came of several searches.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Different states, of all together.
+    pub states: usize,
+    /// What is not as it should be.
+    pub complaints: Vec<String>,
+}
+
+/// Exhausts the searches that are wanted. Each has to hold and to be as large as it says; all of
+/// them together, where none is left out, have to see whatever should be possible.
+pub fn run_all<M>(searches: Vec<Search<M>>, wanted: impl Fn(&str) -> bool, mut tell: impl FnMut(String)) -> Report
+where
+    M: Readable + Clone + Send + Sync + 'static,
+    M::State: Clone + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Display + PartialEq,
+{
+    let mut report = Report::default();
+    let mut never_seen: Option<BTreeSet<&'static str>> = searches.iter().all(|s| wanted(s.name)).then(BTreeSet::new);
+    if let (Some(never), Some(first)) = (&mut never_seen, searches.first()) {
+        let may = first.model.properties().into_iter().filter(|p| !p.expectation.discovery_is_failure());
+        never.extend(may.map(|p| p.name));
+    }
+    for Search { name, at_least, model } in searches.into_iter().filter(|s| wanted(s.name)) {
+        let found = exhaust(model);
+        tell(format!("{name}: {found}"));
+        match &found.violation {
+            Some((property, _)) => {
+                report.complaints.push(format!("{name}: violated: {property}"));
+                never_seen = None;
+            }
+            None if found.states < at_least => {
+                report.complaints.push(format!("{name}: {} states, at least {at_least} are known", found.states));
+            }
+            None => {}
+        }
+        report.states += found.states;
+        if let Some(never) = &mut never_seen {
+            never.retain(|property| !found.seen.contains(property));
+        }
+    }
+    let missing = never_seen.unwrap_or_default();
+    report.complaints.extend(missing.iter().map(|property| format!("never seen: {property}")));
+    report
 }
 
 fn story<M>(model: &M, path: Path<M::State, M::Action>) -> Vec<String>

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_core::Input;
+use mesh_core::roster::State;
 use mesh_wire::mesh::NodeId;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -25,6 +26,7 @@ use crate::network::Network;
 use crate::story::Story;
 use event::Event;
 pub use event::Fact;
+use roster::Newest;
 use segment::Foreign;
 
 /// How often connections and gossip are looked at.
@@ -54,6 +56,7 @@ pub struct Cluster {
     pub foreign_until: Time,
     mutant: Option<Mutant>,
     foreign: Option<Foreign>,
+    newest: Newest,
     queue: BTreeMap<(Time, u64), Event>,
     queued: u64,
     rng: StdRng,
@@ -88,6 +91,7 @@ impl Cluster {
             foreign_until: Time::ZERO,
             mutant,
             foreign: None,
+            newest: Newest::default(),
             queue: BTreeMap::new(),
             queued: 0,
             rng,
@@ -104,7 +108,7 @@ impl Cluster {
         let members = self.layout.hosts() - self.layout.late;
         let roster = self.layout.roster(members);
         for index in 0..members {
-            self.hosts[index].state.roster = Some(roster.clone());
+            self.hosts[index].state = Some(State::from(roster.clone()));
             let at = ms(self.rng.random_range(0..200));
             self.start_after(index, at);
         }
@@ -149,8 +153,8 @@ impl Cluster {
             Event::Late { host, run, actions } if self.is_run(host, run) => {
                 actions.into_iter().for_each(|action| self.perform(host, action));
             }
-            Event::Written { host, run, roster } if self.is_run(host, run) => {
-                self.hosts[host].state.roster = Some(*roster);
+            Event::Written { host, run, ticket, state } if self.is_run(host, run) => {
+                self.written(host, ticket, *state);
             }
             Event::Shortened { host, run, owner, seq, release } if self.is_run(host, run) => {
                 self.shortened(host, owner, seq, release);

@@ -8,6 +8,7 @@ use ipnet::Ipv4Net;
 use mesh_config::model::Config;
 use mesh_core::input::Interface;
 use mesh_core::lease::memory::VoterStart;
+use mesh_core::roster::State;
 use mesh_core::{Action, Engine, Input, Instant, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::{Role, Roster};
@@ -33,8 +34,8 @@ pub struct Host {
     pub role: Role,
     /// Its configuration file.
     pub config: Config,
-    /// The state directory: it survives everything.
-    pub state: StateDir,
+    /// `roster.json` in the state directory, which survives everything.
+    pub state: Option<State>,
     /// Its voter's memory.
     pub memory: Memory,
     /// Its boot-time clock.
@@ -65,17 +66,12 @@ pub struct Host {
     pub exposed_until: Time,
     /// Until when its disk is slow, and how slow.
     pub slow_disk: (Time, Duration),
+    /// Until when it writes what it was asked to.
+    pub disk_busy_until: Time,
     /// The routers whose addresses are reached here, one bit each.
     pub serves: u32,
     /// When the kernel is to be looked at again.
     pub look_at: Time,
-}
-
-/// `/var/lib/meshd`.
-#[derive(Clone, Debug, Default)]
-pub struct StateDir {
-    /// `roster.json`.
-    pub roster: Option<Roster>,
 }
 
 /// A running (or stopped) process.
@@ -83,6 +79,8 @@ pub struct StateDir {
 pub struct Daemon {
     /// What decides.
     pub engine: Engine,
+    /// The roster it goes by.
+    pub roster: Option<Roster>,
     /// What came in while the process was stopped.
     pub mailbox: VecDeque<Input>,
     /// Stopped until then.
@@ -133,7 +131,7 @@ impl Host {
             address: layout::host_address(index),
             role: layout.role(index),
             config: layout.config(index),
-            state: StateDir::default(),
+            state: None,
             memory: Memory::default(),
             clock,
             kernel: Kernel::default(),
@@ -149,6 +147,7 @@ impl Host {
             silent_since: Some(Time::ZERO),
             exposed_until: Time::ZERO,
             slow_disk: (Time::ZERO, Duration::ZERO),
+            disk_busy_until: Time::ZERO,
             serves: 0,
             look_at: Time::MAX,
         }
@@ -165,7 +164,8 @@ impl Host {
         Setup {
             node: self.id,
             name: self.name.clone(),
-            roster: self.state.roster.clone(),
+            roster: self.state.as_ref().map(|s| s.roster.clone()),
+            successor: self.state.as_ref().map(|s| s.successor.clone()).unwrap_or_default(),
             version: "sim".to_owned(),
             seed,
             unix_at_zero: Duration::from_nanos(zero),
@@ -193,9 +193,10 @@ impl Host {
 
 impl Daemon {
     /// A process that has just begun.
-    pub fn new(engine: Engine, hosts: usize) -> Self {
+    pub fn new(engine: Engine, roster: Option<Roster>, hosts: usize) -> Self {
         Daemon {
             engine,
+            roster,
             mailbox: VecDeque::new(),
             stalled_until: None,
             stall_next: None,

@@ -43,7 +43,7 @@ pub fn all(world: &Cluster, beyond: Option<Beyond>) -> Vec<Box<dyn Invariant>> {
     let routers = world.layout.routers;
     let mut all: Vec<Box<dyn Invariant>> = vec![
         Box::new(address_implies_lease::AddressImpliesLease::default()),
-        Box::new(members_only::MembersOnly),
+        Box::new(members_only::MembersOnly::default()),
         Box::new(no_flapping_without_faults::NoFlappingWithoutFaults),
         Box::new(owner_after_healing::OwnerAfterHealing::new(routers)),
     ];
@@ -84,7 +84,12 @@ fn reached(world: &Cluster, host: usize, since: Time) -> impl Iterator<Item = us
             && (*voter == host || world.network.in_order_since(since, host, *voter))
             && world.connected_since(host, *voter, since)
     };
-    (0..world.layout.voters).filter(there)
+    world.voters().into_iter().filter(there)
+}
+
+/// Whether so many voters are a majority.
+fn is_majority(world: &Cluster, votes: usize) -> bool {
+    votes > world.voters().len() / 2
 }
 
 /// Names of hosts, for people.

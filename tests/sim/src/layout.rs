@@ -9,7 +9,7 @@ use mesh_config::model::{
     Config, GratuitousArp, MeshSettings, Policy, Scope, TrackScript, TrackedScript, Transport, Version, VirtualAddress,
     VirtualRouter,
 };
-use mesh_wire::mesh::roster::{Member, Role, Roster};
+use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use crate::clock::ms;
@@ -86,7 +86,7 @@ pub struct Layout {
     pub directors: usize,
     /// Voters that never serve.
     pub witnesses: usize,
-    /// The first so many of all hosts vote.
+    /// The first so many of all hosts vote, in the beginning.
     pub voters: usize,
     /// The last so many of all hosts are not there at first, and join later.
     pub late: usize,
@@ -143,11 +143,6 @@ impl Layout {
         200 - 20 * rank as u8
     }
 
-    /// The host that should own a router when all is well.
-    pub fn worthiest(&self, router: usize) -> usize {
-        (0..self.directors).max_by_key(|host| self.priority(*host, router)).unwrap_or(0)
-    }
-
     /// Between two adverts of a router.
     pub fn interval(&self, router: usize) -> Duration {
         self.intervals[router % self.intervals.len()]
@@ -164,13 +159,20 @@ impl Layout {
             cluster: "5eed".to_owned(),
             epoch: members as u64,
             members: (0..members).map(|index| self.member(index)).collect(),
-            used_tokens: Vec::new(),
+            ..Roster::default()
         }
     }
 
     fn member(&self, index: usize) -> Member {
         let address = SocketAddr::from((host_address(index), 7946));
-        Member { id: node_id(index), name: name(index), address, role: self.role(index), voter: index < self.voters }
+        Member {
+            id: node_id(index),
+            name: name(index),
+            address,
+            role: self.role(index),
+            voter: index < self.voters,
+            vote: VotePolicy::Auto,
+        }
     }
 
     /// A host's configuration file.

@@ -45,7 +45,7 @@ pub enum Mutant {
     PauseUnnoticed,
     /// What voters grant is not remembered when they are started again, and nobody is told.
     UnwrittenGrants,
-    /// The number of voters grows from three to five at once.
+    /// Two of three voters are exchanged at once.
     VotersAtOnce,
 }
 
@@ -53,7 +53,7 @@ impl Mutant {
     /// Where it is looked for.
     pub fn shape(self) -> Shape {
         match self {
-            Mutant::VotersAtOnce => Shape::Five,
+            Mutant::VotersAtOnce => Shape::Four,
             _ => Shape::Three,
         }
     }

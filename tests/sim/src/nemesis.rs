@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_core::roster::Change;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -22,6 +23,8 @@ pub struct Nemesis {
     pub next: Time,
     /// When all is to be healed.
     pub ends: Time,
+    /// When an operator last changed the roster.
+    commanded: Time,
     /// Virtual machines may stand still.
     pauses: bool,
     /// The voters are to be changed in a way that is wrong.
@@ -35,6 +38,7 @@ impl Nemesis {
             rng: StdRng::seed_from_u64(plan.seed ^ 0x6e65_6d65_7369_7300),
             next: ms(1000),
             ends: plan.length.saturating_sub(HEALING),
+            commanded: Time::ZERO,
             pauses: plan.beyond == Some(Beyond::Pause),
             imposes: plan.mutant == Some(Mutant::VotersAtOnce),
         }
@@ -225,10 +229,13 @@ impl Nemesis {
         cluster.foreign_arrives(router, priority, stays);
     }
 
-    /// An operator adds a member, edits a priority, or takes a router out and puts it back.
+    /// An operator adds a member, changes who votes, edits a priority, or takes a router out and puts it back.
     fn operate(&mut self, cluster: &mut Cluster) {
         if let Some(host) = cluster.outsiders().first() {
             return cluster.join_after(*host, Duration::ZERO);
+        }
+        if self.rng.random_range(0..3) == 0 && cluster.hosts.len() > 3 {
+            return self.change_roster(cluster);
         }
         let host = self.rng.random_range(0..cluster.layout.directors);
         let mut config = cluster.layout.config(host);
@@ -246,13 +253,31 @@ impl Nemesis {
         }
     }
 
-    /// Some hosts count votes by five voters while the others still count by three.
+    /// An operator gives a vote or takes one; rarely, who came last goes for good. Three voters stay,
+    /// for with fewer nothing is promised.
+    fn change_roster(&mut self, cluster: &mut Cluster) {
+        let hosts = cluster.hosts.len();
+        let who = cluster.hosts[self.rng.random_range(0..hosts)].id;
+        let enough = cluster.voters().len() > 3;
+        let change = match self.rng.random_range(0..9) {
+            0 if enough => Change::RemoveMember(cluster.hosts[hosts - 1].id),
+            1..=4 if enough => Change::RemoveVoter(who),
+            _ => Change::AddVoter(who),
+        };
+        // One at a time: an earlier command may still be on its way.
+        if cluster.now > self.commanded + ms(10_000) {
+            self.commanded = cluster.now;
+            cluster.command(self.rng.random_range(0..hosts), change);
+        }
+    }
+
+    /// Two hosts count votes by themselves alone while two others still count by the voters before.
     fn impose(&mut self, cluster: &mut Cluster) {
         let old = Hosts::one(0).and(Hosts::one(1));
         for (from, to) in [(old, old.others()), (old.others(), old)] {
             cluster.disturb(Rule { channel: None, from, to, trouble: Trouble::Cut }, ms(10_000));
         }
-        cluster.impose_voters(&[2, 3, 4], 5);
+        cluster.impose_voters(&[2, 3], &[2, 3]);
     }
 
     /// Between the two, short ones as likely as long ones.

@@ -57,7 +57,7 @@ impl Plan {
     pub fn with_mutant(seed: u64, mutant: Mutant, length: Duration) -> Self {
         let mut plan = Plan::new(seed, mutant.shape(), length);
         if mutant == Mutant::VotersAtOnce {
-            plan.layout.voters = 3;
+            plan.layout.late = 0;
         }
         Plan { mutant: Some(mutant), beyond: mutant.beyond(), ..plan }
     }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use mesh_core::{Decision, Instant};
+use mesh_core::Instant;
 use mesh_wire::mesh::{Family, NodeId, RouterKey, lease};
 
 use super::*;
@@ -46,15 +46,6 @@ fn a_fence_stays_around_an_address_that_could_not_be_removed() {
     assert!(!failed(&[]).forbid(&none));
     assert!(failed(&[(removal(), false)]).forbid(&none));
     assert!(!failed(&[(removal(), false)]).forbid(&Action::FenceInstall { addresses: vec![VIP] }));
-}
-
-#[test]
-fn who_could_not_write_a_roster_has_not_accepted_it() {
-    let yes = Action::RosterVerdict { ticket: 1, verdict: Ok(()) };
-    assert!(!failed(&[]).forbid(&yes));
-    assert!(failed(&[(Effect::Roster, false)]).forbid(&yes));
-    let told = Action::Record(Decision::Warning { text: String::new() });
-    assert!(!failed(&[(Effect::Roster, false)]).forbid(&told));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Nodes for tests: a mesh each, and an engine that accepts every newer roster.
+//! Nodes for tests: a mesh each, and an engine that serves nothing.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mesh_core::{Input, Instant};
+use mesh_config::model::Config;
+use mesh_core::roster::State;
+use mesh_core::{Action, Engine, Input, Instant, Setup};
 use mesh_wire::mesh::NodeId;
-use mesh_wire::mesh::lease::Message;
 use mesh_wire::mesh::roster::{Role, Roster};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -16,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::clock;
-use crate::mesh::{Identity, MeshHandle, MeshOptions, enrol, init, start};
+use crate::mesh::{Identity, MeshHandle, MeshOptions, enrol, init, load, start};
 
 /// How long tests wait for what should take far less: the machine may be busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,8 +56,8 @@ impl Node {
     /// Founds a mesh and runs its first node.
     pub(super) async fn found(name: &str) -> Node {
         let (dir, address) = (tempfile::tempdir().unwrap(), fresh_address());
-        let (identity, roster) = init(name, Some(address), &state(&dir)).unwrap();
-        Node::run(dir, address, identity, roster).await
+        let (identity, loaded) = init(name, Some(address), &state(&dir)).unwrap();
+        Node::run(dir, address, identity, loaded).await
     }
 
     /// Joins with a new token of the seed's and runs.
@@ -64,18 +65,20 @@ impl Node {
         let token = seed.mesh.create_token(Duration::from_secs(600)).unwrap().text;
         let (dir, address) = (tempfile::tempdir().unwrap(), fresh_address());
         let seed = seed.address.to_string();
-        let (identity, roster) = enrol(&seed, &token, name, Role::Director, Some(address), &state(&dir)).await.unwrap();
-        Node::run(dir, address, identity, roster).await
+        let (identity, loaded) = enrol(&seed, &token, name, Role::Director, Some(address), &state(&dir)).await.unwrap();
+        Node::run(dir, address, identity, loaded).await
     }
 
-    pub(super) async fn run(dir: TempDir, address: SocketAddr, identity: Identity, roster: Roster) -> Node {
+    pub(super) async fn run(dir: TempDir, address: SocketAddr, identity: Identity, loaded: State) -> Node {
         let id = identity.node;
         let (inputs, queue) = mpsc::channel(1024);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let core = new_engine(id, &loaded);
+        let roster = loaded.roster;
         let options = MeshOptions { identity, roster: roster.clone(), listen: address, inputs };
         let mesh = runtime.spawn(start(options)).await.unwrap().unwrap();
         let (seen, roster) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(roster)));
-        runtime.spawn(engine(mesh.clone(), queue, seen.clone(), roster.clone()));
+        runtime.spawn(engine(mesh.clone(), core, queue, seen.clone(), roster.clone()));
         Node { mesh, id, address, dir: Some(dir), seen, roster, runtime: Some(runtime) }
     }
 
@@ -127,12 +130,22 @@ pub(super) async fn three() -> [Node; 3] {
     let b = Node::join("lb2", &a).await;
     let c = Node::join("lb3", &a).await;
     until_connected(&[&a, &b, &c]).await;
+    until_voters(&[&a, &b, &c], 3).await;
     [a, b, c]
 }
 
 pub(super) async fn until_connected(nodes: &[&Node]) {
     until("all are connected", || nodes.iter().all(|n| nodes.iter().all(|m| n.id == m.id || n.connected_to(m.id))))
         .await;
+}
+
+/// Waits until all hold a roster with so many voters, and have it on disk.
+pub(super) async fn until_voters(nodes: &[&Node], voters: usize) {
+    let kept = |n: &&Node| load(&n.state()).is_ok_and(|l| l.is_some_and(|(_, s)| s.roster == n.roster()));
+    until("all know who votes", || {
+        nodes.iter().all(|n| n.roster().voters().count() == voters && n.roster() == nodes[0].roster() && kept(n))
+    })
+    .await;
 }
 
 /// Waits for a condition.
@@ -149,33 +162,49 @@ pub(super) fn state(dir: &TempDir) -> PathBuf {
     dir.path().join("state")
 }
 
+/// A real engine, without routers.
 async fn engine(
     mesh: MeshHandle,
+    mut engine: Engine,
     mut queue: mpsc::Receiver<Input>,
     seen: Arc<Mutex<Vec<(Instant, Input)>>>,
     held: Arc<Mutex<Roster>>,
 ) {
-    while let Some(input) = queue.recv().await {
+    let mut next = Some(Input::Timeout);
+    while let Some(input) = next {
         seen.lock().unwrap().push((clock::now(), input.clone()));
-        let (ticket, roster) = match input {
-            Input::Roster { ticket, roster } => (ticket, roster),
-            Input::Message { message: Message::Roster(roster), .. } => (None, roster),
-            _ => continue,
-        };
-        let verdict = {
-            let mut held = held.lock().unwrap();
-            if roster.epoch > held.epoch {
-                mesh.adopt(&roster).unwrap();
-                *held = roster;
-                Ok(())
-            } else if roster == *held {
-                Ok(())
-            } else {
-                Err(held.clone())
+        for action in engine.step(clock::now(), input) {
+            match action {
+                Action::SendMessage { to, message } => mesh.send(to, &message),
+                Action::AdoptRoster(roster) => {
+                    mesh.adopt(&roster);
+                    *held.lock().unwrap() = roster;
+                }
+                Action::Publish { key, value } => mesh.publish(key, value),
+                Action::StoreRoster { ticket, state } => mesh.store(ticket, state),
+                Action::RosterChanged { ticket, result } => mesh.roster_changed(ticket, result),
+                _ => {}
             }
-        };
-        if let Some(ticket) = ticket {
-            mesh.roster_verdict(ticket, verdict);
         }
+        let wait = engine.deadline().map_or(Duration::from_secs(3600), |(at, _)| at.since(clock::now()));
+        next = tokio::select! {
+            input = queue.recv() => input,
+            () = sleep(wait) => Some(Input::Timeout),
+        };
     }
+}
+
+fn new_engine(node: NodeId, state: &State) -> Engine {
+    let setup = Setup {
+        node,
+        name: state.roster.member(node).map_or_else(String::new, |m| m.name.clone()),
+        roster: Some(state.roster.clone()),
+        successor: state.successor.clone(),
+        version: "test".to_owned(),
+        seed: node.0,
+        voter: Default::default(),
+        adopted: Vec::new(),
+        unix_at_zero: clock::unix_time() - Duration::from_nanos(clock::now().as_nanos()),
+    };
+    Engine::new(setup, Config::default(), clock::now())
 }

@@ -11,8 +11,9 @@ fn issuer() -> Issuer {
 fn a_token_holds_until_it_expires() {
     let token = issuer().create(7, NOW, HOUR);
     assert_eq!(token.expires_unix, 1_800_003_600);
-    assert_eq!(issuer().check(&token.text, NOW), Ok(7));
-    assert_eq!(issuer().check(&format!(" {}\n", token.text), NOW + HOUR - Duration::from_secs(1)), Ok(7));
+    let claims = issuer().check(&token.text, NOW).unwrap();
+    assert_eq!((claims.nonce, claims.expires_unix), (7, 1_800_003_600));
+    assert_eq!(issuer().check(&format!(" {}\n", token.text), NOW + HOUR - Duration::from_secs(1)), Ok(claims));
     assert_eq!(issuer().check(&token.text, NOW + HOUR), Err(Refusal::TokenExpired { ago_s: 0 }));
     assert_eq!(issuer().check(&token.text, NOW + HOUR * 2), Err(Refusal::TokenExpired { ago_s: 3600 }));
 }

@@ -84,9 +84,12 @@ fn mesh(source: &mut Source<'_>, mesh: Mesh) -> MeshSettings {
     let lease = mesh
         .lease
         .map(|lease| time(source, Some(&lease), Duration::from_millis(300)..=Duration::from_secs(3), Duration::ZERO));
+    let replace_after = mesh
+        .replace_after
+        .map(|after| time(source, Some(&after), Duration::from_secs(1)..=Duration::from_secs(86_400), Duration::ZERO));
     let name = mesh.name.map(|name| filled(source, name));
     let policy = policy(source, mesh.on_quorum_loss, mesh.quorum_loss_delay, mesh.trusted_neighbours);
-    MeshSettings { name, listen: mesh.listen, lease, realtime: mesh.realtime.unwrap_or(true), policy }
+    MeshSettings { name, listen: mesh.listen, lease, realtime: mesh.realtime.unwrap_or(true), policy, replace_after }
 }
 
 /// The three keys that `[mesh]` and every router have.

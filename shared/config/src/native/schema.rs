@@ -29,6 +29,7 @@ pub(super) struct Mesh {
     pub(super) name: Option<Spanned<String>>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) lease: Option<Spanned<Time>>,
+    pub(super) replace_after: Option<Spanned<Time>>,
     pub(super) realtime: Option<bool>,
     pub(super) on_quorum_loss: Option<QuorumLossName>,
     pub(super) quorum_loss_delay: Option<Spanned<Time>>,

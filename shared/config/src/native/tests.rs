@@ -116,6 +116,10 @@ fn mesh_settings() {
     assert_eq!((mesh.name.as_deref(), mesh.listen), (Some("lb1"), Some("10.0.0.1:7946".parse().unwrap())));
     assert_eq!(mesh.lease, Some(Duration::from_millis(300)));
     assert!(!mesh.realtime && crate::model::MeshSettings::default().realtime);
+    let (config, found) = read("[mesh]\nreplace_after = \"90s\"\n");
+    assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(config.unwrap().mesh.replace_after, Some(Duration::from_secs(90)));
+    refused("[mesh]\nreplace_after = \"500ms\"\n", "2:17 500ms is out of range; expected 1s to 86400s");
     refused("[mesh]\nlease = \"4s\"\n", "2:9 4s is out of range; expected 300ms to 3s");
     refused("[mesh]\nname = \"\"\n", "2:8 an empty name");
 }

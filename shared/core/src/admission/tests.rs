@@ -1,5 +1,3 @@
-use mesh_wire::mesh::roster::FIRST_VOTERS;
-
 use super::*;
 
 fn address(last: u8) -> SocketAddr {
@@ -16,8 +14,9 @@ fn founder() -> Roster {
             address: address(1),
             role: Role::Director,
             voter: true,
+            vote: VotePolicy::Auto,
         }],
-        used_tokens: vec![],
+        ..Roster::default()
     }
 }
 
@@ -28,26 +27,40 @@ fn candidate(n: u8) -> Candidate {
         address: address(n),
         role: Role::Director,
         token_nonce: 100 + u64::from(n),
+        token_expires_unix: 1_900_000_000,
     }
 }
 
 #[test]
-fn the_first_three_vote_and_every_admission_is_one_epoch() {
+fn every_admission_is_one_epoch_and_no_vote_yet() {
     let mut roster = founder();
     for n in 2..=5 {
         let before = roster.epoch;
         roster = admit(&roster, &candidate(n)).unwrap();
         assert_eq!(roster.epoch, before + 1);
     }
-    assert_eq!(roster.voters().map(|m| m.id.0).collect::<Vec<_>>(), [1, 2, 3]);
-    assert_eq!(roster.voters().count(), FIRST_VOTERS);
-    assert_eq!(roster.used_tokens, [102, 103, 104, 105]);
+    assert_eq!(roster.voters().map(|m| m.id.0).collect::<Vec<_>>(), [1]);
+    assert!(roster.members.iter().all(|m| m.vote == VotePolicy::Auto));
+    let used = |n: u64| UsedToken { nonce: 100 + n, expires_unix: 1_900_000_000, by: Some(NodeId(n)) };
+    assert_eq!(roster.used_tokens, [used(2), used(3), used(4), used(5)]);
 }
 
 #[test]
-fn a_real_server_never_votes() {
-    let roster = admit(&founder(), &Candidate { role: Role::Server, ..candidate(2) }).unwrap();
-    assert!(!roster.is_voter(NodeId(2)));
+fn a_removed_identity_never_comes_back() {
+    let mut roster = admit(&founder(), &candidate(2)).unwrap();
+    roster.members.pop();
+    roster.removed.push(mesh_wire::mesh::roster::Tombstone { id: NodeId(2), epoch: 3 });
+    let again = Candidate { token_nonce: 200, ..candidate(2) };
+    assert_eq!(admit(&roster, &again), Err(Refusal::Removed { epoch: 3 }));
+    let anew = Candidate { id: NodeId(9), ..again };
+    assert!(admit(&roster, &anew).is_ok(), "another key, the same name and address");
+}
+
+#[test]
+fn used_tokens_have_a_limit() {
+    let mut roster = founder();
+    roster.used_tokens = vec![UsedToken { nonce: 1, expires_unix: 2, by: None }; MAX_TOKENS];
+    assert_eq!(admit(&roster, &candidate(2)), Err(Refusal::TooManyTokens { max: MAX_TOKENS }));
 }
 
 #[test]
@@ -66,7 +79,7 @@ fn a_token_makes_one_member_and_the_refusal_says_whose() {
 
     let mut shrunk = roster.clone();
     shrunk.members.remove(1);
-    assert_eq!(admit(&shrunk, &again), Err(Refusal::TokenUsed { by: None }), "positions say nothing any more");
+    assert_eq!(admit(&shrunk, &again), Err(Refusal::TokenUsed { by: None }), "whoever it was, it is gone");
 }
 
 #[test]

@@ -17,10 +17,10 @@ use mesh_wire::mesh::{NodeId, RouterKey};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
-use super::takeover::{REFRESH, add_addresses};
+use super::takeover::add_addresses;
 use crate::action::Action;
 use crate::decision::{Decision, RouterEvent};
-use crate::instance::Instance;
+use crate::instance::{Backstop, Instance};
 use crate::lease::ballot::{Ballot, Lease};
 use crate::lease::{GUARD, MAX_LEASE, worth};
 use crate::time::Instant;
@@ -103,7 +103,7 @@ impl Engine {
             let instance = &self.instances[&key];
             let lifetime_s = match adopted.epochs {
                 Some(_) => (adopted.until.since(now).as_secs() + SPARE_LIFETIME_S) as u32,
-                None => instance.lifetime_s(false),
+                None => instance.lifetime_s(Backstop::NoLease),
             };
             add_addresses(&mut self.out, instance, lifetime_s);
             self.advertise(key, None);
@@ -170,15 +170,15 @@ impl Engine {
     /// Its interface is there, and nothing is wrong with it: serves as the run before did. Nobody
     /// learnt another MAC address meanwhile, so that none is announced.
     pub(super) fn resume(&mut self, now: Instant, key: RouterKey) {
-        let leased = self.leased();
+        let backstop = self.backstop(now);
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.adopted = None;
         instance.vrrp.activate(now);
-        instance.refresh_at = Some(now + REFRESH);
+        instance.refresh_at = Some(now + backstop.refresh());
         if let Some(ballot) = instance.lease.ballot_mut() {
             ballot.ask_at = now;
         }
-        let (lifetime_s, epoch) = (instance.lifetime_s(leased), instance.held_epoch());
+        let (lifetime_s, epoch) = (instance.lifetime_s(backstop), instance.held_epoch());
         add_addresses(&mut self.out, instance, lifetime_s);
         self.advertise(key, None);
         self.record_router(now, key, RouterEvent::Active { epoch, voters: Vec::new() }, epoch, CAUSE.to_owned());

@@ -15,6 +15,7 @@ use crate::instance::{Instance, Veto};
 use crate::lease::ballot::{Ballot, Count, Lease};
 use crate::lease::pace::{pause_limit, shortest_lease};
 use crate::lease::{ASK_AGAIN, BACK_OFF, MAX_LEASE, renew_period};
+use crate::roster::replica::Event;
 use crate::time::Instant;
 
 /// Requests remembered for their answers; at four a second and retries, several seconds' worth.
@@ -98,8 +99,8 @@ impl Engine {
             Message::Release(releases) => self.receive_releases(now, from, &releases),
             Message::Vacant(vacant) => vacant.iter().for_each(|v| self.hear_vacant(now, from, v)),
             Message::Preempt(preempt) => self.receive_preempt(now, from, preempt),
-            Message::Roster(roster) if self.voters().contains(&from) => self.learn_roster(now, None, roster),
-            Message::Roster(_) => {} // Those that vote will say so, too.
+            Message::Roster(roster) => self.consult(now, Event::Committed(roster)),
+            Message::Consensus(message) => self.consult(now, Event::Message { from, message }),
         }
     }
 

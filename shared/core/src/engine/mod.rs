@@ -33,8 +33,12 @@ use crate::instance::{Instance, Transition};
 use crate::lease::memory::VoterStart;
 use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
+use crate::roster::Acceptor;
+use crate::roster::replica::Event;
 use crate::time::Instant;
 use crate::tracking::Tracking;
+
+use self::roster::Council;
 
 /// What a node is, besides its configuration.
 #[derive(Clone, Debug)]
@@ -43,8 +47,10 @@ pub struct Setup {
     pub node: NodeId,
     /// Its name.
     pub name: String,
-    /// The roster on disk; `None` without a mesh.
+    /// The committed roster on disk; `None` without a mesh.
     pub roster: Option<Roster>,
+    /// What was promised about its successor, from the same file.
+    pub successor: Acceptor,
     /// Version of the program.
     pub version: String,
     /// For jitter.
@@ -64,7 +70,9 @@ pub struct Engine {
     config: Config,
     /// Digest of `config`.
     digest: String,
+    /// The committed roster: the replica's, for everything that counts by it.
     roster: Option<Roster>,
+    council: Council,
     voter: Voter,
     instances: BTreeMap<RouterKey, Instance>,
     interfaces: BTreeMap<String, Interface>,
@@ -92,6 +100,10 @@ pub struct Engine {
     reported: BTreeMap<RouterKey, RouterReport>,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
+    /// More than [`MANY_ADDRESSES`] are configured.
+    many_addresses: bool,
+    /// When it last could not.
+    fence_failed: Option<Instant>,
     /// What of the fence the kernel cannot do.
     fence_gaps: Vec<String>,
     /// The failure told last, so that it is told once.
@@ -135,6 +147,10 @@ struct DropCount {
 /// A timer this late means that the daemon was stopped, or the host paused.
 pub const STALL: Duration = Duration::from_millis(500);
 
+/// With more than these, lifetimes of addresses are longer: renewing a thousand every second costs two
+/// hundredths of a processor.
+const MANY_ADDRESSES: usize = 200;
+
 /// Which timer [`Engine::deadline`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TimerKind {
@@ -158,6 +174,8 @@ pub enum TimerKind {
     Memory,
     /// Voters have had time enough for the last renewal of this run.
     Keep,
+    /// A change of the roster.
+    Roster,
 }
 
 impl Engine {
@@ -172,6 +190,7 @@ impl Engine {
         let clock = u64::try_from((setup.unix_at_zero + now.since(Instant::default())).as_nanos()).unwrap_or(0);
         let seq = clock.max(voter.latest_seq(setup.node).unwrap_or(0));
         let mut engine = Engine {
+            council: Council::new(&setup, now, voter.latest_expiry(now)),
             roster: setup.roster.clone(),
             voter,
             instances: BTreeMap::new(),
@@ -190,6 +209,8 @@ impl Engine {
             published: BTreeMap::new(),
             reported: BTreeMap::new(),
             fence_failure: None,
+            many_addresses: false,
+            fence_failed: None,
             fence_gaps: Vec::new(),
             fence_told: None,
             fence_retry: None,
@@ -254,6 +275,7 @@ impl Engine {
         due(self.fence_retry, TimerKind::Fence);
         due(self.memory_retry, TimerKind::Memory);
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
+        due(self.council.deadline(), TimerKind::Roster);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
@@ -304,6 +326,9 @@ impl Engine {
             Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
             Input::FenceGone => self.fence_gone(now),
             Input::FenceGaps(gaps) => {
+                if self.many_addresses {
+                    self.shorten_lifetimes(now);
+                }
                 self.fence_gaps = gaps;
                 self.warn_unprotected();
             }
@@ -323,7 +348,11 @@ impl Engine {
                     self.evaluate_all(now);
                 }
             }
-            Input::Roster { ticket, roster } => self.learn_roster(now, ticket, roster),
+            Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
+            Input::ChangeRoster { ticket, change } => {
+                self.consult(now, Event::Change { ticket: Some(ticket), change });
+            }
+            Input::RosterStored { ticket } => self.consult(now, Event::Stored { ticket }),
             Input::Failed { effect, error } => self.effect_failed(now, effect, error),
             Input::Configure(config) => self.configure(now, config),
             Input::Shutdown => self.shut_down(now),
@@ -361,8 +390,10 @@ impl Engine {
                 ..Instance::new(router.clone(), lease, now)
             });
         }
+        self.block_removed();
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         self.digest = config.digest();
+        self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.config = config;
         self.install_fence();
         self.evaluate_all(now);
@@ -379,6 +410,7 @@ impl Engine {
         for key in self.keys() {
             self.run_router_timers(now, key);
         }
+        self.run_council(now);
     }
 
     fn run_router_timers(&mut self, now: Instant, key: RouterKey) {
@@ -423,6 +455,9 @@ impl Engine {
 
     /// Why at most one owner is not enforced, in a mesh that could.
     fn unprotected_because(&self) -> Option<String> {
+        if let Some(removed) = self.removed_because() {
+            return Some(removed);
+        }
         let voters = self.roster.as_ref()?.voters().count();
         let without: Vec<&str> = self.served_without_lease().map(|i| i.config.name.as_str()).collect();
         if !without.is_empty() {
@@ -497,6 +532,7 @@ impl Engine {
             version: self.setup.version.clone(),
             config_digest: self.digest.clone(),
             draining: self.stopping,
+            roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
         };
         self.publish_value(NODE_KEY.to_owned(), json(&node));
         // Looked at after every step, so nothing is built of what did not change.

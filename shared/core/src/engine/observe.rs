@@ -117,6 +117,11 @@ impl Engine {
         peer.rtt = rtt;
         peer.left = false;
         if std::mem::replace(&mut peer.connected, true) {
+            // A restart may be over before the loss is noticed, and what was sent meanwhile lost.
+            let theirs = peer.report.as_ref().map(|r| r.roster_epoch);
+            if theirs.is_some_and(|epoch| self.roster.as_ref().is_some_and(|r| epoch < r.epoch)) {
+                self.send_roster(node);
+            }
             return;
         }
         self.send_roster(node);

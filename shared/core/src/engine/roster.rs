@@ -1,39 +1,165 @@
-//! Taking over a newer roster.
+//! The roster as the engine uses it: consensus wired to inputs and actions, and what a new roster
+//! changes.
 
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Message;
 use mesh_wire::mesh::roster::{FIRST_VOTERS, Roster};
 
-use super::Engine;
+use super::{Engine, Setup};
 use crate::action::Action;
 use crate::decision::Decision;
+use crate::roster::policy::{Census, Policy, Presence, REPLACE_AFTER};
+use crate::roster::replica::{Effect, Event};
+use crate::roster::{Change, Moment, Replica, State};
 use crate::time::Instant;
 
+/// Between two proposals of the policy, where the first led to nothing.
+const PROPOSE_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What a voter accepted and nobody committed is finished after this, by any voter.
+const FINISH_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Never.
+const FOREVER: Instant = Instant::from_nanos(u64::MAX);
+
+/// This node's part in deciding who votes.
+#[derive(Debug)]
+pub(super) struct Council {
+    /// None without a mesh.
+    replica: Option<Replica>,
+    census: Census,
+    /// When to ask the policy again.
+    policy_at: Option<Instant>,
+    unfinished_since: Option<Instant>,
+    /// The first epoch without this node.
+    removed: Option<u64>,
+    /// The failure of the disk told last, so that it is told once.
+    store_told: Option<String>,
+}
+
+impl Council {
+    /// `grants_until`: the latest end of what this node granted as a voter, or may have.
+    pub(super) fn new(setup: &Setup, now: Instant, grants_until: Option<Instant>) -> Council {
+        let state = |roster: &Roster| State { roster: roster.clone(), successor: setup.successor.clone() };
+        Council {
+            replica: setup.roster.as_ref().map(|r| Replica::new(setup.node, state(r), now, grants_until)),
+            census: Census::default(),
+            policy_at: Some(now),
+            unfinished_since: None,
+            removed: None,
+            store_told: None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let replica = self.replica.as_ref()?;
+        let policy = self.policy_at.filter(|_| !replica.is_busy());
+        replica.deadline().into_iter().chain(policy).min()
+    }
+}
+
 impl Engine {
-    /// A roster came in: as a proposal (with a ticket, exactly one epoch ahead) or as something a
-    /// majority agreed on already. Whoever accepts a proposal has adopted it, and refuses any
-    /// other of the same epoch.
-    pub(super) fn learn_roster(&mut self, now: Instant, ticket: Option<u64>, roster: Roster) {
-        let Some(current) = self.roster.clone() else { return };
-        let newer = if ticket.is_some() {
-            Some(roster.epoch) == current.epoch.checked_add(1)
-        } else {
-            roster.epoch > current.epoch
+    /// Tells the replica, and brings about what it wants.
+    pub(super) fn consult(&mut self, now: Instant, event: Event) {
+        let moment = self.moment(now);
+        let Some(replica) = &mut self.council.replica else { return };
+        for effect in replica.handle(&moment, event) {
+            match effect {
+                Effect::Send(to, message) => {
+                    if self.membership.is_connected(to) {
+                        self.out.push(Action::SendMessage { to, message });
+                    }
+                }
+                Effect::Store { ticket, state } => self.out.push(Action::StoreRoster { ticket, state }),
+                Effect::Adopt(roster) => self.adopt_roster(now, roster),
+                Effect::Answer { ticket, result } => self.out.push(Action::RosterChanged { ticket, result }),
+            }
+        }
+    }
+
+    fn moment(&self, now: Instant) -> Moment {
+        let connected = self.membership.peers().filter(|(_, p)| p.connected).map(|(id, _)| id);
+        Moment {
+            now,
+            unix_s: self.unix_ms(now) / 1000,
+            grants_until: self.voter.latest_expiry(now),
+            connected: connected.chain([self.setup.node]).collect(),
+        }
+    }
+
+    /// The roster's timers, and its policy where this node votes.
+    pub(super) fn run_council(&mut self, now: Instant) {
+        let Some(replica) = &self.council.replica else { return };
+        if replica.deadline().is_some_and(|t| t <= now) {
+            self.consult(now, Event::Timeout);
+        }
+        let members = self.presence();
+        let Council { replica: Some(replica), census, policy_at, unfinished_since, .. } = &mut self.council else {
+            return;
         };
-        let known = roster.member(self.setup.node).is_some();
-        let accepted = roster.cluster == current.cluster && known && newer;
-        if accepted {
-            self.adopt_roster(now, roster.clone());
+        if census.note(now, &members) {
+            *policy_at = Some(now);
         }
-        if let Some(ticket) = ticket {
-            let verdict = if accepted || roster == current { Ok(()) } else { Err(current) };
-            self.out.push(Action::RosterVerdict { ticket, verdict });
+        match (replica.has_unfinished(), *unfinished_since) {
+            (true, None) => {
+                *unfinished_since = Some(now);
+                *policy_at = Some(policy_at.map_or(now + FINISH_AFTER, |t| t.min(now + FINISH_AFTER)));
+            }
+            (true, Some(_)) => {}
+            (false, _) => *unfinished_since = None,
         }
+        if policy_at.is_none_or(|t| t > now) || replica.is_busy() {
+            return;
+        }
+        let replace_after = self.config.mesh.replace_after.unwrap_or(REPLACE_AFTER);
+        let policy = Policy { me: self.setup.node, roster: replica.roster(), census, replace_after };
+        let finish_at = unfinished_since.map(|t| t + FINISH_AFTER);
+        let change = policy.change(now).or(finish_at.filter(|t| *t <= now).map(|_| Change::Finish));
+        *policy_at = match change {
+            Some(_) => Some(now + PROPOSE_AGAIN),
+            None => policy.deadline(now).into_iter().chain(finish_at).min(),
+        };
+        if let Some(change) = change {
+            self.consult(now, Event::Change { ticket: None, change });
+        }
+    }
+
+    /// Who is there.
+    fn presence(&self) -> Vec<(NodeId, Presence)> {
+        let presence = |id: NodeId| match self.membership.peer(id) {
+            _ if id == self.setup.node => Presence::Connected,
+            Some(p) if p.connected => Presence::Connected,
+            Some(p) if p.heard && !p.left => Presence::Heard,
+            Some(_) | None => Presence::Gone,
+        };
+        self.roster.iter().flat_map(|r| &r.members).map(|m| (m.id, presence(m.id))).collect()
+    }
+
+    /// The roster could not be brought to the disk.
+    pub(super) fn roster_not_stored(&mut self, now: Instant, error: &str) {
+        if self.council.store_told.as_deref() != Some(error) {
+            self.council.store_told = Some(error.to_owned());
+            let text = format!("the roster cannot be written to disk, this node does not vote on rosters: {error}");
+            self.record(Decision::Warning { text });
+        }
+        self.consult(now, Event::NotStored);
     }
 
     fn adopt_roster(&mut self, now: Instant, roster: Roster) {
         let few = self.voters().len() < FIRST_VOTERS;
+        if roster.member(self.setup.node).is_none() && self.council.removed.is_none() {
+            // Under the old roster, which says that there is a fence to be closed.
+            self.council.removed = Some(roster.removed_at(self.setup.node).unwrap_or(roster.epoch));
+            self.block_removed();
+            self.evaluate_all(now);
+        }
+        for gone in self.other_members().into_iter().filter(|id| roster.member(*id).is_none()) {
+            if self.membership.is_connected(gone) {
+                self.out.push(Action::SendMessage { to: gone, message: Message::Roster(roster.clone()) });
+            }
+        }
         self.roster = Some(roster.clone());
+        self.council.policy_at = Some(now);
         self.membership.retain(|id| roster.member(id).is_some());
         self.out.push(Action::AdoptRoster(roster.clone()));
         let voters = roster.voters().map(|m| m.name.clone()).collect();
@@ -46,6 +172,19 @@ impl Engine {
             self.begin_grace(now);
         }
         self.ask_under_new_roster(now);
+    }
+
+    /// Why this node serves nothing any more.
+    pub(super) fn removed_because(&self) -> Option<String> {
+        self.council.removed.map(|epoch| format!("this node was removed from the mesh by roster epoch {epoch}"))
+    }
+
+    /// Where this node was removed: a fault for good in every router.
+    pub(super) fn block_removed(&mut self) {
+        let Some(reason) = self.removed_because() else { return };
+        for instance in self.instances.values_mut() {
+            instance.blocked = Some((FOREVER, reason.clone()));
+        }
     }
 
     /// Leases go on under the next roster; its voters are asked at once.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mesh_control as control;
 use mesh_wire::mesh::gossip::{RouterReport, RouterState};
-use mesh_wire::mesh::roster::{Member, Role, Roster};
+use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use super::Engine;
@@ -72,6 +72,12 @@ impl Engine {
             name: member.name.clone(),
             role: role(member.role).to_owned(),
             voter: member.voter,
+            vote: match member.vote {
+                VotePolicy::Auto => "auto",
+                VotePolicy::Never => "never",
+                VotePolicy::Always => "always",
+            }
+            .to_owned(),
             liveness,
             address: member.address.to_string(),
             draining: if own { self.stopping } else { report.is_some_and(|r| r.draining) },

@@ -24,7 +24,13 @@ fn report(router: RouterKey, priority: u8, epoch: u64) -> String {
 }
 
 fn node(draining: bool) -> String {
-    let report = NodeReport { role: Role::Director, version: "1".to_owned(), config_digest: String::new(), draining };
+    let report = NodeReport {
+        role: Role::Director,
+        version: "1".to_owned(),
+        config_digest: String::new(),
+        draining,
+        roster_epoch: 1,
+    };
     serde_json::to_string(&report).unwrap()
 }
 

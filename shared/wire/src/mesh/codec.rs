@@ -14,8 +14,8 @@ use super::lease::Message;
 /// The first byte of every message.
 pub const VERSION: u8 = 2;
 
-/// The longest message, version byte included: room for some 3 000 claims, or for a roster of 250
-/// nodes that used 2 000 tokens, and nothing one peer could fill the memory with.
+/// The longest message, version byte included: room for some 3 000 claims, or for a roster with all
+/// members, tombstones and tokens it can have, and nothing one peer could fill the memory with.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
 /// What is wrong with received bytes.
@@ -101,7 +101,7 @@ fn check_ranges(message: &Message) -> Result<(), DecodeError> {
             }
             exists(&preempt.router)
         }
-        Message::Roster(_) => true,
+        Message::Roster(_) | Message::Consensus(_) => true,
     };
     if routers_exist { Ok(()) } else { Err(DecodeError::Range("virtual router identifier 0")) }
 }

@@ -1,15 +1,15 @@
-//! Enrolment: how a machine without an identity becomes a member, and how voters agree to it.
+//! Enrolment: how a machine without an identity becomes a member.
 //!
 //! ```text
 //!   joiner                        seed (holds the CA key)              voters
 //!     | -- EnrolRequest ------------> |  token checked                    |
-//!     |                               | -- Proposal (in NodeId order) --> |
-//!     |                               | <------------- Ballot ----------- |
-//!     | <-- EnrolReply::Welcome ----- |  majority: certificate signed     |
+//!     |                               | <-- consensus on the roster ----> |
+//!     | <-- EnrolReply::Welcome ----- |  committed: certificate signed    |
 //! ```
 //!
 //! The joiner has no certificate yet: it knows the seed by the CA fingerprint in its token, the
-//! seed knows the joiner by the token itself. Proposals travel on mesh connections.
+//! seed knows the joiner by the token itself. It does not vote before it was seen on the mesh: a
+//! join that breaks off leaves no voter that never comes.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,8 +24,7 @@ pub const ALPN_MESH: &[u8] = b"mesh/1";
 pub const ALPN_ENROL: &[u8] = b"mesh-enrol/1";
 /// The most bytes an encoded [`EnrolRequest`] may have.
 pub const MAX_REQUEST: usize = 8 * 1024;
-/// The most bytes an encoded [`EnrolReply`], [`Proposal`] or [`Ballot`] may have: a roster with
-/// all members it can have takes a tenth.
+/// The most bytes an encoded [`EnrolReply`] or [`CaKeyReply`] may have: a full roster takes a fifth.
 pub const MAX_REPLY: usize = 256 * 1024;
 
 /// A string that never shows up in logs or `Debug` output: tokens and private keys.
@@ -71,8 +70,6 @@ pub struct Welcome {
     pub certificate: String,
     /// The mesh's CA certificate (PEM).
     pub ca_certificate: String,
-    /// The CA's private key (PEM), for voters: they can enrol others when the seed is gone.
-    pub ca_key: Option<Secret>,
     /// The roster with the new member.
     pub roster: Roster,
 }
@@ -146,6 +143,20 @@ pub enum Refusal {
         /// Its address.
         address: SocketAddr,
     },
+    /// The key belongs to a member that was removed.
+    #[error(
+        "this host's key belongs to a node that was removed from the mesh (roster epoch {epoch}): join with an empty state directory and a new token"
+    )]
+    Removed {
+        /// The first epoch without it.
+        epoch: u64,
+    },
+    /// So many tokens were used or revoked that no more can be remembered.
+    #[error("{max} tokens that have not expired were used or revoked already: wait until some of them expire")]
+    TooManyTokens {
+        /// The limit.
+        max: usize,
+    },
     /// The mesh is full.
     #[error("the mesh has {max} members, more are not possible")]
     TooManyMembers {
@@ -185,16 +196,14 @@ pub enum Refusal {
     },
 }
 
-/// Seed to a voter: accept this roster as the successor of the one you hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Proposal {
-    /// The roster.
-    pub roster: Roster,
-}
+/// On a mesh connection: asks the peer for the CA's private key. Voters enrol others, so a member
+/// that became one needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaKeyRequest;
 
-/// A voter's answer to a [`Proposal`].
+/// The answer to a [`CaKeyRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ballot {
-    /// Accepted and kept on disk, or the newer roster the voter holds.
-    pub verdict: Result<(), Roster>,
+pub struct CaKeyReply {
+    /// The CA's private key (PEM); none where the peer has none, or knows the asker as no voter.
+    pub ca_key: Option<Secret>,
 }

@@ -24,6 +24,9 @@ pub struct NodeReport {
     pub config_digest: String,
     /// Whether it hands over what it holds and takes nothing.
     pub draining: bool,
+    /// Epoch of the roster it counts by; who has a newer one sends it.
+    #[serde(default)]
+    pub roster_epoch: u64,
 }
 
 /// A director about one of its virtual routers.

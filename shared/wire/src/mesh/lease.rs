@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::consensus::Consensus;
 use super::{NodeId, RouterKey, roster::Roster};
 
 /// Any message between two nodes of the mesh on the fast path (QUIC datagrams, or a stream where
@@ -21,8 +22,10 @@ pub enum Message {
     Vacant(Vec<Vacant>),
     /// Backup to owner: I have the higher priority, hand over when you can.
     Preempt(Preempt),
-    /// To a node whose roster is older than the sender's.
+    /// To a node whose roster is older than the sender's: a committed one, from any member.
     Roster(Roster),
+    /// Between a proposer of a new roster and the voters.
+    Consensus(Consensus),
 }
 
 /// Grant or renew leases.

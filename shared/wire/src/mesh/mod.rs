@@ -5,6 +5,7 @@
 //! states) travels by gossip and is information only, never a vote ([`gossip`]).
 
 pub mod codec;
+pub mod consensus;
 pub mod enrol;
 pub mod gossip;
 pub mod lease;

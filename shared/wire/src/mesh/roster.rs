@@ -1,11 +1,12 @@
 //! Who belongs to the mesh and who votes: the only durable state besides keys.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::NodeId;
 
-/// The members of a mesh under one epoch. Liveness never changes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The members of a mesh under one epoch. Liveness alone never changes it: every change is decided
+/// by a majority of the voters (see [`super::consensus`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roster {
     /// The cluster: hex of the first eight bytes of the SHA-256 of the CA certificate.
     pub cluster: String,
@@ -13,8 +14,11 @@ pub struct Roster {
     pub epoch: u64,
     /// All nodes that joined, in the order of joining.
     pub members: Vec<Member>,
-    /// Nonces of the tokens already used.
-    pub used_tokens: Vec<u64>,
+    /// Tokens that were used or revoked, until they expire.
+    pub used_tokens: Vec<UsedToken>,
+    /// Members that were removed, in the order of removal: they never come back.
+    #[serde(default)]
+    pub removed: Vec<Tombstone>,
 }
 
 /// One node of the mesh.
@@ -28,8 +32,56 @@ pub struct Member {
     pub address: std::net::SocketAddr,
     /// What it does.
     pub role: Role,
-    /// Whether it votes on leases.
+    /// Whether it votes on leases and rosters.
     pub voter: bool,
+    /// Who decides whether it votes.
+    #[serde(default)]
+    pub vote: VotePolicy,
+}
+
+/// Who decides whether a member votes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VotePolicy {
+    /// The mesh: among the first to join, or in the place of one that is gone.
+    #[default]
+    Auto,
+    /// The operator took its vote.
+    Never,
+    /// The operator gave it a vote, and only the operator takes it.
+    Always,
+}
+
+/// A token that works no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct UsedToken {
+    /// What makes the token different from others.
+    pub nonce: u64,
+    /// When it expires, in seconds since 1970-01-01 UTC; [`UNKNOWN_EXPIRY`] where nobody knows.
+    pub expires_unix: u64,
+    /// Who joined with it; `None` for one that was revoked, or used before this was written down.
+    pub by: Option<NodeId>,
+}
+
+/// The expiry of tokens used before rosters said when they expire.
+pub const UNKNOWN_EXPIRY: u64 = u64::MAX;
+
+/// What is left of a removed member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// Its identity.
+    pub id: NodeId,
+    /// The first epoch without it.
+    pub epoch: u64,
+}
+
+/// The number of one attempt to decide a roster: any two attempts of a mesh have different ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ballot {
+    /// Higher than every round its proposer has seen.
+    pub round: u64,
+    /// Whose attempt it is.
+    pub proposer: NodeId,
 }
 
 /// What a node does in the mesh.
@@ -44,8 +96,14 @@ pub enum Role {
     Server,
 }
 
-/// How many of the first nodes that join become voters.
+/// How many members vote as soon as they have joined: a mesh of so many voters survives a loss.
 pub const FIRST_VOTERS: usize = 3;
+
+/// The most voters of one mesh: each is asked for every lease.
+pub const MAX_VOTERS: usize = 7;
+
+/// Removed members remembered; the oldest are forgotten first.
+pub const MAX_TOMBSTONES: usize = 1024;
 
 impl Roster {
     /// The voters, in the order of joining.
@@ -68,21 +126,41 @@ impl Roster {
         self.member(id).is_some_and(|m| m.voter)
     }
 
-    /// The roster with one more member, who votes while there are fewer than
-    /// [`FIRST_VOTERS`] voters.
-    pub fn with_member(
-        &self,
-        id: NodeId,
-        name: String,
-        address: std::net::SocketAddr,
-        role: Role,
-        token_nonce: u64,
-    ) -> Roster {
-        let mut next = self.clone();
-        next.epoch += 1;
-        let voter = role != Role::Server && self.voters().count() < FIRST_VOTERS;
-        next.members.push(Member { id, name, address, role, voter });
-        next.used_tokens.push(token_nonce);
-        next
+    /// Since which epoch this node is no member any more, where it was one.
+    pub fn removed_at(&self, id: NodeId) -> Option<u64> {
+        self.removed.iter().find(|t| t.id == id).map(|t| t.epoch)
+    }
+
+    /// How many nodes vote in one of the two rosters only.
+    pub fn voters_changed(&self, other: &Roster) -> usize {
+        let only = |a: &Roster, b: &Roster| a.voters().filter(|m| !b.is_voter(m.id)).count();
+        only(self, other) + only(other, self)
+    }
+}
+
+/// Reads what is written today, and in text also the bare nonces of earlier versions.
+impl<'de> Deserialize<'de> for UsedToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Whole {
+            nonce: u64,
+            expires_unix: u64,
+            by: Option<NodeId>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Text {
+            Nonce(u64),
+            Whole(Whole),
+        }
+        let whole = if deserializer.is_human_readable() {
+            match Text::deserialize(deserializer)? {
+                Text::Nonce(nonce) => Whole { nonce, expires_unix: UNKNOWN_EXPIRY, by: None },
+                Text::Whole(whole) => whole,
+            }
+        } else {
+            Whole::deserialize(deserializer)?
+        };
+        Ok(UsedToken { nonce: whole.nonce, expires_unix: whole.expires_unix, by: whole.by })
     }
 }

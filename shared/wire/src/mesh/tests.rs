@@ -1,4 +1,4 @@
-use super::roster::{FIRST_VOTERS, Role, Roster};
+use super::roster::{Member, Role, Roster, VotePolicy};
 use super::*;
 
 #[test]
@@ -19,29 +19,47 @@ fn a_router_key_names_its_segment_only_where_there_is_one() {
     assert_eq!(key(Family::Ipv6, 0x1f), "6.51.0000001f");
 }
 
-/// A roster that these nodes joined, in this order.
-fn joined(roles: &[Role]) -> Roster {
-    let empty = Roster { cluster: "00".into(), epoch: 0, members: vec![], used_tokens: vec![] };
-    (1..).zip(roles).fold(empty, |roster, (n, role)| {
-        let address = "10.1.1.1:7946".parse().unwrap();
-        roster.with_member(NodeId(n), format!("lb{n}"), address, *role, n + 100)
-    })
+/// A roster with these voters.
+fn roster(voters: &[u64]) -> Roster {
+    let address = "10.1.1.1:7946".parse().unwrap();
+    let member = |n: u64| Member {
+        id: NodeId(n),
+        name: format!("lb{n}"),
+        address,
+        role: Role::Director,
+        voter: voters.contains(&n),
+        vote: VotePolicy::Auto,
+    };
+    Roster { members: (1..=7).map(member).collect(), ..Roster::default() }
 }
 
 #[test]
-fn the_first_directors_and_witnesses_vote_and_nobody_else() {
-    let roster = joined(&[Role::Server, Role::Director, Role::Witness, Role::Server, Role::Director, Role::Director]);
-    let voters: Vec<_> = roster.voters().map(|member| member.id).collect();
-    assert_eq!(voters, [NodeId(2), NodeId(3), NodeId(5)]);
-    assert_eq!(voters.len(), FIRST_VOTERS);
+fn a_node_that_is_no_member_is_no_voter() {
+    let roster = roster(&[2, 3]);
     assert!(roster.is_voter(NodeId(3)) && !roster.is_voter(NodeId(6)) && !roster.is_voter(NodeId(99)));
-    assert_eq!(roster.epoch, 6);
-    assert_eq!(roster.used_tokens, [101, 102, 103, 104, 105, 106]);
+    assert_eq!(roster.voters().map(|m| m.id.0).collect::<Vec<_>>(), [2, 3]);
+}
+
+#[test]
+fn voters_that_come_and_go_are_counted() {
+    let cases: [(&[u64], &[u64], usize); 5] = [
+        (&[1, 2, 3], &[1, 2, 3], 0),
+        (&[1, 2], &[1, 2, 3], 1),
+        (&[1, 2, 3], &[2, 3], 1),
+        (&[1], &[2], 2),
+        (&[], &[1, 2], 2),
+    ];
+    for (a, b, changed) in cases {
+        assert_eq!((roster(a).voters_changed(&roster(b)), roster(b).voters_changed(&roster(a))), (changed, changed));
+    }
+    let mut without = roster(&[1, 2, 3]);
+    without.members.remove(0);
+    assert_eq!(without.voters_changed(&roster(&[1, 2, 3])), 1, "a voter that is no member any more");
 }
 
 #[test]
 fn two_quorums_always_share_a_voter() {
-    let mut roster = joined(&[Role::Director; 7]);
+    let mut roster = roster(&[]);
     for voters in 1..=7 {
         for (n, member) in roster.members.iter_mut().enumerate() {
             member.voter = n < voters;

@@ -7,7 +7,6 @@ use mesh_core::engine::STALL;
 use mesh_core::input::Datagram;
 use mesh_core::{Action, Decision, Engine, Input, Instant, Setup};
 use mesh_wire::mesh::lease::{Message, Request};
-use mesh_wire::mesh::roster::Roster;
 use mesh_wire::vrrp::TTL;
 use rand::RngExt;
 
@@ -36,13 +35,17 @@ impl Cluster {
         let setup = Setup { voter: self.remembered(voter), ..self.hosts[host].setup(seed) };
         let engine = Engine::new(setup, self.hosts[host].config.clone(), now);
         let hosts = self.hosts.len();
+        let roster = self.hosts[host].state.as_ref().map(|s| s.roster.clone());
         let machine = &mut self.hosts[host];
         machine.run += 1;
         machine.started = self.now;
         machine.silent_since = None;
-        machine.daemon = Some(Daemon::new(engine, hosts));
+        machine.daemon = Some(Daemon::new(engine, roster.clone(), hosts));
         self.say(host, || "the daemon starts".to_owned());
         self.facts.push(Fact::Started(host));
+        if let Some(roster) = roster {
+            self.adopt_roster(host, roster);
+        }
         self.step(host, Input::Timeout);
         let interface = self.hosts[host].interface();
         self.schedule_input(ms(1), host, interface);
@@ -111,16 +114,12 @@ impl Cluster {
     fn may_end_service(&self, input: &Input) -> bool {
         match input {
             Input::Advertisement(datagram) => self.may_come_from_outside(datagram),
-            Input::Message { message: Message::Roster(roster), .. } => {
-                self.hosts.iter().any(|h| h.state.roster.as_ref().is_some_and(|r| r.epoch < roster.epoch))
-            }
             Input::Message { message, .. } => matches!(message, Message::Preempt(_)),
             Input::Interface(_)
             | Input::InterfaceGone { .. }
             | Input::AddressGone { .. }
             | Input::FenceGone
             | Input::Script { .. }
-            | Input::Roster { .. }
             | Input::Failed { .. }
             | Input::Configure(_)
             | Input::Shutdown
@@ -129,6 +128,9 @@ impl Cluster {
             | Input::FenceGaps(_)
             | Input::Probed { .. }
             | Input::Stalled
+            | Input::Roster(_)
+            | Input::ChangeRoster { .. }
+            | Input::RosterStored { .. }
             | Input::PeerUp { .. }
             | Input::PeerDown { .. }
             | Input::Gossip { .. }
@@ -222,7 +224,7 @@ impl Cluster {
         let timer = daemon.timer;
         let Some(due) = due else { return };
         let late = Duration::from_micros(self.rng.random_range(0..1000));
-        let at = self.hosts[host].clock.when(due).max(self.now) + late;
+        let at = self.hosts[host].clock.when(due).max(self.now).saturating_add(late);
         let run = self.hosts[host].run;
         self.schedule(at - self.now, Event::Timer { host, run, timer });
     }
@@ -250,7 +252,9 @@ impl Cluster {
                     daemon.learn(host, key, version, value);
                 }
             }
-            Action::AdoptRoster(roster) => self.store_roster(host, roster),
+            Action::AdoptRoster(roster) => self.adopt_roster(host, roster),
+            Action::StoreRoster { ticket, state } => self.store_roster(host, ticket, state),
+            Action::RosterChanged { ticket, result } => self.roster_changed(host, ticket, result),
             Action::Record(decision) => self.record(host, decision),
             Action::Stopped => self.stopped(host),
             Action::ProbeAddresses { probe, addresses } => {
@@ -260,7 +264,6 @@ impl Cluster {
             }
             Action::Remember(changes) => self.remember(host, &changes),
             Action::GratuitousArp { .. }
-            | Action::RosterVerdict { .. }
             | Action::RunScripts(_)
             | Action::KeepWill(_)
             | Action::FenceAdopt { .. }
@@ -332,18 +335,6 @@ impl Cluster {
     fn report_failure(&mut self, host: usize, effect: Effect, error: &str) {
         self.say(host, || format!("fails: {effect:?}: {error}"));
         self.schedule_input(Duration::ZERO, host, Input::Failed { effect, error: error.to_owned() });
-    }
-
-    /// The daemon waits for its disk, and so does everything else it does.
-    fn store_roster(&mut self, host: usize, roster: Roster) {
-        let (until, delay) = self.hosts[host].slow_disk;
-        if until <= self.now {
-            self.hosts[host].state.roster = Some(roster);
-            return;
-        }
-        let run = self.hosts[host].run;
-        self.schedule(delay, Event::Written { host, run, roster: Box::new(roster) });
-        self.stall(host, delay);
     }
 
     fn record(&mut self, host: usize, decision: Decision) {

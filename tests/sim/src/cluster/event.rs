@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use mesh_core::roster::State;
 use mesh_core::{Action, Decision, Input};
 use mesh_wire::mesh::lease::{Message, Release, Reply, Request, Verdict};
-use mesh_wire::mesh::roster::Roster;
 
 use crate::layout::router_of;
 use crate::network::Rule;
@@ -69,11 +69,12 @@ pub(super) enum Event {
     Join {
         host: usize,
     },
-    /// The roster has reached the disk.
+    /// A daemon's roster, and what it promised about the next, have reached the disk.
     Written {
         host: usize,
         run: u32,
-        roster: Box<Roster>,
+        ticket: u64,
+        state: Box<State>,
     },
     Disturb {
         rule: Rule,

@@ -41,7 +41,9 @@ impl Cluster {
 
     /// Whether a connection between two hosts would hold.
     fn reaches(&self, a: usize, b: usize) -> bool {
-        let knows = |x: &Host, y: &Host| x.state.roster.as_ref().is_some_and(|r| r.member(y.id).is_some());
+        let knows = |x: &Host, y: &Host| {
+            x.daemon.as_ref().and_then(|d| d.roster.as_ref()).is_some_and(|r| r.member(y.id).is_some())
+        };
         let (x, y) = (&self.hosts[a], &self.hosts[b]);
         let both = |f: &dyn Fn(&Host) -> bool| f(x) && f(y);
         both(&|h| h.running().is_some() && h.is_reachable())

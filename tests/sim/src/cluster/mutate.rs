@@ -78,10 +78,8 @@ impl Cluster {
                 let verdicts: Vec<_> = reply.verdicts.iter().filter(held).copied().collect();
                 if !verdicts.is_empty() {
                     let reply = Reply { verdicts, ..reply.clone() };
-                    return (0..self.layout.voters)
-                        .filter(|voter| *voter != host)
-                        .map(|voter| (voter, Message::Reply(reply.clone())))
-                        .collect();
+                    let others = self.voters().into_iter().filter(|voter| *voter != host);
+                    return others.map(|voter| (voter, Message::Reply(reply.clone()))).collect();
                 }
             }
             (Some(Mutant::PauseUnnoticed), Message::Reply(reply)) => reply.clock_ns = 0,

@@ -3,7 +3,7 @@
 
 use mesh_core::lease::renew_period;
 
-use super::{Invariant, names, reached};
+use super::{Invariant, is_majority, names, reached};
 use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact};
 
@@ -44,7 +44,7 @@ impl Invariant for BriefOverlap {
             let noticed = renew_period(world.layout.lease_time(router)) + MARGIN;
             let heard = |host: &usize| reached(world, *host, world.now.saturating_sub(noticed)).count();
             let told = serving.iter().map(heard).min().unwrap_or(0);
-            if world.now > since + noticed && told > world.layout.voters / 2 {
+            if world.now > since + noticed && is_majority(world, told) {
                 return Err(format!("{both} have served VI_{} since {since:?}, and hear voters", router + 1));
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh_wire::mesh::lease::Verdict;
 
-use super::{Invariant, reached};
+use super::{Invariant, is_majority, reached};
 use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact};
 
@@ -58,8 +58,8 @@ impl NoTakeoverWhileRenewed {
     /// A host has just ceased to serve a router.
     fn judge(&self, world: &Cluster, host: usize, router: usize, served_since: Time) -> Result<(), String> {
         let since = world.now.saturating_sub(world.layout.lease_time(router) + MARGIN);
-        if served_since > since {
-            // It has hardly won: rivals may still be told so.
+        if served_since > since || world.voters_since() > since {
+            // It has hardly won, and rivals may still be told so; or there are other voters now.
             return Ok(());
         }
         if !world.well_since(host, since) || world.hosts[host].excused + AT_ONCE > world.now {
@@ -67,7 +67,7 @@ impl NoTakeoverWhileRenewed {
         }
         let refuses = |voter: &usize| self.refusals.get(&(*voter, host, router)) == Some(&true);
         let votes = reached(world, host, since).filter(|voter| !refuses(voter)).count();
-        if votes > world.layout.voters / 2 {
+        if is_majority(world, votes) {
             let name = &world.hosts[host].name;
             return Err(format!("{name} lost VI_{} although {votes} voters were there", router + 1));
         }

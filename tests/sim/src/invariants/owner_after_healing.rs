@@ -42,7 +42,7 @@ impl Invariant for OwnerAfterHealing {
             if self.served[router].is_none() && world.now > healed + OWNED {
                 return Err(format!("nobody serves VI_{} {OWNED:?} after healing", router + 1));
             }
-            let worthiest = world.layout.worthiest(router);
+            let worthiest = world.worthiest(router);
             if world.layout.preempt && world.now > healed + SETTLED && serving != [worthiest] {
                 let served_by = if serving.is_empty() { "nobody".to_owned() } else { names(world, &serving) };
                 return Err(format!("VI_{} is served by {served_by} {SETTLED:?} after healing", router + 1));

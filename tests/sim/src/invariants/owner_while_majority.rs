@@ -8,7 +8,7 @@ use mesh_config::model::Version;
 use mesh_core::decision::RouterEvent;
 use mesh_core::vrrp::down_interval;
 
-use super::{Invariant, reached, router_event};
+use super::{Invariant, is_majority, reached, router_event};
 use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact};
 
@@ -46,14 +46,17 @@ impl Invariant for OwnerWhileMajority {
             let patience =
                 down_interval(Version::V3, 1, world.layout.interval(router)) + world.layout.lease_time(router) + MARGIN;
             let since = world.now.saturating_sub(patience);
-            if self.served[router] >= since || world.foreign_until + patience > world.now {
+            if self.served[router] >= since
+                || world.voters_since() > since
+                || world.foreign_until + patience > world.now
+            {
                 continue;
             }
             // An effect that failed keeps a host away for a while.
             let ready =
                 |host: usize| self.ready_since.get(&(host, router)).is_some_and(|t| t.is_some_and(|t| t < since));
             let able = |host: &usize| ready(*host) && is_able(world, *host, router, since);
-            if let Some(host) = (0..world.layout.directors).find(able) {
+            if let Some(host) = (0..world.layout.directors).find(|h| world.is_director(*h) && able(h)) {
                 let name = &world.hosts[host].name;
                 return Err(format!("nobody has served VI_{} for {patience:?}, and {name} could", router + 1));
             }
@@ -68,5 +71,5 @@ fn is_able(world: &Cluster, host: usize, router: usize, since: Time) -> bool {
     if !world.well_since(host, since) || machine.excused >= since || machine.config.routers.len() <= router {
         return false;
     }
-    reached(world, host, since).count() > world.layout.voters / 2
+    is_majority(world, reached(world, host, since).count())
 }

@@ -86,3 +86,27 @@ fn the_fence_of_a_retired_router_stays_closed_within_the_step() {
     assert_eq!(actions[0], close());
     assert!(!actions.iter().any(|a| matches!(a, Action::FenceArm { .. })), "{actions:#?}");
 }
+
+/// Lifetimes asked for in these effects.
+fn lifetimes(actions: &[Action]) -> Vec<u32> {
+    let of = |action: &Action| match action {
+        Action::AddAddress { lifetime_s, .. } => Some(*lifetime_s),
+        _ => None,
+    };
+    actions.iter().filter_map(of).collect()
+}
+
+#[test]
+fn many_addresses_live_longer_but_only_behind_a_fence_that_works() {
+    let mut router = router(200);
+    router.excluded_addresses = (0..200).map(|n| vip(&format!("10.7.0.{n}/32"))).collect();
+    let mut engine = started(LB1, vec![router], Some(roster(3)));
+    let first = request(&engine.step(CLAIM, Input::Timeout));
+    let taken = engine.step(ms(3220), granted(LB2, ms(3220), &first));
+    assert_eq!(lifetimes(&taken), vec![10; 201]);
+    // A failure shortens them at once, and it takes 5 s without another before they are long again.
+    assert_eq!(lifetimes(&engine.step(ms(3300), failed("no nf_tables"))), vec![3; 201]);
+    assert!(lifetimes(&engine.step(ms(3301), failed("no nf_tables"))).is_empty(), "they are short already");
+    let gap = Input::FenceGaps(vec!["no timeouts".to_owned()]);
+    assert_eq!(lifetimes(&engine.step(ms(3302), gap)), vec![3; 201]);
+}

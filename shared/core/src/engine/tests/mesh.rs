@@ -27,6 +27,10 @@ enum Delivery {
         by: NodeId,
         probe: u64,
     },
+    Stored {
+        to: NodeId,
+        ticket: u64,
+    },
 }
 
 /// A node with a kernel that does what it is told and closes the fence by itself.
@@ -171,10 +175,11 @@ impl Mesh {
                 let at = self.now + Duration::from_millis(40);
                 self.wire.insert((at, self.serial), Delivery::Probed { by: id, probe });
             }
+            Action::StoreRoster { ticket, .. } => self.post(Delivery::Stored { to: id, ticket }),
             Action::GratuitousArp { .. }
             | Action::AdoptRoster(_)
+            | Action::RosterChanged { .. }
             | Action::Remember(_)
-            | Action::RosterVerdict { .. }
             | Action::RunScripts(_)
             | Action::FenceAdopt { .. }
             | Action::KeepWill(_) => {}
@@ -233,6 +238,7 @@ impl Mesh {
                 let answer = other.map(|id| ProbeAnswer { address: VIP, mac: [2, 0, 0, 0, 0, id.0 as u8] });
                 self.step(by, Input::Probed { probe, answer });
             }
+            Delivery::Stored { to, ticket } => self.step(to, Input::RosterStored { ticket }),
             Delivery::Message { .. } | Delivery::Gossip { .. } | Delivery::Advert { .. } => {}
         }
     }
@@ -400,7 +406,7 @@ fn a_mesh_grows_from_one_to_three_without_a_gap() {
     for n in [2, 3] {
         mesh.start(NodeId(n), roster(n));
         for id in 1..n {
-            mesh.step(NodeId(id), Input::Roster { ticket: Some(n), roster: roster(n) });
+            mesh.step(NodeId(id), Input::Roster(roster(n)));
         }
         for id in 1..n {
             mesh.step(NodeId(id), peer_up(NodeId(n)));
@@ -484,4 +490,68 @@ fn a_run_that_is_replaced_without_voters_lets_go_in_time() {
     mesh.deaf = true;
     mesh.start_again(LB1);
     mesh.settles_on(LB2, Duration::from_millis(3100));
+}
+
+/// Two voters: what each path between them is worth, and none.
+#[test]
+fn two_nodes_have_two_owners_only_without_any_path_between_them() {
+    for (votes, adverts, arp, both) in [
+        (false, true, true, false),
+        (true, false, true, false),
+        (false, false, true, false),
+        (false, false, false, true),
+    ] {
+        let mut mesh = Mesh::new(2);
+        mesh.settles_on(LB1, Duration::from_secs(4));
+        mesh.run_until(mesh.now + Duration::from_secs(5));
+        mesh.exclusive = !both;
+        (mesh.deaf, mesh.arp_lost) = (!adverts, !arp);
+        if !votes {
+            mesh.cut(LB1, LB2);
+            mesh.step(LB1, Input::PeerDown { node: LB2, left: false });
+            mesh.step(LB2, Input::PeerDown { node: LB1, left: false });
+        }
+        for _ in 0..20_000 {
+            mesh.run_until(mesh.now + Duration::from_millis(1));
+            assert!(mesh.serving().contains(&LB1), "no gap, votes {votes}, adverts {adverts}, ARP {arp}");
+        }
+        assert_eq!(mesh.serving().len(), if both { 2 } else { 1 });
+        let unprotected = mesh.nodes[&LB1].engine.serves_without_lease();
+        assert_eq!(unprotected, !votes);
+        mesh.cut.clear();
+        (mesh.deaf, mesh.arp_lost) = (false, false);
+        mesh.step(LB1, peer_up(LB2));
+        mesh.step(LB2, peer_up(LB1));
+        mesh.run_until(mesh.now + Duration::from_secs(2));
+        assert_eq!(mesh.serving(), [LB1]);
+        assert!(mesh.nodes[&LB1].engine.instances[&KEY].lease.is_held());
+    }
+}
+
+/// The death of an owner of many routers sets off one message to each member, not one for each router.
+#[test]
+fn what_ends_together_is_told_together() {
+    let routers: Vec<_> = (1..=50)
+        .map(|vrid| {
+            let mut router = router(200);
+            (router.key.vrid, router.name) = (vrid, format!("VI_{vrid}"));
+            router
+        })
+        .collect();
+    let keys: Vec<_> = routers.iter().map(|r| r.key).collect();
+    let mut engine = started(LB1, routers, Some(roster(3)));
+    engine.step(ms(1), peer_up(LB2));
+    engine.step(ms(1), peer_up(LB3));
+    let claims = keys.iter().map(|key| Claim { router: *key, epoch: 1, duration_ms: 400 }).collect();
+    let request = Request { roster_epoch: 3, seq: 1, claims };
+    engine.step(ms(3200), message(LB2, Message::Request(request)));
+    let told = engine.step(ms(3200 + 400), Input::Timeout);
+    let vacant = |to: NodeId| {
+        let to_it = told.iter().filter_map(|action| match action {
+            Action::SendMessage { to: peer, message: Message::Vacant(all) } if *peer == to => Some(all.len()),
+            _ => None,
+        });
+        to_it.collect::<Vec<_>>()
+    };
+    assert_eq!((vacant(LB2), vacant(LB3)), (vec![50], vec![50]));
 }

@@ -52,6 +52,7 @@ fn setup(id: NodeId, roster: Option<Roster>) -> Setup {
         node: id,
         name: format!("lb{}", id.0),
         roster,
+        successor: Acceptor::default(),
         version: "1.0".to_owned(),
         seed: id.0,
         unix_at_zero: Duration::from_secs(1_800_000_000),

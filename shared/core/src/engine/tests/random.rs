@@ -1,6 +1,9 @@
 //! Any sequence of inputs: no panic, no timer that spins, and a kernel that agrees with the engine.
 
+use mesh_config::model::QuorumLoss;
+use mesh_wire::mesh::consensus::{Consensus, Objection, Step};
 use mesh_wire::mesh::lease::{Preempt, Release, Vacant};
+use mesh_wire::mesh::roster::Ballot;
 use mesh_wire::vrrp::GROUP;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -8,6 +11,7 @@ use proptest::strategy::ValueTree;
 use super::*;
 use crate::action::Effect;
 use crate::input::{Datagram, ProbeAnswer, ScriptOutcome};
+use crate::roster::Change;
 
 /// One input, still without what only the running engine knows.
 #[derive(Clone, Debug)]
@@ -42,7 +46,20 @@ fn verdict() -> impl Strategy<Value = Vote> {
 }
 
 fn rosters() -> impl Strategy<Value = Roster> {
-    (0..6u64, 0..12u64).prop_map(|(n, epoch)| Roster { epoch, ..roster(n) })
+    (1..6u64, 0..12u64).prop_map(|(n, epoch)| Roster { epoch, ..roster(n) })
+}
+
+fn consensus() -> impl Strategy<Value = Message> {
+    let ballot = || (0..4u64, node()).prop_map(|(round, proposer)| Ballot { round, proposer });
+    let step = prop_oneof![
+        Just(Step::Prepare),
+        Just(Step::Accepted),
+        proptest::option::of((ballot(), rosters())).prop_map(|accepted| Step::Promise { accepted }),
+        rosters().prop_map(|roster| Step::Accept { roster }),
+        (0..9u64).prop_map(|epoch| Step::Refused(Objection::Behind { epoch })),
+        ballot().prop_map(|ballot| Step::Refused(Objection::Promised(ballot))),
+    ];
+    (0..12u64, ballot(), step).prop_map(|(epoch, ballot, step)| Message::Consensus(Consensus { epoch, ballot, step }))
 }
 
 fn wire_message() -> impl Strategy<Value = Message> {
@@ -77,7 +94,7 @@ fn configs() -> impl Strategy<Value = Config> {
             advert_interval: [10, 200, 1000].map(Duration::from_millis)[interval],
             ..router(100)
         });
-    (router, any::<bool>(), 0..3usize).prop_map(|(first, two, lease)| {
+    (router, any::<bool>(), 0..3usize, 0..4usize).prop_map(|(first, two, lease, loss)| {
         let second = VirtualRouter {
             name: "VI_2".to_owned(),
             key: key(52),
@@ -85,6 +102,9 @@ fn configs() -> impl Strategy<Value = Config> {
             ..first.clone()
         };
         let mut config = config(if two { vec![first, second] } else { vec![first] });
+        let (vrrp, delay) = (Some(QuorumLoss::Vrrp), Some(Duration::from_millis(500)));
+        let losses = [(None, None), (Some(QuorumLoss::Fence), None), (vrrp, None), (vrrp, delay)];
+        (config.mesh.policy.on_quorum_loss, config.mesh.policy.quorum_loss_delay) = losses[loss];
         config.mesh.lease = [None, Some(Duration::from_millis(300)), Some(Duration::from_secs(3))][lease];
         config
     })
@@ -127,6 +147,7 @@ fn gossiped() -> impl Strategy<Value = Input> {
 fn failure() -> impl Strategy<Value = Input> {
     let effect = prop_oneof![
         Just(Effect::Fence),
+        Just(Effect::Roster),
         Just(Effect::Address { interface: "eth0".to_owned(), address: VIP }),
         Just(Effect::Advertisement { interface: "eth0".to_owned() }),
         (1..9u64).prop_map(|probe| Effect::Probe { probe }),
@@ -155,7 +176,10 @@ fn op() -> impl Strategy<Value = Op> {
         }),
         1 => Just(Input::Stalled),
         1 => Just(Input::Script { name: "chk".to_owned(), outcome: ScriptOutcome::Exit(1) }),
-        2 => (proptest::option::of(0..9u64), rosters()).prop_map(|(ticket, roster)| Input::Roster { ticket, roster }),
+        2 => rosters().prop_map(Input::Roster),
+        1 => (1..7u64).prop_map(|n| Input::ChangeRoster { ticket: n, change: Change::RemoveVoter(NodeId(n)) }),
+        2 => (0..20u64).prop_map(|ticket| Input::RosterStored { ticket }),
+        2 => (node(), consensus()).prop_map(|(from, message)| Input::Message { from, message }),
         1 => failure(),
         1 => configs().prop_map(Input::Configure),
     ];

@@ -1,60 +1,138 @@
-//! Rosters: who may propose what, and a mesh that grows and shrinks while it serves.
+//! Rosters: what a new one changes, and a mesh that grows and shrinks while it serves.
+
+use mesh_wire::mesh::consensus::{Consensus, Step};
+use mesh_wire::mesh::roster::{Ballot, Tombstone};
 
 use mesh_wire::mesh::lease::Claim;
 
 use super::actions::*;
 use super::*;
-
-fn offered(ticket: Option<u64>, roster: Roster) -> Input {
-    Input::Roster { ticket, roster }
-}
-
-fn verdict(ticket: u64, verdict: Result<(), Roster>) -> Action {
-    Action::RosterVerdict { ticket, verdict }
-}
+use crate::action::Effect;
+use crate::roster::{Change, ChangeRefusal, State};
 
 fn adopted(roster: &Roster) -> [Action; 2] {
     let voters = roster.voters().map(|m| m.name.clone()).collect();
     [Action::AdoptRoster(roster.clone()), Action::Record(Decision::Roster { epoch: roster.epoch, voters })]
 }
 
-#[test]
-fn a_proposal_is_one_epoch_ahead() {
-    let mut engine = started(LB1, vec![router(200)], Some(roster(1)));
-    let mut expected = adopted(&roster(2)).to_vec();
-    let text = "UNPROTECTED: 2 of 3 voters have joined; until then VRRP decides alone whenever no majority answers";
-    expected.push(Action::Record(Decision::Warning { text: text.to_owned() }));
-    expected.push(verdict(7, Ok(())));
-    assert_eq!(plain(engine.step(ms(1), offered(Some(7), roster(2)))), expected, "adopted before the yes");
-    assert_eq!(plain(engine.step(ms(2), offered(Some(8), roster(2)))), [verdict(8, Ok(()))], "asked again");
-
-    let mut other = roster(2);
-    other.members[1].name = "lb9".to_owned();
-    assert_eq!(plain(engine.step(ms(3), offered(Some(9), other))), [verdict(9, Err(roster(2)))], "one per epoch");
-    assert_eq!(plain(engine.step(ms(3), offered(Some(9), roster(1)))), [verdict(9, Err(roster(2)))]);
-    assert_eq!(plain(engine.step(ms(3), offered(Some(9), roster(4)))), [verdict(9, Err(roster(2)))]);
-    let foreign = Roster { cluster: "other".to_owned(), ..roster(3) };
-    assert_eq!(plain(engine.step(ms(3), offered(Some(9), foreign.clone()))), [verdict(9, Err(roster(2)))]);
-    assert_eq!(plain(engine.step(ms(3), offered(None, foreign))), []);
+fn store(ticket: u64, roster: Roster) -> Action {
+    Action::StoreRoster { ticket, state: State::from(roster) }
 }
 
 #[test]
-fn what_a_majority_agreed_on_may_be_any_newer_one() {
+fn a_committed_roster_is_adopted_kept_and_passed_on() {
     let mut engine = started(LB1, vec![router(200)], Some(roster(1)));
-    engine.step(ms(0), peer_up(LB2));
-    assert_eq!(plain(engine.step(ms(1), offered(None, roster(1)))), []);
-    engine.step(ms(1), offered(None, roster(2)));
+    assert_eq!(plain(engine.step(ms(1), Input::Roster(roster(1)))), [], "known");
+    let foreign = Roster { cluster: "other".to_owned(), ..roster(3) };
+    assert_eq!(plain(engine.step(ms(1), Input::Roster(foreign))), []);
+    let mut expected = adopted(&roster(2)).to_vec();
+    let text =
+        "UNPROTECTED: 2 of 3 voters have joined; until then VRRP decides alone whenever no majority answers".to_owned();
+    expected.extend([Action::Record(Decision::Warning { text }), store(1, roster(2))]);
+    assert_eq!(plain(engine.step(ms(1), Input::Roster(roster(2)))), expected);
     engine.step(ms(1), peer_up(LB2));
     let actions = plain(engine.step(ms(2), message(LB2, Message::Roster(roster(3)))));
-    assert_eq!(actions[..2], adopted(&roster(3)));
-    assert_eq!(actions[2], send(LB2, Message::Roster(roster(3))), "passed on");
-    assert_eq!(actions.len(), 3, "fenced since the start: {actions:#?}");
+    let mut expected = adopted(&roster(3)).to_vec();
+    expected.extend([send(LB2, Message::Roster(roster(3))), store(2, roster(3))]);
+    assert_eq!(actions, expected, "fenced since the start");
+}
+
+/// A voter's promise leaves when it is on disk; the disk keeps nothing else waiting.
+#[test]
+fn a_promise_waits_for_the_disk() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
+    engine.step(ms(1), peer_up(LB2));
+    let ballot = Ballot { round: 1, proposer: LB2 };
+    let ask = Message::Consensus(Consensus { epoch: 4, ballot, step: Step::Prepare });
+    let mut state = State::from(roster(3));
+    state.successor.promised = Some(ballot);
+    let actions = plain(engine.step(ms(2), message(LB2, ask)));
+    assert_eq!(actions, [Action::StoreRoster { ticket: 1, state }]);
+    let promise = Message::Consensus(Consensus { epoch: 4, ballot, step: Step::Promise { accepted: None } });
+    assert_eq!(plain(engine.step(ms(3), Input::RosterStored { ticket: 1 })), [send(LB2, promise)]);
+}
+
+#[test]
+fn a_disk_that_fails_is_told_once() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(1)));
+    engine.step(ms(1), Input::Roster(roster(2)));
+    let failed = || Input::Failed { effect: Effect::Roster, error: "no space".to_owned() };
+    let text = "the roster cannot be written to disk, this node does not vote on rosters: no space".to_owned();
+    assert_eq!(plain(engine.step(ms(2), failed())), [Action::Record(Decision::Warning { text })]);
+    assert_eq!(plain(engine.step(ms(1002), Input::Timeout)), [store(1, roster(2))], "and tried again");
+    assert_eq!(plain(engine.step(ms(1003), failed())), []);
+}
+
+#[test]
+fn a_member_that_is_there_gets_a_vote_when_there_are_few() {
+    let mut two = roster(2);
+    two.members[1].voter = false;
+    let mut engine = started(LB1, vec![router(200)], Some(two));
+    // The host has just booted: this voter may have granted something before.
+    let asked = plain(engine.step(ms(3100), peer_up(LB2)));
+    assert!(matches!(asked.last(), Some(Action::StoreRoster { ticket: 1, .. })), "{asked:#?}");
+    engine.step(ms(3101), Input::RosterStored { ticket: 1 });
+    let actions = plain(engine.step(ms(3102), Input::RosterStored { ticket: 2 }));
+    assert_eq!(actions[..2], adopted(&Roster { epoch: 3, ..roster(2) }), "{actions:#?}");
+}
+
+#[test]
+fn a_refused_change_is_answered() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(1)));
+    let change = Change::RemoveVoter(LB1);
+    let actions = plain(engine.step(ms(1), Input::ChangeRoster { ticket: 7, change }));
+    let result = Err(ChangeRefusal::LastVoter { name: "lb1".to_owned() });
+    assert_eq!(actions, [Action::RosterChanged { ticket: 7, result }]);
+}
+
+/// lb1's roster without lb1.
+fn without_lb1(voters: u64) -> Roster {
+    let mut next = Roster { epoch: 9, ..roster(voters + 1) };
+    next.members.remove(0);
+    next.removed = vec![Tombstone { id: LB1, epoch: 9 }];
+    next
+}
+
+#[test]
+fn who_was_removed_lets_go_at_once_and_for_good() {
+    let cause = "this node was removed from the mesh by roster epoch 9";
+    for left in [2, 3] {
+        let mut engine = holding();
+        let actions = plain(engine.step(ms(3300), Input::Roster(without_lb1(left))));
+        let expected = [close(), del(), advert(0)];
+        assert_eq!(actions[..3], expected, "{actions:#?}");
+        assert!(actions.contains(&told(RouterEvent::Fault, cause)));
+        for n in 0..60 {
+            let later = engine.step(ms(4000 + 1000 * n), Input::Interface(eth0(LB1)));
+            assert!(!later.iter().any(|a| matches!(a, Action::AddAddress { .. } | Action::FenceArm { .. })));
+        }
+        assert_eq!(engine.instances[&KEY].fault.as_deref(), Some(cause));
+        engine.step(ms(70_000), Input::Configure(config(vec![router(100)])));
+        assert_eq!(engine.instances[&KEY].fault.as_deref(), Some(cause), "a new configuration helps nothing");
+        assert_eq!(engine.status(ms(70_000)).cluster.unprotected_because.as_deref(), Some(cause));
+        // Nor does it vote.
+        let asked =
+            Request { roster_epoch: 9, seq: 5, claims: vec![Claim { router: KEY, epoch: 9, duration_ms: 400 }] };
+        engine.step(ms(70_001), message(LB2, Message::Request(asked)));
+        assert_eq!(engine.voter.holder(ms(70_001), &KEY), None);
+    }
+}
+
+#[test]
+fn a_removed_member_is_told_before_it_is_cut_off() {
+    let mut engine = started(LB2, vec![router(100)], Some(roster(3)));
+    engine.step(ms(1), peer_up(LB1));
+    let without = without_lb1(2);
+    let actions = plain(engine.step(ms(2), Input::Roster(without.clone())));
+    let told = actions.iter().position(|a| *a == send(LB1, Message::Roster(without.clone())));
+    let adopted = actions.iter().position(|a| *a == Action::AdoptRoster(without.clone()));
+    assert!(told.unwrap() < adopted.unwrap(), "{actions:#?}");
 }
 
 #[test]
 fn without_a_mesh_there_is_nothing_to_change() {
     let mut engine = plain_active();
-    assert_eq!(plain(engine.step(ms(3300), offered(None, roster(3)))), []);
+    assert_eq!(plain(engine.step(ms(3300), Input::Roster(roster(3)))), []);
 }
 
 #[test]
@@ -75,7 +153,7 @@ fn joined_by_one() -> (Engine, Vec<Action>) {
     engine.step(CLAIM, Input::Timeout);
     assert!(engine.instances[&KEY].lease.is_held());
     wait(&mut engine, ms(4000));
-    let actions = plain(engine.step(ms(4000), offered(Some(1), roster(2))));
+    let actions = plain(engine.step(ms(4000), Input::Roster(roster(2))));
     (engine, actions)
 }
 
@@ -83,7 +161,7 @@ fn joined_by_one() -> (Engine, Vec<Action>) {
 fn grown() -> (Engine, Vec<Action>) {
     let (mut engine, _) = joined_by_one();
     wait(&mut engine, ms(5000));
-    let actions = plain(engine.step(ms(5000), offered(Some(2), roster(3))));
+    let actions = plain(engine.step(ms(5000), Input::Roster(roster(3))));
     (engine, actions)
 }
 
@@ -157,7 +235,7 @@ fn the_grace_without_a_lease_ends() {
 #[test]
 fn there_is_no_grace_beyond_three_voters() {
     let mut engine = holding();
-    engine.step(ms(3300), offered(None, roster(4)));
+    engine.step(ms(3300), Input::Roster(roster(4)));
     wait(&mut engine, ms(4300));
     assert!(!engine.instances[&KEY].vrrp.is_active());
 }
@@ -166,7 +244,7 @@ fn there_is_no_grace_beyond_three_voters() {
 fn shrinking_below_three_voters_keeps_the_lease() {
     let mut engine = holding();
     let two = Roster { epoch: 4, ..roster(2) };
-    let actions = plain(engine.step(ms(3300), offered(None, two)));
+    let actions = plain(engine.step(ms(3300), Input::Roster(two)));
     assert!(!actions.iter().any(|a| matches!(a, Action::FenceInstall { .. })), "{actions:#?}");
     let renewal = request(&actions);
     assert_eq!(plain(engine.step(ms(3301), granted(LB2, ms(3301), &renewal))), [arm(ms(3300 + 976))]);
@@ -179,7 +257,7 @@ fn shrinking_below_three_voters_keeps_the_lease() {
 fn a_roster_without_voters_is_survived() {
     let (mut engine, _) = asking();
     let none = Roster { epoch: 9, members: Vec::new(), ..roster(3) };
-    engine.step(ms(3230), offered(None, none));
+    engine.step(ms(3230), Input::Roster(none));
     for n in 0..10 {
         engine.step(ms(3300 + 1000 * n), Input::Timeout);
     }
@@ -194,9 +272,26 @@ fn a_roster_that_changes_while_asking_counts_its_own_voters() {
     engine.step(ms(3220), granted(NodeId(5), ms(3220), &first));
     let mut four = Roster { epoch: 6, ..five };
     four.members[4].voter = false;
-    engine.step(ms(3221), offered(None, four));
+    engine.step(ms(3221), Input::Roster(four));
     engine.step(ms(3222), granted(LB2, ms(3222), &first));
     assert!(!engine.instances[&KEY].vrrp.is_active(), "two of four");
     engine.step(ms(3223), granted(LB3, ms(3223), &first));
     assert!(engine.instances[&KEY].vrrp.is_active(), "three of four");
+}
+
+/// A restart can be over before anybody notices the loss: no connection comes up anew then.
+#[test]
+fn a_connected_member_with_an_older_roster_is_sent_the_newer() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
+    engine.step(ms(1), peer_up(LB2));
+    let says = |roster_epoch| {
+        let value = format!(
+            r#"{{"role":"director","version":"1","config_digest":"","draining":false,"roster_epoch":{roster_epoch}}}"#
+        );
+        Input::Gossip { node: LB2, key: NODE_KEY.to_owned(), value: Some(value) }
+    };
+    engine.step(ms(2), says(3));
+    assert_eq!(plain(engine.step(ms(3), peer_up(LB2))), []);
+    engine.step(ms(4), says(2));
+    assert_eq!(plain(engine.step(ms(5), peer_up(LB2))), [send(LB2, Message::Roster(roster(3)))]);
 }

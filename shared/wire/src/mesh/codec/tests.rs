@@ -6,8 +6,11 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::*;
+use crate::mesh::consensus::{Consensus, Objection, Step};
 use crate::mesh::lease::{Claim, Preempt, Release, Reply, Request, Vacant, Verdict};
-use crate::mesh::roster::{Member, Role, Roster};
+use crate::mesh::roster::{
+    Ballot, MAX_TOMBSTONES, Member, Role, Roster, Tombstone, UNKNOWN_EXPIRY, UsedToken, VotePolicy,
+};
 use crate::mesh::{Family, NodeId};
 
 fn router(vrid: u8) -> RouterKey {
@@ -29,8 +32,28 @@ fn every_message() -> Vec<Message> {
         address: "[2001:db8::1]:7946".parse().unwrap(),
         role: Role::Witness,
         voter: true,
+        vote: VotePolicy::Always,
     };
-    vec![
+    let used = UsedToken { nonce: u64::MAX, expires_unix: 1_900_000_000, by: Some(node) };
+    let roster = Roster {
+        cluster: "00ff".into(),
+        epoch: 3,
+        members: vec![member],
+        used_tokens: vec![used, UsedToken { by: None, ..used }],
+        removed: vec![Tombstone { id: NodeId(5), epoch: 2 }],
+    };
+    let ballot = Ballot { round: 300, proposer: node };
+    let consensus = |step| Message::Consensus(Consensus { epoch: 4, ballot, step });
+    let objections = [
+        Objection::Promised(ballot),
+        Objection::Behind { epoch: 2 },
+        Objection::NotAVoter,
+        Objection::NotASuccessor,
+        Objection::Unsettled { remaining_ms: 950 },
+        Objection::Storage,
+    ];
+    let refused = objections.map(|objection| consensus(Step::Refused(objection)));
+    let mut all = vec![
         Message::Request(Request {
             roster_epoch: 3,
             seq: 300,
@@ -52,8 +75,15 @@ fn every_message() -> Vec<Message> {
             reserved_for: None,
         }]),
         Message::Preempt(Preempt { router: router(51), priority: 255 }),
-        Message::Roster(Roster { cluster: "00ff".into(), epoch: 3, members: vec![member], used_tokens: vec![1, 2] }),
-    ]
+        Message::Roster(roster.clone()),
+        consensus(Step::Prepare),
+        consensus(Step::Promise { accepted: None }),
+        consensus(Step::Promise { accepted: Some((ballot, roster.clone())) }),
+        consensus(Step::Accept { roster }),
+        consensus(Step::Accepted),
+    ];
+    all.extend(refused);
+    all
 }
 
 #[test]
@@ -79,7 +109,8 @@ fn the_format_is_what_version_2_says() {
     assert_eq!(encode(request), expected);
     // Variants are told apart by their position.
     let tags: Vec<u8> = every_message().iter().map(|m| encode(m)[1]).collect();
-    assert_eq!(tags, [0, 0, 1, 2, 3, 4, 5]);
+    assert_eq!(tags[..8], [0, 0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(tags[8..], [6; 10]);
 }
 
 #[test]
@@ -98,7 +129,7 @@ fn what_is_cut_or_longer_is_refused() {
 #[test]
 fn other_versions_are_refused() {
     let mut bytes = encode(&every_message()[0]);
-    for version in [0, 1, 255] {
+    for version in [0, 1, 3, 255] {
         bytes[0] = version;
         assert_eq!(decode(&bytes), Err(DecodeError::Version(version)));
     }
@@ -200,10 +231,49 @@ proptest! {
     }
 
     #[test]
-    fn spoilt_messages_never_panic(which in 0..7usize, at in any::<prop::sample::Index>(), value: u8) {
+    fn spoilt_messages_never_panic(which in 0..18usize, at in any::<prop::sample::Index>(), value: u8) {
         let mut bytes = encode(&every_message()[which]);
         let at = at.index(bytes.len());
         bytes[at] = value;
         let _ = decode(&bytes);
     }
+}
+
+/// The rosters of earlier versions, as they stand in `roster.json`.
+#[test]
+fn a_roster_of_an_earlier_version_is_read() {
+    let text = r#"{"cluster":"00ff","epoch":3,"members":[{"id":1,"name":"lb1","address":"10.1.1.1:7946",
+        "role":"director","voter":true}],"used_tokens":[7,18446744073709551615]}"#;
+    let roster: Roster = serde_json::from_str(text).unwrap();
+    assert_eq!(roster.members[0].vote, VotePolicy::Auto);
+    let used = |nonce| UsedToken { nonce, expires_unix: UNKNOWN_EXPIRY, by: None };
+    assert_eq!(roster.used_tokens, [used(7), used(u64::MAX)]);
+    assert_eq!(roster.removed, []);
+    let again = serde_json::to_string(&roster).unwrap();
+    assert_eq!(serde_json::from_str::<Roster>(&again).unwrap(), roster);
+}
+
+/// A full roster fits one message, also inside a promise.
+#[test]
+fn the_largest_roster_fits_a_message() {
+    let member = |n: u64| Member {
+        id: NodeId(u64::MAX - n),
+        name: "x".repeat(63),
+        address: "[2001:db8:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap(),
+        role: Role::Server,
+        voter: false,
+        vote: VotePolicy::Never,
+    };
+    let id = NodeId(u64::MAX);
+    let roster = Roster {
+        cluster: "f".repeat(16),
+        epoch: u64::MAX,
+        members: (0..64).map(member).collect(),
+        used_tokens: vec![UsedToken { nonce: u64::MAX, expires_unix: u64::from(u32::MAX), by: Some(id) }; 1024],
+        removed: vec![Tombstone { id, epoch: u64::from(u32::MAX) }; MAX_TOMBSTONES],
+    };
+    let ballot = Ballot { round: u64::MAX, proposer: id };
+    let step = Step::Promise { accepted: Some((ballot, roster)) };
+    let bytes = encode(&Message::Consensus(Consensus { epoch: u64::MAX, ballot, step }));
+    assert!(bytes.len() < MAX_MESSAGE, "{} bytes", bytes.len());
 }

@@ -1,0 +1,137 @@
+//! Changes of the roster: names are looked up here, everything else is decided by the voters.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use mesh_control::{NodeRequest, RosterChanged, TokenInfo, TokenRevocation};
+use mesh_core::roster::{Change, ChangeRefusal};
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::roster::Roster;
+use tracing::info;
+
+use super::{Refused, Shared, refuse};
+use crate::mesh::MeshHandle;
+
+/// The answer of the voters, in time.
+pub type Changing<'a> = Pin<Box<dyn Future<Output = Result<Roster, ChangeRefusal>> + Send + 'a>>;
+
+/// What the control socket does with the roster.
+pub trait RosterAccess: Send + Sync {
+    /// The roster adopted last.
+    fn roster(&self) -> Arc<Roster>;
+    /// Has the voters decide.
+    fn change(&self, change: Change) -> Changing<'_>;
+    /// What is known about tokens.
+    fn tokens(&self) -> Vec<TokenInfo>;
+    /// The change that makes a token useless.
+    ///
+    /// # Errors
+    /// It is no token of this mesh.
+    fn revocation(&self, token: &str) -> anyhow::Result<Change>;
+}
+
+impl RosterAccess for MeshHandle {
+    fn roster(&self) -> Arc<Roster> {
+        MeshHandle::roster(self)
+    }
+
+    fn change(&self, change: Change) -> Changing<'_> {
+        Box::pin(self.change_roster(change))
+    }
+
+    fn tokens(&self) -> Vec<TokenInfo> {
+        MeshHandle::tokens(self)
+    }
+
+    fn revocation(&self, token: &str) -> anyhow::Result<Change> {
+        MeshHandle::revocation(self, token)
+    }
+}
+
+type Body<T> = Result<Json<T>, JsonRejection>;
+
+pub(super) async fn tokens(State(shared): State<Shared>) -> Result<Json<Vec<TokenInfo>>, Refused> {
+    Ok(Json(access(&shared)?.tokens()))
+}
+
+pub(super) async fn revoke_token(
+    State(shared): State<Shared>,
+    request: Body<TokenRevocation>,
+) -> Result<Json<RosterChanged>, Refused> {
+    let Json(TokenRevocation { token }) = request.map_err(|bad| refuse(bad.status(), bad.body_text()))?;
+    let change = access(&shared)?.revocation(token.trim());
+    let change = change.map_err(|error| refuse(StatusCode::BAD_REQUEST, format!("{error:#}")))?;
+    decide(&shared, change).await
+}
+
+pub(super) async fn add_voter(
+    State(shared): State<Shared>,
+    request: Body<NodeRequest>,
+) -> Result<Json<RosterChanged>, Refused> {
+    let node = find(&shared, request)?;
+    decide(&shared, Change::AddVoter(node)).await
+}
+
+pub(super) async fn remove_voter(
+    State(shared): State<Shared>,
+    request: Body<NodeRequest>,
+) -> Result<Json<RosterChanged>, Refused> {
+    let node = find(&shared, request)?;
+    decide(&shared, Change::RemoveVoter(node)).await
+}
+
+pub(super) async fn remove_node(
+    State(shared): State<Shared>,
+    request: Body<NodeRequest>,
+) -> Result<Json<RosterChanged>, Refused> {
+    let node = find(&shared, request)?;
+    decide(&shared, Change::RemoveMember(node)).await
+}
+
+fn access(shared: &Shared) -> Result<Arc<dyn RosterAccess>, Refused> {
+    let no_mesh = || refuse(StatusCode::CONFLICT, "this node is in no mesh, so there is no roster").hint("meshd init");
+    shared.state.roster.clone().ok_or_else(no_mesh)
+}
+
+/// The member a request names.
+fn find(shared: &Shared, request: Body<NodeRequest>) -> Result<NodeId, Refused> {
+    let Json(NodeRequest { node }) = request.map_err(|bad| refuse(bad.status(), bad.body_text()))?;
+    let roster = access(shared)?.roster();
+    let named = roster.members.iter().find(|m| m.name.eq_ignore_ascii_case(&node) || m.id.to_string() == node);
+    let names = || roster.members.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+    let unknown = || refuse(StatusCode::NOT_FOUND, format!("no node {node:?}")).hint(format!("one of {}", names()));
+    named.map(|m| m.id).ok_or_else(unknown)
+}
+
+async fn decide(shared: &Shared, change: Change) -> Result<Json<RosterChanged>, Refused> {
+    let what = format!("{change:?}");
+    match access(shared)?.change(change).await {
+        Ok(roster) => {
+            info!(roster_epoch = roster.epoch, change = what, "the voters agreed");
+            Ok(Json(RosterChanged {
+                roster_epoch: roster.epoch,
+                voters: roster.voters().map(|m| m.name.clone()).collect(),
+                needed: roster.quorum(),
+            }))
+        }
+        Err(refusal) => {
+            let hint = match &refusal {
+                ChangeRefusal::NoMajority { .. } => Some("nothing is lost by trying again: see `meshctl voters`"),
+                ChangeRefusal::LastVoter { .. } => Some("give another node a vote first: meshctl voters add NODE"),
+                _ => None,
+            };
+            let refused = refuse(StatusCode::CONFLICT, refusal.to_string());
+            Err(match hint {
+                Some(hint) => refused.hint(hint),
+                None => refused,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! Who should vote, where the operator has not said so.
+//!
+//! The first three members that may vote do so as soon as they are there. Five that have been there
+//! for a while all vote. A voter that is gone for long is replaced by a member that is there (which
+//! comes before it goes), and where there is none the voters become fewer, but not below three.
+//! Nothing is proposed without a majority that could agree.
+//!
+//! It is up to the first voter of the roster that is there to propose: the others would only be in
+//! its way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::roster::{FIRST_VOTERS, Member, Roster, VotePolicy};
+
+use super::change::{Change, is_eligible};
+use crate::time::Instant;
+
+/// So many vote where so many are there.
+pub const MANY_VOTERS: usize = 5;
+
+/// How long members have to be there before the mesh fills up to [`MANY_VOTERS`].
+pub const FILL_AFTER: Duration = Duration::from_secs(5);
+
+/// How long a voter has to be gone before it is replaced, unless `[mesh] replace_after` says otherwise.
+pub const REPLACE_AFTER: Duration = Duration::from_secs(60);
+
+/// How a member is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// There is a connection.
+    Connected,
+    /// Not connected, but others hear it.
+    Heard,
+    /// Neither.
+    Gone,
+}
+
+/// How all members have been seen, and since when, as long as this node is running.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    seen: BTreeMap<NodeId, (Presence, Instant)>,
+}
+
+impl Census {
+    /// Notes who is there now, and whether that is news; who is not in the list is forgotten.
+    pub fn note(&mut self, now: Instant, members: &[(NodeId, Presence)]) -> bool {
+        let before = self.seen.len();
+        self.seen.retain(|id, _| members.iter().any(|(member, _)| member == id));
+        let mut news = self.seen.len() != before;
+        for (id, presence) in members {
+            let since = self.seen.get(id).filter(|(known, _)| known == presence);
+            if since.is_none() {
+                self.seen.insert(*id, (*presence, now));
+                news = true;
+            }
+        }
+        news
+    }
+
+    fn is(&self, id: NodeId, presence: Presence) -> bool {
+        self.seen.get(&id).is_some_and(|(known, _)| *known == presence)
+    }
+
+    fn is_for(&self, id: NodeId, presence: Presence, now: Instant, time: Duration) -> bool {
+        self.seen.get(&id).is_some_and(|(known, since)| *known == presence && *since + time <= now)
+    }
+}
+
+/// All that decides.
+#[derive(Clone, Debug)]
+pub struct Policy<'a> {
+    /// The node that asks.
+    pub me: NodeId,
+    /// The roster committed last.
+    pub roster: &'a Roster,
+    /// Who is there.
+    pub census: &'a Census,
+    /// How long a voter may be gone.
+    pub replace_after: Duration,
+}
+
+impl Policy<'_> {
+    /// The change to propose now.
+    pub fn change(&self, now: Instant) -> Option<Change> {
+        let voters: Vec<&Member> = self.roster.voters().collect();
+        let there = |m: &&&Member| self.census.is(m.id, Presence::Connected);
+        let first = voters.iter().find(there)?;
+        if first.id != self.me || voters.iter().filter(there).count() < self.roster.quorum() {
+            return None;
+        }
+        let spare = |time| {
+            let candidates = self.roster.members.iter().filter(|m| !m.voter && is_eligible(m));
+            candidates.map(|m| m.id).find(|id| self.census.is_for(*id, Presence::Connected, now, time))
+        };
+        let many = self.steady(now) >= MANY_VOTERS;
+        if voters.len() < FIRST_VOTERS
+            && let Some(id) = spare(Duration::ZERO)
+        {
+            return Some(Change::Promote(id));
+        }
+        let target = if many { MANY_VOTERS } else { FIRST_VOTERS };
+        let gone = voters
+            .iter()
+            .filter(|m| m.vote != VotePolicy::Always)
+            .find(|m| self.census.is_for(m.id, Presence::Gone, now, self.replace_after));
+        match gone {
+            Some(gone) if voters.len() > target => Some(Change::Demote(gone.id)),
+            Some(_) => spare(FILL_AFTER).map(Change::Promote),
+            None if many && voters.len() < MANY_VOTERS => spare(FILL_AFTER).map(Change::Promote),
+            None => None,
+        }
+    }
+
+    /// When [`Policy::change`] will want something, if nothing happens before.
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let after = |(presence, since): &(Presence, Instant)| match presence {
+            Presence::Connected => *since + FILL_AFTER,
+            Presence::Heard | Presence::Gone => *since + self.replace_after,
+        };
+        let mut times: Vec<Instant> = self.census.seen.values().map(after).filter(|t| *t > now).collect();
+        times.sort_unstable();
+        times.into_iter().find(|t| self.change(*t).is_some())
+    }
+
+    /// Members that may vote and have been there for a while.
+    fn steady(&self, now: Instant) -> usize {
+        let eligible = self.roster.members.iter().filter(|m| is_eligible(m));
+        eligible.filter(|m| self.census.is_for(m.id, Presence::Connected, now, FILL_AFTER)).count()
+    }
+}

@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use mesh_wire::mesh::roster::Role;
+
+use super::*;
+use crate::roster::policy::{Census, Policy, Presence};
+
+/// All that are there were seen at 0 for the first time, and so were those that are not.
+fn census(roster: &Roster, there: &[u64]) -> Census {
+    let presence = |id: NodeId| if there.contains(&id.0) { Presence::Connected } else { Presence::Gone };
+    let members: Vec<_> = roster.members.iter().map(|m| (m.id, presence(m.id))).collect();
+    let mut census = Census::default();
+    assert!(census.note(ms(0), &members));
+    assert!(!census.note(ms(9), &members), "no news");
+    census
+}
+
+fn policy<'a>(me: u64, roster: &'a Roster, census: &'a Census) -> Policy<'a> {
+    Policy { me: id(me), roster, census, replace_after: Duration::from_secs(60) }
+}
+
+/// What lb1 wants at this time, and when it will want something.
+fn wants(roster: &Roster, there: &[u64], seconds: u64) -> (Option<Change>, Option<Instant>) {
+    let census = census(roster, there);
+    let policy = policy(1, roster, &census);
+    let now = ms(seconds * 1000);
+    (policy.change(now), policy.deadline(now))
+}
+
+#[test]
+fn the_first_three_vote_at_once() {
+    assert_eq!(wants(&mesh(2, &[1]), &[1, 2], 0).0, Some(Change::Promote(id(2))));
+    assert_eq!(wants(&mesh(4, &[1, 2]), &[1, 2, 4], 0).0, Some(Change::Promote(id(4))), "who is there");
+    assert_eq!(wants(&mesh(3, &[1, 2]), &[1, 2], 100), (None, None), "who never came");
+    let mut server = mesh(3, &[1, 2]);
+    server.members[2].role = Role::Server;
+    assert_eq!(wants(&server, &[1, 2, 3], 0), (None, None));
+    assert_eq!(wants(&with_policy(mesh(3, &[1, 2]), 3, VotePolicy::Never), &[1, 2, 3], 0), (None, None));
+}
+
+#[test]
+fn five_vote_when_five_are_there_for_a_while() {
+    assert_eq!(wants(&mesh(5, &[1, 2, 3]), &[1, 2, 3, 4, 5], 0), (None, Some(ms(5000))));
+    assert_eq!(wants(&mesh(5, &[1, 2, 3]), &[1, 2, 3, 4, 5], 5).0, Some(Change::Promote(id(4))));
+    assert_eq!(wants(&mesh(5, &[1, 2, 3, 4]), &[1, 2, 3, 4, 5], 5).0, Some(Change::Promote(id(5))));
+    assert_eq!(wants(&mesh(7, &[1, 2, 3, 4, 5]), &[1, 2, 3, 4, 5, 6, 7], 9), (None, None));
+    assert_eq!(wants(&mesh(4, &[1, 2, 3]), &[1, 2, 3, 4], 9), (None, None), "four are no better than three");
+    let never = with_policy(mesh(5, &[1, 2, 3]), 5, VotePolicy::Never);
+    assert_eq!(wants(&never, &[1, 2, 3, 4, 5], 9), (None, None), "the operator took one out");
+}
+
+#[test]
+fn a_voter_that_is_gone_is_replaced() {
+    let three = mesh(4, &[1, 2, 3]);
+    assert_eq!(wants(&three, &[1, 2, 4], 59), (None, Some(ms(60_000))));
+    assert_eq!(wants(&three, &[1, 2, 4], 60).0, Some(Change::Promote(id(4))), "first the new one");
+    assert_eq!(wants(&mesh(4, &[1, 2, 3, 4]), &[1, 2, 4], 60).0, Some(Change::Demote(id(3))), "then the old one");
+    assert_eq!(wants(&mesh(4, &[1, 2, 4]), &[1, 2, 4], 99), (None, None), "and that is all");
+    let always = with_policy(three, 3, VotePolicy::Always);
+    assert_eq!(wants(&always, &[1, 2, 4], 99), (None, None), "not against the operator");
+
+    let five = mesh(6, &[1, 2, 3, 4, 5]);
+    assert_eq!(wants(&five, &[1, 2, 3, 4, 6], 60).0, Some(Change::Promote(id(6))));
+    assert_eq!(wants(&mesh(6, &[1, 2, 3, 4, 5, 6]), &[1, 2, 3, 4, 6], 60).0, Some(Change::Demote(id(5))));
+}
+
+#[test]
+fn without_a_spare_the_voters_become_fewer_but_not_below_three() {
+    assert_eq!(wants(&mesh(5, &[1, 2, 3, 4, 5]), &[1, 2, 3, 4], 60).0, Some(Change::Demote(id(5))));
+    assert_eq!(wants(&mesh(5, &[1, 2, 3, 4]), &[1, 2, 3], 60).0, Some(Change::Demote(id(4))));
+    assert_eq!(wants(&mesh(5, &[1, 2, 3]), &[1, 2], 60), (None, None));
+}
+
+#[test]
+fn only_the_first_voter_that_is_there_proposes_and_only_with_a_majority() {
+    let roster = mesh(4, &[1, 2, 3]);
+    let without_first = census(&roster, &[2, 3, 4]);
+    assert_eq!(policy(1, &roster, &without_first).change(ms(60_000)), None);
+    assert_eq!(policy(2, &roster, &without_first).change(ms(60_000)), Some(Change::Promote(id(4))));
+    assert_eq!(policy(3, &roster, &without_first).change(ms(60_000)), None);
+    assert_eq!(policy(4, &roster, &without_first).change(ms(60_000)), None, "does not vote");
+    let alone = census(&roster, &[1, 4]);
+    assert_eq!(policy(1, &roster, &alone).change(ms(99_000)), None);
+}
+
+#[test]
+fn who_is_heard_through_others_is_not_gone() {
+    let roster = mesh(4, &[1, 2, 3]);
+    let mut census = census(&roster, &[1, 2, 4]);
+    let now = [
+        (id(1), Presence::Connected),
+        (id(2), Presence::Connected),
+        (id(3), Presence::Heard),
+        (id(4), Presence::Connected),
+    ];
+    census.note(ms(30_000), &now);
+    assert_eq!(policy(1, &roster, &census).change(ms(99_000)), None);
+    let mut again = now;
+    again[2].1 = Presence::Gone;
+    census.note(ms(100_000), &again);
+    assert_eq!(policy(1, &roster, &census).change(ms(159_999)), None, "counted anew");
+    assert_eq!(policy(1, &roster, &census).change(ms(160_000)), Some(Change::Promote(id(4))));
+}
