@@ -17,21 +17,21 @@ use super::Engine;
 use super::repairs::Repair;
 use crate::action::{Action, Effect};
 use crate::decision::{Decision, RouterEvent};
-use crate::instance::{Instance, Veto};
+use crate::instance::{Backstop, Instance, Veto};
 use crate::lease::ballot::{Ballot, Lease};
 use crate::time::Instant;
 use crate::tracking;
 use crate::vrrp::{self, Verdict};
 use crate::will::Advert;
 
-/// Between renewals of address lifetimes: a third of the shortest lifetime.
-pub(super) const REFRESH: Duration = Duration::from_secs(1);
-
 /// After an effect failed, before the router tries again.
 const BLOCK: Duration = Duration::from_secs(5);
 
 /// The same after many failures: it doubles until then.
 const LONGEST_BLOCK: Duration = Duration::from_secs(300);
+
+/// The fence counts as working again when it did not fail for so long.
+const FENCE_TRUSTED: Duration = Duration::from_secs(5);
 
 /// Between tries to repair the fence.
 const FENCE_RETRY: Duration = Duration::from_millis(250);
@@ -129,10 +129,10 @@ impl Engine {
 
     /// Serves from now on.
     pub(super) fn activate(&mut self, now: Instant, key: RouterKey, deadline: Option<Instant>, cause: String) {
-        let leased = self.leased();
+        let backstop = self.backstop(now);
+        let unprotected = self.leased() && deadline.is_none();
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let was_active = instance.vrrp.is_active();
-        let unprotected = leased && deadline.is_none();
         let lease_time = instance.lease_time;
         instance.armed_until = deadline;
         instance.silence.unprotected_since = unprotected.then_some(now);
@@ -153,10 +153,10 @@ impl Engine {
         }
         if !was_active {
             instance.vrrp.activate(now);
-            instance.refresh_at = Some(now + REFRESH);
+            instance.refresh_at = Some(now + backstop.refresh());
             let garp = instance.config.garp;
             instance.garp = (!garp.delay.is_zero()).then_some((now + garp.delay, garp.repeat));
-            let lifetime_s = instance.lifetime_s(leased);
+            let lifetime_s = instance.lifetime_s(backstop);
             add_addresses(&mut self.out, instance, lifetime_s);
             self.advertise(key, None);
             self.announce(key, self.instances[&key].config.garp.repeat);
@@ -180,10 +180,12 @@ impl Engine {
         let voters = self.voters();
         // Of two voters our own may have refused before the other could say anything.
         let there = |v: &&NodeId| ballot.has_heard(v) || veto.holder == Some(**v) && self.membership.is_connected(**v);
-        let quorum = voters.iter().filter(there).count() > voters.len() / 2;
+        // As many as can keep a majority from us, half of them where their number is even; not our own alone.
+        let there = voters.iter().filter(there).count();
+        let enough = there > 1 && there >= voters.len().div_ceil(2);
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.vrrp.back_up(now);
-        if let Some(holder) = veto.holder.filter(|_| quorum && instance.config.preempt)
+        if let Some(holder) = veto.holder.filter(|_| enough && instance.config.preempt)
             && let Some(theirs) = self.membership.router(holder, &key)
             && theirs.priority < self.instances[&key].vrrp.priority()
         {
@@ -421,20 +423,37 @@ impl Engine {
         }
     }
 
+    /// How long addresses are to outlive this daemon at present.
+    pub(super) fn backstop(&self, now: Instant) -> Backstop {
+        let works = self.fence_gaps.is_empty() && self.fence_failed.is_none_or(|at| now >= at + FENCE_TRUSTED);
+        match self.leased() {
+            false => Backstop::NoLease,
+            true if works && self.many_addresses => Backstop::Long,
+            true => Backstop::Short,
+        }
+    }
+
+    /// Lifetimes that were long because of the fence are shortened at once.
+    pub(super) fn shorten_lifetimes(&mut self, now: Instant) {
+        for instance in self.instances.values_mut().filter(|i| i.vrrp.is_active()) {
+            instance.refresh_at = Some(now);
+        }
+    }
+
     /// Renews address lifetimes, the backstop behind the fence.
     pub(super) fn refresh_addresses(&mut self, now: Instant, key: RouterKey) {
-        let leased = self.leased();
+        let backstop = self.backstop(now);
         let Some(instance) = self.instances.get_mut(&key) else { return };
         if instance.refresh_at.is_some_and(|t| t <= now) {
-            instance.refresh_at = Some(now + REFRESH);
-            let lifetime_s = instance.lifetime_s(leased);
+            instance.refresh_at = Some(now + backstop.refresh());
+            let lifetime_s = instance.lifetime_s(backstop);
             add_addresses(&mut self.out, instance, lifetime_s);
         }
     }
 
     /// An address of ours vanished: it is put back at once.
     pub(super) fn address_gone(&mut self, now: Instant, interface: &str, address: Ipv4Addr) {
-        let leased = self.leased();
+        let backstop = self.backstop(now);
         let serving = |i: &&Instance| {
             i.vrrp.is_active()
                 && i.config
@@ -442,10 +461,10 @@ impl Engine {
                     .any(|a| a.net.addr() == IpAddr::V4(address) && i.config.interface_of(a) == interface)
         };
         let Some(instance) = self.instances.values().find(serving) else { return };
-        let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(leased));
+        let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(backstop));
         add_addresses(&mut self.out, instance, lifetime_s);
         self.announce(key, 1);
-        self.instances.get_mut(&key).expect("found above").refresh_at = Some(now + REFRESH);
+        self.instances.get_mut(&key).expect("found above").refresh_at = Some(now + backstop.refresh());
         let what = format!("address {address} on {interface} was removed by somebody else");
         self.repaired(now, Repair::Address, what);
     }
@@ -494,6 +513,10 @@ impl Engine {
     pub(super) fn effect_failed(&mut self, now: Instant, effect: Effect, error: String) {
         match effect {
             Effect::Fence => {
+                if self.backstop(now) == Backstop::Long {
+                    self.shorten_lifetimes(now);
+                }
+                self.fence_failed = Some(now);
                 if self.fence_told.as_ref() != Some(&error) {
                     self.record(Decision::Warning { text: format!("the kernel does not enforce leases: {error}") });
                     self.fence_told = Some(error.clone());
@@ -518,9 +541,7 @@ impl Engine {
                 self.record(Decision::Warning { text });
             }
             Effect::Probe { probe } => self.probe_failed(now, probe, &error),
-            Effect::Roster => {
-                self.record(Decision::Warning { text: format!("the roster cannot be written to disk: {error}") });
-            }
+            Effect::Roster => self.roster_not_stored(now, &error),
             Effect::Memory => self.memory_failed(now, &error),
             Effect::LeaveBehind => self.keeping_failed(now, &error),
             Effect::Advertisement { interface } => {
