@@ -22,6 +22,7 @@ use crate::adverts::Adverts;
 use crate::clock;
 use crate::kernel::fence::{Fence, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
+use crate::memory::Memory;
 use crate::mesh::MeshHandle;
 use crate::telemetry;
 
@@ -38,6 +39,8 @@ const WATCH_RETRY: Duration = Duration::from_secs(1);
 pub struct Outputs {
     /// The mesh; `None` without one.
     pub mesh: Option<MeshHandle>,
+    /// What this node grants as a voter; `None` without a mesh.
+    pub memory: Option<Memory>,
     /// Scripts to run from now on.
     pub scripts: watch::Sender<Vec<TrackScript>>,
     /// What `meshctl status` shows.
@@ -222,6 +225,10 @@ impl Director {
             Action::FenceInstall { addresses } => self.fence(!addresses.is_empty(), |f| f.install(&addresses))?,
             Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&addresses, until))?,
             Action::FenceClose { addresses } => self.fence(true, |f| f.close(&addresses))?,
+            Action::Remember(changes) => {
+                let remembered = self.outputs.memory.as_mut().map_or(Ok(()), |memory| memory.remember(&changes));
+                remembered.map_err(|e| (Effect::Memory, e.to_string()))?;
+            }
             Action::Record(decision) => telemetry::record(&decision),
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
@@ -294,6 +301,8 @@ impl Director {
         let mut status = self.engine.status(now);
         status.counters.insert("malformed_ip_packets".to_owned(), self.adverts.dropped());
         let mesh = self.outputs.mesh.iter().flat_map(MeshHandle::counters);
+        let kept = self.outputs.memory.as_ref().is_none_or(Memory::is_kept);
+        status.counters.insert("voter_memory_lost".to_owned(), u64::from(!kept));
         status.counters.extend(mesh.map(|(name, count)| (format!("mesh_{name}"), count)));
         status
     }
@@ -336,6 +345,7 @@ struct Failures {
     removal: bool,
     closing: bool,
     roster: bool,
+    memory: bool,
 }
 
 impl Failures {
@@ -344,6 +354,7 @@ impl Failures {
             Effect::Address { .. } => self.addition = true,
             Effect::Removal { .. } => self.removal = true,
             Effect::Roster => self.roster = true,
+            Effect::Memory => self.memory = true,
             Effect::Fence => self.closing |= closing,
             Effect::Advertisement { .. } => {}
         }
@@ -351,8 +362,12 @@ impl Failures {
 
     fn forbid(&self, action: &Action) -> bool {
         match action {
+            // A promise that would be forgotten is not made, to this node itself neither.
+            Action::SendMessage { message: Message::Reply(_), .. }
+            | Action::FenceArm { .. }
+            | Action::AddAddress { .. } => self.memory,
             // Nothing is announced that is not there.
-            Action::SendAdvertisement { .. } | Action::GratuitousArp { .. } => self.addition,
+            Action::SendAdvertisement { .. } | Action::GratuitousArp { .. } => self.addition || self.memory,
             // What may still be served is not given away: the lease runs out, later than the address.
             Action::SendMessage { message: Message::Release(_), .. } => self.removal && self.closing,
             // Nor is it let out of the fence.

@@ -19,6 +19,7 @@ pub mod clock;
 pub mod control;
 pub mod director;
 pub mod kernel;
+pub mod memory;
 pub mod mesh;
 pub mod probes;
 pub mod run;

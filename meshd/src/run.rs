@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use mesh_config::model::Config;
+use mesh_core::lease::memory::VoterStart;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::{Role, Roster};
@@ -18,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::{self, ControlState};
 use crate::director::{Director, Outputs, check_privileges};
+use crate::memory::{Memory, Owner};
 use crate::mesh::{self, Identity, MeshHandle, MeshOptions};
 use crate::probes::script::Scripts;
-use crate::{check, clock};
+use crate::{check, clock, memory};
 
 /// Where a configuration is looked for, in this order.
 const DEFAULT_CONFIGS: [&str; 2] = ["/etc/meshd/meshd.toml", "/etc/keepalived/keepalived.conf"];
@@ -185,7 +187,8 @@ async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyho
     let socket = control::bind(&socket(places))?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
-    let setup = setup(places, &config, member.as_ref())?;
+    let (memory, voter) = recall(places, member.as_ref())?;
+    let setup = setup(places, &config, member.as_ref(), voter)?;
     let engine = Engine::new(setup, config.clone(), clock::now());
 
     let seed = member.as_ref().map_or(String::new(), |(identity, roster)| address_of(identity, roster).to_string());
@@ -196,7 +199,7 @@ async fn serve(places: &Places, member: Option<Member>, config: Config) -> anyho
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
     let (stopped, stopped_seen) = oneshot::channel();
-    let outputs = Outputs { mesh: mesh.clone(), scripts, status, stopped: Some(stopped) };
+    let outputs = Outputs { mesh: mesh.clone(), memory, scripts, status, stopped: Some(stopped) };
     let director = spawn_director(engine, &config, input_queue, outputs)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
     let state = control_state(mesh.as_ref(), seed, status_seen);
@@ -219,7 +222,15 @@ struct Parts {
     runner: JoinHandle<()>,
 }
 
-fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::Result<Setup> {
+/// What this node remembers as a voter of a mesh.
+fn recall(places: &Places, member: Option<&Member>) -> anyhow::Result<(Option<Memory>, VoterStart)> {
+    let Some((identity, roster)) = member else { return Ok((None, VoterStart::default())) };
+    let owner = Owner { node: identity.node, cluster: roster.cluster.clone(), boot: memory::boot_id()? };
+    let (memory, start) = Memory::open(&owner, &places.runtime_dir, &places.state_dir, clock::now())?;
+    Ok((Some(memory), start))
+}
+
+fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: VoterStart) -> anyhow::Result<Setup> {
     let now = clock::now();
     let unix_at_zero = clock::unix_time().saturating_sub(Duration::from_nanos(now.as_nanos()));
     let (node, name) = match member {
@@ -242,6 +253,7 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>) -> anyhow::R
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed: seed()?,
         unix_at_zero,
+        voter,
     })
 }
 

@@ -19,7 +19,7 @@ fn removal() -> Effect {
 
 fn release() -> Action {
     let router = RouterKey { family: Family::Ipv4, vrid: 51, segment: 0 };
-    let message = Message::Release(vec![lease::Release { router, epoch: 1, successor: None }]);
+    let message = Message::Release(vec![lease::Release { router, epoch: 1, seq: 1, successor: None }]);
     Action::SendMessage { to: NodeId(2), message }
 }
 
@@ -53,4 +53,29 @@ fn who_could_not_write_a_roster_has_not_accepted_it() {
     assert!(failed(&[(Effect::Roster, false)]).forbid(&yes));
     let told = Action::Record(Decision::Warning { text: String::new() });
     assert!(!failed(&[(Effect::Roster, false)]).forbid(&told));
+}
+
+#[test]
+fn a_promise_that_would_be_forgotten_is_not_made() {
+    let reply = lease::Reply { seq: 1, clock_ns: 1, roster_epoch: 3, verdicts: Vec::new() };
+    let address = "10.1.1.80/24".parse().unwrap();
+    let address = mesh_config::model::VirtualAddress {
+        net: address,
+        interface: None,
+        label: None,
+        scope: mesh_config::model::Scope::Global,
+        broadcast: None,
+    };
+    let promises = [
+        Action::SendMessage { to: NodeId(2), message: Message::Reply(reply) },
+        Action::FenceArm { addresses: vec![VIP], until: Instant::default() },
+        Action::AddAddress { interface: "eth0".to_owned(), address, lifetime_s: 3 },
+        Action::GratuitousArp { interface: "eth0".to_owned(), address: VIP, count: 5 },
+    ];
+    for promise in promises {
+        assert!(!failed(&[]).forbid(&promise));
+        assert!(failed(&[(Effect::Memory, false)]).forbid(&promise), "{promise:?}");
+    }
+    assert!(!failed(&[(Effect::Memory, false)]).forbid(&Action::FenceClose { addresses: vec![VIP] }));
+    assert!(!failed(&[(Effect::Memory, false)]).forbid(&release()), "that is no promise");
 }

@@ -51,6 +51,7 @@ use self::shared::{CLOSE_GOODBYE, CLOSE_RESTART, FRAME_MESSAGE, MAX_FRAME, MOST_
 
 pub use self::enrol::{DEFAULT_PORT, enrol, init};
 pub use self::identity::Identity;
+pub(crate) use self::state_dir::StateDir;
 pub use self::token::Token;
 
 /// Closing takes no longer than this: half of it for what is still queued, half for the goodbye.

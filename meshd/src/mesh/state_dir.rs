@@ -29,7 +29,7 @@ pub(super) const ROSTER: &str = "roster.json";
 
 /// A state directory that exists and can be written.
 #[derive(Clone, Debug)]
-pub(super) struct StateDir {
+pub(crate) struct StateDir {
     path: PathBuf,
 }
 
@@ -51,7 +51,7 @@ impl StateDir {
     }
 
     /// A directory that may not exist: then every file in it is missing.
-    pub(super) fn open(path: &Path) -> StateDir {
+    pub(crate) fn open(path: &Path) -> StateDir {
         StateDir { path: path.to_owned() }
     }
 
@@ -61,12 +61,12 @@ impl StateDir {
     }
 
     /// Where it is.
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The content of a file; `None` where it is missing.
-    pub(super) fn read(&self, name: &str) -> anyhow::Result<Option<String>> {
+    pub(crate) fn read(&self, name: &str) -> anyhow::Result<Option<String>> {
         let path = self.path.join(name);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text)),
@@ -92,7 +92,7 @@ impl StateDir {
     }
 
     /// Replaces a file: all of the new content is on the disk, or the old content stays.
-    pub(super) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
+    pub(crate) fn write(&self, name: &str, text: &str) -> anyhow::Result<()> {
         let path = self.path.join(name);
         let next = self.path.join(format!("{name}.new"));
         let write = || -> std::io::Result<()> {

@@ -7,6 +7,7 @@ use mesh_config::model::VirtualAddress;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
 use crate::decision::Decision;
+use crate::lease::memory::Changes;
 use crate::time::Instant;
 
 /// One effect.
@@ -82,6 +83,10 @@ pub enum Action {
         /// Value; `None` deletes.
         value: Option<String>,
     },
+    /// Keep this where it outlives the daemon, though not the host's next boot. It comes before the
+    /// effects of the step that rely on it: replies, requests, and fences opened by this node's own
+    /// vote.
+    Remember(Changes),
     /// Keep this roster on disk and connect to its members.
     AdoptRoster(Roster),
     /// The answer to an [`crate::Input::Roster`] with a ticket; a yes comes after its
@@ -119,6 +124,9 @@ pub enum Effect {
         /// The address.
         address: Ipv4Addr,
     },
+    /// [`Action::Remember`], and what was remembered before could not be made void either. Where it
+    /// could, nothing failed: the voter goes on, and its next run knows that memory was lost.
+    Memory,
     /// [`Action::AdoptRoster`]: it is used, but not on disk.
     Roster,
     /// [`Action::SendAdvertisement`] or [`Action::GratuitousArp`] on this interface.

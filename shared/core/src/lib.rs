@@ -5,7 +5,7 @@
 //!   mesh messages --+            +------------- Engine ---------------+  +--> SendMessage, Publish
 //!   script results -+   Input    | membership, tracking               |  +--> FenceInstall, FenceArm, FenceClose
 //!   netlink events -+ ---------> |   -> vrrp: Claim, Stay or Yield    | -+--> AddAddress, DelAddress
-//!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, AdoptRoster
+//!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, AdoptRoster, Remember
 //!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision)
 //!                                +------------------------------------+
 //! ```

@@ -9,6 +9,7 @@ use std::time::Duration;
 use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, ROUTER_PREFIX, RouterReport};
 use mesh_wire::mesh::{NodeId, RouterKey};
 
+use crate::lease::pace::ReplyTimes;
 use crate::time::Instant;
 
 /// What is known about the other members.
@@ -28,6 +29,8 @@ pub struct Peer {
     pub heard: bool,
     /// Round trip.
     pub rtt: Duration,
+    /// How long it takes to answer as a voter.
+    pub replies: ReplyTimes,
     /// What it says about itself.
     pub report: Option<NodeReport>,
     /// What it says about its virtual routers.

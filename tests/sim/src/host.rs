@@ -16,6 +16,7 @@ use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use crate::clock::{HostClock, Time};
 use crate::kernel::Kernel;
+use crate::memory::Memory;
 
 /// The interface all hosts share a segment on.
 pub const INTERFACE: &str = "eth0";
@@ -43,6 +44,8 @@ pub struct Host {
     pub clock: HostClock,
     /// Its kernel.
     pub kernel: Kernel,
+    /// Its voter's memory.
+    pub memory: Memory,
     /// Powered and booted.
     pub up: bool,
     /// The cable is in.
@@ -106,6 +109,7 @@ impl Host {
             roster: None,
             clock,
             kernel: Kernel::default(),
+            memory: Memory::default(),
             up: true,
             link: true,
             daemon: None,
@@ -131,6 +135,7 @@ impl Host {
             version: "sim".to_owned(),
             seed,
             unix_at_zero: Duration::from_nanos(u64::try_from(zero).unwrap_or(0)),
+            voter: mesh_core::lease::memory::VoterStart::default(),
         }
     }
 

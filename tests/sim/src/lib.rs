@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod host;
 pub mod invariants;
 pub mod kernel;
+pub mod memory;
 pub mod mutant;
 pub mod nemesis;
 pub mod network;

@@ -26,11 +26,13 @@ pub enum Mutant {
     LosesRenewals,
     /// Voters say yes to any epoch, however old.
     ForgottenEpochs,
+    /// What voters grant is not remembered when they are started again, and nobody is told.
+    UnwrittenGrants,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Mutant; 10] = [
+    pub const ALL: [Mutant; 11] = [
         Mutant::UserSpaceTimer,
         Mutant::NoQuarantine,
         Mutant::NoStartSweep,
@@ -41,5 +43,6 @@ impl Mutant {
         Mutant::EternalQuarantine,
         Mutant::LosesRenewals,
         Mutant::ForgottenEpochs,
+        Mutant::UnwrittenGrants,
     ];
 }

@@ -101,6 +101,9 @@ impl Nemesis {
             }
             4..=6 if !exposed => {
                 cluster.kill(host);
+                if self.rng.random_range(0..3) == 0 {
+                    cluster.forget(host);
+                }
                 let duration = self.duration(50, 4000);
                 cluster.start_after(host, duration);
             }

@@ -1,5 +1,6 @@
 //! Lease messages in both roles: asking and being asked.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh_wire::mesh::lease::{Claim, Message, Preempt, Release, Reply, Request, Vacant, Verdict};
@@ -9,16 +10,15 @@ use rand::RngExt;
 
 use super::{Engine, Sent};
 use crate::action::Action;
-use crate::instance::Veto;
+use crate::decision::Decision;
+use crate::instance::{Instance, Veto};
 use crate::lease::ballot::{Ballot, Count, Lease};
-use crate::lease::{BACK_OFF, FIRST_LEASE, STAGGER, renew_period};
+use crate::lease::pace::{pause_limit, shortest_lease};
+use crate::lease::{BACK_OFF, MAX_LEASE, renew_period};
 use crate::time::Instant;
 
 /// Requests remembered for their answers; at four a second and retries, several seconds' worth.
 const SENT_LIMIT: usize = 256;
-
-/// An owner whose clock stood still by more than this against a voter's gives up at once.
-const PAUSE_LIMIT: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Asks voters for whatever is due, in one message to each. Our own voter answers at once,
@@ -29,7 +29,7 @@ impl Engine {
             self.seq += 1;
             let epoch = self.roster.as_ref().map_or(0, |r| r.epoch);
             let request = Request { roster_epoch: epoch, seq: self.seq, claims: claims.clone() };
-            self.sent.push_back(Sent { seq: self.seq, at: now, claims });
+            self.sent.push_back(Sent { seq: self.seq, at: now, claims, answered: BTreeSet::new() });
             if self.sent.len() > SENT_LIMIT {
                 self.sent.pop_front();
             }
@@ -47,7 +47,9 @@ impl Engine {
     /// The claims due now. Renewals that are nearly due come along, so that all leases of a node
     /// are soon renewed in one message.
     fn due_claims(&mut self, now: Instant) -> Option<Vec<Claim>> {
-        let due = |i: &crate::instance::Instance| i.lease.ballot().is_some_and(|b| b.ask_at <= now);
+        let due = |i: &Instance| {
+            i.lease.ballot().is_some_and(|b| b.ask_at <= now && (i.lease.is_held() || now < b.give_up_at))
+        };
         if !self.instances.values().any(due) {
             return None;
         }
@@ -60,13 +62,14 @@ impl Engine {
                     ballot.renewed(now, period);
                     (instance.config.key, lease_time, ballot.epoch)
                 }
-                Lease::Asking(ballot) if ballot.ask_at <= now => {
+                Lease::Asking(ballot) if ballot.ask_at <= now && now < ballot.give_up_at => {
                     ballot.asked(now);
-                    (instance.config.key, Ballot::first_duration(lease_time), ballot.epoch)
+                    (instance.config.key, ballot.first_duration(lease_time), ballot.epoch)
                 }
                 Lease::Idle | Lease::Asking(_) | Lease::Held(_) => continue,
             };
             instance.epoch_seen = instance.epoch_seen.max(epoch);
+            self.voter.note_claim(router, epoch);
             claims.push(Claim { router, epoch, duration_ms: duration.as_millis() as u32 });
         }
         Some(claims)
@@ -92,44 +95,19 @@ impl Engine {
         }
     }
 
-    /// As a voter: answers a request.
-    fn answer(&mut self, now: Instant, from: NodeId, request: &Request) -> Reply {
-        let mine = self.roster.as_ref().map_or(0, |r| r.epoch);
-        let verdicts = if request.roster_epoch != mine || !self.is_voter() {
-            if request.roster_epoch < mine {
-                self.send_roster(from);
-            }
-            request.claims.iter().map(|c| (c.router, Verdict::WrongRoster)).collect()
-        } else {
-            let voter = &mut self.voter;
-            let decide = |c: &Claim| voter.decide(now, from, request.seq, c).map(|v| (c.router, v));
-            request.claims.iter().filter_map(decide).collect()
-        };
-        Reply { seq: request.seq, clock_ns: now.as_nanos(), roster_epoch: mine, verdicts }
-    }
-
-    fn is_voter(&self) -> bool {
-        self.roster.as_ref().is_some_and(|r| r.is_voter(self.setup.node))
-    }
-
     /// As a candidate or owner: takes in a voter's answer.
     fn receive_reply(&mut self, now: Instant, from: NodeId, reply: &Reply) {
         if reply.roster_epoch < self.roster.as_ref().map_or(0, |r| r.epoch) {
             self.send_roster(from);
         }
-        let Some(sent) = self.sent.iter().find(|s| s.seq == reply.seq) else { return };
+        let Some(sent) = self.sent.iter_mut().find(|s| s.seq == reply.seq) else { return };
+        let first = sent.answered.insert(from);
         let (at, claims) = (sent.at, sent.claims.clone());
-        if self.clock_stood_still(now, from, reply.clock_ns, at) {
-            let cause = format!("this host's clock stood still against {}'s", self.name_of(from));
-            self.membership.forget_clocks();
-            for key in self.keys() {
-                // A claim as well: what was promised before the pause has run out.
-                if self.instances[&key].lease.ballot().is_some() {
-                    self.retire(now, key, &cause, true, None);
-                }
-            }
-            return;
+        if first && from != self.setup.node {
+            self.membership.peer_mut(from).replies.note(now, now.since(at));
+            self.check_lease_times(now);
         }
+        self.check_clock(now, from, reply.clock_ns, at);
         for (router, verdict) in &reply.verdicts {
             let Some(claim) = claims.iter().find(|c| c.router == *router) else { continue };
             let Some(instance) = self.instances.get_mut(router) else { continue };
@@ -142,19 +120,64 @@ impl Engine {
         }
     }
 
-    /// Rule D6: between our sending of an earlier request and now, the voter's clock cannot have
-    /// advanced by more than ours, unless ours stood still (a paused virtual machine).
-    fn clock_stood_still(&mut self, now: Instant, voter: NodeId, clock_ns: u64, sent: Instant) -> bool {
+    /// Rule D6, before anything a voter said is believed: whatever rests on a clock that stood still
+    /// for too long is given up, claims as well: what was promised before the pause has run out.
+    fn check_clock(&mut self, now: Instant, voter: NodeId, clock_ns: u64, sent: Instant) {
+        let pause = self.clock_stood_still(voter, clock_ns, sent, now);
+        let too_long =
+            |i: &Instance| i.lease.ballot().is_some() && pause > pause_limit(i.lease_time, i.lease.is_held());
+        let keys: Vec<RouterKey> = self.instances.iter().filter(|(_, i)| too_long(i)).map(|(key, _)| *key).collect();
+        if keys.is_empty() {
+            return;
+        }
+        self.membership.forget_clocks();
+        let cause = format!("this host's clock stood still against {}'s", self.name_of(voter));
+        for key in keys {
+            self.retire(now, key, &cause, true, None);
+        }
+    }
+
+    /// For how long our clock stood still (a paused virtual machine), at least: between our sending
+    /// of an earlier request and now, a voter's clock cannot have advanced by more than ours. A
+    /// late answer, or one out of order, only makes that time longer, and shows no pause.
+    pub(super) fn clock_stood_still(&mut self, voter: NodeId, clock_ns: u64, sent: Instant, now: Instant) -> Duration {
         if voter == self.setup.node {
-            return false;
+            return Duration::ZERO;
         }
         let peer = self.membership.peer_mut(voter);
-        let before = peer.clock.replace((clock_ns, sent));
-        before.is_some_and(|(clock_before, sent_before)| {
-            let theirs = Duration::from_nanos(clock_ns.saturating_sub(clock_before));
-            let ours = now.since(sent_before);
-            theirs > ours + ours / 250 + PAUSE_LIMIT
-        })
+        let Some((clock_before, sent_before)) = peer.clock else {
+            peer.clock = Some((clock_ns, sent));
+            return Duration::ZERO;
+        };
+        if clock_ns < clock_before && sent <= sent_before {
+            return Duration::ZERO; // Overtaken by an answer to a later request.
+        }
+        peer.clock = Some((clock_ns, sent));
+        let theirs = Duration::from_nanos(clock_ns.saturating_sub(clock_before));
+        let ours = now.since(sent_before);
+        theirs.saturating_sub(ours + ours / 250)
+    }
+
+    /// Tells once when leases are too short for the voters' distance.
+    fn check_lease_times(&mut self, now: Instant) {
+        let mean = |voter: &NodeId| self.membership.peer(*voter).and_then(|p| p.replies.mean(now));
+        let own = |voter: &NodeId| (*voter == self.setup.node).then_some(Duration::ZERO);
+        let mut answers: Vec<Duration> = self.voters().iter().filter_map(|v| own(v).or_else(|| mean(v))).collect();
+        answers.sort_unstable();
+        // What a majority needs to answer.
+        let Some(round_trip) = answers.get(self.voters().len() / 2) else { return };
+        let needed = shortest_lease(*round_trip);
+        let shortest = self.instances.values().filter(|i| i.lease.is_held()).map(|i| i.lease_time).min();
+        if shortest.is_none_or(|lease| needed <= lease / 2) {
+            self.strain_told = false;
+        } else if let Some(lease) = shortest.filter(|lease| needed > *lease && !self.strain_told) {
+            self.strain_told = true;
+            let text = format!(
+                "leases of {lease:?} are short for voters that take {round_trip:?} to answer: \
+                 two lost messages in a row may end one; set mesh.lease to {needed:?} or more (at most {MAX_LEASE:?})"
+            );
+            self.record(Decision::Warning { text });
+        }
     }
 
     /// Draws the consequence of the votes so far.
@@ -203,7 +226,8 @@ impl Engine {
         let held: Vec<(NodeId, NodeId, u64)> = ballot.held_by_other().collect();
         instance.vetoes = ballot.vetoes();
         instance.failures = instance.failures.saturating_add(1);
-        let retry = ballot.quarantine_ends().or_else(|| ballot.collision_ends(FIRST_LEASE));
+        let lease_time = instance.lease_time;
+        let retry = ballot.quarantine_ends().or_else(|| ballot.collision_ends(ballot.collision(lease_time)));
         self.release(now, key, &ballot, None);
         if let Some(at) = retry {
             let jitter = Duration::from_micros(self.rng.random_range(0..4000));
@@ -225,45 +249,14 @@ impl Engine {
         if let Some(instance) = self.instances.get_mut(&key) {
             instance.epoch_seen = instance.epoch_seen.max(ballot.epoch);
         }
-        let releases: Vec<Release> = ballot.epochs().map(|epoch| Release { router: key, epoch, successor }).collect();
-        for voter in self.voters() {
-            if voter == self.setup.node {
-                // Ended by ourselves: others are told, it is no reason for us to claim again.
-                for vacant in releases.iter().filter_map(|r| self.voter.release(now, voter, r)).collect::<Vec<_>>() {
-                    self.tell_vacant(vacant);
-                }
-            } else {
-                self.out.push(Action::SendMessage { to: voter, message: Message::Release(releases.clone()) });
-            }
-        }
-    }
-
-    /// As a voter: another node gives leases back.
-    fn receive_releases(&mut self, now: Instant, from: NodeId, releases: &[Release]) {
-        for vacant in releases.iter().filter_map(|r| self.voter.release(now, from, r)).collect::<Vec<_>>() {
-            self.tell_vacant(vacant);
-            self.hear_vacant(now, self.setup.node, &vacant);
-        }
-    }
-
-    /// As a voter: grants that ran out.
-    pub(super) fn expire_grants(&mut self, now: Instant) {
-        for vacant in self.voter.expire(now) {
-            self.tell_vacant(vacant);
-            self.hear_vacant(now, self.setup.node, &vacant);
-        }
-    }
-
-    fn tell_vacant(&mut self, vacant: Vacant) {
-        let members: Vec<NodeId> = self.other_members();
-        for to in members.into_iter().filter(|m| self.membership.is_connected(*m)) {
-            self.out.push(Action::SendMessage { to, message: Message::Vacant(vec![vacant]) });
-        }
+        let seq = self.seq;
+        let release = |epoch| Release { router: key, epoch, seq, successor };
+        self.give_back(now, ballot.epochs().map(release).collect());
     }
 
     /// A voter says that a lease ended there. Whoever stands by asks, the highest priority first,
     /// unless other voters' refusals still stand.
-    fn hear_vacant(&mut self, now: Instant, voter: NodeId, vacant: &Vacant) {
+    pub(super) fn hear_vacant(&mut self, now: Instant, voter: NodeId, vacant: &Vacant) {
         let owner = self.name_of(vacant.owner);
         let Some(instance) = self.instances.get_mut(&vacant.router) else { return };
         instance.vacancy =
@@ -284,7 +277,7 @@ impl Engine {
         } else {
             let doublings = instance.failures.checked_sub(1).filter(|_| vacant.released);
             let back_off = doublings.map_or(Duration::ZERO, |n| (BACK_OFF.0 * (1 << n.min(8))).min(BACK_OFF.1));
-            back_off + STAGGER * self.rank(&vacant.router)
+            back_off + self.pace(now).stagger() * self.rank(&vacant.router)
         };
         self.schedule_claim(now, vacant.router, now + wait);
     }
@@ -319,7 +312,7 @@ impl Engine {
     }
 }
 
-impl crate::instance::Instance {
+impl Instance {
     /// Remembers the highest epoch a voter spoke of.
     fn note_epoch(&mut self, verdict: &Verdict) {
         let epoch = match verdict {

@@ -5,11 +5,12 @@ mod observe;
 mod roster;
 mod status;
 mod takeover;
+mod voting;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use mesh_config::model::Config;
@@ -24,7 +25,7 @@ use crate::action::Action;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
 use crate::instance::{Instance, Transition};
-use crate::lease::QUARANTINE;
+use crate::lease::memory::VoterStart;
 use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
 use crate::time::Instant;
@@ -45,6 +46,8 @@ pub struct Setup {
     pub seed: u64,
     /// The wall clock's reading at the zero of the boot-time clock.
     pub unix_at_zero: Duration,
+    /// What it remembers as a voter.
+    pub voter: VoterStart,
 }
 
 /// All state of one node.
@@ -65,6 +68,14 @@ pub struct Engine {
     seq: u64,
     /// Requests that may still be answered.
     sent: VecDeque<Sent>,
+    /// Leases that ended in this step.
+    ends: voting::Ends,
+    /// This voter cannot remember, and is silent until the next try.
+    memory_retry: Option<Instant>,
+    /// That was told.
+    memory_told: bool,
+    /// That leases are too short for the voters' distance was told.
+    strain_told: bool,
     /// Fences to be opened further at the end of this step.
     rearm: BTreeMap<Instant, Vec<std::net::Ipv4Addr>>,
     drops: BTreeMap<String, DropCount>,
@@ -84,6 +95,8 @@ struct Sent {
     seq: u64,
     at: Instant,
     claims: Vec<Claim>,
+    /// Voters whose answer was here.
+    answered: BTreeSet<NodeId>,
 }
 
 #[derive(Debug, Default)]
@@ -115,23 +128,34 @@ pub enum TimerKind {
     Refresh,
     /// Another try at the fence.
     Fence,
+    /// Another try at the voter's memory.
+    Memory,
 }
 
 impl Engine {
-    /// A node that has just started and remembers nothing but its roster. The first call of
-    /// [`Engine::step`] returns what has to be done before anything else: whatever an earlier run
-    /// left in the kernel is closed and removed.
-    pub fn new(setup: Setup, config: Config, now: Instant) -> Self {
+    /// A node that has just started and remembers nothing but its roster, and what it granted as a
+    /// voter. The first call of [`Engine::step`] returns what has to be done before anything else:
+    /// whatever an earlier run left in the kernel is closed and removed.
+    pub fn new(mut setup: Setup, config: Config, now: Instant) -> Self {
+        let mut voter = Voter::start(now, std::mem::take(&mut setup.voter));
+        // Nothing an earlier run held is served once the first step is done.
+        voter.release_own(setup.node);
+        // Beyond everything an earlier run of this node sent: an answer to that is none to us.
+        let clock = u64::try_from((setup.unix_at_zero + now.since(Instant::default())).as_nanos()).unwrap_or(0);
+        let seq = clock.max(voter.latest_seq(setup.node).unwrap_or(0));
         let mut engine = Engine {
             roster: setup.roster.clone(),
-            voter: Voter::new(now + QUARANTINE),
+            voter,
             instances: BTreeMap::new(),
             interfaces: BTreeMap::new(),
             membership: Membership::default(),
             tracking: Tracking::default(),
-            // Beyond everything an earlier run of this node sent: an answer to that is none to us.
-            seq: u64::try_from((setup.unix_at_zero + now.since(Instant::default())).as_nanos()).unwrap_or(0),
+            seq,
             sent: VecDeque::new(),
+            ends: voting::Ends::default(),
+            memory_retry: None,
+            memory_told: false,
+            strain_told: false,
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -163,10 +187,14 @@ impl Engine {
             self.wake_up(now);
         }
         self.handle(now, input);
+        // Renewals go out before the advertisements of the same tick (rule D4), claims after.
+        self.ask_voters(now);
         self.run_timers(now);
         self.ask_voters(now);
         self.flush_rearm();
+        self.flush_ends();
         self.publish();
+        self.remember();
         if stop {
             self.out.push(Action::Stopped);
         }
@@ -178,6 +206,7 @@ impl Engine {
         let mut all: Vec<(Instant, TimerKind)> = Vec::new();
         all.extend(self.voter.deadline().map(|t| (t, TimerKind::GrantEnd)));
         all.extend(self.fence_retry.map(|t| (t, TimerKind::Fence)));
+        all.extend(self.memory_retry.map(|t| (t, TimerKind::Memory)));
         for instance in self.instances.values() {
             all.extend(instance.vrrp.deadline().map(|t| (t, TimerKind::Vrrp)));
             all.extend(instance.foreign.map(|f| (f.until, TimerKind::Vrrp)));
@@ -274,6 +303,7 @@ impl Engine {
             self.fence_failure = None;
             self.rearm_all();
         }
+        self.retry_memory(now);
         self.expire_grants(now);
         for key in self.keys() {
             self.run_router_timers(now, key);

@@ -97,10 +97,12 @@ impl Engine {
             return;
         }
         let seen = self.voter.max_epoch(&key).max(self.membership.max_epoch(&key));
+        let pace = self.pace(now);
         let Some(instance) = self.instances.get_mut(&key) else { return };
         if matches!(instance.lease, Lease::Idle) {
             instance.epoch_seen = instance.epoch_seen.max(seen);
-            instance.lease = Lease::Asking(Ballot::new(now, instance.epoch_seen.saturating_add(1), cause));
+            let ballot = Ballot::new(now, instance.epoch_seen.saturating_add(1), cause);
+            instance.lease = Lease::Asking(ballot.paced(pace, instance.lease_time));
         }
     }
 
@@ -487,6 +489,7 @@ impl Engine {
             Effect::Roster => {
                 self.record(Decision::Warning { text: format!("the roster cannot be written to disk: {error}") });
             }
+            Effect::Memory => self.memory_failed(now, &error),
             Effect::Advertisement { interface } => {
                 self.count_drop(now, interface, &format!("advertisement could not be sent: {error}"));
             }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Verdict;
 
-use super::{ASK_AGAIN, CLAIM_TIMEOUT, FIRST_LEASE, GUARD, worth};
+use super::pace::Pace;
+use super::{CLAIM_TIMEOUT, GUARD, worth};
 use crate::time::Instant;
 
 /// Where a lease stands.
@@ -34,6 +35,8 @@ pub struct Ballot {
     pub cause: String,
     promises: BTreeMap<NodeId, Promise>,
     refusals: BTreeMap<NodeId, Refusal>,
+    /// How fast the voters answer.
+    pace: Pace,
     /// When to ask the voters next.
     pub ask_at: Instant,
     /// When an unanswered claim has failed; renewals have no such time, the deadline ends them.
@@ -72,7 +75,7 @@ pub enum Count {
 }
 
 impl Ballot {
-    /// A new claim under `epoch`, asked for at once.
+    /// A new claim under `epoch`, asked for at once of voters that are near.
     pub fn new(now: Instant, epoch: u64, cause: String) -> Self {
         Ballot {
             epoch,
@@ -81,14 +84,21 @@ impl Ballot {
             cause,
             promises: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            pace: Pace::default(),
             ask_at: now,
             give_up_at: now + CLAIM_TIMEOUT,
         }
     }
 
+    /// The same for voters that answer at this pace, and a lease of this duration.
+    #[must_use]
+    pub fn paced(self, pace: Pace, lease: Duration) -> Self {
+        Ballot { pace, give_up_at: self.began + pace.claim_timeout(lease), ..self }
+    }
+
     /// Notes that the claim was sent.
     pub fn asked(&mut self, now: Instant) {
-        self.ask_at = now + ASK_AGAIN;
+        self.ask_at = now + self.pace.ask_again();
     }
 
     /// Notes that a renewal was sent; the next is due after `period`.
@@ -113,7 +123,8 @@ impl Ballot {
                 }
             }
             // Overtaken by the grant of a later request.
-            Verdict::Held { .. } if self.promises.get(&voter).is_some_and(|p| p.sent > sent) => {}
+            Verdict::Held { .. } | Verdict::Stale { .. }
+                if self.promises.get(&voter).is_some_and(|p| p.sent > sent) => {}
             Verdict::Held { remaining_ms, .. } | Verdict::Quarantine { remaining_ms } => {
                 let until = now + Duration::from_millis(u64::from(remaining_ms));
                 self.refusals.insert(voter, Refusal { verdict, until: Some(until) });
@@ -189,11 +200,14 @@ impl Ballot {
         held.filter_map(|(voter, r)| r.until.map(|until| (*voter, until))).collect()
     }
 
-    /// When to try again after candidates got in each other's way: all that refused had given only
-    /// a first, short grant. Owners renew, and are not waited for.
+    /// When to try again after candidates got in each other's way: no refusal was for longer than
+    /// `longest`, a first, short grant. Owners renew, and are not waited for.
     pub fn collision_ends(&self, longest: Duration) -> Option<Instant> {
-        let latest = self.vetoes().into_values().max()?;
-        (latest <= self.give_up_at + longest).then_some(latest)
+        let short = |r: &Refusal| match r.verdict {
+            Verdict::Held { remaining_ms, .. } => Duration::from_millis(u64::from(remaining_ms)) <= longest,
+            _ => true,
+        };
+        self.vetoes().into_values().max().filter(|_| self.refusals.values().all(short))
     }
 
     /// Every epoch this ballot went through: a voter may hold a grant under any of them.
@@ -209,9 +223,14 @@ impl Ballot {
         quarantined.filter_map(|r| r.until).min()
     }
 
-    /// What to ask for: a short lease while asking, the whole one once held.
-    pub fn first_duration(lease: Duration) -> Duration {
-        FIRST_LEASE.min(lease)
+    /// What to ask for while asking: a short lease; the whole one is asked for once held.
+    pub fn first_duration(&self, lease: Duration) -> Duration {
+        self.pace.first_lease(lease)
+    }
+
+    /// What remains of others' grants, at most, where only candidates are in the way.
+    pub fn collision(&self, lease: Duration) -> Duration {
+        self.pace.collision(lease)
     }
 }
 

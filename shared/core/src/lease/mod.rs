@@ -4,9 +4,12 @@
 //! run out. The owner counts from the moment it *sent* a request, so its own deadline always comes
 //! first; the fence in its kernel closes then, whether the daemon runs or not.
 //!
-//! [`voter`] is the memory of one voter, [`ballot`] the view of one owner or candidate.
+//! [`voter`] is the memory of one voter and [`memory`] what of it outlives a run; [`ballot`] is the
+//! view of one owner or candidate, [`pace`] what it has learnt about the voters' speed.
 
 pub mod ballot;
+pub mod memory;
+pub mod pace;
 pub mod voter;
 
 use std::time::Duration;
@@ -20,19 +23,20 @@ pub const GUARD: Duration = Duration::from_millis(20);
 /// Longest lease a voter grants.
 pub const MAX_LEASE: Duration = Duration::from_secs(3);
 
-/// First, short grant: what a failed attempt can block at most.
+/// First, short grant: what a failed attempt can block at most; longer where voters are far, see
+/// [`pace::Pace::first_lease`].
 pub const FIRST_LEASE: Duration = Duration::from_millis(400);
 
 /// A released lease is kept free for the named successor for this long.
 pub const RESERVATION: Duration = Duration::from_millis(50);
 
-/// A claim that a majority did not grant by then has failed.
+/// A claim that a majority did not grant by then has failed; later where voters are far.
 pub const CLAIM_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Between two requests of one claim, for lost datagrams.
+/// Between two requests of one claim, for lost datagrams, at least.
 pub const ASK_AGAIN: Duration = Duration::from_millis(30);
 
-/// Candidates ask one after another, this far apart, the highest priority first.
+/// Candidates ask one after another, at least this far apart, the highest priority first.
 pub const STAGGER: Duration = Duration::from_millis(15);
 
 /// How long a candidate whose claim failed leaves alone what is given back, first and at most: it

@@ -1,38 +1,34 @@
 //! One voter's memory: at most one unexpired grant for each router.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh_wire::mesh::lease::{Claim, Release, Vacant, Verdict};
 use mesh_wire::mesh::{NodeId, RouterKey};
 
+use super::memory::{Changes, Ended, Grant, Slot, VoterStart, ceiling_above};
 use super::{MAX_LEASE, RESERVATION};
 use crate::time::Instant;
+
+/// Routers one voter votes on, at most: 16 interfaces with every identifier. What a member asks for
+/// beyond is not answered, so that no member can fill a voter's memory.
+pub const MAX_ROUTERS: usize = 4096;
 
 /// Grants given by this node.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Voter {
     /// Memory was lost before this: silent until then.
     silent_until: Instant,
+    /// Highest epoch that may have been granted for any router and is forgotten.
+    epoch_floor: u64,
+    /// Highest epoch that may be granted without raising it.
+    epoch_ceiling: u64,
     slots: BTreeMap<RouterKey, Slot>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-struct Slot {
-    /// Kept after expiry, so that a duplicate of an old request stays a duplicate.
-    last: Option<Grant>,
-    /// Whether `last` still binds: false after expiry or release.
-    live: bool,
-    max_epoch: u64,
-    reserved: Option<(NodeId, Instant)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Grant {
-    owner: NodeId,
-    epoch: u64,
-    seq: u64,
-    expiry: Instant,
+    /// Changed since [`Voter::take_changes`].
+    changed: BTreeSet<RouterKey>,
+    ceiling_raised: bool,
+    /// What was taken last did not arrive: the next changes are everything.
+    unwritten: bool,
 }
 
 /// An unexpired grant.
@@ -49,7 +45,32 @@ pub struct Holder {
 impl Voter {
     /// A voter that may have forgotten grants and says nothing before `silent_until`.
     pub fn new(silent_until: Instant) -> Self {
-        Voter { silent_until, slots: BTreeMap::new() }
+        Voter::start(Instant::default(), VoterStart::silent_until(silent_until))
+    }
+
+    /// A voter with the memory of the run before, or without it. What ran out meanwhile is not told
+    /// any more.
+    pub fn start(now: Instant, start: VoterStart) -> Self {
+        let lives = |slot: Slot| Slot { live: slot.live && slot.last.is_some_and(|g| g.expiry > now), ..slot };
+        Voter {
+            silent_until: start.silent_until,
+            epoch_floor: start.epoch_floor,
+            epoch_ceiling: start.epoch_ceiling,
+            slots: start.slots.into_iter().map(|(router, slot)| (router, lives(slot))).collect(),
+            changed: BTreeSet::new(),
+            ceiling_raised: false,
+            unwritten: false,
+        }
+    }
+
+    /// Ends the grants this very node holds: nothing of an earlier run is served any more.
+    pub fn release_own(&mut self, node: NodeId) {
+        for (router, slot) in &mut self.slots {
+            if slot.live && slot.last.is_some_and(|g| g.owner == node) {
+                slot.live = false;
+                self.changed.insert(*router);
+            }
+        }
     }
 
     /// Answers one claim; `None` for a duplicate or a claim no director of ours sends.
@@ -58,47 +79,52 @@ impl Voter {
             return Some(Verdict::Quarantine { remaining_ms: millis_up(self.silent_until.since(now)) });
         }
         let duration = Duration::from_millis(u64::from(claim.duration_ms));
-        if duration > MAX_LEASE || claim.epoch == u64::MAX {
+        if duration > MAX_LEASE || claim.epoch == u64::MAX || !self.has_room(&claim.router) {
             return None;
         }
-        let slot = self.slots.entry(claim.router).or_default();
+        let slot = self.slots.get(&claim.router).copied().unwrap_or_default();
+        // Sent before a release that has been here already.
+        if slot.ended.is_some_and(|e| e.node == from && claim.epoch <= e.epoch && seq <= e.seq) {
+            return None;
+        }
         if let Some(veto) = slot.veto(now, from) {
             return Some(veto);
         }
         let taken = slot.last.is_some_and(|g| g.owner != from && g.epoch == claim.epoch);
-        if claim.epoch < slot.max_epoch || taken {
-            return Some(Verdict::Stale { max_epoch: slot.max_epoch });
+        if claim.epoch < slot.max_epoch || claim.epoch <= self.epoch_floor || taken {
+            return Some(Verdict::Stale { max_epoch: slot.max_epoch.max(self.epoch_floor) });
         }
-        let mut expiry = now + duration;
-        if let Some(last) = slot.last.filter(|g| g.owner == from && g.epoch == claim.epoch) {
-            if seq <= last.seq {
-                return None;
-            }
-            // Released, then asked for again under the same epoch: a request that was overtaken.
-            if !slot.live && last.expiry > now {
-                return None;
-            }
+        if slot.last.is_some_and(|g| g.owner == from && g.epoch == claim.epoch && seq <= g.seq) {
+            return None;
         }
-        if let Some(last) = slot.last.filter(|g| slot.live && g.owner == from) {
-            expiry = expiry.max(last.expiry);
-        }
-        slot.last = Some(Grant { owner: from, epoch: claim.epoch, seq, expiry });
-        slot.live = true;
-        slot.max_epoch = claim.epoch;
-        slot.reserved = None;
+        let kept = slot.last.filter(|g| slot.live && g.owner == from).map_or(now, |g| g.expiry);
+        let expiry = kept.max(now + duration);
+        let grant = Grant { owner: from, epoch: claim.epoch, seq, expiry };
+        let max_epoch = claim.epoch;
+        self.store(claim.router, Slot { last: Some(grant), live: true, max_epoch, reserved: None, ..slot });
         Some(Verdict::Granted { epoch: claim.epoch })
     }
 
-    /// Ends a grant, when owner and epoch are exactly those granted.
+    /// Ends a grant, when owner and epoch are exactly those granted and no later request was. What
+    /// the sender had asked for before it released is void, also where that comes only now.
     pub fn release(&mut self, now: Instant, from: NodeId, release: &Release) -> Option<Vacant> {
-        let slot = self.slots.get_mut(&release.router)?;
-        let held = slot.live && slot.last.is_some_and(|g| g.owner == from && g.epoch == release.epoch);
-        if !held {
+        if !self.has_room(&release.router) {
             return None;
         }
-        slot.live = false;
-        slot.reserved = release.successor.map(|node| (node, now + RESERVATION));
-        Some(Vacant {
+        let mut slot = self.slots.get(&release.router).copied().unwrap_or_default();
+        let known = |e: Ended| e.node == from && (e.epoch, e.seq) >= (release.epoch, release.seq);
+        if !slot.ended.is_some_and(known) {
+            slot.ended = Some(Ended { node: from, epoch: release.epoch, seq: release.seq });
+        }
+        let same = |g: Grant| g.owner == from && g.epoch == release.epoch;
+        let ended = |g: Grant| same(g) && g.seq <= release.seq && g.expiry > now;
+        let held = slot.live && slot.last.is_some_and(ended);
+        if held {
+            slot.live = false;
+            slot.reserved = release.successor.map(|node| (node, now + RESERVATION));
+        }
+        self.store(release.router, slot);
+        held.then_some(Vacant {
             router: release.router,
             owner: from,
             epoch: release.epoch,
@@ -107,7 +133,26 @@ impl Voter {
         })
     }
 
-    /// Ends what ran out; each is told once.
+    /// Notes that this very node asks for a lease under this epoch.
+    pub fn note_claim(&mut self, router: RouterKey, epoch: u64) {
+        let slot = self.slots.get(&router).copied().unwrap_or_default();
+        if epoch > slot.claimed && self.has_room(&router) {
+            self.store(router, Slot { claimed: epoch, ..slot });
+        }
+    }
+
+    fn store(&mut self, router: RouterKey, slot: Slot) {
+        let highest = slot.max_epoch.max(slot.claimed);
+        if highest > self.epoch_ceiling {
+            self.epoch_ceiling = ceiling_above(highest);
+            self.ceiling_raised = true;
+        }
+        if self.slots.insert(router, slot) != Some(slot) {
+            self.changed.insert(router);
+        }
+    }
+
+    /// Ends what ran out; each is told once. Memory need not know: it holds the time.
     pub fn expire(&mut self, now: Instant) -> Vec<Vacant> {
         let mut vacant = Vec::new();
         for (router, slot) in &mut self.slots {
@@ -124,9 +169,46 @@ impl Voter {
         vacant
     }
 
+    /// What has to be remembered before anything is done that relies on it. Asked once for each
+    /// change.
+    pub fn take_changes(&mut self) -> Option<Changes> {
+        if self.changed.is_empty() {
+            return None;
+        }
+        let changed = std::mem::take(&mut self.changed);
+        let everything = std::mem::take(&mut self.unwritten);
+        let raised = std::mem::take(&mut self.ceiling_raised) || everything;
+        let taken = self.slots.iter().filter(|(router, _)| everything || changed.contains(router));
+        let slots = taken.map(|(router, slot)| (*router, *slot)).collect();
+        Some(Changes { slots, epoch_ceiling: raised.then_some(self.epoch_ceiling) })
+    }
+
+    /// What was taken last is not remembered: the next changes will be everything.
+    pub fn changes_lost(&mut self) {
+        self.unwritten = true;
+    }
+
+    /// Everything is to be remembered again, whether it changed or not.
+    pub fn remember_all(&mut self) {
+        self.changed.extend(self.slots.keys());
+        self.unwritten = true;
+    }
+
+    /// Whether there is a slot for this router, or room for one.
+    pub fn has_room(&self, router: &RouterKey) -> bool {
+        self.slots.len() < MAX_ROUTERS || self.slots.contains_key(router)
+    }
+
     /// When the next grant runs out.
     pub fn deadline(&self) -> Option<Instant> {
         self.slots.values().filter(|s| s.live).filter_map(|s| s.last.map(|g| g.expiry)).min()
+    }
+
+    /// When the last of the unexpired grants ends, as far as known now; while silent, the end of
+    /// those it may have forgotten. `None` when nothing is granted.
+    pub fn latest_expiry(&self, now: Instant) -> Option<Instant> {
+        let live = self.slots.values().filter(|s| s.live).filter_map(|s| s.last);
+        live.map(|g| g.expiry).chain([self.silent_until]).filter(|expiry| *expiry > now).max()
     }
 
     /// The unexpired grant for a router.
@@ -136,9 +218,16 @@ impl Voter {
         Some(Holder { owner: grant.owner, epoch: grant.epoch, expiry: grant.expiry })
     }
 
-    /// Highest epoch granted for a router.
+    /// Highest epoch that was granted for a router or asked for by this node, or may have been.
     pub fn max_epoch(&self, router: &RouterKey) -> u64 {
-        self.slots.get(router).map_or(0, |s| s.max_epoch)
+        self.slots.get(router).map_or(0, |s| s.max_epoch.max(s.claimed)).max(self.epoch_floor)
+    }
+
+    /// Highest number of a request by this node that was granted or released.
+    pub fn latest_seq(&self, node: NodeId) -> Option<u64> {
+        let granted = self.slots.values().filter_map(|s| s.last).filter(|g| g.owner == node).map(|g| g.seq);
+        let ended = self.slots.values().filter_map(|s| s.ended).filter(|e| e.node == node).map(|e| e.seq);
+        granted.chain(ended).max()
     }
 }
 

@@ -12,7 +12,7 @@ use super::RouterKey;
 use super::lease::Message;
 
 /// The first byte of every message.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The longest message, version byte included: room for some 3 000 claims, or for a roster of 250
 /// nodes that used 2 000 tokens, and nothing one peer could fill the memory with.

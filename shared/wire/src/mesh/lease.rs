@@ -30,7 +30,8 @@ pub enum Message {
 pub struct Request {
     /// The epoch of the roster the sender counts votes by.
     pub roster_epoch: u64,
-    /// Grows with every request of one director's run; a reply names the one it answers.
+    /// Grows with every request of one director, also from run to run: numbers follow its clock in
+    /// nanoseconds. A reply names the one it answers.
     pub seq: u64,
     /// How long each lease shall last from the moment the voter reads this, in milliseconds.
     pub claims: Vec<Claim>,
@@ -99,6 +100,10 @@ pub struct Release {
     pub router: RouterKey,
     /// The epoch it was held under; any other is left alone.
     pub epoch: u64,
+    /// Number of the sender's last request: what it asked for later is another lease, what it asked
+    /// for before is void, even where the request comes after the release. Somebody who speaks for
+    /// a dead director names the moment of its death instead, in the nanoseconds it numbered by.
+    pub seq: u64,
     /// Who should have it next: the voter keeps it free for that node for a moment.
     pub successor: Option<NodeId>,
 }

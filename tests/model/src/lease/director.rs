@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mesh_core::Instant;
 use mesh_core::lease::ballot::{Ballot, Count, Lease};
+use mesh_core::lease::memory::{VoterStart, ceiling_above};
 use mesh_core::lease::voter::Voter;
 use mesh_core::lease::{GUARD, QUARANTINE, worth};
 use mesh_wire::mesh::lease::{Claim, Release, Verdict};
@@ -47,13 +48,14 @@ impl World {
         let host = self.host(at);
         let duration = match &host.director.lease {
             Lease::Idle => return,
-            Lease::Asking(_) => Ballot::first_duration(rules.lease),
+            Lease::Asking(ballot) => ballot.first_duration(rules.lease),
             Lease::Held(_) => rules.lease,
         };
         let Some(epoch) = host.director.lease.ballot().map(|b| b.epoch) else { return };
         host.seq += 1;
         let (seq, now) = (host.seq, host.now);
         host.director.epoch_seen = host.director.epoch_seen.max(epoch);
+        host.voter.note_claim(ROUTER, epoch);
         host.director.sent.push(Sent { seq, at: now, duration });
         self.left.asks[at.0] -= 1;
         let claim = Claim { router: ROUTER, epoch, duration_ms: duration.as_millis() as u32 };
@@ -100,10 +102,19 @@ impl World {
         if rules.mutant != Some(Mutant::NoStartSweep) {
             host.fence = None;
         }
-        if forgets {
+        let kept = host.kept.clone();
+        let start = if forgets {
             let silent = if rules.mutant == Some(Mutant::NoQuarantine) { Duration::ZERO } else { QUARANTINE };
-            host.voter = Voter::new(host.now + silent);
-            self.history.forgot = true;
+            VoterStart::silent_until(host.now + silent).above(kept.epoch_ceiling, ceiling_above(kept.epoch_ceiling))
+        } else {
+            kept
+        };
+        host.voter = Voter::start(host.now, start.clone());
+        host.voter.release_own(at.id());
+        host.kept = start;
+        self.history.forgot |= forgets;
+        if let Some(own) = self.history.promised[at.0].get_mut(at.0) {
+            *own = Instant::default();
         }
         self.forget_replies(at);
     }
@@ -140,7 +151,12 @@ impl World {
         if let Some(held) = voter.holder(now, &ROUTER) {
             match rules.mutant {
                 Some(Mutant::OverwriteGrants) if held.owner != from.id() => {
-                    voter.release(now, held.owner, &Release { router: ROUTER, epoch: held.epoch, successor: None });
+                    let seq = voter.latest_seq(held.owner).unwrap_or(0);
+                    voter.release(
+                        now,
+                        held.owner,
+                        &Release { router: ROUTER, epoch: held.epoch, seq, successor: None },
+                    );
                 }
                 Some(Mutant::DuplicateShortens) if held.owner == from.id() && held.epoch == claim.epoch => {
                     *voter = Voter::new(Instant::default());
@@ -240,12 +256,13 @@ impl World {
 
     /// Tells all voters that a ballot is over.
     fn release(&mut self, at: Place, ballot: &Ballot, successor: Option<Place>, rules: &Rules) {
-        let director = &mut self.host(at).director;
-        director.epoch_seen = director.epoch_seen.max(ballot.epoch);
+        let host = self.host(at);
+        host.director.epoch_seen = host.director.epoch_seen.max(ballot.epoch);
+        let seq = host.seq;
         self.forget_replies(at);
         let successor = successor.map(Place::id);
         let releases: Vec<Release> =
-            ballot.epochs().map(|epoch| Release { router: ROUTER, epoch, successor }).collect();
+            ballot.epochs().map(|epoch| Release { router: ROUTER, epoch, seq, successor }).collect();
         for to in Place::all() {
             if to == at {
                 self.receive_releases(at, at, &releases);

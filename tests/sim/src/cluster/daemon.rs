@@ -29,9 +29,12 @@ impl Cluster {
             return;
         }
         let now = self.hosts[host].now(self.now);
-        let born = if self.mutant == Some(Mutant::NoQuarantine) { now - ms(4000) } else { now };
-        let setup = self.hosts[host].setup(self.rng.random());
-        let engine = Engine::new(setup, self.hosts[host].config.clone(), born);
+        let mut setup = self.hosts[host].setup(self.rng.random());
+        setup.voter = self.hosts[host].memory.start(now);
+        if self.mutant == Some(Mutant::NoQuarantine) {
+            setup.voter.silent_until = Instant::default();
+        }
+        let engine = Engine::new(setup, self.hosts[host].config.clone(), now);
         self.hosts[host].run += 1;
         self.hosts[host].started = self.now;
         self.hosts[host].daemon = Some(Daemon {
@@ -184,6 +187,9 @@ impl Cluster {
                     daemon.gossip.insert((host, key), (version, value));
                 }
             }
+            // A reply goes out all the same.
+            Action::Remember(_) if self.mutant == Some(Mutant::UnwrittenGrants) => {}
+            Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
             Action::AdoptRoster(roster) => self.hosts[host].roster = Some(roster),
             Action::Record(decision) => self.record(host, decision),
             Action::Stopped => self.stopped(host),
@@ -303,7 +309,11 @@ impl Cluster {
             Mutant::OverwriteGrants | Mutant::EternalQuarantine | Mutant::ForgottenEpochs => {
                 actions.into_iter().map(|a| forge(mutant, answered, a)).collect()
             }
-            Mutant::UserSpaceTimer | Mutant::NoQuarantine | Mutant::GenerousFence | Mutant::LosesRenewals => actions,
+            Mutant::UserSpaceTimer
+            | Mutant::NoQuarantine
+            | Mutant::GenerousFence
+            | Mutant::LosesRenewals
+            | Mutant::UnwrittenGrants => actions,
         }
     }
 

@@ -29,6 +29,12 @@ impl Cluster {
         }
     }
 
+    /// Somebody removes what the voter remembers; the next start is told.
+    pub fn forget(&mut self, host: usize) {
+        self.say(host, || "the voter's memory is lost".to_owned());
+        self.hosts[host].memory.lose();
+    }
+
     /// Kills the daemon and starts it at once, so many times.
     pub fn restart_often(&mut self, host: usize, times: u32, period: Duration) {
         for time in 1..=times {
@@ -40,6 +46,9 @@ impl Cluster {
     pub(super) fn restart(&mut self, host: usize) {
         if self.hosts[host].exposed_until <= self.now && self.quiet_since.is_none() {
             self.kill(host);
+            if self.rng.random_range(0..2) == 0 {
+                self.forget(host);
+            }
             self.start_after(host, ms(20));
         }
     }
@@ -50,6 +59,7 @@ impl Cluster {
         self.hosts[host].daemon = None;
         self.hosts[host].up = false;
         self.hosts[host].kernel = Kernel::default();
+        self.hosts[host].memory.reboot();
         self.facts.push(Fact::Crashed(host));
         self.schedule(after, Event::Boot { host });
     }

@@ -1,7 +1,7 @@
 //! I2: every takeover has a higher epoch than the one before it.
 //!
-//! Two quorums share a voter, and that one has seen the earlier epoch, unless it has lost its
-//! memory since: no voter may have restarted in between for the rule to be binding.
+//! Two quorums share a voter, and that one has seen the earlier epoch, or has lost its memory since
+//! and grants no epoch up to the ceiling it had noted.
 
 use mesh_core::decision::RouterEvent;
 
@@ -28,18 +28,11 @@ impl Invariant for PromisesNeverGoBack {
 
     fn check(&mut self, world: &Cluster, facts: &[Fact]) -> Result<(), String> {
         for fact in facts {
-            match fact {
-                Fact::Started(host) if *host < world.layout.voters => self.last.fill(None),
-                fact => {
-                    let Some((host, router, RouterEvent::Active { epoch, .. }, _)) = router_event(fact) else {
-                        continue;
-                    };
-                    let last = self.last[router].replace(*epoch);
-                    if last.is_some_and(|last| *epoch <= last) {
-                        let name = &world.hosts[host].name;
-                        return Err(format!("{name} took VI_{} under {epoch} after {last:?}", router + 1));
-                    }
-                }
+            let Some((host, router, RouterEvent::Active { epoch, .. }, _)) = router_event(fact) else { continue };
+            let last = self.last[router].replace(*epoch);
+            if last.is_some_and(|last| *epoch <= last) {
+                let name = &world.hosts[host].name;
+                return Err(format!("{name} took VI_{} under {epoch} after {last:?}", router + 1));
             }
         }
         Ok(())

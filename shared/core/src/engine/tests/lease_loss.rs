@@ -8,7 +8,7 @@ use super::*;
 const RAN_OUT: &str = "the lease ran out: renewals did not reach a majority";
 
 fn released(epoch: u64) -> [Action; 2] {
-    to_both(Message::Release(vec![Release { router: KEY, epoch, successor: None }]))
+    to_both(Message::Release(vec![Release { router: KEY, epoch, seq: 0, successor: None }]))
 }
 
 /// Retired, before the given input is looked at.
@@ -132,7 +132,7 @@ fn a_rivals_failed_attempt_costs_no_vote() {
     assert_eq!(engine.instances[&KEY].held_epoch(), 6);
 
     let gone = plain(engine.step(ms(3500), Input::InterfaceGone { name: "eth0".into() }));
-    let epochs = [3, 4, 5, 6].map(|epoch| Release { router: KEY, epoch, successor: None }).to_vec();
+    let epochs = [3, 4, 5, 6].map(|epoch| Release { router: KEY, epoch, seq: 0, successor: None }).to_vec();
     assert!(gone.contains(&send(LB2, Message::Release(epochs))), "{gone:#?}");
 }
 

@@ -140,6 +140,7 @@ impl Mesh {
             }
             Action::GratuitousArp { .. }
             | Action::AdoptRoster(_)
+            | Action::Remember(_)
             | Action::RosterVerdict { .. }
             | Action::RunScripts(_)
             | Action::Stopped => {}

@@ -3,9 +3,11 @@
 mod actions;
 mod adverts;
 mod configure;
+mod distance;
 mod faults;
 mod fence;
 mod lease_loss;
+mod memory;
 mod mesh;
 mod random;
 mod roster;
@@ -49,6 +51,7 @@ fn setup(id: NodeId, roster: Option<Roster>) -> Setup {
         version: "1.0".to_owned(),
         seed: id.0,
         unix_at_zero: Duration::from_secs(1_800_000_000),
+        voter: VoterStart::rebooted(),
     }
 }
 

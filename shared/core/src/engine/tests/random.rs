@@ -55,8 +55,9 @@ fn wire_message() -> impl Strategy<Value = Message> {
     prop_oneof![
         4 => (0..12u64, 0..50u64, claims)
             .prop_map(|(roster_epoch, seq, claims)| Message::Request(Request { roster_epoch, seq, claims })),
-        2 => (epoch(), proptest::option::of(node()))
-            .prop_map(|(epoch, successor)| Message::Release(vec![Release { router: KEY, epoch, successor }])),
+        2 => (epoch(), 0..50u64, proptest::option::of(node())).prop_map(|(epoch, seq, successor)| {
+            Message::Release(vec![Release { router: KEY, epoch, seq, successor }])
+        }),
         3 => (node(), epoch(), any::<bool>(), proptest::option::of(node())).prop_map(
             |(owner, epoch, released, reserved_for)| {
                 Message::Vacant(vec![Vacant { router: KEY, owner, epoch, released, reserved_for }])
@@ -128,6 +129,7 @@ fn failure() -> impl Strategy<Value = Input> {
         Just(Effect::Fence),
         Just(Effect::Address { interface: "eth0".to_owned(), address: VIP }),
         Just(Effect::Advertisement { interface: "eth0".to_owned() }),
+        Just(Effect::Memory),
     ];
     effect.prop_map(|effect| Input::Failed { effect, error: "no".to_owned() })
 }
@@ -170,7 +172,7 @@ fn op() -> impl Strategy<Value = Op> {
 struct Kernel {
     fenced: Vec<Ipv4Addr>,
     open: BTreeMap<Ipv4Addr, Instant>,
-    present: std::collections::BTreeSet<Ipv4Addr>,
+    present: BTreeSet<Ipv4Addr>,
     requests: Vec<Request>,
 }
 

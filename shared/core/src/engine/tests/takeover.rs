@@ -10,7 +10,7 @@ fn claim(epoch: u64, duration_ms: u32) -> Vec<Claim> {
 }
 
 fn release(epochs: std::ops::RangeInclusive<u64>, successor: Option<NodeId>) -> Message {
-    Message::Release(epochs.map(|epoch| Release { router: KEY, epoch, successor }).collect())
+    Message::Release(epochs.map(|epoch| Release { router: KEY, epoch, seq: 0, successor }).collect())
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::actions::*;
 use super::*;
 
 fn released(epoch: u64) -> [Action; 2] {
-    to_both(Message::Release(vec![Release { router: KEY, epoch, successor: None }]))
+    to_both(Message::Release(vec![Release { router: KEY, epoch, seq: 0, successor: None }]))
 }
 
 fn vetoed(by: &[&str], cause: &str) -> Action {

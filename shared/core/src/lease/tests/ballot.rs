@@ -5,6 +5,7 @@ use mesh_wire::mesh::lease::Verdict;
 use super::*;
 use crate::fixture::ms;
 use crate::lease::ballot::{Ballot, Count};
+use crate::lease::pace::Pace;
 use crate::time::Instant;
 
 const T: Duration = Duration::from_secs(1);
@@ -198,13 +199,44 @@ fn collisions_are_short_grants_only() {
     held(&mut short, 1, 1001, 390);
     held(&mut short, 2, 1005, 300);
     assert_eq!(short.collision_ends(FIRST_LEASE), Some(ms(1391)));
-    held(&mut short, 3, 1001, 900);
+    held(&mut short, 3, 1001, 401);
     assert_eq!(short.collision_ends(FIRST_LEASE), None, "an owner renews");
     assert_eq!(short.vetoes().len(), 3);
 }
 
+/// A duplicate of an old request, answered after the owner had gone on to a higher epoch.
 #[test]
-fn first_durations() {
-    assert_eq!(Ballot::first_duration(T), FIRST_LEASE);
-    assert_eq!(Ballot::first_duration(Duration::from_millis(300)), Duration::from_millis(300));
+fn a_late_stale_does_not_raise_the_epoch() {
+    let mut ballot = ballot(3);
+    ballot.vote(ms(1002), B, ms(1000), T, Verdict::Stale { max_epoch: 5 });
+    grant(&mut ballot, 2, 1002);
+    ballot.vote(ms(1004), B, ms(1000), T, Verdict::Stale { max_epoch: 6 });
+    assert_eq!(ballot.epoch, 6);
+}
+
+#[test]
+fn a_ballot_keeps_to_the_voters_pace() {
+    let pace = Pace::new(Duration::from_millis(200));
+    let mut ballot = ballot(1).paced(pace, T);
+    assert_eq!(ballot.give_up_at, ms(1400));
+    ballot.asked(ms(1000));
+    assert_eq!(ballot.ask_at, ms(1200));
+    assert_eq!(ballot.first_duration(T), T, "a shorter one would end before its renewal is granted");
+    assert_eq!(ballot.collision(T), T / 2);
+    grant(&mut ballot, 1, 1000);
+    assert_eq!(ballot.count(ms(1399), &voters(3)), Count::Open);
+    assert_eq!(ballot.count(ms(1400), &voters(3)), Count::Lost);
+}
+
+/// With a lease of 300 ms every grant is short; what an owner renews has three quarters left.
+#[test]
+fn the_owner_of_a_short_lease_is_no_collision() {
+    let lease = Duration::from_millis(300);
+    let mut ballot = ballot(1);
+    held(&mut ballot, 1, 1001, 226);
+    held(&mut ballot, 2, 1001, 299);
+    assert_eq!(ballot.collision_ends(ballot.collision(lease)), None);
+    let mut rivals = Ballot::new(ms(1000), 1, "a test".to_owned());
+    held(&mut rivals, 1, 1001, 150);
+    assert_eq!(rivals.collision_ends(rivals.collision(lease)), Some(ms(1151)));
 }

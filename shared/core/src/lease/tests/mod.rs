@@ -1,6 +1,8 @@
 //! One test for each rule of a voter and of a ballot, and random sequences.
 
 mod ballot;
+mod memory;
+mod pace;
 mod random;
 mod voter;
 

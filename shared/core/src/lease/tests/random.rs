@@ -1,17 +1,22 @@
 //! Random sequences of everything that can happen to a voter.
 
+use std::collections::BTreeMap;
+
+use mesh_wire::mesh::RouterKey;
 use mesh_wire::mesh::lease::{Claim, Release, Verdict};
 use proptest::prelude::*;
 
 use super::*;
 use crate::fixture::{KEY, ms};
+use crate::lease::memory::{Slot, VoterStart};
 use crate::lease::voter::Voter;
+use crate::time::Instant;
 
 #[derive(Clone, Debug)]
 enum Op {
     Wait(u64),
     Ask { node: u64, epoch: u64, seq: u64, duration_ms: u32 },
-    Release { node: u64, epoch: u64, successor: Option<u64> },
+    Release { node: u64, epoch: u64, seq: u64, successor: Option<u64> },
     Expire,
 }
 
@@ -21,8 +26,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..800u64).prop_map(Op::Wait),
         4 => (node.clone(), 1..6u64, 0..30u64, 0..3200u32)
             .prop_map(|(node, epoch, seq, duration_ms)| Op::Ask { node, epoch, seq, duration_ms }),
-        2 => (node.clone(), 1..6u64, proptest::option::of(node))
-            .prop_map(|(node, epoch, successor)| Op::Release { node, epoch, successor }),
+        2 => (node.clone(), 1..6u64, 0..30u64, proptest::option::of(node))
+            .prop_map(|(node, epoch, seq, successor)| Op::Release { node, epoch, seq, successor }),
         1 => Just(Op::Expire),
     ]
 }
@@ -59,8 +64,8 @@ proptest! {
                         prop_assert_eq!(before, after, "{:?} changed the grant", verdict);
                     }
                 }
-                Op::Release { node, epoch, successor } => {
-                    let release = Release { router: KEY, epoch, successor: successor.map(NodeId) };
+                Op::Release { node, epoch, seq, successor } => {
+                    let release = Release { router: KEY, epoch, seq, successor: successor.map(NodeId) };
                     let before = voter.holder(ms(now), &KEY);
                     let vacant = voter.release(ms(now), NodeId(node), &release);
                     if vacant.is_some() {
@@ -81,6 +86,109 @@ proptest! {
             }
             let model = promise.filter(|(_, _, until)| *until > now).map(|(owner, ..)| owner);
             prop_assert_eq!(voter.holder(ms(now), &KEY).map(|h| h.owner), model);
+        }
+    }
+}
+
+/// A voter whose process may die after any operation: what was to be remembered and was, is back.
+struct Mortal {
+    voter: Voter,
+    disk: BTreeMap<RouterKey, Slot>,
+}
+
+impl Mortal {
+    fn remember(&mut self) {
+        self.disk.extend(self.voter.take_changes().into_iter().flat_map(|c| c.slots));
+    }
+
+    fn die(&mut self, now: Instant) {
+        let slots = self.disk.iter().map(|(router, slot)| (*router, *slot)).collect();
+        self.voter = Voter::start(now, VoterStart::remembered(slots));
+    }
+}
+
+/// When the process dies while it handles a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Death {
+    Never,
+    /// Nothing was remembered, and nobody was told.
+    BeforeRemember,
+    /// Remembered, but nobody was told.
+    BeforeReply,
+    AfterReply,
+}
+
+fn death() -> impl Strategy<Value = Death> {
+    prop_oneof![
+        2 => Just(Death::Never),
+        1 => Just(Death::BeforeRemember),
+        1 => Just(Death::BeforeReply),
+        1 => Just(Death::AfterReply),
+    ]
+}
+
+proptest! {
+    /// Whenever it dies, whoever was told of a grant has it to the end; and as long as it dies after
+    /// what it did was remembered, it answers as one that never died.
+    #[test]
+    fn a_restart_breaks_no_promise(ops in proptest::collection::vec((op(), death()), 1..80)) {
+        let mut mortal = Mortal { voter: Voter::new(Instant::default()), disk: BTreeMap::new() };
+        let mut eternal = Voter::new(Instant::default());
+        let mut same = true;
+        let mut now = 0;
+        let mut told: Option<(NodeId, u64)> = None;
+        for (op, death) in ops {
+            match op {
+                Op::Wait(n) => now += n,
+                Op::Ask { node, epoch, seq, duration_ms } => {
+                    let node = NodeId(node);
+                    let claim = Claim { router: KEY, epoch, duration_ms };
+                    let verdict = mortal.voter.decide(ms(now), node, seq, &claim);
+                    let expected = eternal.decide(ms(now), node, seq, &claim);
+                    prop_assert!(!same || verdict == expected, "{:?} instead of {:?}", verdict, expected);
+                    same &= death != Death::BeforeRemember;
+                    if death == Death::BeforeRemember {
+                        mortal.die(ms(now));
+                    }
+                    mortal.remember();
+                    let reaches = matches!(death, Death::Never | Death::AfterReply);
+                    if let (Some(Verdict::Granted { .. }), true) = (verdict, reaches) {
+                        if let Some((owner, until)) = told.filter(|(_, until)| *until > now) {
+                            prop_assert_eq!(owner, node, "promised to both until {}", until);
+                        }
+                        let kept = told.filter(|(owner, _)| *owner == node).map_or(0, |(_, until)| until);
+                        told = Some((node, kept.max(now + u64::from(duration_ms))));
+                    }
+                }
+                Op::Release { node, epoch, seq, successor } => {
+                    let release = Release { router: KEY, epoch, seq, successor: successor.map(NodeId) };
+                    let ended = mortal.voter.release(ms(now), NodeId(node), &release);
+                    eternal.release(ms(now), NodeId(node), &release);
+                    if death == Death::BeforeRemember {
+                        same = false;
+                        mortal.die(ms(now));
+                    }
+                    mortal.remember();
+                    // Whoever releases closed its fence before it did.
+                    if ended.is_some() && told.is_some_and(|(owner, _)| owner == NodeId(node)) {
+                        told = None;
+                    }
+                }
+                Op::Expire => {
+                    mortal.voter.expire(ms(now));
+                    eternal.expire(ms(now));
+                }
+            }
+            if matches!(death, Death::BeforeReply | Death::AfterReply) {
+                mortal.die(ms(now));
+            }
+            if same {
+                prop_assert_eq!(mortal.voter.holder(ms(now), &KEY), eternal.holder(ms(now), &KEY));
+                prop_assert_eq!(mortal.voter.max_epoch(&KEY), eternal.max_epoch(&KEY));
+            }
+            if let Some((owner, _)) = told.filter(|(_, until)| *until > now) {
+                prop_assert_eq!(mortal.voter.holder(ms(now), &KEY).map(|h| h.owner), Some(owner), "forgotten");
+            }
         }
     }
 }

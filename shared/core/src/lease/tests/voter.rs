@@ -18,8 +18,9 @@ fn claim(epoch: u64, duration_ms: u32) -> Claim {
     Claim { router: KEY, epoch, duration_ms }
 }
 
+/// After requests up to number 9.
 fn release(epoch: u64, successor: Option<NodeId>) -> Release {
-    Release { router: KEY, epoch, successor }
+    Release { router: KEY, epoch, seq: 9, successor }
 }
 
 fn held(owner: NodeId, epoch: u64, remaining_ms: u32) -> Option<Verdict> {
@@ -178,4 +179,18 @@ fn the_earliest_end_is_the_deadline() {
     voter.decide(ms(0), A, 1, &claim(1, 1000));
     voter.decide(ms(0), B, 1, &Claim { router: key(52), ..claim(1, 700) });
     assert_eq!(voter.deadline(), Some(ms(700)));
+}
+
+#[test]
+fn the_latest_expiry_is_over_all_grants_that_bind() {
+    let mut voter = voter();
+    assert_eq!(voter.latest_expiry(ms(0)), None);
+    assert_eq!(voter.decide(ms(0), A, 1, &claim(1, 1000)), GRANTED_1);
+    let other = Claim { router: key(52), ..claim(1, 3000) };
+    assert_eq!(voter.decide(ms(0), B, 1, &other), GRANTED_1);
+    assert_eq!(voter.latest_expiry(ms(999)), Some(ms(3000)));
+    let end = Release { router: key(52), ..release(1, None) };
+    assert!(voter.release(ms(1), B, &end).is_some());
+    assert_eq!(voter.latest_expiry(ms(999)), Some(ms(1000)), "a released grant binds no more");
+    assert_eq!(voter.latest_expiry(ms(1000)), None);
 }
