@@ -306,13 +306,13 @@ pub fn large() -> Vec<Search<LeaseModel>> {
     let tight = |bounds| Scope { in_flight: 2, ..scope(bounds) };
     let start = Bounds { restarts: 1, ..CALM };
     vec![
-        search("messages that arrive twice", 1_000_000, scope(Bounds { duplicates: 2, ..CALM })),
-        search("planned moves of stopped daemons", 1_000_000, tight(Bounds { moves: 1, stops: 1, ..CALM })),
-        search("daemons started anew", 1_000_000, Scope { paces: &SLOW_OWNER, ..scope(start) }),
-        search("two daemons started anew", 1_000_000, tight(Bounds { asks: 1, restarts: 2, ..CALM })),
+        search("messages that arrive twice", 10_000_000, scope(Bounds { duplicates: 1, ..CALM })),
+        search("planned moves of stopped daemons", 10_000_000, tight(Bounds { moves: 1, stops: 1, ..CALM })),
+        search("daemons started anew", 7_000_000, Scope { paces: &SLOW_OWNER, ..scope(start) }),
+        search("two daemons started anew", 3_300_000, tight(Bounds { asks: 1, restarts: 2, ..CALM })),
         search("three ballots and a start", 20_000_000, tight(Bounds { claims: 3, asks: 1, moves: 1, ..start })),
-        search("three ballots, renewed", 1_000_000, tight(Bounds { claims: 3, ..CALM })),
-        search("short leases", 1_000_000, Scope { paces: &ANY_CLOCKS, ..SHORT }),
+        search("three ballots, renewed", 36_000_000, tight(Bounds { claims: 3, ..CALM })),
+        search("short leases", 20_000_000, Scope { paces: &ANY_CLOCKS, ..SHORT }),
     ]
 }
 
