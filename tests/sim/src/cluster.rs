@@ -1,126 +1,36 @@
 //! All hosts and the wires between them, moved on from event to event.
 
 mod daemon;
+mod event;
 mod faults;
+mod mesh;
+mod mutate;
+mod roster;
+mod segment;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh_core::{Decision, Input};
-use mesh_wire::mesh::lease::Message;
+use mesh_core::Input;
+use mesh_core::roster::State;
+use mesh_wire::mesh::NodeId;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::clock::{HostClock, Time, ms};
-use crate::host::{self, Connection, Host};
+use crate::host::Host;
+pub use crate::layout::Layout;
+use crate::layout::virtual_address;
 use crate::mutant::Mutant;
 use crate::network::Network;
 use crate::story::Story;
+use event::Event;
+pub use event::Fact;
+use roster::Newest;
+use segment::Foreign;
 
 /// How often connections and gossip are looked at.
 const TICK: Duration = ms(50);
-
-/// A connection without an answer for so long is gone: the mesh's idle timeout.
-const IDLE: Duration = ms(300);
-
-/// A new connection takes about so long.
-const CONNECT: Duration = ms(50);
-
-/// What a cluster is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Layout {
-    /// Directors.
-    pub nodes: usize,
-    /// Of which vote.
-    pub voters: usize,
-    /// Virtual routers.
-    pub routers: usize,
-    /// Whether a higher priority takes over from a lower one.
-    pub preempt: bool,
-}
-
-impl Layout {
-    /// So many directors, three of them voters (all, where there are fewer or five), two routers.
-    pub fn of(nodes: usize) -> Self {
-        Layout { nodes, voters: if nodes == 4 { 3 } else { nodes }, routers: 2, preempt: true }
-    }
-}
-
-/// Something that happens at a point in time.
-#[derive(Debug)]
-enum Event {
-    Input {
-        host: usize,
-        run: u32,
-        input: Box<Input>,
-    },
-    Message {
-        host: usize,
-        run: u32,
-        from: usize,
-        from_run: u32,
-        message: Box<Message>,
-    },
-    Goodbye {
-        host: usize,
-        run: u32,
-        from: usize,
-    },
-    /// A host's look at the segment is over.
-    Probed {
-        host: usize,
-        run: u32,
-        probe: u64,
-        addresses: Vec<std::net::Ipv4Addr>,
-    },
-    Timer {
-        host: usize,
-        run: u32,
-        timer: u64,
-    },
-    Resume {
-        host: usize,
-        run: u32,
-    },
-    Start {
-        host: usize,
-    },
-    Boot {
-        host: usize,
-    },
-    Restart {
-        host: usize,
-    },
-    PlugIn {
-        host: usize,
-    },
-    EndRule {
-        number: u64,
-    },
-    Lifetime {
-        host: usize,
-        router: usize,
-    },
-    Late {
-        host: usize,
-        run: u32,
-        actions: Vec<mesh_core::Action>,
-    },
-    Tick,
-    /// Nothing but a moment at which a kernel may close a fence.
-    Look,
-}
-
-/// What a judge may want to know besides the state.
-#[derive(Clone, Debug)]
-pub enum Fact {
-    /// A daemon decided something.
-    Decision(usize, Decision),
-    /// A daemon started, remembering nothing.
-    Started(usize),
-    /// A host lost its daemon, or its power.
-    Crashed(usize),
-}
 
 /// The world of one run.
 #[derive(Debug)]
@@ -142,24 +52,33 @@ pub struct Cluster {
     pub strays: bool,
     /// Failing effects now and then, of a thousand.
     pub failures: u32,
+    /// When a router outside the mesh was last on the segment, or somebody sent forged adverts.
+    pub foreign_until: Time,
     mutant: Option<Mutant>,
+    foreign: Option<Foreign>,
+    newest: Newest,
     queue: BTreeMap<(Time, u64), Event>,
     queued: u64,
     rng: StdRng,
     facts: Vec<Fact>,
     steps: u64,
+    service_changes: u64,
 }
 
 impl Cluster {
-    /// Hosts with clocks and rosters, and no daemon yet.
+    /// Hosts with clocks that drift by up to the bound, and no daemon yet.
     pub fn new(layout: Layout, seed: u64, mutant: Option<Mutant>, story: Story) -> Self {
+        Cluster::with_drift(layout, seed, mutant, story, 2000)
+    }
+
+    /// The same with clocks that run fast or slow by up to so many parts per million.
+    pub fn with_drift(layout: Layout, seed: u64, mutant: Option<Mutant>, story: Story, ppm: i32) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let new_host = |index| {
             let reading = Duration::from_nanos(rng.random_range(100_000_000_000..1_000_000_000_000));
-            let clock = HostClock::new(Time::ZERO, reading, rng.random_range(-1000..=1000));
-            Host::new(index, layout.nodes, layout.routers, layout.preempt, clock)
+            Host::new(index, &layout, HostClock::new(Time::ZERO, reading, rng.random_range(-ppm..=ppm)))
         };
-        let hosts = (0..layout.nodes).map(new_host).collect();
+        let hosts = (0..layout.hosts()).map(new_host).collect();
         let mut cluster = Cluster {
             now: Time::ZERO,
             layout,
@@ -169,22 +88,27 @@ impl Cluster {
             quiet_since: Some(Time::ZERO),
             strays: false,
             failures: 0,
+            foreign_until: Time::ZERO,
             mutant,
+            foreign: None,
+            newest: Newest::default(),
             queue: BTreeMap::new(),
             queued: 0,
             rng,
             facts: Vec::new(),
             steps: 0,
+            service_changes: 0,
         };
         cluster.schedule(TICK, Event::Tick);
         cluster
     }
 
-    /// Gives all hosts the same roster and starts their daemons within the first 200 ms.
+    /// Gives all hosts that are there the same roster and starts their daemons within 200 ms.
     pub fn start_all(&mut self) {
-        let roster = host::roster(self.layout.nodes, self.layout.voters);
-        for index in 0..self.layout.nodes {
-            self.hosts[index].roster = Some(roster.clone());
+        let members = self.layout.hosts() - self.layout.late;
+        let roster = self.layout.roster(members);
+        for index in 0..members {
+            self.hosts[index].state = Some(State::from(roster.clone()));
             let at = ms(self.rng.random_range(0..200));
             self.start_after(index, at);
         }
@@ -192,9 +116,17 @@ impl Cluster {
 
     /// The hosts whose kernel lets a router's address be reached, at this very instant.
     pub fn serving(&self, router: usize) -> Vec<usize> {
-        let address = host::virtual_address(router);
-        let serves = |h: &Host| h.up && h.kernel.serves(address, h.now(self.now));
-        (0..self.hosts.len()).filter(|i| serves(&self.hosts[*i])).collect()
+        (0..self.hosts.len()).filter(|host| self.serves(*host, router)).collect()
+    }
+
+    /// Whether this host is one of them.
+    pub fn serves(&self, host: usize, router: usize) -> bool {
+        self.hosts[host].serves & (1 << router) != 0
+    }
+
+    /// Counts changes of what [`Cluster::serving`] says.
+    pub fn service_changes(&self) -> u64 {
+        self.service_changes
     }
 
     /// When the next event is due.
@@ -202,61 +134,66 @@ impl Cluster {
         self.queue.keys().next().map_or(Time::MAX, |(at, _)| *at)
     }
 
-    /// Brings about the next event.
-    pub fn advance(&mut self) {
-        let Some(((at, _), event)) = self.queue.pop_first() else { return };
+    /// Brings about the next event; whether it was a tick, the moment to look at what takes time.
+    pub fn advance(&mut self) -> bool {
+        let Some(((at, _), event)) = self.queue.pop_first() else { return false };
         self.now = at;
+        let tick = matches!(event, Event::Tick | Event::Look);
         match event {
-            Event::Input { host, run, input } => {
-                if self.is_run(host, run) {
-                    self.deliver(host, *input);
-                }
+            Event::Input { host, run, input } if self.is_run(host, run) => self.deliver(host, *input),
+            Event::Message { host, run, from, from_run, message } if self.is_run(host, run) => {
+                self.receive(host, from, from_run, *message);
             }
-            Event::Message { host, run, from, from_run, message } => {
-                if self.is_run(host, run) && self.still_read(host, from, from_run) {
-                    self.deliver(host, Input::Message { from: self.hosts[from].id, message: *message });
-                }
+            Event::Goodbye { host, run, from } if self.is_run(host, run) => self.hear_goodbye(host, from),
+            Event::Probed { host, run, probe, addresses } if self.is_run(host, run) => {
+                self.probed(host, probe, &addresses);
             }
-            Event::Goodbye { host, run, from } => {
-                if self.is_run(host, run) {
-                    self.hear_goodbye(host, from);
-                }
+            Event::Timer { host, run, timer } if self.is_run(host, run) => self.timer(host, timer),
+            Event::Resume { host, run } if self.is_run(host, run) => self.resume(host),
+            Event::Late { host, run, actions } if self.is_run(host, run) => {
+                actions.into_iter().for_each(|action| self.perform(host, action));
             }
-            Event::Probed { host, run, probe, addresses } => {
-                if self.is_run(host, run) {
-                    self.probed(host, probe, &addresses);
-                }
+            Event::Written { host, run, ticket, state } if self.is_run(host, run) => {
+                self.written(host, ticket, *state);
             }
-            Event::Timer { host, run, timer } => {
-                let due = self.is_run(host, run) && self.hosts[host].running().is_some_and(|d| d.timer == timer);
-                if due {
-                    self.step(host, Input::Timeout);
-                }
+            Event::Shortened { host, run, owner, seq, release } if self.is_run(host, run) => {
+                self.shortened(host, owner, seq, release);
             }
-            Event::Resume { host, run } => {
-                if self.is_run(host, run) {
-                    self.resume(host);
-                }
-            }
+            Event::Input { .. }
+            | Event::Message { .. }
+            | Event::Goodbye { .. }
+            | Event::Probed { .. }
+            | Event::Timer { .. }
+            | Event::Resume { .. }
+            | Event::Late { .. }
+            | Event::Written { .. }
+            | Event::Shortened { .. } => {} // Of a process that is no more.
+            Event::Unpause { host } => self.unpause(host),
             Event::Start { host } => self.start(host),
             Event::Boot { host } => self.boot(host),
             Event::Restart { host } => self.restart(host),
             Event::PlugIn { host } => self.set_link(host, true),
+            Event::Join { host } => self.join(host),
+            Event::Stall { host, duration } if self.may_stall(host) => self.stall(host, duration),
+            Event::Disturb { rule, duration } if self.quiet_since.is_none() => drop(self.disturb(rule, duration)),
+            Event::Stall { .. } | Event::Disturb { .. } => {} // Faults are over, or the fence is exposed.
             Event::EndRule { number } => self.network.remove(at, number),
-            Event::Lifetime { host, router } => self.lifetime_over(host, router),
-            Event::Late { host, run, actions } => {
-                if self.is_run(host, run) {
-                    actions.into_iter().for_each(|action| self.perform(host, action));
-                }
-            }
+            Event::Kernel { host } => self.look_at_kernel(host),
+            Event::Foreign { number, heard } => self.foreign_event(number, heard),
             Event::Tick => self.tick(),
             Event::Look => {}
         }
+        tick
     }
 
     /// What happened since this was last asked.
     pub fn take_facts(&mut self) -> Vec<Fact> {
         std::mem::take(&mut self.facts)
+    }
+
+    /// Whether anything happened since then.
+    pub fn has_facts(&self) -> bool {
+        !self.facts.is_empty()
     }
 
     /// Steps of all engines so far.
@@ -269,7 +206,7 @@ impl Cluster {
         self.hosts[host].daemon.as_ref().map(|d| &d.engine)
     }
 
-    /// Tells it to a host's daemon now.
+    /// Tells it to a host's daemon now: an operator's command, say.
     pub fn tell(&mut self, host: usize, input: Input) {
         self.deliver(host, input);
     }
@@ -284,15 +221,9 @@ impl Cluster {
         self.hosts[host].daemon.is_some() && self.hosts[host].run == run
     }
 
-    /// Whether the connection a message came over is still there on the receiver's side.
-    fn still_read(&self, host: usize, from: usize, from_run: u32) -> bool {
-        let connection = self.hosts[host].daemon.as_ref().map(|d| d.peers[from]);
-        self.strays || connection.is_some_and(|c| c.up && c.run == from_run)
-    }
-
     fn schedule(&mut self, after: Duration, event: Event) {
         self.queued += 1;
-        self.queue.insert((self.now + after, self.queued), event);
+        self.queue.insert((self.now.saturating_add(after), self.queued), event);
     }
 
     fn schedule_input(&mut self, after: Duration, host: usize, input: Input) {
@@ -308,63 +239,35 @@ impl Cluster {
         self.story.detail(self.now, &self.hosts[host].name, what);
     }
 
-    fn index_of(&self, id: mesh_wire::mesh::NodeId) -> Option<usize> {
+    fn index_of(&self, id: NodeId) -> Option<usize> {
         self.hosts.iter().position(|h| h.id == id)
     }
 
-    /// Connections come and go after the real thing's delays; gossip spreads over those there are.
-    fn tick(&mut self) {
-        self.schedule(TICK, Event::Tick);
-        for host in 0..self.hosts.len() {
-            for peer in (0..self.hosts.len()).filter(|p| *p != host) {
-                self.watch_connection(host, peer);
-                if self.reaches(peer, host) && self.rng.random_range(0..2) == 0 {
-                    self.gossip(peer, host);
-                }
-            }
+    /// Lets a host's kernel end what is over, and notes what it serves. To be called after anything
+    /// in it changed; it comes back by itself when the next thing ends.
+    fn look_at_kernel(&mut self, host: usize) {
+        let now = self.now;
+        let machine = &mut self.hosts[host];
+        let reading = machine.now(now);
+        let alive = machine.up && machine.paused.is_none();
+        let over = if alive { machine.kernel.expire(reading) } else { Vec::new() };
+        let bit = |r: usize| u32::from(alive && machine.kernel.serves(virtual_address(r), reading)) << r;
+        let serves = (0..self.layout.routers).map(bit).sum();
+        if std::mem::replace(&mut machine.serves, serves) != serves {
+            self.service_changes += 1;
         }
-    }
-
-    /// Whether a connection between two hosts would hold.
-    fn reaches(&self, a: usize, b: usize) -> bool {
-        let knows = |x: &Host, y: &Host| x.roster.as_ref().is_some_and(|r| r.member(y.id).is_some());
-        let (x, y) = (&self.hosts[a], &self.hosts[b]);
-        let both = |f: &dyn Fn(&Host) -> bool| f(x) && f(y);
-        both(&|h| h.running().is_some() && h.link && h.up)
-            && (knows(x, y) && knows(y, x))
-            && self.network.connects(a, b)
-    }
-
-    fn watch_connection(&mut self, host: usize, peer: usize) {
-        let (now, reaches, run, node) = (self.now, self.reaches(host, peer), self.hosts[peer].run, self.hosts[peer].id);
-        let Some(daemon) = &mut self.hosts[host].daemon else { return };
-        let connection = &mut daemon.peers[peer];
-        if connection.up == reaches && (!reaches || connection.run == run) {
-            connection.changing_since = None;
-            return;
+        let ends = machine.kernel.next_end(reading).filter(|_| alive).map(|end| machine.clock.when(end));
+        if machine.look_at <= now {
+            machine.look_at = Time::MAX;
         }
-        let since = *connection.changing_since.get_or_insert(now);
-        if now < since + if reaches { CONNECT } else { IDLE } {
-            return;
+        if let Some(at) = ends.filter(|at| *at < machine.look_at) {
+            machine.look_at = at;
+            self.schedule(at - now, Event::Kernel { host });
         }
-        *connection = Connection { up: reaches, run, since: now, changing_since: None };
-        let input = if reaches { Input::PeerUp { node, rtt: ms(1) } } else { Input::PeerDown { node, left: false } };
-        self.deliver(host, input);
-    }
-
-    /// `to` learns everything newer that `from` knows.
-    fn gossip(&mut self, from: usize, to: usize) {
-        let Some(source) = &self.hosts[from].daemon else { return };
-        let Some(target) = &self.hosts[to].daemon else { return };
-        let newer = |(key, (version, _)): &(&(usize, String), &(u64, Option<String>))| {
-            key.0 != to && target.gossip.get(*key).is_none_or(|(known, _)| known < version)
-        };
-        let news: Vec<_> = source.gossip.iter().filter(newer).map(|(k, v)| (k.clone(), v.clone())).collect();
-        for ((origin, key), (version, value)) in news {
-            let node = self.hosts[origin].id;
-            let Some(target) = &mut self.hosts[to].daemon else { return };
-            target.gossip.insert((origin, key.clone()), (version, value.clone()));
-            self.deliver(to, Input::Gossip { node, key, value });
+        for address in over {
+            self.say(host, || format!("{address} goes, its lifetime is over"));
+            let interface = crate::layout::INTERFACE.to_owned();
+            self.schedule_input(Duration::ZERO, host, Input::AddressGone { interface, address });
         }
     }
 }

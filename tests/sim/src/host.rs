@@ -1,32 +1,25 @@
-//! One host: a clock, a kernel, a link, and perhaps a daemon.
+//! One host: a clock, a kernel, a disk, a link, and perhaps a daemon.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
-use mesh_config::model::{
-    Config, GratuitousArp, MeshSettings, Policy, Scope, TrackScript, TrackedScript, Transport, Version, VirtualAddress,
-    VirtualRouter,
-};
+use mesh_config::model::Config;
 use mesh_core::input::Interface;
-use mesh_core::roster::Acceptor;
+use mesh_core::lease::memory::VoterStart;
+use mesh_core::roster::State;
 use mesh_core::{Action, Engine, Input, Instant, Setup};
-use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
-use mesh_wire::mesh::{Family, NodeId, RouterKey};
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::roster::{Role, Roster};
 
 use crate::clock::{HostClock, Time};
 use crate::kernel::Kernel;
+use crate::layout::{self, INTERFACE, Layout};
 use crate::memory::Memory;
 
-/// The interface all hosts share a segment on.
-pub const INTERFACE: &str = "eth0";
-
-/// The script every router tracks with a weight of minus 110.
-pub const SCRIPT: &str = "check";
-
-/// What the true time zero of a run is on everybody's wall clock.
-const UNIX_AT_START: Duration = Duration::from_secs(1_790_000_000);
+/// What the true time zero of a run is on everybody's wall clock, in nanoseconds.
+const UNIX_AT_START: i64 = 1_790_000_000 * 1_000_000_000;
 
 /// One machine.
 #[derive(Debug)]
@@ -37,20 +30,24 @@ pub struct Host {
     pub name: String,
     /// Its address on the segment.
     pub address: Ipv4Addr,
+    /// Whether it serves.
+    pub role: Role,
     /// Its configuration file.
     pub config: Config,
-    /// Its roster file: the roster committed last.
-    pub roster: Option<Roster>,
-    /// The rest of that file: what it promised about the next one.
-    pub successor: Acceptor,
+    /// `roster.json` in the state directory, which survives everything.
+    pub state: Option<State>,
+    /// Its voter's memory.
+    pub memory: Memory,
     /// Its boot-time clock.
     pub clock: HostClock,
     /// Its kernel.
     pub kernel: Kernel,
-    /// Its voter's memory.
-    pub memory: Memory,
+    /// The program is there; hosts that join later have it from then on.
+    pub installed: bool,
     /// Powered and booted.
     pub up: bool,
+    /// A virtual machine that stands still, with its clock at this reading.
+    pub paused: Option<Instant>,
     /// The cable is in.
     pub link: bool,
     /// The daemon, while there is a process.
@@ -59,10 +56,22 @@ pub struct Host {
     pub run: u32,
     /// When its daemon last started.
     pub started: Time,
-    /// When it last came back from a stall, or its cable was moved.
+    /// When it last came back from a stall, lost its power, or its cable was moved.
     pub disturbed: Time,
+    /// When its daemon was last told something that may make it let go.
+    pub excused: Time,
+    /// Since when no daemon of it has run.
+    pub silent_since: Option<Time>,
     /// The fence is not there until the daemon repaired it.
     pub exposed_until: Time,
+    /// Until when its disk is slow, and how slow.
+    pub slow_disk: (Time, Duration),
+    /// Until when it writes what it was asked to.
+    pub disk_busy_until: Time,
+    /// The routers whose addresses are reached here, one bit each.
+    pub serves: u32,
+    /// When the kernel is to be looked at again.
+    pub look_at: Time,
 }
 
 /// A running (or stopped) process.
@@ -70,6 +79,8 @@ pub struct Host {
 pub struct Daemon {
     /// What decides.
     pub engine: Engine,
+    /// The roster it goes by.
+    pub roster: Option<Roster>,
     /// What came in while the process was stopped.
     pub mailbox: VecDeque<Input>,
     /// Stopped until then.
@@ -78,14 +89,22 @@ pub struct Daemon {
     pub stall_next: Option<Duration>,
     /// Actions not yet brought about when it was stopped.
     pub unfinished: VecDeque<Action>,
+    /// When these were decided.
+    pub decided: Instant,
     /// Counts timers set; an older one is void.
     pub timer: u64,
+    /// What the timer is set to.
+    pub timer_due: Option<Instant>,
     /// Connections to the others, by index.
     pub peers: Vec<Connection>,
     /// Gossip: by node and key, a version and the value.
     pub gossip: BTreeMap<(usize, String), (u64, Option<String>)>,
-    /// Effects seen so far of those a start begins with (for a mutant).
-    pub swept: u32,
+    /// Changes of `gossip` so far.
+    pub gossip_changes: u64,
+    /// For a planted bug: whether the first actions are done.
+    pub swept: bool,
+    /// For another: the last request of each director.
+    pub requests: BTreeMap<usize, u64>,
 }
 
 /// One node's view of its connection to another.
@@ -99,28 +118,38 @@ pub struct Connection {
     pub since: Time,
     /// When what `up` says began to be untrue.
     pub changing_since: Option<Time>,
+    /// What was gossiped over it: the peer's run, and its changes by then.
+    pub gossiped: (u32, u64),
 }
 
 impl Host {
-    /// A machine that is off.
-    pub fn new(index: usize, nodes: usize, routers: usize, preempt: bool, clock: HostClock) -> Self {
+    /// A machine with nothing running.
+    pub fn new(index: usize, layout: &Layout, clock: HostClock) -> Self {
         Host {
-            id: node_id(index),
-            name: format!("lb{}", index + 1),
-            address: Ipv4Addr::new(10, 1, 1, 11 + index as u8),
-            config: config(index, nodes, routers, preempt),
-            roster: None,
-            successor: Acceptor::default(),
+            id: layout::node_id(index),
+            name: layout::name(index),
+            address: layout::host_address(index),
+            role: layout.role(index),
+            config: layout.config(index),
+            state: None,
+            memory: Memory::default(),
             clock,
             kernel: Kernel::default(),
-            memory: Memory::default(),
+            installed: index < layout.hosts() - layout.late,
             up: true,
+            paused: None,
             link: true,
             daemon: None,
             run: 0,
             started: Time::ZERO,
             disturbed: Time::ZERO,
+            excused: Time::ZERO,
+            silent_since: Some(Time::ZERO),
             exposed_until: Time::ZERO,
+            slow_disk: (Time::ZERO, Duration::ZERO),
+            disk_busy_until: Time::ZERO,
+            serves: 0,
+            look_at: Time::MAX,
         }
     }
 
@@ -131,16 +160,16 @@ impl Host {
 
     /// What an engine is told when the daemon starts.
     pub fn setup(&self, seed: u64) -> Setup {
-        let zero = UNIX_AT_START.as_nanos() as i128 + self.clock.zero_ns();
+        let zero = u64::try_from(UNIX_AT_START + self.clock.zero_ns()).unwrap_or(0);
         Setup {
             node: self.id,
             name: self.name.clone(),
-            roster: self.roster.clone(),
-            successor: self.successor.clone(),
+            roster: self.state.as_ref().map(|s| s.roster.clone()),
+            successor: self.state.as_ref().map(|s| s.successor.clone()).unwrap_or_default(),
             version: "sim".to_owned(),
             seed,
-            unix_at_zero: Duration::from_nanos(u64::try_from(zero).unwrap_or(0)),
-            voter: mesh_core::lease::memory::VoterStart::default(),
+            unix_at_zero: Duration::from_nanos(zero),
+            voter: VoterStart::default(),
             adopted: Vec::new(),
         }
     }
@@ -155,93 +184,37 @@ impl Host {
     pub fn running(&self) -> Option<&Daemon> {
         self.daemon.as_ref().filter(|d| d.stalled_until.is_none())
     }
-}
 
-/// Identity of a host.
-pub fn node_id(index: usize) -> NodeId {
-    NodeId(0x1000 + index as u64)
-}
-
-/// Address of a virtual router.
-pub fn virtual_address(router: usize) -> Ipv4Addr {
-    Ipv4Addr::new(10, 1, 1, 80 + router as u8)
-}
-
-/// Key of a virtual router.
-pub fn router_key(router: usize) -> RouterKey {
-    RouterKey { family: Family::Ipv4, vrid: 51 + router as u8, segment: 0 }
-}
-
-/// Priority of a host: falling with its index for even routers, rising for odd ones.
-pub fn priority(index: usize, nodes: usize, router: usize) -> u8 {
-    let rank = if router.is_multiple_of(2) { index } else { nodes - 1 - index };
-    200 - 20 * rank as u8
-}
-
-/// The host that should own a router when all is well.
-pub fn worthiest(nodes: usize, router: usize) -> usize {
-    if router.is_multiple_of(2) { 0 } else { nodes - 1 }
-}
-
-/// The first `members` hosts as a mesh, of which the first `voters` vote.
-pub fn roster(members: usize, voters: usize) -> Roster {
-    let member = |index: usize| Member {
-        id: node_id(index),
-        name: format!("lb{}", index + 1),
-        address: std::net::SocketAddr::from(([10, 1, 1, 11 + index as u8], 7946)),
-        role: Role::Director,
-        voter: index < voters,
-        vote: VotePolicy::Auto,
-    };
-    Roster {
-        cluster: "5eed".to_owned(),
-        epoch: members as u64,
-        members: (0..members).map(member).collect(),
-        ..Roster::default()
+    /// Whether packets get in and out.
+    pub fn is_reachable(&self) -> bool {
+        self.up && self.link && self.paused.is_none()
     }
 }
 
-fn config(index: usize, nodes: usize, routers: usize, preempt: bool) -> Config {
-    let router = |r: usize| VirtualRouter {
-        name: format!("VI_{}", r + 1),
-        key: router_key(r),
-        interface: INTERFACE.to_owned(),
-        initial_active: false,
-        priority: priority(index, nodes, r),
-        version: Version::V3,
-        advert_interval: Duration::from_secs(1),
-        preempt,
-        preempt_delay: Duration::ZERO,
-        auth_pass: None,
-        transport: Transport::Multicast { source: None },
-        addresses: vec![VirtualAddress {
-            net: ipnet::IpNet::new(virtual_address(r).into(), 24).expect("24 is a prefix length"),
-            interface: None,
-            label: None,
-            scope: Scope::Global,
-            broadcast: None,
-        }],
-        excluded_addresses: Vec::new(),
-        track_scripts: vec![TrackedScript { name: SCRIPT.to_owned(), weight: None }],
-        garp: GratuitousArp::default(),
-        strict: false,
-        skip_check_adv_addr: false,
-        policy: Policy::default(),
-    };
-    Config {
-        track_scripts: vec![TrackScript {
-            name: SCRIPT.to_owned(),
-            command: vec!["/bin/true".to_owned()],
-            interval: Duration::from_secs(1),
-            timeout: Duration::from_secs(1),
-            weight: -110,
-            rise: 1,
-            fall: 1,
-            init_fail: false,
-            user: None,
-        }],
-        routers: (0..routers).map(router).collect(),
-        mesh: MeshSettings::default(),
-        ..Config::default()
+impl Daemon {
+    /// A process that has just begun.
+    pub fn new(engine: Engine, roster: Option<Roster>, hosts: usize) -> Self {
+        Daemon {
+            engine,
+            roster,
+            mailbox: VecDeque::new(),
+            stalled_until: None,
+            stall_next: None,
+            unfinished: VecDeque::new(),
+            decided: Instant::default(),
+            timer: 0,
+            timer_due: None,
+            peers: vec![Connection::default(); hosts],
+            gossip: BTreeMap::new(),
+            gossip_changes: 0,
+            swept: false,
+            requests: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in a gossiped value.
+    pub fn learn(&mut self, node: usize, key: String, version: u64, value: Option<String>) {
+        self.gossip_changes += 1;
+        self.gossip.insert((node, key), (version, value));
     }
 }

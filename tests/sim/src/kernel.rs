@@ -10,6 +10,9 @@ use mesh_core::Instant;
 /// staggered addresses were measured up to 1.10 s late. The simulator always takes the worst.
 pub const LIFETIME_LATE: Duration = Duration::from_millis(1100);
 
+/// An arming shorter than the longest tick of a kernel is none: a timeout of zero ticks means forever.
+const LONGEST_TICK: Duration = Duration::from_millis(10);
+
 /// Addresses and the fence of one host. All instants are readings of the host's own clock.
 #[derive(Clone, Debug, Default)]
 pub struct Kernel {
@@ -32,15 +35,19 @@ impl Kernel {
         self.addresses.get(&address).is_some_and(|until| *until > now)
     }
 
-    fn is_armed(&self, address: Ipv4Addr, now: Instant) -> bool {
+    /// Whether what comes for this address is let through.
+    pub fn is_armed(&self, address: Ipv4Addr, now: Instant) -> bool {
         self.armed.get(&address).is_some_and(|until| *until > now)
     }
 
-    /// Adds an address or renews its lifetime; tells when it will go by itself.
-    pub fn add(&mut self, address: Ipv4Addr, now: Instant, lifetime: Duration) -> Instant {
-        let until = now + lifetime + LIFETIME_LATE;
-        self.addresses.insert(address, until);
-        until
+    /// When something ends by itself next.
+    pub fn next_end(&self, now: Instant) -> Option<Instant> {
+        self.addresses.values().chain(self.armed.values()).filter(|until| **until > now).min().copied()
+    }
+
+    /// Adds an address or renews its lifetime.
+    pub fn add(&mut self, address: Ipv4Addr, now: Instant, lifetime: Duration) {
+        self.addresses.insert(address, now + lifetime + LIFETIME_LATE);
     }
 
     /// Removes an address; whether it was there.
@@ -48,13 +55,9 @@ impl Kernel {
         self.addresses.remove(&address).is_some_and(|until| until > now)
     }
 
-    /// Takes the address out whose lifetime is over.
-    pub fn expire(&mut self, address: Ipv4Addr, now: Instant) -> bool {
-        let over = self.addresses.get(&address).is_some_and(|until| *until <= now);
-        if over {
-            self.addresses.remove(&address);
-        }
-        over
+    /// Takes out the addresses whose lifetime is over, and names them.
+    pub fn expire(&mut self, now: Instant) -> Vec<Ipv4Addr> {
+        self.addresses.extract_if(.., |_, until| *until <= now).map(|(address, _)| address).collect()
     }
 
     /// Removes all addresses with this program's mark.
@@ -69,8 +72,19 @@ impl Kernel {
     }
 
     /// Opens the fence until then; a point in the past closes it.
-    pub fn arm(&mut self, addresses: &[Ipv4Addr], until: Instant) {
-        self.armed.extend(addresses.iter().map(|a| (*a, until)));
+    ///
+    /// # Errors
+    /// An address is not fenced, or the sets are gone.
+    pub fn arm(&mut self, addresses: &[Ipv4Addr], now: Instant, until: Instant) -> Result<(), String> {
+        if let Some(stranger) = addresses.iter().find(|a| !self.vips.contains(a)) {
+            return Err(format!("{stranger} is not fenced"));
+        }
+        if until < now + LONGEST_TICK {
+            self.close(addresses);
+        } else {
+            self.armed.extend(addresses.iter().map(|a| (*a, until)));
+        }
+        Ok(())
     }
 
     /// Closes the fence.

@@ -1,122 +1,163 @@
 //! `cargo sim`: simulated clusters from the command line.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+use mesh_sim::layout::Shape;
 use mesh_sim::mutant::Mutant;
-use mesh_sim::run::{HEALING, Outcome, Plan, run};
+use mesh_sim::report::Total;
+use mesh_sim::run::{Beyond, HEALING, Outcome, Plan, run};
+use mesh_sim::story::Recording;
 
-/// Runs simulated clusters under faults and looks for violations.
+/// What a soak is: so many runs over all shapes, so many virtual seconds each.
+const SOAK: (u64, u64) = (10_000, 300);
+
+/// Runs simulated clusters under faults and looks for violations: exit status 1 where there is one.
 #[derive(Debug, Parser)]
 #[command(name = "cargo sim")]
 struct Args {
     /// Seed of the first run; the others follow it.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How many runs.
+    /// How many runs of each shape.
     #[arg(long, default_value_t = 1)]
     runs: u64,
-    /// Directors: 3 to 8. With four, three vote.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(3..=8))]
-    nodes: u8,
+    /// What the cluster is made of: 2 directors, 2 and a witness, 3, 4 (the last joins later), 5, 7.
+    #[arg(long, value_enum, default_values = ["3"], value_delimiter = ',')]
+    shape: Vec<Shape>,
     /// Virtual seconds of each run, the last 22 without faults.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(23..=86_400))]
     seconds: u64,
+    /// 10,000 runs of 300 virtual seconds over all shapes.
+    #[arg(long, conflicts_with_all = ["runs", "shape", "seconds", "calm", "mutant", "beyond", "verbose"])]
+    soak: bool,
     /// No faults at all.
     #[arg(long)]
     calm: bool,
-    /// A planted bug that has to be found.
-    #[arg(long, value_enum)]
+    /// A planted bug that has to be found, in a cluster it shows in.
+    #[arg(long, value_enum, conflicts_with_all = ["shape", "beyond"])]
     mutant: Option<Mutant>,
-    /// Print everything that happens.
+    /// Faults that leases do not promise to stand.
+    #[arg(long, value_enum)]
+    beyond: Option<Beyond>,
+    /// Runs at a time; as many as there are processors by default.
     #[arg(long)]
+    jobs: Option<NonZeroUsize>,
+    /// Print everything that happens.
+    #[arg(long, conflicts_with = "digest")]
     verbose: bool,
+    /// Print a digest of everything that happens in each run: equal seeds, equal digests.
+    #[arg(long)]
+    digest: bool,
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let mut total = Total::default();
-    for seed in args.seed..args.seed.saturating_add(args.runs) {
-        let plan = args.plan(seed);
-        let outcome = run(&plan);
-        if args.verbose {
-            print!("{}", outcome.story.whole());
-        }
-        if let Some(violation) = &outcome.violation {
-            println!("seed {seed}: {} at {:?}: {}", violation.invariant, violation.at, violation.text);
-            if !args.verbose {
-                outcome.story.tail().iter().for_each(|line| println!("  {line}"));
-            }
-            println!("  again: {}\n", args.command(seed));
-        }
-        total.add(outcome);
+    let mut args = Args::parse();
+    if let Some(mutant) = args.mutant {
+        args.shape = vec![mutant.shape()];
     }
-    println!("{}", total.summary());
-    if total.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if args.soak {
+        args.shape = Shape::ALL.to_vec();
+        args.seconds = SOAK.1;
+        args.runs = SOAK.0.div_ceil(args.shape.len() as u64);
+    }
+    let totals = args.run_all();
+    println!("{}", Total::header());
+    let mut all = Total::default();
+    for (shape, mut total) in totals {
+        println!("{}", total.line(&shape.name()));
+        all.merge(total);
+    }
+    if args.shape.len() > 1 {
+        println!("{}", all.line("all"));
+    }
+    if all.violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Args {
-    fn plan(&self, seed: u64) -> Plan {
-        let plan = Plan::new(seed, usize::from(self.nodes), Duration::from_secs(self.seconds).max(HEALING));
-        Plan { faults: !self.calm, mutant: self.mutant, whole_story: self.verbose, ..plan }
+    /// All runs, shape by shape in turn, on all threads.
+    fn run_all(&self) -> Vec<(Shape, Total)> {
+        let jobs = self.jobs.or(thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let count = self.runs * self.shape.len() as u64;
+        let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
+        let totals: Mutex<Vec<(Shape, Total)>> =
+            Mutex::new(self.shape.iter().map(|s| (*s, Total::default())).collect());
+        let work = || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return;
+                }
+                let index = (number % self.shape.len() as u64) as usize;
+                let (seed, shape) = (self.seed + number / self.shape.len() as u64, self.shape[index]);
+                let outcome = run(&self.plan(seed, shape));
+                let mut totals = totals.lock().expect("no run panics while it counts");
+                self.tell(seed, shape, &outcome);
+                totals[index].1.add(&outcome);
+                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+                if self.soak && done.is_multiple_of(250) {
+                    let violations: u64 = totals.iter().map(|(_, total)| total.violations).sum();
+                    println!("{done} of {count} runs, {violations} violations");
+                }
+            }
+        };
+        thread::scope(|scope| (0..jobs).for_each(|_| drop(scope.spawn(work))));
+        totals.into_inner().expect("no run panics while it counts")
+    }
+
+    fn plan(&self, seed: u64, shape: Shape) -> Plan {
+        let length = Duration::from_secs(self.seconds).max(HEALING);
+        let plan = match self.mutant {
+            Some(mutant) => Plan::with_mutant(seed, mutant, length),
+            None => Plan::new(seed, shape, length),
+        };
+        let recording = match (self.verbose, self.digest) {
+            (true, _) => Recording::Whole,
+            (false, true) => Recording::Digest,
+            (false, false) => Recording::Tail,
+        };
+        Plan { faults: !self.calm, beyond: self.beyond.or(plan.beyond), recording, ..plan }
+    }
+
+    /// Prints what is to be said of one run.
+    fn tell(&self, seed: u64, shape: Shape, outcome: &Outcome) {
+        if self.verbose {
+            print!("{}", outcome.story.whole());
+        }
+        if self.digest {
+            println!("seed {seed} shape {}: {:016x}", shape.name(), outcome.story.digest());
+        }
+        if let Some(violation) = &outcome.violation {
+            println!("seed {seed}: {} at {:?}: {}", violation.invariant, violation.at, violation.text);
+            if !self.verbose {
+                outcome.story.tail().iter().for_each(|line| println!("  {line}"));
+            }
+            println!("  again: {}\n", self.command(seed, shape));
+        }
     }
 
     /// What runs this seed again.
-    fn command(&self, seed: u64) -> String {
-        let mut command = format!("cargo sim --seed {seed} --nodes {} --seconds {}", self.nodes, self.seconds);
+    fn command(&self, seed: u64, shape: Shape) -> String {
+        let mut command = format!("cargo sim --seed {seed} --seconds {}", self.seconds);
         if self.calm {
             command += " --calm";
         }
-        if let Some(mutant) = self.mutant {
-            let name = clap::ValueEnum::to_possible_value(&mutant).map_or(String::new(), |v| v.get_name().to_owned());
-            command += &format!(" --mutant {name}");
+        match self.mutant {
+            Some(mutant) => command += &format!(" --mutant {}", value_name(&mutant)),
+            None => command += &format!(" --shape {}", shape.name()),
+        }
+        if let Some(beyond) = self.beyond {
+            command += &format!(" --beyond {}", value_name(&beyond));
         }
         command + " --verbose"
     }
 }
 
-/// Sums over runs.
-#[derive(Debug, Default)]
-struct Total {
-    runs: usize,
-    violations: usize,
-    time: Duration,
-    owned: Duration,
-    takeovers: usize,
-    after_crash: Vec<Duration>,
-    steps: u64,
-}
-
-impl Total {
-    fn add(&mut self, outcome: Outcome) {
-        self.runs += 1;
-        self.violations += usize::from(outcome.violation.is_some());
-        self.time += outcome.time;
-        self.owned += outcome.owned;
-        self.takeovers += outcome.takeovers;
-        self.after_crash.extend(outcome.after_crash);
-        self.steps += outcome.steps;
-    }
-
-    fn summary(&mut self) -> String {
-        self.after_crash.sort_unstable();
-        let share = 100.0 * self.owned.as_secs_f64() / self.time.as_secs_f64().max(1e-9);
-        format!(
-            "{} runs, {} violations; an owner {share:.1} % of the time; {} takeovers; after {} crashes of an owner \
-             served again within p50 {:.2} s, p95 {:.2} s; {} steps",
-            self.runs,
-            self.violations,
-            self.takeovers,
-            self.after_crash.len(),
-            self.percentile(50).as_secs_f64(),
-            self.percentile(95).as_secs_f64(),
-            self.steps,
-        )
-    }
-
-    fn percentile(&self, percent: usize) -> Duration {
-        let at = (self.after_crash.len() * percent / 100).min(self.after_crash.len().saturating_sub(1));
-        self.after_crash.get(at).copied().unwrap_or_default()
-    }
+fn value_name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |v| v.get_name().to_owned())
 }

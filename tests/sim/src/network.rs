@@ -41,6 +41,11 @@ impl Hosts {
         Hosts(bits)
     }
 
+    /// These and those.
+    pub const fn and(self, more: Hosts) -> Hosts {
+        Hosts(self.0 | more.0)
+    }
+
     const fn has(self, index: usize) -> bool {
         self.0 & (1 << index) != 0
     }
@@ -55,8 +60,8 @@ pub enum Trouble {
     Lose(u32),
     /// Everything is late by up to this, each packet on its own: order is lost as well.
     Late(Duration),
-    /// So many in a thousand come a second time, up to 4 s later.
-    Repeat(u32),
+    /// So many in a thousand come a second time, later by up to this.
+    Repeat(u32, Duration),
 }
 
 /// One thing that goes wrong.
@@ -111,21 +116,33 @@ impl Network {
     }
 
     /// When copies of a packet arrive, counted from now: none, one, or two.
-    pub fn send(&self, rng: &mut StdRng, channel: Channel, from: usize, to: usize) -> Vec<Duration> {
+    pub fn send(
+        &self,
+        rng: &mut StdRng,
+        channel: Channel,
+        from: usize,
+        to: usize,
+    ) -> impl Iterator<Item = Duration> + use<> {
         let usual = Duration::from_micros(rng.random_range(100..2000));
-        let mut arrivals = vec![usual];
+        let mut arrivals = [Some(usual), None];
         for (_, rule) in self.rules.iter().filter(|(_, r)| r.hits(channel, from, to)) {
             match rule.trouble {
-                Trouble::Cut => return Vec::new(),
-                Trouble::Lose(per_mille) if rng.random_range(0..1000) < per_mille => return Vec::new(),
-                Trouble::Late(most) => arrivals[0] += most.mul_f64(rng.random_range(0.0..1.0)),
-                Trouble::Repeat(per_mille) if rng.random_range(0..1000) < per_mille => {
-                    arrivals.push(usual + ms(rng.random_range(1..4000)));
+                Trouble::Cut => arrivals = [None; 2],
+                Trouble::Lose(per_mille) if rng.random_range(0..1000) < per_mille => arrivals[0] = None,
+                Trouble::Late(most) => {
+                    let more = most.mul_f64(rng.random_range(0.0..1.0));
+                    arrivals[0] = arrivals[0].map(|at| at + more);
                 }
-                Trouble::Lose(_) | Trouble::Repeat(_) => {}
+                Trouble::Repeat(per_mille, most) if rng.random_range(0..1000) < per_mille => {
+                    arrivals[1] = arrivals[0].map(|at| at + most.mul_f64(rng.random_range(0.0..1.0)));
+                }
+                Trouble::Lose(_) | Trouble::Repeat(..) => {}
+            }
+            if arrivals == [None; 2] {
+                break;
             }
         }
-        arrivals
+        arrivals.into_iter().flatten()
     }
 
     /// Whether a connection would hold: nothing is cut, or later than its idle timeout.
@@ -134,7 +151,7 @@ impl Network {
             Trouble::Cut => true,
             Trouble::Late(most) => most > ms(300),
             Trouble::Lose(per_mille) => per_mille >= 900,
-            Trouble::Repeat(_) => false,
+            Trouble::Repeat(..) => false,
         };
         let hit = |r: &Rule| r.hits(Channel::Mesh, a, b) || r.hits(Channel::Mesh, b, a);
         !self.rules.iter().any(|(_, r)| hit(r) && breaks(r))
@@ -143,7 +160,7 @@ impl Network {
     /// Whether mesh traffic between two hosts was undisturbed since then (at most 20 s back).
     pub fn in_order_since(&self, since: Time, a: usize, b: usize) -> bool {
         let hit = |r: &Rule| {
-            let bad = !matches!(r.trouble, Trouble::Repeat(_));
+            let bad = !matches!(r.trouble, Trouble::Repeat(..));
             bad && (r.hits(Channel::Mesh, a, b) || r.hits(Channel::Mesh, b, a))
         };
         !self.rules.iter().any(|(_, r)| hit(r)) && !self.ended.iter().any(|(at, r)| *at >= since && hit(r))

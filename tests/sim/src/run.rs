@@ -2,15 +2,30 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
+
 use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact, Layout};
 use crate::invariants::{self, Invariant};
+use crate::layout::Shape;
 use crate::mutant::Mutant;
 use crate::nemesis::Nemesis;
-use crate::story::Story;
+use crate::story::{Recording, Story};
 
 /// How long a run lasts after all faults have ended.
 pub const HEALING: Duration = ms(22_000);
+
+/// How much two clocks may differ in speed from true time, in parts per million, and ten times that.
+const DRIFT: (i32, i32) = (2000, 20_000);
+
+/// What leases do not promise to stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Beyond {
+    /// Virtual machines that stand still and do not know: two owners for a moment only.
+    Pause,
+    /// Clocks that run ten times faster or slower than allowed: two owners are possible.
+    Drift,
+}
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -25,15 +40,26 @@ pub struct Plan {
     pub faults: bool,
     /// A planted bug.
     pub mutant: Option<Mutant>,
-    /// Whether to keep every message in the story.
-    pub whole_story: bool,
+    /// Faults outside the promise.
+    pub beyond: Option<Beyond>,
+    /// What to keep of the log.
+    pub recording: Recording,
 }
 
 impl Plan {
     /// A run with faults.
-    pub fn new(seed: u64, nodes: usize, length: Duration) -> Self {
-        let layout = Layout::of(nodes);
-        Plan { seed, layout, length, faults: true, mutant: None, whole_story: false }
+    pub fn new(seed: u64, shape: Shape, length: Duration) -> Self {
+        let layout = shape.layout(seed);
+        Plan { seed, layout, length, faults: true, mutant: None, beyond: None, recording: Recording::Tail }
+    }
+
+    /// The run in which a planted bug is looked for.
+    pub fn with_mutant(seed: u64, mutant: Mutant, length: Duration) -> Self {
+        let mut plan = Plan::new(seed, mutant.shape(), length);
+        if mutant == Mutant::VotersAtOnce {
+            plan.layout.late = 0;
+        }
+        Plan { mutant: Some(mutant), beyond: mutant.beyond(), ..plan }
     }
 }
 
@@ -69,13 +95,16 @@ pub struct Outcome {
 
 /// Runs a plan.
 pub fn run(plan: &Plan) -> Outcome {
-    let mut cluster = Cluster::new(plan.layout, plan.seed, plan.mutant, Story::new(plan.whole_story));
-    let mut nemesis = plan.faults.then(|| Nemesis::new(plan.seed, plan.length.saturating_sub(HEALING)));
+    let drift = if plan.beyond == Some(Beyond::Drift) { DRIFT.1 } else { DRIFT.0 };
+    let story = Story::new(plan.recording);
+    let mut cluster = Cluster::with_drift(plan.layout, plan.seed, plan.mutant, story, drift);
+    let mut nemesis = plan.faults.then(|| Nemesis::new(plan));
     if let Some(nemesis) = &mut nemesis {
         nemesis.prepare(&mut cluster);
     }
     cluster.start_all();
-    let mut sim = Sim::new(cluster);
+    let invariants = invariants::all(&cluster, plan.beyond);
+    let mut sim = Sim::with(cluster, invariants);
     while sim.violation.is_none() {
         match &mut nemesis {
             Some(chaos) if chaos.next.min(chaos.ends) <= sim.cluster.next_event() => {
@@ -106,25 +135,30 @@ pub struct Sim {
     pub history: Vec<Vec<(Time, Vec<usize>)>>,
     invariants: Vec<Box<dyn Invariant>>,
     crashes: Vec<(Time, usize)>,
+    /// The cluster's changes of service that `history` knows.
+    judged: u64,
 }
 
 impl Sim {
     /// Watches a cluster with all invariants.
     pub fn new(cluster: Cluster) -> Self {
-        let invariants = invariants::all(&cluster);
+        let invariants = invariants::all(&cluster, None);
         Sim::with(cluster, invariants)
     }
 
     /// Watches a cluster with these invariants only.
     pub fn with(cluster: Cluster, invariants: Vec<Box<dyn Invariant>>) -> Self {
         let history = vec![vec![(Time::ZERO, Vec::new())]; cluster.layout.routers];
-        Sim { cluster, violation: None, history, invariants, crashes: Vec::new() }
+        Sim { cluster, violation: None, history, invariants, crashes: Vec::new(), judged: 0 }
     }
 
     /// The next event, and its judgement.
     pub fn advance(&mut self) {
-        self.cluster.advance();
-        self.judge();
+        let tick = self.cluster.advance();
+        // Nothing else happened that a judge could see.
+        if tick || self.cluster.has_facts() || self.cluster.service_changes() != self.judged {
+            self.judge();
+        }
     }
 
     /// Everything until then.
@@ -150,6 +184,19 @@ impl Sim {
                 self.crashes.extend(routers.map(|r| (now, r)).collect::<Vec<_>>());
             }
         }
+        let changes = self.cluster.service_changes();
+        if std::mem::replace(&mut self.judged, changes) != changes {
+            self.note_service();
+        }
+        for invariant in &mut self.invariants {
+            let Err(text) = invariant.check(&self.cluster, &facts) else { continue };
+            self.cluster.story.tell(now, "!!", || format!("{}: {text}", invariant.name()));
+            self.violation.get_or_insert(Violation { at: now, invariant: invariant.name(), text });
+        }
+    }
+
+    fn note_service(&mut self) {
+        let now = self.cluster.now;
         for router in 0..self.history.len() {
             let serving = self.cluster.serving(router);
             if serving != self.serving_before(router) {
@@ -158,11 +205,6 @@ impl Sim {
                 self.cluster.story.tell(now, "**", || line);
                 self.history[router].push((now, serving));
             }
-        }
-        for invariant in &mut self.invariants {
-            let Err(text) = invariant.check(&self.cluster, &facts) else { continue };
-            self.cluster.story.tell(now, "!!", || format!("{}: {text}", invariant.name()));
-            self.violation.get_or_insert(Violation { at: now, invariant: invariant.name(), text });
         }
     }
 

@@ -8,26 +8,37 @@ use crate::clock::Time;
 /// Lines kept for a report.
 const TAIL: usize = 50;
 
+/// What is kept of a run's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recording {
+    /// The last lines, without messages.
+    #[default]
+    Tail,
+    /// A digest of everything, messages included.
+    Digest,
+    /// Everything, messages included.
+    Whole,
+}
+
 /// The log of one run.
 #[derive(Debug, Default)]
 pub struct Story {
+    recording: Recording,
     tail: VecDeque<String>,
-    /// Everything, messages included, where asked for.
-    whole: Option<String>,
+    whole: String,
+    digest: u64,
 }
 
 impl Story {
-    /// Keeps everything when `whole` is set, else the last lines without messages.
-    pub fn new(whole: bool) -> Self {
-        Story { tail: VecDeque::new(), whole: whole.then(String::new) }
+    /// An empty log.
+    pub fn new(recording: Recording) -> Self {
+        Story { recording, tail: VecDeque::new(), whole: String::new(), digest: 0xcbf2_9ce4_8422_2325 }
     }
 
     /// Something worth telling.
     pub fn tell(&mut self, at: Time, who: &str, what: impl FnOnce() -> String) {
         let line = format!("{:10.6} {who:<5} {}", at.as_secs_f64(), what());
-        if let Some(whole) = &mut self.whole {
-            writeln!(whole, "{line}").expect("a String takes everything");
-        }
+        self.record(&line);
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
@@ -36,8 +47,19 @@ impl Story {
 
     /// Something only told in full.
     pub fn detail(&mut self, at: Time, who: &str, what: impl FnOnce() -> String) {
-        if let Some(whole) = &mut self.whole {
-            writeln!(whole, "{:10.6} {who:<5}   {}", at.as_secs_f64(), what()).expect("a String takes everything");
+        if self.recording != Recording::Tail {
+            self.record(&format!("{:10.6} {who:<5}   {}", at.as_secs_f64(), what()));
+        }
+    }
+
+    fn record(&mut self, line: &str) {
+        match self.recording {
+            Recording::Tail => {}
+            Recording::Whole => writeln!(self.whole, "{line}").expect("a String takes everything"),
+            Recording::Digest => {
+                let bytes = line.bytes().chain([b'\n']);
+                self.digest = bytes.fold(self.digest, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
+            }
         }
     }
 
@@ -48,6 +70,11 @@ impl Story {
 
     /// Everything, where it was kept.
     pub fn whole(&self) -> &str {
-        self.whole.as_deref().unwrap_or("")
+        &self.whole
+    }
+
+    /// FNV-1a of everything, where that was asked for: equal for equal stories.
+    pub fn digest(&self) -> u64 {
+        self.digest
     }
 }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use mesh_core::{Engine, Input};
 use mesh_sim::clock::{Time, ms};
 use mesh_sim::cluster::{Cluster, Layout};
-use mesh_sim::host::{self, worthiest};
 use mesh_sim::network::{Channel, Hosts, Rule, Trouble};
 use mesh_sim::run::Sim;
-use mesh_sim::story::Story;
+use mesh_sim::story::{Recording, Story};
 
 /// The router looked at; its worthiest host is the first.
 const R: usize = 0;
@@ -25,13 +24,13 @@ fn settled(seed: u64) -> Sim {
 }
 
 fn settled_as(seed: u64, layout: Layout) -> Sim {
-    let mut cluster = Cluster::new(layout, seed, None, Story::new(false));
+    let mut cluster = Cluster::new(layout, seed, None, Story::new(Recording::Tail));
     cluster.start_all();
     let mut sim = Sim::new(cluster);
     sim.pass_until(ms(16_000 + seed * 37));
     assert_eq!(sim.cluster.serving(R).len(), 1, "seed {seed}: {:#?}", sim.cluster.story.tail());
     if layout.preempt {
-        assert_eq!(sim.cluster.serving(R), [worthiest(layout.nodes, R)]);
+        assert_eq!(sim.cluster.serving(R), [sim.cluster.worthiest(R)]);
     }
     sim.cluster.quiet_since = None;
     sim
@@ -231,7 +230,7 @@ fn four_directors_with_three_voters_lose_the_owner_that_does_not_vote() {
 
 /// Hosts without a mesh: nobody votes, nothing is fenced.
 fn plain(seed: u64) -> Sim {
-    let mut cluster = Cluster::new(layout(3), seed, None, Story::new(false));
+    let mut cluster = Cluster::new(layout(3), seed, None, Story::new(Recording::Tail));
     (0..3).for_each(|host| cluster.start_after(host, ms(10 * host as u64)));
     let mut sim = Sim::with(cluster, Vec::new());
     sim.pass_until(ms(12_000));
@@ -261,14 +260,14 @@ fn without_a_mesh_it_is_plain_vrrp() {
 #[test]
 fn three_nodes_join_one_after_another_and_end_up_leased() {
     for seed in SEEDS {
-        let mut cluster = Cluster::new(layout(3), seed, None, Story::new(false));
+        let mut cluster = Cluster::new(layout(3), seed, None, Story::new(Recording::Tail));
         let mut joined_at = Time::ZERO;
         for members in 1..=3 {
-            let roster = host::roster(members, members);
+            let roster = layout(members).roster(members);
             for older in 0..members - 1 {
                 cluster.tell(older, Input::Roster(roster.clone()));
             }
-            cluster.hosts[members - 1].roster = Some(roster);
+            cluster.hosts[members - 1].state = Some(roster.into());
             cluster.start_after(members - 1, ms(20));
             joined_at = cluster.now;
             let until = cluster.now + ms(8000);
@@ -294,7 +293,7 @@ fn three_nodes_join_one_after_another_and_end_up_leased() {
 
 /// Two directors, both voters, lb1 serves; nothing is watched, two may serve.
 fn pair(seed: u64) -> Sim {
-    let mut cluster = Cluster::new(layout(2), seed, None, Story::new(false));
+    let mut cluster = Cluster::new(layout(2), seed, None, Story::new(Recording::Tail));
     cluster.start_all();
     let mut sim = Sim::with(cluster, Vec::new());
     sim.pass_until(ms(12_000 + seed * 37));
@@ -416,9 +415,9 @@ fn two_that_are_cut_from_each_other_both_serve_until_they_meet() {
 #[test]
 fn two_owners_become_one_and_are_fenced_when_the_mesh_gets_its_third_voter() {
     for seed in SEEDS {
-        let mut cluster = Cluster::new(layout(3), seed, None, Story::new(false));
+        let mut cluster = Cluster::new(layout(3), seed, None, Story::new(Recording::Tail));
         for host in 0..2 {
-            cluster.hosts[host].roster = Some(host::roster(2, 2));
+            cluster.hosts[host].state = Some(layout(2).roster(2).into());
             cluster.start_after(host, ms(20));
         }
         let mut sim = Sim::with(cluster, Vec::new());
@@ -426,11 +425,11 @@ fn two_owners_become_one_and_are_fenced_when_the_mesh_gets_its_third_voter() {
         sim.pass(ms(8000));
         assert_eq!(sim.cluster.serving(R), [0, 1], "UNPROTECTED means this");
         sim.cluster.network.heal(sim.cluster.now);
-        let roster = host::roster(3, 3);
+        let roster = layout(3).roster(3);
         for host in 0..2 {
             sim.cluster.tell(host, Input::Roster(roster.clone()));
         }
-        sim.cluster.hosts[2].roster = Some(roster);
+        sim.cluster.hosts[2].state = Some(roster.into());
         sim.cluster.start_after(2, ms(20));
         sim.pass(ms(5500));
         let first = sim.cluster.serving(R);
@@ -449,8 +448,8 @@ fn two_owners_become_one_and_are_fenced_when_the_mesh_gets_its_third_voter() {
 
 /// A lone engine, for what takes a message at exactly the wrong moment.
 fn lone(now: mesh_core::Instant, run: u64) -> Engine {
-    let mut machine = Cluster::new(layout(3), 1, None, Story::new(false)).hosts.remove(0);
-    machine.roster = Some(host::roster(3, 3));
+    let mut machine = Cluster::new(layout(3), 1, None, Story::new(Recording::Tail)).hosts.remove(0);
+    machine.state = Some(layout(3).roster(3).into());
     let setup = mesh_core::Setup { unix_at_zero: Duration::from_secs(1_790_000_000), ..machine.setup(run) };
     let mut engine = Engine::new(setup, machine.config.clone(), now);
     engine.step(now, machine.interface());

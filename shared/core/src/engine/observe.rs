@@ -124,7 +124,6 @@ impl Engine {
             }
             return;
         }
-        peer.clock = None;
         self.send_roster(node);
         self.ask_again(now);
         let event = "connected".to_owned();

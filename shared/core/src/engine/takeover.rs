@@ -180,10 +180,12 @@ impl Engine {
         let voters = self.voters();
         // Of two voters our own may have refused before the other could say anything.
         let there = |v: &&NodeId| ballot.has_heard(v) || veto.holder == Some(**v) && self.membership.is_connected(**v);
-        let quorum = voters.iter().filter(there).count() > voters.len() / 2;
+        // As many as can keep a majority from us, half of them where their number is even; not our own alone.
+        let there = voters.iter().filter(there).count();
+        let enough = there > 1 && there >= voters.len().div_ceil(2);
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.vrrp.back_up(now);
-        if let Some(holder) = veto.holder.filter(|_| quorum && instance.config.preempt)
+        if let Some(holder) = veto.holder.filter(|_| enough && instance.config.preempt)
             && let Some(theirs) = self.membership.router(holder, &key)
             && theirs.priority < self.instances[&key].vrrp.priority()
         {

@@ -1,58 +1,51 @@
 //! What the daemon does: feeds its engine, and brings about what the engine asks for, in order.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use mesh_core::action::Effect;
-use mesh_core::input::{Datagram, ProbeAnswer};
-use mesh_core::{Action, Decision, Engine, Input, Instant};
-use mesh_wire::mesh::lease::{Message, Request, Verdict};
+use mesh_core::engine::STALL;
+use mesh_core::input::Datagram;
+use mesh_core::{Action, Decision, Engine, Input, Instant, Setup};
+use mesh_wire::mesh::lease::{Message, Request};
 use mesh_wire::vrrp::TTL;
 use rand::RngExt;
 
+use super::event::votes;
 use super::{Cluster, Event, Fact};
 use crate::clock::ms;
-use crate::host::{self, Connection, Daemon};
-use crate::mutant::Mutant;
-use crate::network::Channel;
-
-/// Inputs a stopped process finds when it goes on; sockets drop the rest.
-const BACKLOG: usize = 2048;
+use crate::host::{Daemon, Host};
+use crate::layout::router_of;
 
 /// Two ARP probes, and listening.
 const PROBE: Duration = ms(40);
 
-/// A connection's close arrives after what was sent before it.
-const GOODBYE: Duration = Duration::from_micros(2500);
+/// Inputs a stopped process finds when it goes on; sockets drop the rest.
+const BACKLOG: usize = 2048;
 
 impl Cluster {
     /// Starts the daemon: a new engine, its first step, then what netlink says.
     pub(super) fn start(&mut self, host: usize) {
-        if self.hosts[host].daemon.is_some() || !self.hosts[host].up {
+        let machine = &self.hosts[host];
+        if machine.daemon.is_some() || !machine.up || machine.paused.is_some() || !machine.installed {
             return;
         }
-        let now = self.hosts[host].now(self.now);
-        let mut setup = self.hosts[host].setup(self.rng.random());
-        setup.voter = self.hosts[host].memory.start(now);
-        if self.mutant == Some(Mutant::NoQuarantine) {
-            setup.voter.silent_until = Instant::default();
-        }
+        let now = machine.now(self.now);
+        let seed = self.rng.random();
+        let voter = self.hosts[host].memory.start(now);
+        let setup = Setup { voter: self.remembered(voter), ..self.hosts[host].setup(seed) };
         let engine = Engine::new(setup, self.hosts[host].config.clone(), now);
-        self.hosts[host].run += 1;
-        self.hosts[host].started = self.now;
-        self.hosts[host].daemon = Some(Daemon {
-            engine,
-            mailbox: VecDeque::new(),
-            stalled_until: None,
-            stall_next: None,
-            unfinished: VecDeque::new(),
-            timer: 0,
-            peers: vec![Connection::default(); self.hosts.len()],
-            gossip: BTreeMap::new(),
-            swept: 0,
-        });
+        let hosts = self.hosts.len();
+        let roster = self.hosts[host].state.as_ref().map(|s| s.roster.clone());
+        let machine = &mut self.hosts[host];
+        machine.run += 1;
+        machine.started = self.now;
+        machine.silent_since = None;
+        machine.daemon = Some(Daemon::new(engine, roster.clone(), hosts));
         self.say(host, || "the daemon starts".to_owned());
         self.facts.push(Fact::Started(host));
+        if let Some(roster) = roster {
+            self.adopt_roster(host, roster);
+        }
         self.step(host, Input::Timeout);
         let interface = self.hosts[host].interface();
         self.schedule_input(ms(1), host, interface);
@@ -61,7 +54,7 @@ impl Cluster {
     /// Hands an input to the daemon, or leaves it in the mailbox of a stopped one.
     pub(super) fn deliver(&mut self, host: usize, input: Input) {
         let from_wire = matches!(input, Input::Advertisement(_) | Input::Message { .. });
-        if from_wire && !(self.hosts[host].up && self.hosts[host].link) {
+        if from_wire && !self.hosts[host].is_reachable() {
             return;
         }
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
@@ -82,11 +75,16 @@ impl Cluster {
         }
         daemon.stalled_until = None;
         self.hosts[host].disturbed = now;
+        self.hosts[host].silent_since = None;
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
         let actions: Vec<Action> = daemon.unfinished.drain(..).collect();
+        if !actions.is_empty() {
+            // Somebody may look before it gets round to anything else.
+            self.perform_all(host, actions);
+            return self.stall(host, ms(1));
+        }
         let mailbox: Vec<Input> = daemon.mailbox.drain(..).collect();
         self.say(host, || format!("the daemon goes on, {} inputs late", mailbox.len()));
-        self.perform_all(host, actions);
         for input in mailbox.into_iter().chain([Input::Timeout]) {
             self.deliver(host, input);
         }
@@ -96,32 +94,104 @@ impl Cluster {
     pub(super) fn step(&mut self, host: usize, input: Input) {
         self.steps += 1;
         self.detail(host, || format!("<- {input:?}"));
-        let answered = match &input {
-            Input::Message { message: Message::Request(request), .. } => Some(request.clone()),
-            _ => None,
-        };
+        if self.may_end_service(&input) {
+            self.hosts[host].excused = self.now;
+        }
+        let answered = self.note_message(host, &input);
         let now = self.hosts[host].now(self.now);
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
+        daemon.decided = now;
         let mut actions = daemon.engine.step(now, input);
-        // Decided now, whenever it is brought about.
-        self.facts.extend(actions.iter().filter_map(|action| match action {
-            Action::Record(decision) => Some(Fact::Decision(host, decision.clone())),
-            _ => None,
-        }));
         if let Some(mutant) = self.mutant {
-            actions = self.mutate(mutant, host, answered.as_ref(), actions);
+            actions = self.mutate(mutant, host, answered.as_ref().map(|(_, request)| request), actions);
         }
+        self.note_decisions(host, answered, &actions);
         self.perform_all(host, actions);
         self.set_timer(host);
     }
 
+    /// Whether this may make an owner let go that has all votes.
+    fn may_end_service(&self, input: &Input) -> bool {
+        match input {
+            Input::Advertisement(datagram) => self.may_come_from_outside(datagram),
+            Input::Message { message, .. } => matches!(message, Message::Preempt(_)),
+            Input::Interface(_)
+            | Input::InterfaceGone { .. }
+            | Input::AddressGone { .. }
+            | Input::FenceGone
+            | Input::Script { .. }
+            | Input::Failed { .. }
+            | Input::Configure(_)
+            | Input::Shutdown
+            | Input::Keep => true,
+            Input::Timeout
+            | Input::FenceGaps(_)
+            | Input::Probed { .. }
+            | Input::Stalled
+            | Input::Roster(_)
+            | Input::ChangeRoster { .. }
+            | Input::RosterStored { .. }
+            | Input::PeerUp { .. }
+            | Input::PeerDown { .. }
+            | Input::Gossip { .. }
+            | Input::Heard { .. } => false,
+        }
+    }
+
+    /// Whether an advert was not sent by a host that has its router in its configuration, or may have
+    /// been forged: delays and repetitions add up to ten seconds.
+    fn may_come_from_outside(&self, datagram: &Datagram) -> bool {
+        let Ok((packet, _)) = mesh_wire::vrrp::parse(&datagram.payload, datagram.source, datagram.destination) else {
+            return false;
+        };
+        let sends =
+            |h: &Host| h.address == datagram.source && h.config.routers.iter().any(|r| r.key.vrid == packet.vrid);
+        self.foreign_until + ms(10_000) > self.now || !self.hosts.iter().any(sends)
+    }
+
+    /// The request an input is, and who sent it; a release is noted.
+    fn note_message(&mut self, host: usize, input: &Input) -> Option<(usize, Request)> {
+        let Input::Message { from, message } = input else { return None };
+        let from = self.index_of(*from)?;
+        match message {
+            Message::Request(request) => Some((from, request.clone())),
+            Message::Release(releases) => {
+                let routers = releases.iter().filter_map(|r| router_of(&r.router));
+                let freed = routers.map(|router| Fact::Freed { voter: host, owner: from, router });
+                self.facts.extend(freed);
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// What judges want to know of a step: it is decided now, whenever it is brought about.
+    fn note_decisions(&mut self, host: usize, answered: Option<(usize, Request)>, actions: &[Action]) {
+        for action in actions {
+            match (action, &answered) {
+                (Action::Record(decision), _) => self.facts.push(Fact::Decision(host, decision.clone())),
+                (Action::SendMessage { message: Message::Reply(reply), .. }, Some((owner, request))) => {
+                    let vote = |(router, verdict, duration)| Fact::Vote {
+                        voter: host,
+                        owner: *owner,
+                        router,
+                        verdict,
+                        duration,
+                    };
+                    self.facts.extend(votes(reply, request).map(vote));
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Brings about actions in order; a process may be stopped after any of them.
     fn perform_all(&mut self, host: usize, actions: Vec<Action>) {
-        let stall = match &mut self.hosts[host].daemon {
-            Some(daemon) if actions.len() > 2 => daemon.stall_next.take(),
-            _ => None,
-        };
-        let cut = stall.map(|_| self.rng.random_range(1..actions.len()));
+        let fence =
+            |a: &Action| matches!(a, Action::FenceArm { .. } | Action::FenceClose { .. } | Action::FenceInstall { .. });
+        let daemon = self.hosts[host].daemon.as_mut().filter(|_| actions.iter().any(fence));
+        let stall = daemon.and_then(|d| d.stall_next.take());
+        let cut = stall.map(|_| self.rng.random_range(0..actions.len()));
         for (done, action) in actions.into_iter().enumerate() {
             if let (Some(stall), true) = (stall, cut == Some(done)) {
                 self.stall(host, stall);
@@ -134,46 +204,105 @@ impl Cluster {
         }
     }
 
+    /// The timer's event is here; it may have been set anew meanwhile.
+    pub(super) fn timer(&mut self, host: usize, timer: u64) {
+        let Some(daemon) = self.hosts[host].daemon.as_mut().filter(|d| d.timer == timer) else { return };
+        daemon.timer_due = None;
+        if daemon.stalled_until.is_none() {
+            self.step(host, Input::Timeout);
+        }
+    }
+
     fn set_timer(&mut self, host: usize) {
-        let late = Duration::from_micros(self.rng.random_range(0..1000));
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
+        let due = daemon.engine.deadline().map(|(due, _)| due);
+        if daemon.timer_due == due {
+            return;
+        }
         daemon.timer += 1;
+        daemon.timer_due = due;
         let timer = daemon.timer;
-        let Some((due, _)) = daemon.engine.deadline() else { return };
-        let at = self.hosts[host].clock.when(due).max(self.now) + late;
+        let Some(due) = due else { return };
+        let late = Duration::from_micros(self.rng.random_range(0..1000));
+        let at = self.hosts[host].clock.when(due).max(self.now).saturating_add(late);
         let run = self.hosts[host].run;
         self.schedule(at - self.now, Event::Timer { host, run, timer });
     }
 
-    /// Brings about one effect.
+    /// Brings about one effect, as the daemon does: nothing is claimed once a lease is over.
     pub(super) fn perform(&mut self, host: usize, action: Action) {
-        self.detail(host, || format!("-> {action:?}"));
         let now = self.hosts[host].now(self.now);
+        if is_claim(&action) && self.engine(host).is_some_and(|engine| engine.lease_ended(now)) {
+            return;
+        }
+        if self.is_too_late(host, &action, now) {
+            return;
+        }
+        self.detail(host, || format!("-> {action:?}"));
         match action {
             Action::SendAdvertisement { interface, source, destination, payload } => {
                 let datagram = Datagram { interface, source, destination, ttl: TTL, payload };
                 self.multicast(host, datagram);
             }
+            Action::SendMessage { to, message } => self.unicast(host, to, message),
+            Action::Publish { key, value } => {
+                self.queued += 1;
+                let version = self.queued;
+                if let Some(daemon) = &mut self.hosts[host].daemon {
+                    daemon.learn(host, key, version, value);
+                }
+            }
+            Action::AdoptRoster(roster) => self.adopt_roster(host, roster),
+            Action::StoreRoster { ticket, state } => self.store_roster(host, ticket, state),
+            Action::RosterChanged { ticket, result } => self.roster_changed(host, ticket, result),
+            Action::Record(decision) => self.record(host, decision),
+            Action::Stopped => self.stopped(host),
             Action::ProbeAddresses { probe, addresses } => {
                 let run = self.hosts[host].run;
                 let addresses = addresses.into_iter().map(|(_, address)| address).collect();
                 self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
             }
+            Action::Remember(changes) => self.remember(host, &changes),
+            Action::GratuitousArp { .. }
+            | Action::RunScripts(_)
+            | Action::KeepWill(_)
+            | Action::FenceAdopt { .. }
+            | Action::LeaveBehind(_) => {}
+            Action::AddAddress { .. }
+            | Action::DelAddress { .. }
+            | Action::SweepAddresses { .. }
+            | Action::FenceInstall { .. }
+            | Action::FenceArm { .. }
+            | Action::FenceClose { .. } => {
+                self.perform_in_kernel(host, action, now);
+                self.look_at_kernel(host);
+            }
+        }
+    }
+
+    /// Whether an effect was decided upon before a stop and may make a second owner after it. The
+    /// engine is told that it was left out.
+    fn is_too_late(&mut self, host: usize, action: &Action, now: Instant) -> bool {
+        let Some(daemon) = &mut self.hosts[host].daemon else { return true };
+        let unleased = is_claim(action) && daemon.engine.serves_without_lease();
+        let risky = matches!(action, Action::FenceInstall { .. }) || unleased;
+        let late = risky && now.since(daemon.decided) > STALL;
+        if late && daemon.mailbox.front() != Some(&Input::Stalled) {
+            daemon.mailbox.push_front(Input::Stalled);
+        }
+        late
+    }
+
+    fn perform_in_kernel(&mut self, host: usize, action: Action, now: Instant) {
+        match action {
             Action::AddAddress { interface, address, lifetime_s } => {
                 let std::net::IpAddr::V4(address) = address.net.addr() else { return };
                 if self.fails() {
                     let effect = Effect::Address { interface, address };
-                    self.report_failure(host, effect, "out of memory");
-                    return;
+                    return self.report_failure(host, effect, "out of memory");
                 }
-                let sticky = self.mutant == Some(Mutant::StickyAddresses);
-                let lifetime = Duration::from_secs(if sticky { 1 << 30 } else { u64::from(lifetime_s) });
-                let until = self.hosts[host].kernel.add(address, now, lifetime);
-                let router = (0..self.layout.routers).find(|r| host::virtual_address(*r) == address);
-                if let Some(router) = router {
-                    let at = self.hosts[host].clock.when(until);
-                    self.schedule(at - self.now, Event::Lifetime { host, router });
-                }
+                let lifetime = self.lifetime(lifetime_s);
+                self.hosts[host].kernel.add(address, now, lifetime);
             }
             Action::DelAddress { address, .. } => {
                 if let std::net::IpAddr::V4(address) = address.net.addr() {
@@ -185,51 +314,18 @@ impl Cluster {
                 self.hosts[host].kernel.fence(&addresses);
                 self.hosts[host].exposed_until = self.now;
             }
-            Action::FenceArm { addresses, until } => self.arm(host, &addresses, until),
-            Action::FenceClose { addresses } => self.hosts[host].kernel.close(&addresses),
-            Action::SendMessage { to, message } => self.unicast(host, to, message),
-            Action::Publish { key, value } => {
-                self.queued += 1;
-                let version = self.queued;
-                if let Some(daemon) = &mut self.hosts[host].daemon {
-                    daemon.gossip.insert((host, key), (version, value));
+            Action::FenceArm { addresses, until } => {
+                if self.fails() {
+                    return self.report_failure(host, Effect::Fence, "no buffer space");
+                }
+                let until = self.armed_until(host, &addresses, now, until);
+                if let Err(error) = self.hosts[host].kernel.arm(&addresses, now, until) {
+                    self.report_failure(host, Effect::Fence, &error);
                 }
             }
-            Action::StoreRoster { ticket, state } => {
-                self.hosts[host].roster = Some(state.roster);
-                self.hosts[host].successor = state.successor;
-                let disk = Duration::from_micros(self.rng.random_range(200..20_000));
-                self.schedule_input(disk, host, Input::RosterStored { ticket });
-            }
-            // A reply goes out all the same.
-            Action::Remember(_) if self.mutant == Some(Mutant::UnwrittenGrants) => {}
-            Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
-            Action::Record(decision) => self.record(host, decision),
-            Action::Stopped => self.stopped(host),
-            Action::GratuitousArp { .. }
-            | Action::AdoptRoster(_)
-            | Action::RosterChanged { .. }
-            | Action::RunScripts(_)
-            | Action::KeepWill(_)
-            | Action::FenceAdopt { .. }
-            | Action::LeaveBehind(_) => {}
+            Action::FenceClose { addresses } => self.hosts[host].kernel.close(&addresses),
+            _ => {}
         }
-    }
-
-    /// Whoever serves one of the addresses answers, where question and answer get through.
-    pub(super) fn probed(&mut self, host: usize, probe: u64, addresses: &[std::net::Ipv4Addr]) {
-        let mut answer = None;
-        for other in (0..self.hosts.len()).filter(|o| *o != host) {
-            let machine = &self.hosts[other];
-            let linked = machine.up && machine.link && self.hosts[host].link;
-            let serves = |a: &&std::net::Ipv4Addr| machine.kernel.serves(**a, machine.now(self.now));
-            let Some(address) = addresses.iter().find(serves).filter(|_| linked) else { continue };
-            let mut through = |from, to| !self.network.send(&mut self.rng, Channel::Arp, from, to).is_empty();
-            if through(host, other) && through(other, host) {
-                answer = Some(ProbeAnswer { address: *address, mac: [2, 0, 0, 0, 0, other as u8 + 1] });
-            }
-        }
-        self.deliver(host, Input::Probed { probe, answer });
     }
 
     fn fails(&mut self) -> bool {
@@ -241,65 +337,6 @@ impl Cluster {
         self.schedule_input(Duration::ZERO, host, Input::Failed { effect, error: error.to_owned() });
     }
 
-    fn arm(&mut self, host: usize, addresses: &[std::net::Ipv4Addr], until: Instant) {
-        if self.fails() {
-            return self.report_failure(host, Effect::Fence, "no buffer space");
-        }
-        let until = match self.mutant {
-            Some(Mutant::UserSpaceTimer) => Instant::from_nanos(u64::MAX),
-            Some(Mutant::GenerousFence) => until + ms(100),
-            _ => until,
-        };
-        self.hosts[host].kernel.arm(addresses, until);
-        let closes = self.hosts[host].clock.when(until);
-        if closes > self.now && until != Instant::from_nanos(u64::MAX) {
-            self.schedule(closes - self.now, Event::Look);
-        }
-    }
-
-    /// The kernel removes an address by itself, and netlink tells.
-    pub(super) fn lifetime_over(&mut self, host: usize, router: usize) {
-        let address = host::virtual_address(router);
-        let now = self.hosts[host].now(self.now);
-        if self.hosts[host].kernel.expire(address, now) {
-            self.say(host, || format!("{address} goes, its lifetime is over"));
-            let interface = host::INTERFACE.to_owned();
-            self.deliver(host, Input::AddressGone { interface, address });
-        }
-    }
-
-    fn multicast(&mut self, from: usize, datagram: Datagram) {
-        if !self.hosts[from].link {
-            let effect = Effect::Advertisement { interface: datagram.interface };
-            self.schedule_input(Duration::ZERO, from, Input::Failed { effect, error: "network is down".to_owned() });
-            return;
-        }
-        for to in (0..self.hosts.len()).filter(|to| *to != from) {
-            for delay in self.network.send(&mut self.rng, Channel::Vrrp, from, to) {
-                self.schedule_input(delay, to, Input::Advertisement(datagram.clone()));
-            }
-        }
-    }
-
-    fn unicast(&mut self, from: usize, to: mesh_wire::mesh::NodeId, message: Message) {
-        let Some(to) = self.index_of(to) else { return };
-        let connected = self.hosts[from].daemon.as_ref().is_some_and(|d| d.peers[to].up);
-        if !connected || !self.hosts[from].link {
-            return;
-        }
-        if self.mutant == Some(Mutant::LosesRenewals)
-            && matches!(message, Message::Reply(_))
-            && self.rng.random_range(0..10) < 7
-        {
-            return;
-        }
-        let (run, from_run) = (self.hosts[to].run, self.hosts[from].run);
-        for delay in self.network.send(&mut self.rng, Channel::Mesh, from, to) {
-            let message = Box::new(message.clone());
-            self.schedule(delay, Event::Message { host: to, run, from, from_run, message });
-        }
-    }
-
     fn record(&mut self, host: usize, decision: Decision) {
         match &decision {
             Decision::Router { name, event, cause, .. } => {
@@ -308,83 +345,9 @@ impl Cluster {
             other => self.say(host, || format!("{other:?}")),
         }
     }
-
-    /// An orderly stop: the process ends and its connections are closed with a goodbye.
-    fn stopped(&mut self, host: usize) {
-        self.say(host, || "the daemon has stopped".to_owned());
-        for peer in (0..self.hosts.len()).filter(|p| *p != host) {
-            let run = self.hosts[peer].run;
-            if self.reaches(host, peer) {
-                self.schedule(GOODBYE, Event::Goodbye { host: peer, run, from: host });
-            }
-        }
-        self.hosts[host].daemon = None;
-    }
-
-    /// A peer closed the connection, after everything it had sent.
-    pub(super) fn hear_goodbye(&mut self, host: usize, from: usize) {
-        let node = self.hosts[from].id;
-        let now = self.now;
-        let Some(connection) = self.hosts[host].daemon.as_mut().map(|d| &mut d.peers[from]) else { return };
-        if connection.up {
-            *connection = Connection { up: false, since: now, ..*connection };
-            self.deliver(host, Input::PeerDown { node, left: true });
-        }
-    }
-
-    /// What a planted bug makes of the actions.
-    fn mutate(&mut self, mutant: Mutant, host: usize, answered: Option<&Request>, actions: Vec<Action>) -> Vec<Action> {
-        match mutant {
-            Mutant::NoStartSweep => self.without_start(host, actions),
-            Mutant::StickyAddresses => actions
-                .into_iter()
-                .filter(|a| !matches!(a, Action::DelAddress { .. } | Action::SweepAddresses { .. }))
-                .collect(),
-            Mutant::ReleaseFirst => self.close_late(host, actions),
-            Mutant::OverwriteGrants | Mutant::EternalQuarantine | Mutant::ForgottenEpochs => {
-                actions.into_iter().map(|a| forge(mutant, answered, a)).collect()
-            }
-            Mutant::UserSpaceTimer
-            | Mutant::NoQuarantine
-            | Mutant::GenerousFence
-            | Mutant::LosesRenewals
-            | Mutant::UnwrittenGrants => actions,
-        }
-    }
-
-    /// Without the first sweep and the first fence of a run.
-    fn without_start(&mut self, host: usize, actions: Vec<Action>) -> Vec<Action> {
-        let Some(daemon) = &mut self.hosts[host].daemon else { return actions };
-        if std::mem::replace(&mut daemon.swept, 1) > 0 {
-            return actions;
-        }
-        let start = |a: &Action| matches!(a, Action::SweepAddresses { .. } | Action::FenceInstall { .. });
-        actions.into_iter().filter(|a| !start(a)).collect()
-    }
-
-    fn close_late(&mut self, host: usize, actions: Vec<Action>) -> Vec<Action> {
-        let closing = |a: &Action| matches!(a, Action::FenceClose { .. } | Action::DelAddress { .. });
-        let (late, now): (Vec<Action>, Vec<Action>) = actions.into_iter().partition(closing);
-        if !late.is_empty() {
-            let run = self.hosts[host].run;
-            self.schedule(ms(100), Event::Late { host, run, actions: late });
-        }
-        now
-    }
 }
 
-/// A voter's reply, forged.
-fn forge(mutant: Mutant, answered: Option<&Request>, action: Action) -> Action {
-    let Action::SendMessage { to, message: Message::Reply(mut reply) } = action else { return action };
-    for (router, verdict) in &mut reply.verdicts {
-        let claim = answered.and_then(|r| r.claims.iter().find(|c| c.router == *router));
-        match (mutant, *verdict) {
-            (Mutant::OverwriteGrants, Verdict::Held { .. }) | (Mutant::ForgottenEpochs, Verdict::Stale { .. }) => {
-                *verdict = claim.map_or(*verdict, |c| Verdict::Granted { epoch: c.epoch });
-            }
-            (Mutant::EternalQuarantine, _) => *verdict = Verdict::Quarantine { remaining_ms: 3000 },
-            _ => {}
-        }
-    }
-    Action::SendMessage { to, message: Message::Reply(reply) }
+/// Whether an effect tells the segment that this host serves.
+fn is_claim(action: &Action) -> bool {
+    matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::GratuitousArp { .. })
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use mesh_config::model::Config;
 use mesh_core::Input;
 use mesh_core::input::ScriptOutcome;
 use rand::RngExt;
 
 use super::{Cluster, Event, Fact};
 use crate::clock::{HostClock, Time, ms};
-use crate::host;
 use crate::kernel::Kernel;
+use crate::layout::{INTERFACE, SCRIPT, virtual_address};
 use crate::network::Rule;
 
 /// A voter that restarted says nothing for about so long.
@@ -25,6 +26,7 @@ impl Cluster {
     pub fn kill(&mut self, host: usize) {
         if self.hosts[host].daemon.take().is_some() {
             self.say(host, || "the daemon is killed".to_owned());
+            self.hosts[host].silent_since.get_or_insert(self.now);
             self.facts.push(Fact::Crashed(host));
         }
     }
@@ -44,7 +46,7 @@ impl Cluster {
 
     /// `kill -9`, and a supervisor that is quick; not while the fence waits for its repair.
     pub(super) fn restart(&mut self, host: usize) {
-        if self.hosts[host].exposed_until <= self.now && self.quiet_since.is_none() {
+        if self.may_stall(host) {
             self.kill(host);
             if self.rng.random_range(0..2) == 0 {
                 self.forget(host);
@@ -53,14 +55,28 @@ impl Cluster {
         }
     }
 
+    /// Whether faults go on, and the fence would hold.
+    pub(super) fn may_stall(&self, host: usize) -> bool {
+        self.hosts[host].exposed_until <= self.now && self.quiet_since.is_none()
+    }
+
     /// The power is gone, and comes back after a while: the kernel starts anew, and the clock.
     pub fn reboot(&mut self, host: usize, after: Duration) {
+        if !self.hosts[host].up {
+            return;
+        }
         self.say(host, || format!("the host loses its power for {after:?}"));
-        self.hosts[host].daemon = None;
-        self.hosts[host].up = false;
-        self.hosts[host].kernel = Kernel::default();
-        self.hosts[host].memory.reboot();
+        let now = self.now;
+        let machine = &mut self.hosts[host];
+        machine.daemon = None;
+        machine.silent_since.get_or_insert(now);
+        machine.up = false;
+        machine.disturbed = now;
+        machine.paused = None;
+        machine.kernel = Kernel::default();
+        machine.memory.reboot();
         self.facts.push(Fact::Crashed(host));
+        self.look_at_kernel(host);
         self.schedule(after, Event::Boot { host });
     }
 
@@ -69,11 +85,36 @@ impl Cluster {
         if self.hosts[host].up {
             return;
         }
-        let reading = ms(self.rng.random_range(10_000..20_000));
+        // The clock began while it was off the net: never before it lost its power.
+        let off = self.now.saturating_sub(self.hosts[host].disturbed);
+        let reading = off.mul_f64(self.rng.random_range(0.5..0.9));
         let machine = &mut self.hosts[host];
         machine.up = true;
         machine.clock = HostClock::new(self.now, reading, machine.clock.ppm());
         self.start(host);
+    }
+
+    /// A virtual machine is stopped with everything in it, clock and kernel included, and goes on
+    /// later without knowing. Leases do not cover this.
+    pub fn pause(&mut self, host: usize, duration: Duration) {
+        if !self.hosts[host].up || self.hosts[host].paused.is_some() {
+            return;
+        }
+        self.say(host, || format!("the virtual machine stands still for {duration:?}"));
+        self.hosts[host].paused = Some(self.hosts[host].now(self.now));
+        self.look_at_kernel(host);
+        self.schedule(duration, Event::Unpause { host });
+        self.stall(host, duration);
+    }
+
+    /// It goes on, and its clock with it.
+    pub(super) fn unpause(&mut self, host: usize) {
+        let machine = &mut self.hosts[host];
+        let Some(reading) = machine.paused.take() else { return };
+        let reading = Duration::from_nanos(reading.as_nanos());
+        machine.clock = HostClock::new(self.now, reading, machine.clock.ppm());
+        machine.look_at = Time::MAX;
+        self.look_at_kernel(host);
     }
 
     /// SIGSTOP: the process stands still, its kernel does not.
@@ -82,11 +123,17 @@ impl Cluster {
         let run = self.hosts[host].run;
         let Some(daemon) = &mut self.hosts[host].daemon else { return };
         daemon.stalled_until = Some(daemon.stalled_until.map_or(until, |t| t.max(until)));
+        self.hosts[host].silent_since.get_or_insert(self.now);
         self.say(host, || format!("the daemon is stopped for {duration:?}"));
         self.schedule(duration, Event::Resume { host, run });
     }
 
-    /// SIGSTOP in the middle of the next actions that are more than two.
+    /// SIGSTOP after a while.
+    pub fn stall_after(&mut self, host: usize, after: Duration, duration: Duration) {
+        self.schedule(after, Event::Stall { host, duration });
+    }
+
+    /// SIGSTOP in the middle of the next actions that move the fence.
     pub fn stall_amid_actions(&mut self, host: usize, duration: Duration) {
         if let Some(daemon) = &mut self.hosts[host].daemon {
             daemon.stall_next = Some(duration);
@@ -135,16 +182,19 @@ impl Cluster {
         let notice = ms(self.rng.random_range(1..100));
         self.hosts[host].kernel.flush();
         self.hosts[host].exposed_until = self.now + notice + ms(1);
+        self.look_at_kernel(host);
         self.schedule_input(notice, host, Input::FenceGone);
     }
 
     /// `ip addr del` by somebody.
     pub fn delete_address(&mut self, host: usize, router: usize) {
-        let address = host::virtual_address(router);
+        let address = virtual_address(router);
         let now = self.hosts[host].now(self.now);
         if self.hosts[host].kernel.delete(address, now) {
             self.say(host, || format!("somebody removes {address}"));
-            let interface = host::INTERFACE.to_owned();
+            self.hosts[host].excused = self.now;
+            self.look_at_kernel(host);
+            let interface = INTERFACE.to_owned();
             self.schedule_input(ms(2), host, Input::AddressGone { interface, address });
         }
     }
@@ -153,7 +203,24 @@ impl Cluster {
     pub fn script(&mut self, host: usize, success: bool) {
         let outcome = if success { ScriptOutcome::Success } else { ScriptOutcome::Exit(1) };
         self.say(host, || format!("the script ends with {outcome:?}"));
-        self.deliver(host, Input::Script { name: host::SCRIPT.to_owned(), outcome });
+        self.deliver(host, Input::Script { name: SCRIPT.to_owned(), outcome });
+    }
+
+    /// An operator edits the configuration and reloads it.
+    pub fn reload(&mut self, host: usize, config: Config) {
+        if self.hosts[host].config == config {
+            return;
+        }
+        let of = |c: &Config| c.routers.iter().map(|r| (r.name.clone(), r.priority)).collect::<Vec<_>>();
+        self.say(host, || format!("reloads: {:?}", of(&config)));
+        self.hosts[host].config = config.clone();
+        self.deliver(host, Input::Configure(config));
+    }
+
+    /// Its disk takes so long for every file, for a while.
+    pub fn slow_disk(&mut self, host: usize, delay: Duration, duration: Duration) {
+        self.say(host, || format!("writing takes {delay:?} for {duration:?}"));
+        self.hosts[host].slow_disk = (self.now + duration, delay);
     }
 
     /// Puts a rule in force, for a while.
@@ -168,17 +235,31 @@ impl Cluster {
         number
     }
 
-    /// Everything is well again: wires, cables, power, daemons, scripts.
+    /// The same after a while.
+    pub fn disturb_after(&mut self, rule: Rule, after: Duration, duration: Duration) {
+        self.schedule(after, Event::Disturb { rule, duration });
+    }
+
+    /// Everything is well again: wires, cables, power, daemons, disks, scripts, configurations. Who
+    /// has not joined yet does.
     pub fn heal(&mut self) {
         self.story.tell(self.now, "net", || "all faults end".to_owned());
         self.network.heal(self.now);
         self.failures = 0;
+        self.foreign_leaves();
         for host in 0..self.hosts.len() {
             self.set_link(host, true);
+            self.unpause(host);
             self.boot(host);
             self.wake(host);
+            self.hosts[host].slow_disk = (Time::ZERO, Duration::ZERO);
             self.script(host, true);
-            self.start_after(host, ms(10));
+            self.reload(host, self.layout.config(host));
+            if self.hosts[host].installed {
+                self.start_after(host, ms(10));
+            } else {
+                self.join_after(host, ms(10));
+            }
         }
         self.quiet_since = Some(self.now);
     }

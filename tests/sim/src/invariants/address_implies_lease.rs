@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use super::Invariant;
 use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact};
-use crate::host;
+use crate::layout::virtual_address;
 
-/// A lifetime of 3 s, removed up to 1.1 s late, and 0.2 % of clock drift.
-const BACKSTOP: Time = ms(3000 + 1100 + 10);
+/// The longest lifetime (without a lease, or left to a next run), removed up to 1.1 s late, and 0.2 %
+/// of clock drift.
+const BACKSTOP: Time = ms(5000 + 1100 + 15);
 
 /// Since when each host has had an address it may not serve.
 #[derive(Debug, Default)]
@@ -23,11 +24,10 @@ impl Invariant for AddressImpliesLease {
 
     fn check(&mut self, world: &Cluster, _: &[Fact]) -> Result<(), String> {
         for router in 0..world.layout.routers {
-            let address = host::virtual_address(router);
-            let serving = world.serving(router);
+            let address = virtual_address(router);
             for (index, machine) in world.hosts.iter().enumerate() {
                 let there = machine.up && machine.kernel.has(address, machine.now(world.now));
-                if !there || serving.contains(&index) {
+                if !there || world.serves(index, router) {
                     self.useless_since.remove(&(index, router));
                     continue;
                 }

@@ -1,17 +1,27 @@
 //! I4: an owner that reaches a majority of voters in good order keeps its lease.
 
-use mesh_core::decision::RouterEvent;
+use std::collections::BTreeMap;
 
-use super::{Invariant, router_event};
+use mesh_wire::mesh::lease::Verdict;
+
+use super::{Invariant, is_majority, reached};
 use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact};
 
-/// The lease's second, and what a first, short grant to a rival may add.
-const WHILE: Time = ms(1500);
+/// Beyond a lease, in which an earlier owner's may have to run out: a first, short grant to a rival.
+const MARGIN: Time = ms(500);
 
-/// An owner says why it lets go. If it is for want of votes, votes must have been wanting.
-#[derive(Debug)]
-pub(super) struct NoTakeoverWhileRenewed;
+/// What follows from an order, a failed effect or a worthier router follows at once.
+const AT_ONCE: Time = ms(10);
+
+/// Service that ends must have a reason: the host was told something that ends it, or votes were
+/// wanting. A voter counts while it is there, unless its last word was that it cannot grant.
+#[derive(Debug, Default)]
+pub(super) struct NoTakeoverWhileRenewed {
+    /// Since when each host serves each router.
+    serves: BTreeMap<(usize, usize), Time>,
+    refusals: BTreeMap<(usize, usize, usize), bool>,
+}
 
 impl Invariant for NoTakeoverWhileRenewed {
     fn name(&self) -> &'static str {
@@ -19,26 +29,47 @@ impl Invariant for NoTakeoverWhileRenewed {
     }
 
     fn check(&mut self, world: &Cluster, facts: &[Fact]) -> Result<(), String> {
+        for fact in facts {
+            if let Fact::Vote { voter, owner, router, verdict, .. } = fact {
+                // `Stale` asks for another epoch, which is the owner's to find.
+                let refused = !matches!(verdict, Verdict::Granted { .. } | Verdict::Stale { .. });
+                self.refusals.insert((*voter, *owner, *router), refused);
+            }
+        }
+        let mut ended = Vec::new();
+        for host in 0..world.hosts.len() {
+            for router in 0..world.layout.routers {
+                if world.serves(host, router) {
+                    self.serves.entry((host, router)).or_insert(world.now);
+                } else if let Some(since) = self.serves.remove(&(host, router)) {
+                    ended.push((host, router, since));
+                }
+            }
+        }
         if world.strays {
             // An answer from before a voter's reboot looks like a clock that jumped.
             return Ok(());
         }
-        for (host, router, event, cause) in facts.iter().filter_map(router_event) {
-            let lost = ["the lease ran out", "a majority of the voters gave", "this host's clock stood still"];
-            if !matches!(event, RouterEvent::Backup) || !lost.iter().any(|c| cause.starts_with(c)) {
-                continue;
-            }
-            let since = world.now.saturating_sub(WHILE);
-            let votes = |voter: &usize| {
-                world.well_since(*voter, since)
-                    && (*voter == host || world.network.in_order_since(since, host, *voter))
-                    && world.connected_since(host, *voter, since)
-            };
-            let reached = (0..world.layout.voters).filter(votes).count();
-            if world.well_since(host, since) && reached > world.layout.voters / 2 {
-                let name = &world.hosts[host].name;
-                return Err(format!("{name} lost VI_{} although {reached} voters were there: {cause}", router + 1));
-            }
+        ended.into_iter().try_for_each(|(host, router, since)| self.judge(world, host, router, since))
+    }
+}
+
+impl NoTakeoverWhileRenewed {
+    /// A host has just ceased to serve a router.
+    fn judge(&self, world: &Cluster, host: usize, router: usize, served_since: Time) -> Result<(), String> {
+        let since = world.now.saturating_sub(world.layout.lease_time(router) + MARGIN);
+        if served_since > since || world.voters_since() > since {
+            // It has hardly won, and rivals may still be told so; or there are other voters now.
+            return Ok(());
+        }
+        if !world.well_since(host, since) || world.hosts[host].excused + AT_ONCE > world.now {
+            return Ok(());
+        }
+        let refuses = |voter: &usize| self.refusals.get(&(*voter, host, router)) == Some(&true);
+        let votes = reached(world, host, since).filter(|voter| !refuses(voter)).count();
+        if is_majority(world, votes) {
+            let name = &world.hosts[host].name;
+            return Err(format!("{name} lost VI_{} although {votes} voters were there", router + 1));
         }
         Ok(())
     }

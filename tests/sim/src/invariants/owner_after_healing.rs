@@ -3,7 +3,6 @@
 use super::{Invariant, names};
 use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact};
-use crate::host;
 
 /// A voter's quarantine (3.06 s), a down interval (3.6 s), and a second for collisions.
 const OWNED: Time = ms(3062 + 3600 + 1000);
@@ -43,7 +42,7 @@ impl Invariant for OwnerAfterHealing {
             if self.served[router].is_none() && world.now > healed + OWNED {
                 return Err(format!("nobody serves VI_{} {OWNED:?} after healing", router + 1));
             }
-            let worthiest = host::worthiest(world.layout.nodes, router);
+            let worthiest = world.worthiest(router);
             if world.layout.preempt && world.now > healed + SETTLED && serving != [worthiest] {
                 let served_by = if serving.is_empty() { "nobody".to_owned() } else { names(world, &serving) };
                 return Err(format!("VI_{} is served by {served_by} {SETTLED:?} after healing", router + 1));

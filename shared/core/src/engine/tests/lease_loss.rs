@@ -175,6 +175,28 @@ fn a_pause_is_noticed_once() {
     assert!(engine.instances[&KEY].vrrp.is_active(), "lb3's clock shows the same pause, not another");
 }
 
+/// A pause lasts longer than connections: they are made anew before the first answer comes.
+#[test]
+fn a_connection_made_anew_hides_no_pause() {
+    let mut engine = holding();
+    engine.step(ms(3222), peer_up(LB2));
+    let renewal = request(&engine.step(ms(3470), Input::Timeout));
+    engine.step(ms(3470), Input::PeerDown { node: LB2, left: false });
+    engine.step(ms(3471), peer_up(LB2));
+    engine.step(ms(3472), granted(LB2, ms(3472 + 2000), &renewal));
+    assert!(!engine.instances[&KEY].vrrp.is_active());
+}
+
+#[test]
+fn a_voter_whose_clock_begins_anew_shows_no_pause() {
+    let mut engine = holding();
+    let renewal = request(&engine.step(ms(3470), Input::Timeout));
+    engine.step(ms(3471), granted(LB2, ms(100), &renewal));
+    let renewal = request(&engine.step(ms(3720), Input::Timeout));
+    engine.step(ms(3721), granted(LB2, ms(350), &renewal));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+}
+
 #[test]
 fn drift_is_no_pause() {
     let mut engine = holding();

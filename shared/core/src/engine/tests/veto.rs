@@ -93,6 +93,17 @@ fn a_less_worthy_owner_is_asked_to_hand_over() {
     assert_eq!(refused.last(), Some(&vetoed(&["lb2", "lb3"], "lb3 holds the lease, say lb2 and lb3")));
 }
 
+/// Half of an even number of voters decide that a claim is lost: the rest need not be heard.
+#[test]
+fn a_less_worthy_owner_is_asked_by_one_of_four_voters_too() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(4)));
+    engine.step(ms(1), gossip(&report(LB3, RouterState::Active, 100, 7), LB3));
+    let first = request(&engine.step(CLAIM, Input::Timeout));
+    assert_eq!(plain(engine.step(ms(3220), held(LB2, ms(3220), &first, LB3, 900))), []);
+    let asked = plain(engine.step(ms(3221), held(LB3, ms(3221), &first, LB3, 900)));
+    assert_eq!(asked.last(), Some(&send(LB3, Message::Preempt(Preempt { router: KEY, priority: 200 }))));
+}
+
 #[test]
 fn a_vacancy_is_claimed_when_no_voter_objects_any_more() {
     let (mut engine, first) = asking();
