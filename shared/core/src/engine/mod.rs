@@ -336,6 +336,9 @@ impl Engine {
             Input::PeerUp { node, rtt } => {
                 self.peer_up(now, node, rtt);
                 self.greet_voter(now, node);
+                if self.voters().contains(&node) {
+                    self.claim_again(now);
+                }
             }
             Input::PeerDown { node, left } => self.peer_down(node, left),
             Input::Gossip { node, key, value } => self.membership.gossip(node, &key, value.as_deref()),

@@ -193,6 +193,11 @@ impl Engine {
         self.voters().iter().filter(reaches).count()
     }
 
+    /// Whether these are a majority.
+    pub(super) fn reaches_quorum(&self) -> bool {
+        self.reachable_voters() * 2 > self.voters().len()
+    }
+
     /// When an owner has to decide whether it goes on without its lease.
     pub(super) fn decide_at(lease: Duration, end: Instant) -> Instant {
         end - LEAD.min(lease / 10)

@@ -232,6 +232,12 @@ impl Ballot {
         voters.iter().filter_map(|v| self.promises.get(v)).filter(|p| p.until > now).count()
     }
 
+    /// Asks at once, and gives up after `timeout` at the earliest.
+    pub fn prolong(&mut self, now: Instant, timeout: Duration) {
+        self.give_up_at = self.give_up_at.max(now + timeout);
+        self.ask_at = now;
+    }
+
     /// Goes on asking for as long as it takes: the router serves meanwhile.
     pub fn never_gives_up(&mut self, now: Instant) {
         self.give_up_at = Instant::MAX;
