@@ -162,8 +162,9 @@ impl Engine {
     /// The holder of a lease that nobody renews goes on without it, while it still lives: out of the
     /// fence, before the kernel closes it.
     pub(super) fn go_on_without_lease(&mut self, now: Instant, key: RouterKey) {
-        let in_grace = self.grace_until.is_some_and(|t| now < t);
         let Some(instance) = self.instances.get(&key) else { return };
+        let strict = self.policy(instance, |p| p.on_quorum_loss) == Some(QuorumLoss::Fence);
+        let in_grace = !strict && self.grace_until.is_some_and(|t| now < t);
         let Some(end) = instance.armed_until.filter(|end| now < *end && instance.lease.is_held()) else { return };
         // Whether its interface is there is not known yet.
         if instance.adopted.is_some() {

@@ -463,3 +463,19 @@ fn a_majority_after_silence_is_one_under_a_single_epoch() {
     engine.step(ms(3264), granted(LB2, ms(3264), &again));
     assert_eq!(engine.instances[&KEY].held_epoch(), 10);
 }
+
+/// Who said "never two owners" gets that also while the third voter is new.
+#[test]
+fn the_third_voter_s_time_is_no_excuse_where_a_fence_is_wanted() {
+    for (word, serves) in [(Some(QuorumLoss::Fence), false), (None, true)] {
+        let policy = Policy { on_quorum_loss: word, ..Policy::default() };
+        let mut engine = started(LB1, vec![VirtualRouter { policy, ..router(200) }], Some(roster(2)));
+        engine.step(ms(3100), peer_up(LB2));
+        let first = request(&engine.step(CLAIM, Input::Timeout));
+        engine.step(ms(3220), granted(LB2, ms(3220), &first));
+        let end = engine.instances[&KEY].armed_until.unwrap();
+        engine.step(ms(3300), Input::Roster(roster(3)));
+        wait(&mut engine, end + Duration::from_millis(1));
+        assert_eq!(engine.instances[&KEY].vrrp.is_active(), serves, "{word:?}");
+    }
+}
