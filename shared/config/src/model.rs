@@ -331,7 +331,8 @@ pub struct Policy {
     /// Default: none with fewer than three voters, else the router's Active_Down_Interval.
     pub quorum_loss_delay: Option<Duration>,
     /// Routers outside the mesh, by source address of their adverts, to which the holder of a lease
-    /// yields as VRRP has it; default: none.
+    /// yields as VRRP has it, when they are worthier. Default: none with three voters or more, and
+    /// all with fewer, as beside a keepalived that is about to be replaced.
     pub trusted_neighbours: Option<Vec<IpNet>>,
 }
 

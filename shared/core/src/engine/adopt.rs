@@ -10,7 +10,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mesh_config::model::{Config, Version, VirtualRouter};
+use mesh_config::model::{Config, QuorumLoss, Version, VirtualRouter};
 use mesh_wire::mesh::lease::{Message, Release};
 use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
@@ -30,9 +30,9 @@ use crate::time::Instant;
 pub struct Adopted {
     /// Which one.
     pub router: RouterKey,
-    /// First and last epoch its lease was asked for under; `None` where no lease is needed.
+    /// First and last epoch its lease was asked for under; `None` where it is served without one.
     pub epochs: Option<(u64, u64)>,
-    /// Until when it may be served: the fence's deadline, or without leases the end of what backups
+    /// Until when it may be served: the fence's deadline, or without a lease the end of what backups
     /// wait for the next advertisement.
     pub until: Instant,
     /// Addresses in the kernel, each with its interface.
@@ -82,6 +82,8 @@ impl Engine {
                     instance.lease_time = MAX_LEASE;
                 }
                 Lease::Idle if !leased || !instance.vrrp.is_active() => {}
+                // Without a lease, for want of voters: the next run may do without it as well.
+                Lease::Asking(_) if instance.vrrp.is_active() => {}
                 // Without a lease yet: there is nothing the next run could go on with.
                 Lease::Idle | Lease::Asking(_) => self.retire(now, key, "this director is restarting", true, None),
             }
@@ -151,19 +153,29 @@ impl Engine {
     }
 
     fn is_adoptable(&self, now: Instant, left: &Adopted, config: &Config) -> bool {
-        let same = router(config, left.router).is_some_and(|r| digest(r) == left.digest);
-        same && self.role() == Role::Director && left.epochs.is_some() == self.leased() && left.until > now + MARGIN
+        let Some(router) = router(config, left.router).filter(|r| digest(r) == left.digest) else { return false };
+        let may_do_without = self.quorum_loss(&router.policy, &config.mesh.policy) == QuorumLoss::Vrrp;
+        let lease = if left.epochs.is_some() { self.leased() } else { !self.leased() || may_do_without };
+        lease && self.role() == Role::Director && left.until > now + MARGIN
     }
 
     /// At the start: serves, though its interface is not known yet.
     pub(super) fn adopt(&mut self, now: Instant, adopted: Adopted) {
+        let (leased, seen) = (self.leased(), self.voter.max_epoch(&adopted.router));
         let Some(instance) = self.instances.get_mut(&adopted.router) else { return };
         instance.vrrp.activate(now);
         instance.adopted = Some(adopted.until);
         if let Some((first, last)) = adopted.epochs {
             instance.epoch_seen = last;
             instance.armed_until = Some(adopted.until);
+            instance.silence.decide_at = Some(Self::decide_at(instance.lease_time, adopted.until));
             instance.lease = Lease::Held(Ballot::resumed(now, first..=last, adopted.until, CAUSE.to_owned()));
+        } else if leased {
+            instance.epoch_seen = instance.epoch_seen.max(seen);
+            let mut ballot = Ballot::new(now, instance.epoch_seen.saturating_add(1), CAUSE.to_owned());
+            ballot.never_gives_up(adopted.until);
+            instance.lease = Lease::Asking(ballot);
+            instance.silence.unprotected_since = Some(now);
         }
     }
 
@@ -182,6 +194,7 @@ impl Engine {
         add_addresses(&mut self.out, instance, lifetime_s);
         self.advertise(key, None);
         self.record_router(now, key, RouterEvent::Active { epoch, voters: Vec::new() }, epoch, CAUSE.to_owned());
+        self.tell_unprotected(now, key);
     }
 
     /// A voter is connected: whatever no majority renewed yet in this run is asked for now, and

@@ -250,11 +250,14 @@ impl Engine {
         instance.vetoes = ballot.vetoes();
         instance.failures = instance.failures.saturating_add(1);
         let lease_time = instance.lease_time;
+        instance.vacancy.clone_from(&ballot.cause);
         let retry = ballot.quarantine_ends().or_else(|| ballot.collision_ends(ballot.collision(lease_time)));
+        // Voters that are reached but silent say nothing when they speak again.
+        let silent = retry.is_none() && held.is_empty() && taken.is_none() && self.reaches_quorum();
+        let retry = retry.or_else(|| silent.then(|| now + self.back_off(&key) + self.turn(now, &key)));
         self.release(now, key, &ballot, None);
         if let Some(at) = retry {
             let jitter = Duration::from_micros(self.rng.random_range(0..4000));
-            self.instances.get_mut(&key).expect("looked up above").vacancy.clone_from(&ballot.cause);
             self.schedule_claim(now, key, at + jitter);
         }
         let holder = held.iter().max_by_key(|(_, _, epoch)| *epoch).map(|(_, owner, _)| *owner);
@@ -311,11 +314,41 @@ impl Engine {
         let wait = if vacant.reserved_for == Some(self.setup.node) {
             Duration::ZERO
         } else {
-            let doublings = instance.failures.checked_sub(1).filter(|_| vacant.released);
-            let back_off = doublings.map_or(Duration::ZERO, |n| (BACK_OFF.0 * (1 << n.min(8))).min(BACK_OFF.1));
-            back_off + self.pace(now).stagger() * self.rank(&vacant.router)
+            let back_off = if vacant.released { self.back_off(&vacant.router) } else { Duration::ZERO };
+            back_off + self.turn(now, &vacant.router)
         };
         self.schedule_claim(now, vacant.router, now + wait);
+    }
+
+    /// A majority of the voters may have come about: claims that found none, with nobody heard since,
+    /// are made again, and those under way have time for who has just come.
+    pub(super) fn claim_again(&mut self, now: Instant) {
+        if !self.reaches_quorum() {
+            return;
+        }
+        let pace = self.pace(now);
+        for key in self.keys() {
+            let Some(instance) = self.instances.get_mut(&key) else { return };
+            let unheard = instance.veto.as_ref().is_some_and(|v| v.holder.is_none());
+            match &mut instance.lease {
+                Lease::Asking(ballot) => ballot.prolong(now, pace.claim_timeout(instance.lease_time)),
+                Lease::Idle if unheard && instance.vrrp.is_backup() => {
+                    self.schedule_claim(now, key, now + self.turn(now, &key));
+                }
+                Lease::Idle | Lease::Held(_) => {}
+            }
+        }
+    }
+
+    /// How long a candidate whose claims failed leaves alone what others give back.
+    fn back_off(&self, key: &RouterKey) -> Duration {
+        let doublings = self.instances.get(key).and_then(|i| i.failures.checked_sub(1));
+        doublings.map_or(Duration::ZERO, |n| (BACK_OFF.0 * (1 << n.min(8))).min(BACK_OFF.1))
+    }
+
+    /// How long the candidates that come before this node have the field to themselves.
+    fn turn(&self, now: Instant, key: &RouterKey) -> Duration {
+        self.pace(now).stagger() * self.rank(key)
     }
 
     /// How many connected candidates come before this node.

@@ -232,8 +232,10 @@ impl Engine {
         let kept = adopted.iter().map(|a| a.router).collect();
         engine.voter.release_own(engine.setup.node, &kept);
         engine.warn_unprotected();
-        engine.configure(now, config);
+        engine.set_config(now, config);
         adopted.into_iter().for_each(|a| engine.adopt(now, a));
+        engine.install_fence();
+        engine.evaluate_all(now);
         engine
     }
 
@@ -336,6 +338,9 @@ impl Engine {
             Input::PeerUp { node, rtt } => {
                 self.peer_up(now, node, rtt);
                 self.greet_voter(now, node);
+                if self.voters().contains(&node) {
+                    self.claim_again(now);
+                }
             }
             Input::PeerDown { node, left } => self.peer_down(node, left),
             Input::Gossip { node, key, value } => self.membership.gossip(node, &key, value.as_deref()),
@@ -361,7 +366,13 @@ impl Engine {
     }
 
     /// Takes over a configuration: routers that did not change are not touched.
-    fn configure(&mut self, now: Instant, mut config: Config) {
+    fn configure(&mut self, now: Instant, config: Config) {
+        self.set_config(now, config);
+        self.install_fence();
+        self.evaluate_all(now);
+    }
+
+    fn set_config(&mut self, now: Instant, mut config: Config) {
         if !config.routers.is_empty() && self.role() != Role::Director {
             let text = "this node is no director: it serves none of the virtual routers in its configuration";
             self.record(Decision::Warning { text: text.to_owned() });
@@ -395,8 +406,6 @@ impl Engine {
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.config = config;
-        self.install_fence();
-        self.evaluate_all(now);
     }
 
     fn run_timers(&mut self, now: Instant) {

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use mesh_wire::mesh::roster::FIRST_VOTERS;
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use super::Engine;
@@ -45,7 +46,7 @@ impl Engine {
     }
 
     /// A checked advertisement. None makes the holder of a lease yield, but one from a router outside
-    /// the mesh whose source address is trusted: between members the voters decide, and anybody on
+    /// the mesh that is trusted (see [`Engine::trusts`]): between members the voters decide, and anybody on
     /// the segment can send anything. Who is not heeded is answered with gratuitous ARP. A router
     /// that resigns (late, after a stall) is answered as RFC 9568 section 6.4.3 has it: backups
     /// heard it, too, and would claim.
@@ -90,11 +91,15 @@ impl Engine {
         }
     }
 
-    /// Whether the holder of a lease yields to adverts from this address.
+    /// Whether the holder of a lease yields to adverts from this address. With fewer than three
+    /// voters, where leases protect little, to any unless the configuration says to whom: that is how
+    /// a mesh begins beside a running keepalived.
     fn trusts(&self, key: RouterKey, source: Ipv4Addr) -> bool {
         let Some(instance) = self.instances.get(&key) else { return false };
-        let trusted = self.policy(instance, |p| p.trusted_neighbours.as_ref());
-        trusted.is_some_and(|nets| nets.iter().any(|net| net.contains(&IpAddr::V4(source))))
+        match self.policy(instance, |p| p.trusted_neighbours.as_ref()) {
+            Some(nets) => nets.iter().any(|net| net.contains(&IpAddr::V4(source))),
+            None => self.voters().len() < FIRST_VOTERS,
+        }
     }
 
     /// Tells of a router outside the mesh that thinks it is worthier, at a bounded rate.

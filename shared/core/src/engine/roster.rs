@@ -172,6 +172,7 @@ impl Engine {
             self.begin_grace(now);
         }
         self.ask_under_new_roster(now);
+        self.claim_again(now);
     }
 
     /// Why this node serves nothing any more.

@@ -39,8 +39,13 @@ const GRACE: Duration = Duration::from_secs(5);
 impl Engine {
     /// What a router does while no majority answers.
     pub(super) fn on_quorum_loss(&self, instance: &Instance) -> QuorumLoss {
+        self.quorum_loss(&instance.config.policy, &self.config.mesh.policy)
+    }
+
+    /// The same, by a router's own word and the mesh's.
+    pub(super) fn quorum_loss(&self, own: &Policy, mesh: &Policy) -> QuorumLoss {
         let default = if self.voters().len() < FIRST_VOTERS { QuorumLoss::Vrrp } else { QuorumLoss::Fence };
-        self.policy(instance, |p| p.on_quorum_loss).unwrap_or(default)
+        own.on_quorum_loss.or(mesh.on_quorum_loss).unwrap_or(default)
     }
 
     /// The router's own word, else the mesh's.
@@ -157,9 +162,14 @@ impl Engine {
     /// The holder of a lease that nobody renews goes on without it, while it still lives: out of the
     /// fence, before the kernel closes it.
     pub(super) fn go_on_without_lease(&mut self, now: Instant, key: RouterKey) {
-        let in_grace = self.grace_until.is_some_and(|t| now < t);
         let Some(instance) = self.instances.get(&key) else { return };
+        let strict = self.policy(instance, |p| p.on_quorum_loss) == Some(QuorumLoss::Fence);
+        let in_grace = !strict && self.grace_until.is_some_and(|t| now < t);
         let Some(end) = instance.armed_until.filter(|end| now < *end && instance.lease.is_held()) else { return };
+        // Whether its interface is there is not known yet.
+        if instance.adopted.is_some() {
+            return;
+        }
         let refused = instance.lease.ballot().is_some_and(|b| b.held_now(now).next().is_some());
         if self.stopping || refused || !(in_grace || self.may_do_without(end, instance)) {
             return;
@@ -177,7 +187,7 @@ impl Engine {
         self.tell_unprotected(now, key);
     }
 
-    fn tell_unprotected(&mut self, now: Instant, key: RouterKey) {
+    pub(super) fn tell_unprotected(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get(&key) else { return };
         if instance.silence.unprotected_since.is_none() {
             return;
@@ -193,6 +203,11 @@ impl Engine {
         self.voters().iter().filter(reaches).count()
     }
 
+    /// Whether these are a majority.
+    pub(super) fn reaches_quorum(&self) -> bool {
+        self.reachable_voters() * 2 > self.voters().len()
+    }
+
     /// When an owner has to decide whether it goes on without its lease.
     pub(super) fn decide_at(lease: Duration, end: Instant) -> Instant {
         end - LEAD.min(lease / 10)
@@ -204,7 +219,7 @@ impl Engine {
         let voters = self.voters();
         let Some(instance) = self.instances.get(&key) else { return };
         let Some(ballot) = instance.lease.ballot() else { return };
-        let granted = ballot.deadline(&voters).filter(|d| *d > now && *d > instance.silence.lease_ended);
+        let granted = ballot.won(&voters).filter(|d| *d > now && *d > instance.silence.lease_ended);
         match granted {
             Some(deadline) => self.win(now, key, deadline),
             None => {
@@ -253,7 +268,8 @@ impl Engine {
 
     /// Asks a voter that has come back at once, where a lease is wanting.
     pub(super) fn ask_again(&mut self, now: Instant) {
-        for instance in self.instances.values_mut().filter(|i| i.silence.unprotected_since.is_some()) {
+        let unprotected = |i: &&mut Instance| i.silence.unprotected_since.is_some() && i.adopted.is_none();
+        for instance in self.instances.values_mut().filter(unprotected) {
             if let Some(ballot) = instance.lease.ballot_mut() {
                 ballot.ask_at = now;
             }

@@ -4,6 +4,7 @@
 //! Taking over: fence opened until the lease's end, addresses, advertisement, gratuitous ARP.
 //! Letting go: fence closed, addresses removed, advertisement with priority 0, lease released.
 
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -279,6 +280,8 @@ impl Engine {
             (tracking::Effect::Fault(fault), None) => Some(fault.clone()),
             (tracking::Effect::Priority(_), None) => instance.blocked.as_ref().map(|(_, reason)| reason.clone()),
         };
+        // Interfaces become known one after another; until when they are waited for is in `adopted`.
+        let waits = instance.adopted.is_some() && self.misses_interface(instance);
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.source = source;
         if let tracking::Effect::Priority(priority) = tracked {
@@ -288,6 +291,9 @@ impl Engine {
             return;
         }
         let was_fault = std::mem::replace(&mut instance.fault, fault.clone()).is_some();
+        if waits {
+            return;
+        }
         instance.veto = None;
         match fault {
             Some(fault) => {
@@ -330,12 +336,15 @@ impl Engine {
         self.record(Decision::Warning { text });
     }
 
+    /// Whether one of a router's interfaces is not there, or not known yet.
+    fn misses_interface(&self, instance: &Instance) -> bool {
+        interfaces(instance).any(|name| !self.interfaces.contains_key(name))
+    }
+
     /// What is wrong with a router's interfaces.
     fn link_fault(&self, instance: &Instance) -> Option<String> {
         let config = &instance.config;
-        let mut names = vec![config.interface.as_str()];
-        names.extend(config.served().map(|a| config.interface_of(a)));
-        for name in names {
+        for name in interfaces(instance) {
             match self.interfaces.get(name) {
                 None => return Some(format!("interface {name} is not there")),
                 Some(interface) if !interface.running => return Some(format!("interface {name} has no link")),
@@ -560,6 +569,12 @@ impl Engine {
         }
         self.install_fence();
     }
+}
+
+/// All interfaces of a router, some of them more than once.
+fn interfaces(instance: &Instance) -> impl Iterator<Item = &str> {
+    let config = &instance.config;
+    iter::once(config.interface.as_str()).chain(config.served().map(|a| config.interface_of(a)))
 }
 
 pub(super) fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {

@@ -176,12 +176,17 @@ impl Ballot {
     /// Counts. To win takes a majority under one and the same epoch, the present one: whoever wins
     /// later meets a voter that knows it, and takes a higher one.
     pub fn count(&self, now: Instant, voters: &[NodeId]) -> Count {
-        if let Some(deadline) = self.majority(voters, |p| p.epoch == self.epoch).filter(|d| *d > now) {
+        if let Some(deadline) = self.won(voters).filter(|d| *d > now) {
             return Count::Won(deadline);
         }
         let quorum = voters.len() / 2 + 1;
         let lost = voters.iter().filter(|v| self.refuses_for_good(v)).count();
         if now >= self.give_up_at || lost + quorum > voters.len() { Count::Lost } else { Count::Open }
+    }
+
+    /// The same as [`Ballot::deadline`], of what was promised under the present epoch.
+    pub fn won(&self, voters: &[NodeId]) -> Option<Instant> {
+        self.majority(voters, |p| p.epoch == self.epoch)
     }
 
     fn refuses_for_good(&self, voter: &NodeId) -> bool {
@@ -230,6 +235,12 @@ impl Ballot {
     /// How many of `voters` promised this node what has not run out.
     pub fn promised(&self, now: Instant, voters: &[NodeId]) -> usize {
         voters.iter().filter_map(|v| self.promises.get(v)).filter(|p| p.until > now).count()
+    }
+
+    /// Asks at once, and gives up after `timeout` at the earliest.
+    pub fn prolong(&mut self, now: Instant, timeout: Duration) {
+        self.give_up_at = self.give_up_at.max(now + timeout);
+        self.ask_at = now;
     }
 
     /// Goes on asking for as long as it takes: the router serves meanwhile.

@@ -4,6 +4,8 @@
 //! run out. The owner counts from the moment it *sent* a request, so its own deadline always comes
 //! first; the fence in its kernel closes then, whether the daemon runs or not.
 //!
+//! PROTOCOL.md, beside this file, says how it works, why it holds and what it does not cover.
+//!
 //! [`voter`] is the memory of one voter and [`memory`] what of it outlives a run; [`ballot`] is the
 //! view of one owner or candidate, [`pace`] what it has learnt about the voters' speed.
 

@@ -2,10 +2,12 @@
 //! same order of effects, for one router and without VRRP. When to ask is nobody's decision here:
 //! the search tries every moment.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh_core::Instant;
 use mesh_core::lease::ballot::{Ballot, Count, Lease};
+use mesh_core::lease::memory::{VoterStart, ceiling_above};
 use mesh_core::lease::voter::Voter;
 use mesh_core::lease::{GUARD, QUARANTINE, worth};
 use mesh_wire::mesh::lease::{Claim, Release, Verdict};
@@ -54,6 +56,7 @@ impl World {
         host.seq += 1;
         let (seq, now) = (host.seq, host.now);
         host.director.epoch_seen = host.director.epoch_seen.max(epoch);
+        host.voter.note_claim(ROUTER, epoch);
         host.director.sent.push(Sent { seq, at: now, duration });
         self.left.asks[at.0] -= 1;
         let claim = Claim { router: ROUTER, epoch, duration_ms: duration.as_millis() as u32 };
@@ -100,10 +103,19 @@ impl World {
         if rules.mutant != Some(Mutant::NoStartSweep) {
             host.fence = None;
         }
-        if forgets {
+        let kept = host.kept.clone();
+        let start = if forgets {
             let silent = if rules.mutant == Some(Mutant::NoQuarantine) { Duration::ZERO } else { QUARANTINE };
-            host.voter = Voter::new(host.now + silent);
-            self.history.forgot = true;
+            VoterStart::silent_until(host.now + silent).above(kept.epoch_ceiling, ceiling_above(kept.epoch_ceiling))
+        } else {
+            kept
+        };
+        host.voter = Voter::start(host.now, start.clone());
+        host.voter.release_own(at.id(), &BTreeSet::new());
+        host.kept = start;
+        self.history.forgot |= forgets;
+        if let Some(own) = self.history.promised[at.0].get_mut(at.0) {
+            *own = Instant::default();
         }
         self.forget_replies(at);
     }
@@ -140,8 +152,12 @@ impl World {
         if let Some(held) = voter.holder(now, &ROUTER) {
             match rules.mutant {
                 Some(Mutant::OverwriteGrants) if held.owner != from.id() => {
-                    let release = |epoch| Release { router: ROUTER, epoch, seq: Release::LAST, successor: None };
-                    voter.release(now, held.owner, &release(held.epoch));
+                    let seq = voter.latest_seq(held.owner).unwrap_or(0);
+                    voter.release(
+                        now,
+                        held.owner,
+                        &Release { router: ROUTER, epoch: held.epoch, seq, successor: None },
+                    );
                 }
                 Some(Mutant::DuplicateShortens) if held.owner == from.id() && held.epoch == claim.epoch => {
                     *voter = Voter::new(Instant::default());
@@ -150,7 +166,6 @@ impl World {
             }
         }
         let verdict = voter.decide(now, from.id(), seq, claim);
-        voter.take_changes();
         if let Some(Verdict::Granted { .. }) = verdict {
             let until = now + Duration::from_millis(u64::from(claim.duration_ms));
             let promised = &mut self.history.promised[at.0][from.0];
@@ -243,8 +258,8 @@ impl World {
     /// Tells all voters that a ballot is over.
     fn release(&mut self, at: Place, ballot: &Ballot, successor: Option<Place>, rules: &Rules) {
         let host = self.host(at);
-        let (director, seq) = (&mut host.director, host.seq);
-        director.epoch_seen = director.epoch_seen.max(ballot.epoch);
+        host.director.epoch_seen = host.director.epoch_seen.max(ballot.epoch);
+        let seq = host.seq;
         self.forget_replies(at);
         let successor = successor.map(Place::id);
         let releases: Vec<Release> =
@@ -263,7 +278,6 @@ impl World {
         let host = self.host(at);
         let now = host.now;
         let ended = releases.iter().filter_map(|r| host.voter.release(now, from.id(), r)).count();
-        host.voter.take_changes();
         if ended > 0 {
             self.history.promised[at.0][from.0] = Instant::default();
         }

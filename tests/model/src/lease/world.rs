@@ -8,6 +8,7 @@ use std::time::Duration;
 use mesh_core::Instant;
 use mesh_core::lease::MAX_LEASE;
 use mesh_core::lease::ballot::Lease;
+use mesh_core::lease::memory::{Changes, VoterStart};
 use mesh_core::lease::voter::Voter;
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::{Claim, Release, Verdict};
@@ -52,6 +53,8 @@ pub struct Host {
     pub running: bool,
     /// The grants it gave: the code under test.
     pub voter: Voter,
+    /// What of it outlives the daemon.
+    pub kept: VoterStart,
     /// The kernel lets traffic through until then, whatever the daemon does.
     pub fence: Option<Instant>,
     /// The daemon's view of the lease; never used where the host is no candidate.
@@ -205,10 +208,20 @@ impl Host {
             now: START,
             pace,
             running: true,
-            voter: Voter::new(Instant::default()),
+            voter: Voter::start(START, VoterStart::default()),
+            kept: VoterStart::default(),
             fence: None,
             director: Director::default(),
             seq: 0,
+        }
+    }
+
+    /// Whatever changed in the voter's memory is kept before anything else happens. There is one
+    /// router, so that the latest slot is the whole memory.
+    pub(super) fn keep(&mut self) {
+        if let Some(Changes { slots, epoch_ceiling }) = self.voter.take_changes() {
+            self.kept.slots = slots;
+            self.kept.epoch_ceiling = epoch_ceiling.unwrap_or(self.kept.epoch_ceiling);
         }
     }
 
@@ -243,7 +256,7 @@ impl Place {
 impl Hash for World {
     fn hash<H: Hasher>(&self, state: &mut H) {
         for (host, promised) in self.hosts.iter().zip(&self.history.promised) {
-            // A grant or a fence that has ended has ended, however long ago.
+            // What is kept is in the voter, too. A grant or a fence that has ended has ended, however long ago.
             let over = &mut Relative::new(state, host.now, Duration::ZERO);
             (host.running, &host.voter, host.fence.filter(|until| *until > host.now)).hash(over);
             promised.hash(over);

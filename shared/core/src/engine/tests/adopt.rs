@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use mesh_config::model::{Policy, QuorumLoss};
 use mesh_wire::mesh::lease::Release;
 
 use super::actions::*;
@@ -211,4 +212,124 @@ fn a_lease_is_nothing_to_a_run_that_needs_none_and_the_reverse() {
     let unleased = left_by(&plain_active().step(ms(3400), Input::Keep));
     let mut engine = next_run(unleased, vec![router(200)], Some(3), ms(3500));
     assert_eq!(plain(engine.step(ms(3500), Input::Timeout)), [sweep(), run(&[]), install(&[VIP])]);
+}
+
+/// Two voters, and the other one does not answer: as without a restart, it goes on without a lease
+/// before that ends.
+#[test]
+fn of_two_voters_the_next_run_goes_on_when_the_other_is_silent() {
+    let left: Vec<Adopted> = left();
+    let until = left[0].until;
+    let mut engine = next_run(left, vec![router(200)], Some(2), ms(3500));
+    engine.step(ms(3510), Input::Interface(eth0(LB1)));
+    wait(&mut engine, until + Duration::from_millis(500));
+    let instance = &engine.instances[&KEY];
+    assert!(instance.vrrp.is_active(), "{}", instance.transition.cause);
+    assert!(instance.silence.unprotected_since.is_some_and(|since| since < until));
+}
+
+/// Its interfaces become known one after another.
+#[test]
+fn an_interface_that_is_not_known_yet_is_waited_for() {
+    let two = || {
+        let outer = mesh_config::model::VirtualAddress { interface: Some("eth1".to_owned()), ..vip("10.2.1.80/24") };
+        VirtualRouter { addresses: vec![vip("10.1.1.80/24"), outer], ..router(200) }
+    };
+    let eth1 = || Interface { name: "eth1".to_owned(), ..eth0(LB1) };
+    let mut engine = started(LB1, vec![two()], Some(roster(3)));
+    engine.step(Instant::default(), Input::Interface(eth1()));
+    let claim = request(&engine.step(CLAIM, Input::Timeout));
+    engine.step(ms(3220), granted(LB2, ms(3220), &claim));
+    let last = request(&engine.step(ms(3300), Input::Keep));
+    let left = left_by(&engine.step(ms(3301), granted(LB2, ms(3301), &last)));
+
+    let mut engine = next_run(left.clone(), vec![two()], Some(3), ms(3500));
+    engine.step(ms(3510), Input::Interface(eth0(LB1)));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    let actions = plain(engine.step(ms(3511), Input::Interface(eth1())));
+    assert!(actions.contains(&going_on(1)), "{actions:#?}");
+
+    let mut engine = next_run(left.clone(), vec![two()], Some(3), ms(3500));
+    engine.step(ms(3510), Input::Interface(eth0(LB1)));
+    wait(&mut engine, left[0].until);
+    assert!(!engine.instances[&KEY].vrrp.is_active(), "but not for ever");
+}
+
+/// What [`silence::unprotected`] leaves behind.
+fn left_unprotected() -> Vec<Adopted> {
+    let mut engine = silence::unprotected();
+    let actions = plain(engine.step(ms(3300), Input::Keep));
+    let left = left_by(&actions);
+    assert_eq!((left[0].epochs, left[0].until), (None, ms(6300)), "as without a mesh");
+    assert_eq!(actions, [add(5), advert(200), Action::LeaveBehind(left.clone()), Action::Stopped]);
+    left
+}
+
+/// Whoever serves because nobody else is there does so over a restart, too.
+#[test]
+fn a_router_without_a_lease_is_gone_on_with() {
+    let mut engine = next_run(left_unprotected(), vec![router(200)], Some(2), ms(3500));
+    let actions = plain(engine.step(ms(3500), Input::Timeout));
+    let warning = actions.iter().position(|a| matches!(a, Action::Record(Decision::Warning { .. })));
+    let kernel: Vec<&Action> =
+        actions.iter().enumerate().filter(|(n, _)| Some(*n) != warning).map(|(_, a)| a).collect();
+    assert_eq!(kernel, [&Action::SweepAddresses { except: placed() }, &run(&[]), &install(&[])], "not fenced");
+
+    let actions = plain(engine.step(ms(3510), Input::Interface(eth0(LB1))));
+    assert_eq!(actions[..3], [add(5), advert(200), going_on(0)]);
+    let asks = request(&actions);
+    assert_eq!(asks.claims[0].duration_ms, 1000, "it goes on asking for a lease");
+    wait(&mut engine, ms(9000));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    assert_eq!(engine.status(ms(9000)).counters["routers_unprotected"], 1);
+
+    // Our own vote is taken: who comes back does not win it beside us, but gives its own.
+    let asks = request(&engine.step(ms(9001), peer_up(LB2)));
+    let actions = plain(engine.step(ms(9002), granted(LB2, ms(9002), &asks)));
+    assert_eq!(actions[..2], [install(&[VIP]), arm(ms(9001 + 976))]);
+    assert!(engine.instances[&KEY].held_epoch() > 0);
+}
+
+#[test]
+fn a_router_without_a_lease_is_not_gone_on_with_where_leases_are_needed() {
+    let strict = Policy { on_quorum_loss: Some(QuorumLoss::Fence), ..Policy::default() };
+    let late = ms(6260);
+    for (policy, voters, now) in [(Policy::default(), 3, ms(3500)), (strict, 2, ms(3500)), (Policy::default(), 2, late)]
+    {
+        let router = VirtualRouter { policy, ..router(200) };
+        let mut engine = next_run(left_unprotected(), vec![router], Some(voters), now);
+        let actions = plain(engine.step(now, Input::Timeout));
+        assert!(actions.contains(&sweep()) && actions.contains(&install(&[VIP])), "{actions:#?}");
+        assert!(!engine.instances[&KEY].vrrp.is_active());
+    }
+}
+
+/// Another took over while nobody was there to say no.
+#[test]
+fn a_holder_ends_what_is_gone_on_with_without_a_lease() {
+    let mut engine = next_run(left_unprotected(), vec![router(200)], Some(2), ms(3500));
+    let asks = request(&engine.step(ms(3510), Input::Interface(eth0(LB1))));
+    engine.step(ms(3511), gossip(&report(LB2, RouterState::Active, 250, 0), LB2));
+    let actions = plain(engine.step(ms(3512), held(LB2, ms(3512), &asks, LB2, 900)));
+    assert_eq!(actions[..3], [install(&[VIP]), del(), advert(0)]);
+}
+
+/// The lease of two voters ends while the last renewal is waited for.
+#[test]
+fn what_loses_its_lease_while_it_is_kept_is_left_behind_without() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(2)));
+    engine.step(ms(3100), peer_up(LB2));
+    let first = request(&engine.step(CLAIM, Input::Timeout));
+    engine.step(ms(3220), granted(LB2, ms(3220), &first));
+    let end = engine.instances[&KEY].armed_until.unwrap();
+    wait(&mut engine, end - Duration::from_millis(120));
+    engine.step(end - Duration::from_millis(110), Input::Keep);
+    let mut actions = Vec::new();
+    while actions.iter().all(|a| *a != Action::Stopped) {
+        let (at, _) = engine.deadline().unwrap();
+        actions = plain(engine.step(at, Input::Timeout));
+    }
+    let left = left_by(&actions);
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].epochs, None);
 }

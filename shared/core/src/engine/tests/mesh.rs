@@ -492,6 +492,54 @@ fn a_run_that_is_replaced_without_voters_lets_go_in_time() {
     mesh.settles_on(LB2, Duration::from_millis(3100));
 }
 
+/// It serves without a lease, or will before it has ended: the next run does as well.
+#[test]
+fn the_last_of_two_is_replaced_without_a_gap() {
+    for (alone, away) in [(50, 10), (50, 600), (3000, 10), (3000, 1000), (860, 300)] {
+        let mut mesh = Mesh::new(2);
+        mesh.settles_on(LB1, Duration::from_secs(4));
+        mesh.run_until(mesh.now + Duration::from_secs(5));
+        mesh.exclusive = true;
+        mesh.nodes.get_mut(&LB2).unwrap().frozen = true;
+        mesh.run_until(mesh.now + Duration::from_millis(alone));
+        mesh.step(LB1, Input::PeerDown { node: LB2, left: false });
+        mesh.step(LB1, Input::Keep);
+        mesh.run_until(mesh.now + Duration::from_millis(160));
+        assert!(mesh.nodes[&LB1].frozen, "it has stopped");
+        mesh.run_until(mesh.now + Duration::from_millis(away));
+        mesh.start_again(LB1);
+        mesh.step(LB1, Input::PeerDown { node: LB2, left: false });
+        for _ in 0..6000 {
+            mesh.run_until(mesh.now + Duration::from_millis(1));
+            assert_eq!(mesh.serving(), [LB1], "alone for {alone} ms, away for {away} ms, at {:?}", mesh.now);
+        }
+        mesh.nodes.get_mut(&LB2).unwrap().frozen = false;
+        mesh.step(LB2, Input::Timeout);
+        mesh.step(LB1, peer_up(LB2));
+        mesh.run_until(mesh.now + Duration::from_secs(5));
+        assert_eq!(mesh.serving(), [LB1]);
+        assert!(mesh.nodes[&LB1].engine.instances[&KEY].lease.is_held());
+    }
+}
+
+/// The voter that was missing makes a majority again: nobody waits for VRRP's timer.
+#[test]
+fn a_majority_that_comes_back_has_an_owner_in_milliseconds() {
+    let mut mesh = settled();
+    mesh.nodes.get_mut(&LB1).unwrap().frozen = true;
+    mesh.cut(LB2, LB3);
+    for (a, b) in [(LB2, LB3), (LB3, LB2), (LB2, LB1), (LB3, LB1)] {
+        mesh.step(a, Input::PeerDown { node: b, left: false });
+    }
+    mesh.run_until(mesh.now + Duration::from_millis(4600));
+    assert_eq!(mesh.serving(), []);
+    mesh.cut.clear();
+    mesh.step(LB2, peer_up(LB3));
+    mesh.step(LB3, peer_up(LB2));
+    let took = mesh.settles_on(LB2, Duration::from_millis(600));
+    assert!(took < Duration::from_millis(20), "{took:?}");
+}
+
 /// Two voters: what each path between them is worth, and none.
 #[test]
 fn two_nodes_have_two_owners_only_without_any_path_between_them() {

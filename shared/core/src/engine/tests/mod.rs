@@ -3,6 +3,7 @@
 mod actions;
 mod adopt;
 mod adverts;
+mod again;
 mod configure;
 mod distance;
 mod faults;

@@ -149,6 +149,79 @@ fn a_made_up_resignation_leads_to_a_claim_that_is_vetoed() {
     assert_eq!(engine.instances[&KEY].state(), RouterState::Vetoed);
 }
 
+/// One or two voters, one of which serves beside keepalived: the way into a mesh, and out of it again.
+fn holding_among(voters: u64, mesh: Policy) -> Engine {
+    let mut config = config(vec![router(200)]);
+    config.mesh.policy = mesh;
+    let mut engine = Engine::new(setup(LB1, Some(roster(voters))), config, Instant::default());
+    engine.step(Instant::default(), Input::Interface(eth0(LB1)));
+    engine.step(ms(3100), peer_up(LB2));
+    let first = engine.step(CLAIM, Input::Timeout);
+    if voters == 2 {
+        engine.step(ms(3220), gossip(&report(LB2, RouterState::Backup, 150, 0), LB2));
+        engine.step(ms(3220), granted(LB2, ms(3220), &request(&first)));
+    }
+    assert!(engine.instances[&KEY].lease.is_held());
+    engine
+}
+
+#[test]
+fn with_fewer_than_three_voters_any_worthier_neighbour_is_yielded_to() {
+    for voters in [1, 2] {
+        for (priority, yields) in [(250, true), (200, true), (150, false)] {
+            let mut engine = holding_among(voters, Policy::default());
+            let actions = plain(engine.step(ms(3300), multicast(STRANGER, priority)));
+            assert_eq!(actions[..2] == [close(), del()], yields, "{voters} voters, {priority}: {actions:#?}");
+            assert_eq!(engine.instances[&KEY].vrrp.is_backup(), yields);
+            assert_eq!(engine.drops().count(), 0);
+            assert!(!actions.contains(&advert(0)), "it serves already");
+        }
+    }
+}
+
+/// A list, even an empty one, is the operator's word.
+#[test]
+fn a_list_of_neighbours_counts_with_any_number_of_voters() {
+    for list in [Some(Vec::new()), trusting("10.1.1.8/32").trusted_neighbours] {
+        let mut engine = holding_among(2, Policy { trusted_neighbours: list, ..Policy::default() });
+        assert_eq!(plain(engine.step(ms(3300), multicast(STRANGER, 250))), [ignored(), garp(1)]);
+        serves_on(&engine);
+    }
+    let mut engine = holding_among(2, trusting("10.1.1.19"));
+    assert_eq!(plain(engine.step(ms(3300), multicast(STRANGER, 250)))[..2], [close(), del()]);
+}
+
+/// The other member is none, whatever it sends.
+#[test]
+fn one_of_two_members_does_not_end_the_other_s_lease_by_an_advert() {
+    let mut engine = holding_among(2, Policy::default());
+    assert_eq!(plain(engine.step(ms(3301), multicast(LB2, 250))), [garp(1)]);
+    serves_on(&engine);
+}
+
+/// Whoever yielded stays backup for as long as the neighbour is heard, and is back when it is gone.
+#[test]
+fn what_a_neighbour_left_is_served_again() {
+    let mut engine = holding_among(1, Policy::default());
+    for n in 0..20 {
+        let at = ms(3300 + 1000 * n);
+        engine.step(at, multicast(STRANGER, 250));
+        wait(&mut engine, at + Duration::from_millis(999));
+        assert!(engine.instances[&KEY].vrrp.is_backup() && engine.instances[&KEY].lease.ballot().is_none());
+    }
+    wait(&mut engine, ms(3300 + 19_000 + 3300));
+    assert!(engine.instances[&KEY].lease.is_held());
+}
+
+/// The third voter ends it: from then on anybody's adverts would be reason to move.
+#[test]
+fn the_third_voter_ends_trust_in_strangers() {
+    let mut engine = holding_among(2, Policy::default());
+    engine.step(ms(3230), Input::Roster(roster(3)));
+    assert_eq!(plain(engine.step(ms(3300), multicast(STRANGER, 250)))[..2], [ignored(), garp(1)]);
+    serves_on(&engine);
+}
+
 /// The price of RFC behaviour at backups: who is heard is deferred to, trusted or not.
 #[test]
 fn backups_defer_to_strangers() {

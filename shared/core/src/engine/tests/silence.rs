@@ -446,3 +446,36 @@ fn one_that_yields_without_a_lease_says_so_and_the_other_announces_itself() {
     let mut engine = unprotected();
     assert_eq!(plain(engine.step(ms(3400), adverts::multicast(LB2, 0))), [advert(200), garp(1)]);
 }
+
+/// lb2 votes under an epoch that lb3 raised, lb1 itself under the one before: no epoch has a majority.
+#[test]
+fn a_majority_after_silence_is_one_under_a_single_epoch() {
+    let policy =
+        Policy { on_quorum_loss: Some(QuorumLoss::Vrrp), quorum_loss_delay: Some(Duration::ZERO), ..Policy::default() };
+    let mut engine = started(LB1, vec![VirtualRouter { policy, ..router(200) }], Some(roster(5)));
+    engine.step(CLAIM, Input::Timeout);
+    let asks = request(&engine.step(ms(3260), nobody(1)));
+    engine.step(ms(3261), granted(LB2, ms(3261), &asks));
+    let again = request(&engine.step(ms(3262), reply(LB3, ms(3262), &asks, Vote::Stale { max_epoch: 9 })));
+    assert_eq!(again.claims[0].epoch, 10);
+    engine.step(ms(3263), granted(LB3, ms(3263), &again));
+    assert!(!engine.instances[&KEY].lease.is_held(), "lb2 knows nothing of epoch 10, and may grant 2 to another");
+    engine.step(ms(3264), granted(LB2, ms(3264), &again));
+    assert_eq!(engine.instances[&KEY].held_epoch(), 10);
+}
+
+/// Who said "never two owners" gets that also while the third voter is new.
+#[test]
+fn the_third_voter_s_time_is_no_excuse_where_a_fence_is_wanted() {
+    for (word, serves) in [(Some(QuorumLoss::Fence), false), (None, true)] {
+        let policy = Policy { on_quorum_loss: word, ..Policy::default() };
+        let mut engine = started(LB1, vec![VirtualRouter { policy, ..router(200) }], Some(roster(2)));
+        engine.step(ms(3100), peer_up(LB2));
+        let first = request(&engine.step(CLAIM, Input::Timeout));
+        engine.step(ms(3220), granted(LB2, ms(3220), &first));
+        let end = engine.instances[&KEY].armed_until.unwrap();
+        engine.step(ms(3300), Input::Roster(roster(3)));
+        wait(&mut engine, end + Duration::from_millis(1));
+        assert_eq!(engine.instances[&KEY].vrrp.is_active(), serves, "{word:?}");
+    }
+}
