@@ -22,7 +22,7 @@ use crate::director::{Director, Outputs, check_privileges};
 use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
-use crate::mesh::{self, Identity, MeshHandle, MeshOptions};
+use crate::mesh::{self, Identity, MeshHandle, MeshOptions, StateDir};
 use crate::probes::script::Scripts;
 use crate::signals::Signals;
 use crate::threads::{self, Ended, MeshThread};
@@ -217,6 +217,7 @@ async fn serve(places: &Places, guard: Option<Link>, mut signals: Signals) -> an
         lock_memory();
     }
     let socket = control::bind(&socket(places))?;
+    let _alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;
     let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
     let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
     let stop = CancellationToken::new();
