@@ -16,6 +16,7 @@
 //! control    the unix socket meshctl talks to
 //! check      `meshd check`
 //! legacy     what outlives the process: will, and what the next run goes on with
+//! signals    what signals tell, from before there is a runtime
 //! ```
 
 pub mod adverts;
@@ -31,6 +32,7 @@ pub mod mesh;
 pub mod priority;
 pub mod probes;
 pub mod run;
+pub mod signals;
 pub mod telemetry;
 pub mod threads;
 pub mod witness;

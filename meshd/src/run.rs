@@ -13,18 +13,18 @@ use mesh_core::roster::State;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::{Role, Roster};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs, check_privileges};
-use crate::guard::{self, Link};
+use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
-use crate::mesh::{self, Identity, MeshHandle, MeshOptions};
+use crate::mesh::{self, Identity, MeshHandle, MeshOptions, StateDir};
 use crate::probes::script::Scripts;
+use crate::signals::Signals;
 use crate::threads::{self, Ended, MeshThread};
 use crate::witness::Witness;
 use crate::{check, clock, memory, priority};
@@ -41,6 +41,9 @@ pub const DEFAULT_RUNTIME_DIR: &str = "/run/meshd";
 /// Facts that may wait for the engine; it takes microseconds for each, so that a full queue means
 /// that it hangs. Gossip waits for room, lease messages are dropped, as the network may.
 const INPUT_QUEUE: usize = 4096;
+
+/// How long a configuration read again waits for room in the queue: nothing else is noticed meanwhile.
+const TAKEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Between SIGTERM and a forced end.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -166,8 +169,13 @@ pub enum End {
 /// # Errors
 ///
 /// Something is missing or wrong at the start, or a part of the daemon died.
-pub fn run(places: &Places, guard: Option<Link>) -> anyhow::Result<End> {
+pub fn run(places: &Places, guard: Option<Link>, signals: Signals) -> anyhow::Result<End> {
     let _log = init_logging();
+    main_runtime()?.block_on(serve(places, guard, signals))
+}
+
+/// The identity and the configuration of a daemon that has something to do.
+fn what_to_run(places: &Places) -> anyhow::Result<(Option<Member>, Config)> {
     let member = mesh::load(&places.state_dir)?;
     let config = optional_config(places)?;
     if member.is_none() && config.routers.is_empty() {
@@ -177,7 +185,7 @@ pub fn run(places: &Places, guard: Option<Link>) -> anyhow::Result<End> {
             places.state_dir.display()
         );
     }
-    main_runtime()?.block_on(serve(places, guard, member, config))
+    Ok((member, config))
 }
 
 fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -197,7 +205,8 @@ fn socket(places: &Places) -> PathBuf {
     places.runtime_dir.join("meshd.sock")
 }
 
-async fn serve(places: &Places, guard: Option<Link>, member: Option<Member>, config: Config) -> anyhow::Result<End> {
+async fn serve(places: &Places, guard: Option<Link>, mut signals: Signals) -> anyhow::Result<End> {
+    let (member, config) = what_to_run(places)?;
     // Who serves nothing needs none.
     let directs = member.as_ref().is_none_or(|member| role_of(member) == Role::Director);
     if directs {
@@ -208,6 +217,7 @@ async fn serve(places: &Places, guard: Option<Link>, member: Option<Member>, con
         lock_memory();
     }
     let socket = control::bind(&socket(places))?;
+    let _alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;
     let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
     let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
     let stop = CancellationToken::new();
@@ -236,14 +246,17 @@ async fn serve(places: &Places, guard: Option<Link>, member: Option<Member>, con
     let director = spawn_engine(engine, &config, directs, input_queue, outputs)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
-    let ending = control::Ending { commands, guard };
+    let ending = control::Ending { commands, guard: guard.clone() };
     let state = control_state(mesh.as_ref(), seed, status_seen, ending);
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
-    guard::tell_ready();
+    if let Some(guard) = &guard {
+        guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
+    }
+    let reloading = Reloading { places, inputs: &inputs, directs };
     let mut parts = Parts { director, server, runner, mesh: mesh_thread };
-    let asked = supervise(places, &inputs, &mut parts, &mut command_queue).await;
+    let asked = supervise(&mut signals, &reloading, &mut parts, &mut command_queue).await;
     let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
     hand_over(&inputs, keep, stopped_seen).await;
     if let Some(mesh) = &mesh {
@@ -386,23 +399,19 @@ async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_co
 
 /// Waits for the end: a signal that asks for it, or a part that died. Reloads meanwhile.
 async fn supervise(
-    places: &Places,
-    inputs: &mpsc::Sender<Input>,
+    signals: &mut Signals,
+    reloading: &Reloading<'_>,
     parts: &mut Parts,
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
-    let mut dump_data = signal(SignalKind::user_defined1()).context("cannot listen for SIGUSR1")?;
-    let mut dump_stats = signal(SignalKind::user_defined2()).context("cannot listen for SIGUSR2")?;
+    let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
     let Parts { director, server, runner, mesh } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(Command::Stop),
             _ = interrupt.recv() => return Ok(Command::Stop),
             Some(command) = commands.recv() => return Ok(command),
-            _ = hangup.recv() => reload(places, inputs).await,
+            _ = hangup.recv() => reloading.reload().await,
             _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
             _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
             ended = &mut *director => {
@@ -434,17 +443,27 @@ async fn mesh_failure(mesh: Option<&mut MeshThread>) -> anyhow::Error {
     }
 }
 
-/// SIGHUP: a file that cannot be used leaves everything as it is.
-async fn reload(places: &Places, inputs: &mpsc::Sender<Input>) {
-    match config_file(places.config.clone()).and_then(|file| load_config(&file)) {
-        Ok(config) if config.routers.is_empty() => {
-            tracing::error!("configuration not changed: no virtual router is left in it; stop meshd to serve none");
+/// What SIGHUP needs.
+struct Reloading<'a> {
+    places: &'a Places,
+    inputs: &'a mpsc::Sender<Input>,
+    directs: bool,
+}
+
+impl Reloading<'_> {
+    /// SIGHUP: a file that cannot be used leaves everything as it is.
+    async fn reload(&self) {
+        match config_file(self.places.config.clone()).and_then(|file| load_config(&file)) {
+            // A witness serves none anyway.
+            Ok(config) if config.routers.is_empty() && self.directs => {
+                tracing::error!("configuration not changed: no virtual router is left in it; stop meshd to serve none");
+            }
+            Ok(config) => match self.inputs.send_timeout(Input::Configure(config), TAKEN_WITHIN).await {
+                Ok(()) => tracing::info!("configuration read again"),
+                Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
+            },
+            Err(error) => tracing::error!("configuration not changed: {error:#}"),
         }
-        Ok(config) => {
-            tracing::info!("configuration read again");
-            let _ = inputs.send(Input::Configure(config)).await;
-        }
-        Err(error) => tracing::error!("configuration not changed: {error:#}"),
     }
 }
 
@@ -453,9 +472,13 @@ async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::R
     let (what, input) =
         if keep { ("leaving all to the next run", Input::Keep) } else { ("handing over", Input::Shutdown) };
     tracing::info!("stopping: {what}");
-    let _ = inputs.send(input).await;
-    // An engine that is dead cannot answer; its sender is gone, and nothing is waited for.
-    if tokio::time::timeout(STOP_DEADLINE, stopped).await.is_err() {
+    let handed_over = async {
+        // An engine that hangs takes nothing. One that is dead cannot answer; its sender is gone, and nothing is
+        // waited for.
+        let _ = inputs.send(input).await;
+        stopped.await
+    };
+    if tokio::time::timeout(STOP_DEADLINE, handed_over).await.is_err() {
         tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
     }
 }
