@@ -3,6 +3,7 @@
 mod daemon;
 mod event;
 mod faults;
+mod guard;
 mod mesh;
 mod mutate;
 mod roster;
@@ -168,6 +169,7 @@ impl Cluster {
             | Event::Late { .. }
             | Event::Written { .. }
             | Event::Shortened { .. } => {} // Of a process that is no more.
+            Event::Guard { host, run } => self.guard_acts(host, run),
             Event::Unpause { host } => self.unpause(host),
             Event::Start { host } => self.start(host),
             Event::Boot { host } => self.boot(host),

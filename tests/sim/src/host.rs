@@ -9,7 +9,7 @@ use mesh_config::model::Config;
 use mesh_core::input::Interface;
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::roster::State;
-use mesh_core::{Action, Engine, Input, Instant, Setup};
+use mesh_core::{Action, Adopted, Engine, Input, Instant, Setup, Will};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::{Role, Roster};
 
@@ -38,6 +38,8 @@ pub struct Host {
     pub state: Option<State>,
     /// Its voter's memory.
     pub memory: Memory,
+    /// The rest of the runtime directory, which survives the daemon, but no boot.
+    pub runtime: RuntimeDir,
     /// Its boot-time clock.
     pub clock: HostClock,
     /// Its kernel.
@@ -52,6 +54,11 @@ pub struct Host {
     pub link: bool,
     /// The daemon, while there is a process.
     pub daemon: Option<Daemon>,
+    /// The daemon is to be replaced, so long after its end.
+    pub restarts: Option<Duration>,
+    /// When it last left to a next run what it serves, or went on with that: under leases as long as
+    /// there are.
+    pub replaced: Time,
     /// Daemons started so far.
     pub run: u32,
     /// When its daemon last started.
@@ -72,6 +79,15 @@ pub struct Host {
     pub serves: u32,
     /// When the kernel is to be looked at again.
     pub look_at: Time,
+}
+
+/// `/run/meshd`, but for the voter's memory.
+#[derive(Clone, Debug, Default)]
+pub struct RuntimeDir {
+    /// What is to be done when the daemon dies.
+    pub will: Option<Will>,
+    /// What the next run may go on with.
+    pub adopted: Vec<Adopted>,
 }
 
 /// A running (or stopped) process.
@@ -133,6 +149,7 @@ impl Host {
             config: layout.config(index),
             state: None,
             memory: Memory::default(),
+            runtime: RuntimeDir::default(),
             clock,
             kernel: Kernel::default(),
             installed: index < layout.hosts() - layout.late,
@@ -140,6 +157,8 @@ impl Host {
             paused: None,
             link: true,
             daemon: None,
+            restarts: None,
+            replaced: Time::ZERO,
             run: 0,
             started: Time::ZERO,
             disturbed: Time::ZERO,

@@ -20,8 +20,8 @@ pub struct Kernel {
     addresses: BTreeMap<Ipv4Addr, Instant>,
     /// The set `vips`: dropped unless armed.
     vips: BTreeSet<Ipv4Addr>,
-    /// The set `leased`, with its elements' timeouts.
-    armed: BTreeMap<Ipv4Addr, Instant>,
+    /// The set `leased`, with its elements' timeouts, and which run of the daemon put them there.
+    armed: BTreeMap<Ipv4Addr, (Instant, u32)>,
 }
 
 impl Kernel {
@@ -37,12 +37,13 @@ impl Kernel {
 
     /// Whether what comes for this address is let through.
     pub fn is_armed(&self, address: Ipv4Addr, now: Instant) -> bool {
-        self.armed.get(&address).is_some_and(|until| *until > now)
+        self.armed.get(&address).is_some_and(|(until, _)| *until > now)
     }
 
     /// When something ends by itself next.
     pub fn next_end(&self, now: Instant) -> Option<Instant> {
-        self.addresses.values().chain(self.armed.values()).filter(|until| **until > now).min().copied()
+        let armed = self.armed.values().map(|(until, _)| until);
+        self.addresses.values().chain(armed).filter(|until| **until > now).min().copied()
     }
 
     /// Adds an address or renews its lifetime.
@@ -60,29 +61,34 @@ impl Kernel {
         self.addresses.extract_if(.., |_, until| *until <= now).map(|(address, _)| address).collect()
     }
 
-    /// Removes all addresses with this program's mark.
-    pub fn sweep(&mut self) {
-        self.addresses.clear();
+    /// Removes all addresses with this program's mark, but these.
+    pub fn sweep(&mut self, except: &[Ipv4Addr]) {
+        self.addresses.retain(|address, _| except.contains(address));
     }
 
-    /// Replaces the fenced addresses; what stays and was armed stays armed.
-    pub fn fence(&mut self, addresses: &[Ipv4Addr]) {
+    /// Replaces the fenced addresses; what stays and was armed by this run stays armed.
+    pub fn fence(&mut self, addresses: &[Ipv4Addr], run: u32) {
         self.vips = addresses.iter().copied().collect();
-        self.armed.retain(|address, _| addresses.contains(address));
+        self.armed.retain(|address, (_, by)| addresses.contains(address) && *by == run);
+    }
+
+    /// Takes what another run armed for this run's.
+    pub fn adopt(&mut self, addresses: &[Ipv4Addr], until: Instant, run: u32) {
+        self.armed.extend(addresses.iter().map(|a| (*a, (until, run))));
     }
 
     /// Opens the fence until then; a point in the past closes it.
     ///
     /// # Errors
     /// An address is not fenced, or the sets are gone.
-    pub fn arm(&mut self, addresses: &[Ipv4Addr], now: Instant, until: Instant) -> Result<(), String> {
+    pub fn arm(&mut self, addresses: &[Ipv4Addr], now: Instant, until: Instant, run: u32) -> Result<(), String> {
         if let Some(stranger) = addresses.iter().find(|a| !self.vips.contains(a)) {
             return Err(format!("{stranger} is not fenced"));
         }
         if until < now + LONGEST_TICK {
             self.close(addresses);
         } else {
-            self.armed.extend(addresses.iter().map(|a| (*a, until)));
+            self.armed.extend(addresses.iter().map(|a| (*a, (until, run))));
         }
         Ok(())
     }
@@ -90,6 +96,11 @@ impl Kernel {
     /// Closes the fence.
     pub fn close(&mut self, addresses: &[Ipv4Addr]) {
         self.armed.retain(|address, _| !addresses.contains(address));
+    }
+
+    /// Closes the fence for all addresses.
+    pub fn close_all(&mut self) {
+        self.armed.clear();
     }
 
     /// `nft flush ruleset`.

@@ -45,6 +45,10 @@ pub enum Mutant {
     PauseUnnoticed,
     /// What voters grant is not remembered when they are started again, and nobody is told.
     UnwrittenGrants,
+    /// What voters grant is written down half a second after they said so.
+    MemoryAfterReply,
+    /// After a boot the host goes by what was written down before it.
+    MemoryOfAnotherBoot,
     /// Two of three voters are exchanged at once.
     VotersAtOnce,
 }

@@ -130,12 +130,7 @@ impl Nemesis {
                 cluster.stall_amid_actions(host, duration);
             }
             4..=6 if !exposed && cluster.hosts[host].paused.is_none() => {
-                cluster.kill(host);
-                if self.rng.random_range(0..3) == 0 {
-                    cluster.forget(host);
-                }
-                let duration = self.duration(50, 4000);
-                cluster.start_after(host, duration);
+                self.end_daemon(cluster, host);
             }
             7 => {
                 let duration = self.duration(1000, 10_000);
@@ -145,6 +140,10 @@ impl Nemesis {
                 cluster.set_link(host, false);
                 let duration = self.duration(300, 6000);
                 cluster.plug_in_after(host, duration);
+            }
+            9 if running && self.rng.random_range(0..2) == 0 => {
+                let pause = self.duration(10, 3000);
+                cluster.replace(host, pause);
             }
             9 if running => {
                 cluster.stop(host);
@@ -168,6 +167,23 @@ impl Nemesis {
             }
             _ => {}
         }
+    }
+
+    /// The daemon is killed, alone or with its guard, and starts again.
+    fn end_daemon(&mut self, cluster: &mut Cluster, host: usize) {
+        match self.rng.random_range(0..6) {
+            0..=2 => cluster.kill(host),
+            3..=4 => cluster.crash(host, ms(self.rng.random_range(1..30))),
+            _ => {
+                let late = self.duration(30, 4000);
+                cluster.crash(host, late);
+            }
+        }
+        if self.rng.random_range(0..3) == 0 {
+            cluster.forget(host);
+        }
+        let duration = self.duration(50, 4000);
+        cluster.start_after(host, duration);
     }
 
     /// A candidate that does not hear the owner, and the voter that stands between them forgets, again

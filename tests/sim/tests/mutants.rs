@@ -117,7 +117,20 @@ fn a_pause_is_noticed() {
 
 #[test]
 fn what_is_granted_is_written_first() {
-    is_found(Mutant::UnwrittenGrants, &["at_most_one_open_fence"]);
+    is_found(Mutant::UnwrittenGrants, &["at_most_one_open_fence", "promises_never_go_back", "owner_while_majority"]);
+}
+
+#[test]
+fn what_is_granted_is_written_before_it_is_said() {
+    is_found(Mutant::MemoryAfterReply, &["at_most_one_open_fence", "promises_never_go_back", "grants_are_kept"]);
+}
+
+#[test]
+fn a_boot_ends_what_was_remembered() {
+    is_found(
+        Mutant::MemoryOfAnotherBoot,
+        &["owner_while_majority", "owner_after_healing", "no_takeover_while_renewed"],
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the daemon does: feeds its engine, and brings about what the engine asks for, in order.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use mesh_core::action::Effect;
@@ -32,7 +33,9 @@ impl Cluster {
         let now = machine.now(self.now);
         let seed = self.rng.random();
         let voter = self.hosts[host].memory.start(now);
-        let setup = Setup { voter: self.remembered(voter), ..self.hosts[host].setup(seed) };
+        let adopted = std::mem::take(&mut self.hosts[host].runtime.adopted);
+        let setup = Setup { voter: self.remembered(voter), adopted, ..self.hosts[host].setup(seed) };
+        let goes_on = !setup.adopted.is_empty();
         let engine = Engine::new(setup, self.hosts[host].config.clone(), now);
         let hosts = self.hosts.len();
         let roster = self.hosts[host].state.as_ref().map(|s| s.roster.clone());
@@ -40,6 +43,9 @@ impl Cluster {
         machine.run += 1;
         machine.started = self.now;
         machine.silent_since = None;
+        if goes_on {
+            machine.replaced = self.now;
+        }
         machine.daemon = Some(Daemon::new(engine, roster.clone(), hosts));
         self.say(host, || "the daemon starts".to_owned());
         self.facts.push(Fact::Started(host));
@@ -262,15 +268,14 @@ impl Cluster {
                 let addresses = addresses.into_iter().map(|(_, address)| address).collect();
                 self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
             }
-            Action::Remember(changes) => self.remember(host, &changes),
-            Action::GratuitousArp { .. }
-            | Action::RunScripts(_)
-            | Action::KeepWill(_)
-            | Action::FenceAdopt { .. }
-            | Action::LeaveBehind(_) => {}
+            Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
+            Action::GratuitousArp { .. } | Action::RunScripts(_) => {}
+            Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),
+            Action::LeaveBehind(left) => self.hosts[host].runtime.adopted = left,
             Action::AddAddress { .. }
             | Action::DelAddress { .. }
             | Action::SweepAddresses { .. }
+            | Action::FenceAdopt { .. }
             | Action::FenceInstall { .. }
             | Action::FenceArm { .. }
             | Action::FenceClose { .. } => {
@@ -294,9 +299,10 @@ impl Cluster {
     }
 
     fn perform_in_kernel(&mut self, host: usize, action: Action, now: Instant) {
+        let run = self.hosts[host].run;
         match action {
             Action::AddAddress { interface, address, lifetime_s } => {
-                let std::net::IpAddr::V4(address) = address.net.addr() else { return };
+                let IpAddr::V4(address) = address.net.addr() else { return };
                 if self.fails() {
                     let effect = Effect::Address { interface, address };
                     return self.report_failure(host, effect, "out of memory");
@@ -305,13 +311,18 @@ impl Cluster {
                 self.hosts[host].kernel.add(address, now, lifetime);
             }
             Action::DelAddress { address, .. } => {
-                if let std::net::IpAddr::V4(address) = address.net.addr() {
+                if let IpAddr::V4(address) = address.net.addr() {
                     self.hosts[host].kernel.delete(address, now);
                 }
             }
-            Action::SweepAddresses { .. } => self.hosts[host].kernel.sweep(),
+            Action::SweepAddresses { except } => {
+                let v4 = |address: &IpAddr| if let IpAddr::V4(v4) = address { Some(*v4) } else { None };
+                let except: Vec<Ipv4Addr> = except.iter().filter_map(|(_, address)| v4(address)).collect();
+                self.hosts[host].kernel.sweep(&except);
+            }
+            Action::FenceAdopt { addresses, until } => self.hosts[host].kernel.adopt(&addresses, until, run),
             Action::FenceInstall { addresses } => {
-                self.hosts[host].kernel.fence(&addresses);
+                self.hosts[host].kernel.fence(&addresses, run);
                 self.hosts[host].exposed_until = self.now;
             }
             Action::FenceArm { addresses, until } => {
@@ -319,7 +330,7 @@ impl Cluster {
                     return self.report_failure(host, Effect::Fence, "no buffer space");
                 }
                 let until = self.armed_until(host, &addresses, now, until);
-                if let Err(error) = self.hosts[host].kernel.arm(&addresses, now, until) {
+                if let Err(error) = self.hosts[host].kernel.arm(&addresses, now, until, run) {
                     self.report_failure(host, Effect::Fence, &error);
                 }
             }

@@ -50,6 +50,11 @@ pub(super) enum Event {
         host: usize,
         run: u32,
     },
+    /// The guard of a dead run has noticed.
+    Guard {
+        host: usize,
+        run: u32,
+    },
     Unpause {
         host: usize,
     },

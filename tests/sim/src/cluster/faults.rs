@@ -74,7 +74,7 @@ impl Cluster {
         machine.disturbed = now;
         machine.paused = None;
         machine.kernel = Kernel::default();
-        machine.memory.reboot();
+        self.forget_boot(host);
         self.facts.push(Fact::Crashed(host));
         self.look_at_kernel(host);
         self.schedule(after, Event::Boot { host });

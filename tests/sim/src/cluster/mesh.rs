@@ -136,6 +136,9 @@ impl Cluster {
         }
         self.hosts[host].daemon = None;
         self.hosts[host].silent_since.get_or_insert(self.now);
+        if let Some(after) = self.hosts[host].restarts.take() {
+            self.start_after(host, after);
+        }
     }
 
     /// A peer closed the connection, after everything it had sent.

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use mesh_core::lease::memory::{Changes, VoterStart};
+use mesh_core::lease::memory::VoterStart;
 use mesh_core::lease::{FIRST_LEASE, GUARD, worth};
 use mesh_core::{Action, Input, Instant};
 use mesh_wire::mesh::lease::{Message, Release, Reply, Request, Verdict};
@@ -11,6 +11,7 @@ use rand::RngExt;
 
 use super::{Cluster, Event};
 use crate::clock::ms;
+use crate::host::RuntimeDir;
 use crate::layout::{router_of, virtual_address};
 use crate::mutant::Mutant;
 
@@ -23,10 +24,11 @@ impl Cluster {
         }
     }
 
-    /// Brings about what the daemon wants to be remembered; replies go out all the same.
-    pub(super) fn remember(&mut self, host: usize, changes: &Changes) {
-        if self.mutant != Some(Mutant::UnwrittenGrants) {
-            self.hosts[host].memory.remember(changes);
+    /// The runtime directory is empty after a boot.
+    pub(super) fn forget_boot(&mut self, host: usize) {
+        if self.mutant != Some(Mutant::MemoryOfAnotherBoot) {
+            self.hosts[host].memory.reboot();
+            self.hosts[host].runtime = RuntimeDir::default();
         }
     }
 
@@ -128,7 +130,11 @@ impl Cluster {
                 .into_iter()
                 .filter(|a| !matches!(a, Action::DelAddress { .. } | Action::SweepAddresses { .. }))
                 .collect(),
-            Mutant::ReleaseFirst => self.close_late(host, actions),
+            Mutant::ReleaseFirst => self.postpone(host, actions, ms(100), |a| {
+                matches!(a, Action::FenceClose { .. } | Action::DelAddress { .. })
+            }),
+            Mutant::MemoryAfterReply => self.postpone(host, actions, ms(500), |a| matches!(a, Action::Remember(_))),
+            Mutant::UnwrittenGrants => actions.into_iter().filter(|a| !matches!(a, Action::Remember(_))).collect(),
             Mutant::OverwriteGrants | Mutant::SessionRenewal | Mutant::EternalQuarantine | Mutant::ForgottenEpochs => {
                 actions.into_iter().map(|a| forge(mutant, answered, a)).collect()
             }
@@ -146,12 +152,12 @@ impl Cluster {
         actions.into_iter().filter(|a| !start(a)).collect()
     }
 
-    fn close_late(&mut self, host: usize, actions: Vec<Action>) -> Vec<Action> {
-        let closing = |a: &Action| matches!(a, Action::FenceClose { .. } | Action::DelAddress { .. });
-        let (late, now): (Vec<Action>, Vec<Action>) = actions.into_iter().partition(closing);
+    /// Some effects come after all others.
+    fn postpone(&mut self, host: usize, actions: Vec<Action>, by: Duration, which: fn(&Action) -> bool) -> Vec<Action> {
+        let (late, now): (Vec<Action>, Vec<Action>) = actions.into_iter().partition(which);
         if !late.is_empty() {
             let run = self.hosts[host].run;
-            self.schedule(ms(100), Event::Late { host, run, actions: late });
+            self.schedule(by, Event::Late { host, run, actions: late });
         }
         now
     }

@@ -15,12 +15,13 @@ const MARGIN: Time = ms(500);
 const AT_ONCE: Time = ms(10);
 
 /// Service that ends must have a reason: the host was told something that ends it, or votes were
-/// wanting. A voter counts while it is there, unless its last word was that it cannot grant.
+/// wanting. A voter counts while it is there and did not say lately that it cannot grant.
 #[derive(Debug, Default)]
 pub(super) struct NoTakeoverWhileRenewed {
     /// Since when each host serves each router.
     serves: BTreeMap<(usize, usize), Time>,
-    refusals: BTreeMap<(usize, usize, usize), bool>,
+    /// When each voter last refused each owner's router.
+    refusals: BTreeMap<(usize, usize, usize), Time>,
 }
 
 impl Invariant for NoTakeoverWhileRenewed {
@@ -32,8 +33,9 @@ impl Invariant for NoTakeoverWhileRenewed {
         for fact in facts {
             if let Fact::Vote { voter, owner, router, verdict, .. } = fact {
                 // `Stale` asks for another epoch, which is the owner's to find.
-                let refused = !matches!(verdict, Verdict::Granted { .. } | Verdict::Stale { .. });
-                self.refusals.insert((*voter, *owner, *router), refused);
+                if !matches!(verdict, Verdict::Granted { .. } | Verdict::Stale { .. }) {
+                    self.refusals.insert((*voter, *owner, *router), world.now);
+                }
             }
         }
         let mut ended = Vec::new();
@@ -65,7 +67,7 @@ impl NoTakeoverWhileRenewed {
         if !world.well_since(host, since) || world.hosts[host].excused + AT_ONCE > world.now {
             return Ok(());
         }
-        let refuses = |voter: &usize| self.refusals.get(&(*voter, host, router)) == Some(&true);
+        let refuses = |voter: &usize| self.refusals.get(&(*voter, host, router)).is_some_and(|at| *at >= since);
         let votes = reached(world, host, since).filter(|voter| !refuses(voter)).count();
         if is_majority(world, votes) {
             let name = &world.hosts[host].name;

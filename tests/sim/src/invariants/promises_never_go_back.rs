@@ -8,10 +8,10 @@ use mesh_core::decision::RouterEvent;
 use super::{Invariant, router_event};
 use crate::cluster::{Cluster, Fact};
 
-/// The last epoch of each router.
+/// The last owner and epoch of each router.
 #[derive(Debug)]
 pub(super) struct PromisesNeverGoBack {
-    last: Vec<Option<u64>>,
+    last: Vec<Option<(usize, u64)>>,
 }
 
 impl PromisesNeverGoBack {
@@ -33,8 +33,9 @@ impl Invariant for PromisesNeverGoBack {
                 // Without a lease, for want of voters.
                 continue;
             }
-            let last = self.last[router].replace(*epoch);
-            if last.is_some_and(|last| *epoch <= last) {
+            let last = self.last[router].replace((host, *epoch));
+            // A run goes on with what the one before it on the same host left.
+            if last.is_some_and(|last| *epoch <= last.1 && last != (host, *epoch)) {
                 let name = &world.hosts[host].name;
                 return Err(format!("{name} took VI_{} under {epoch} after {last:?}", router + 1));
             }
