@@ -1,7 +1,7 @@
 //! The proof that the simulator would find something: each planted bug is found within so many
-//! seeds. Most show in the first or second run; in the median it takes 3 runs for a start that
-//! clears nothing and for epochs that are never raised, 8 for a fence armed for a stale duration, 10
-//! for duplicates that shorten a grant, 14 for a pause that goes unnoticed.
+//! seeds. Most show in the first or second run; in the median it takes 4 runs for a start that
+//! clears nothing and for a fence armed for a stale duration, 5 for memory written late or before
+//! another boot, 8 for duplicates that shorten a grant, 13 for a pause that goes unnoticed.
 
 use std::time::Duration;
 
