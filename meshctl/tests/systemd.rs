@@ -37,11 +37,21 @@ fn all_else_hands_over() {
     assert_eq!(asked("123 other-meshd.service restart running\n124 meshd.service stop running\n"), "stop\n");
 }
 
+fn unit(name: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd").join(name)).unwrap()
+}
+
 #[test]
 fn systemd_runs_it() {
-    let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/systemd/meshd.service"));
-    let unit = unit.unwrap();
-    for line in ["ExecStop=-/usr/local/lib/meshd/meshd-stop %n", "KillMode=mixed", "RuntimeDirectoryPreserve=restart"] {
-        assert!(unit.lines().any(|found| found == line), "{line}");
+    for line in ["ExecStop=-/usr/local/lib/meshd/meshd-stop %n", "KillMode=mixed"] {
+        assert!(unit("meshd.service").lines().any(|found| found == line), "{line}");
+    }
+}
+
+/// Without it a voter has forgotten its grants whenever its unit was stopped.
+#[test]
+fn what_voters_remember_outlives_the_unit() {
+    for name in ["meshd.service", "meshd-witness.service"] {
+        assert!(unit(name).lines().any(|found| found == "RuntimeDirectoryPreserve=yes"), "{name}");
     }
 }

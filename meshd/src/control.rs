@@ -30,6 +30,7 @@ use tracing::{debug, info};
 use connection::Limited;
 pub use ending::{Command, Ending};
 pub use roster::{Changing, RosterAccess};
+pub(crate) use socket::lock;
 pub use socket::{Socket, bind, is_held};
 
 mod connection;

@@ -17,7 +17,7 @@ mod link;
 mod policy;
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
@@ -34,7 +34,7 @@ use nix::unistd::Pid;
 
 use crate::clock;
 use crate::run::{self, Places};
-pub use link::{Link, attach, tell_ready};
+pub use link::{Link, Task, attach};
 pub use policy::RESTART;
 use policy::{Death, Next, Policy};
 
@@ -53,7 +53,7 @@ pub fn run(places: &Places) -> anyhow::Result<ExitCode> {
     let _log = run::init_logging();
     // The path as it is now: after an upgrade another program is there.
     let program = std::env::current_exe().context("cannot tell which program this is")?;
-    let mut guard = Guard { places, program, signals, policy: Policy::default(), stopping: false };
+    let mut guard = Guard { places, program, signals, policy: Policy::default(), task: Task::Kernel, stopping: false };
     guard.run()
 }
 
@@ -62,6 +62,8 @@ struct Guard<'a> {
     program: PathBuf,
     signals: Signals,
     policy: Policy,
+    /// What is to be done for a dead daemon. Until one told, nobody knows what an earlier guard's left.
+    task: Task,
     /// Somebody asked for the end.
     stopping: bool,
 }
@@ -103,7 +105,9 @@ impl Guard<'_> {
             Err(error) => return Err(error).with_context(|| format!("cannot start {}", self.program.display())),
         };
         let status = self.wait(&mut child)?;
-        Ok((death(status), (&ours).read(&mut [0]).is_ok_and(|read| read > 0)))
+        let told = link::told(&ours);
+        self.task = told.unwrap_or(self.task);
+        Ok((death(status), told.is_some()))
     }
 
     fn start(&self, stdin: UnixStream) -> io::Result<Child> {
@@ -116,7 +120,7 @@ impl Guard<'_> {
             last_death: self.policy.last_death().map(str::to_owned),
             program: self.program.clone(),
         };
-        command.env(link::VARIABLE, link.to_text()).spawn()
+        command.env(link::VARIABLE, link.to_text()?).spawn()
     }
 
     /// Waits for the daemon's end, and passes signals on meanwhile.
@@ -139,7 +143,11 @@ impl Guard<'_> {
     /// What the daemon can no longer do itself.
     fn act(&self, death: &Death, lived: Duration) {
         tracing::error!("the daemon died after {:.1} s: {death}", lived.as_secs_f64());
-        deputy::act(self.places);
+        match self.task {
+            Task::Kernel => deputy::act(self.places),
+            // It may not touch the kernel, and what is there is not its own.
+            Task::Nothing => {}
+        }
     }
 
     /// Waits before the next start, unless somebody asks for the end.

@@ -74,9 +74,14 @@ impl Legacy {
     ///
     /// # Errors
     ///
-    /// It cannot be written; the one before stays.
+    /// It cannot be written. The one before is gone, too: it would resign, and give back, what may be
+    /// somebody else's by now.
     pub fn keep_will(&self, will: &Will) -> io::Result<()> {
-        self.write(WILL, will)
+        let kept = self.write(WILL, will);
+        if kept.is_err() {
+            Legacy::forget_will(&self.dir)?;
+        }
+        kept
     }
 
     /// The will kept last; `None` where there is none.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! guard      the parent process: acts in the daemon's place the moment it dies, and starts it again
-//! run        wires everything, and notices what dies
+//! run        the commands; run/serve wires everything, and notices what dies
 //! director   the engine's own thread and its loop
 //! witness    the same on a node that serves nothing, without privileges
 //! threads    threads that must not wait
@@ -15,7 +15,9 @@
 //! probes     tracked scripts
 //! control    the unix socket meshctl talks to
 //! check      `meshd check`
+//! memory     what this node granted as a voter, kept over restarts
 //! legacy     what outlives the process: will, and what the next run goes on with
+//! signals    what signals tell, from before there is a runtime
 //! ```
 
 pub mod adverts;
@@ -31,6 +33,7 @@ pub mod mesh;
 pub mod priority;
 pub mod probes;
 pub mod run;
+pub mod signals;
 pub mod telemetry;
 pub mod threads;
 pub mod witness;

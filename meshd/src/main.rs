@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use meshd::guard;
 use meshd::run::{self, End, Places};
+use meshd::signals::Signals;
 
 /// Keeps virtual IPs alive together with the other directors of its mesh.
 #[derive(Parser)]
@@ -135,8 +136,10 @@ fn main() -> ExitCode {
 
 /// The daemon in this process, with or without a guard above it.
 fn run_here(places: &Places) -> anyhow::Result<ExitCode> {
+    // Signals that a guard passes on wait until they are taken, and until then are blocked.
+    let signals = Signals::take()?;
     let link = guard::attach()?;
-    Ok(match run::run(places, link)? {
+    Ok(match run::run(places, link, signals)? {
         End::Stopped => ExitCode::SUCCESS,
         End::Upgrade => ExitCode::from(guard::RESTART),
     })

@@ -19,6 +19,7 @@ use anyhow::Context;
 use mesh_core::Instant;
 use mesh_core::lease::memory::{Changes, Slot, VoterStart, ceiling_above};
 use mesh_wire::mesh::{NodeId, RouterKey};
+use nix::fcntl::posix_fallocate;
 
 use crate::mesh::StateDir;
 use layout::{HEADER, Header, SLOT};
@@ -133,6 +134,9 @@ impl Memory {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&next)?;
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         file.set_len(layout::LENGTH as u64)?;
+        // With room for all of it now, a file system that is full later does no harm. Where that is not to be had,
+        // pages are taken as they are needed.
+        let _ = posix_fallocate(&file, 0, layout::LENGTH as i64);
         let header = Header { owner: owner.clone(), run: self.marker.run, silent_until: start.silent_until };
         file.write_all_at(&header.bytes(), 0)?;
         self.places.clear();

@@ -109,7 +109,19 @@ fn find(shared: &Shared, request: Body<NodeRequest>) -> Result<NodeId, Refused> 
 
 async fn decide(shared: &Shared, change: Change) -> Result<Json<RosterChanged>, Refused> {
     let what = format!("{change:?}");
-    match access(shared)?.change(change).await {
+    let access = access(shared)?;
+    let removes = match &change {
+        Change::RemoveMember(node) => Some(*node),
+        _ => None,
+    };
+    let decided = match access.change(change).await {
+        // Who was asked is who was removed: it is done, and this node has no say any more.
+        Err(ChangeRefusal::NotAMember) if removes.is_some_and(|node| access.roster().removed_at(node).is_some()) => {
+            Ok(Roster::clone(&access.roster()))
+        }
+        decided => decided,
+    };
+    match decided {
         Ok(roster) => {
             info!(roster_epoch = roster.epoch, change = what, "the voters agreed");
             Ok(Json(RosterChanged {

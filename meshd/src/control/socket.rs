@@ -53,7 +53,7 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
     made.with_context(|| {
         format!("runtime directory {}: cannot be made; choose one with --runtime-dir", directory.display())
     })?;
-    let lock = lock(path)?;
+    let lock = lock(&path.with_extension("lock"), &format!("on {shown}"), "--runtime-dir")?;
     match symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
             remove_file(path).with_context(|| format!("control socket {shown}: a dead daemon's, cannot be removed"))?;
@@ -68,13 +68,13 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
     Ok(Socket { listener, held: Held { path: path.to_owned(), _lock: lock } })
 }
 
-/// Locks the file next to the socket. The kernel lets go of the lock when this process ends, however it ends.
-fn lock(socket: &Path) -> anyhow::Result<File> {
-    let path = socket.with_extension("lock");
+/// Locks a file that says what one daemon alone may use, and holds its process id. The kernel lets go of the lock
+/// when this process ends, however it ends.
+pub(crate) fn lock(path: &Path, what: &str, option: &str) -> anyhow::Result<File> {
     let context = || format!("lock file {}", path.display());
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(&path).with_context(context)?;
+    let mut file = options.open(path).with_context(context)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -82,7 +82,7 @@ fn lock(socket: &Path) -> anyhow::Result<File> {
             // Only for the message; an unreadable number is left out.
             let _ = file.take(16).read_to_string(&mut pid);
             let pid = pid.trim().parse::<u32>().map(|pid| format!(" (process {pid})")).unwrap_or_default();
-            bail!("another meshd{pid} is running on {}; stop it or choose another --runtime-dir", socket.display());
+            bail!("another meshd{pid} is running {what}; stop it or choose another {option}");
         }
         Err(TryLockError::Error(error)) => return Err(error).with_context(context),
     }

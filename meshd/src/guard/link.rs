@@ -1,5 +1,7 @@
 //! The daemon's side of the guard: who its parent is, and what happened before.
 
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -25,13 +27,14 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) fn to_text(&self) -> String {
-        serde_json::to_string(self).expect("paths of programs are text")
+    pub(super) fn to_text(&self) -> io::Result<String> {
+        // A path may be no text.
+        serde_json::to_string(self).map_err(io::Error::other)
     }
 }
 
-/// For the daemon, before it starts any thread: binds its life to the guard's, and takes signals
-/// again. `None` where it has no guard.
+/// For the daemon, before it starts any thread and once it listens for signals: binds its life to the
+/// guard's, and lets signals come again. `None` where it has no guard.
 ///
 /// # Errors
 ///
@@ -50,9 +53,60 @@ pub fn attach() -> anyhow::Result<Option<Link>> {
     Ok(Some(link))
 }
 
-/// For the daemon: from now on it serves, and its death is the guard's business.
-pub fn tell_ready() {
-    // The other end of standard input is the guard's. It is not there only when the guard died, and
-    // that is noticed elsewhere.
-    let _ = nix::unistd::write(std::io::stdin(), b"R");
+/// What a daemon has its guard do once it is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// It served, so that the kernel holds what is to be taken back.
+    Kernel,
+    /// It voted only: what the kernel holds is somebody else's.
+    Nothing,
+}
+
+impl Link {
+    /// From now on the daemon serves, and its death is the guard's business.
+    pub fn tell_ready(&self, task: Task) {
+        let word = match task {
+            Task::Kernel => b"K",
+            Task::Nothing => b"N",
+        };
+        // The other end of standard input is the guard's. It is not there only when the guard died,
+        // and that is noticed elsewhere.
+        let _ = nix::unistd::write(io::stdin(), word);
+    }
+}
+
+/// What the daemon told by the end of its life; `None` where it never got ready.
+pub(super) fn told(mut socket: &UnixStream) -> Option<Task> {
+    let mut word = [0];
+    match socket.read(&mut word) {
+        Ok(1) if word == *b"N" => Some(Task::Nothing),
+        Ok(1) => Some(Task::Kernel),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::io::Write;
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn a_program_whose_path_is_no_text_is_an_error() {
+        let program = PathBuf::from(OsString::from_vec(b"/opt/m\xffshd".to_vec()));
+        let link = Link { pid: 1, restarts: 0, last_death: None, program };
+        assert!(link.to_text().is_err());
+    }
+
+    #[test]
+    fn what_a_daemon_told_is_known_after_its_end() {
+        for (word, expected) in [(&b"K"[..], Some(Task::Kernel)), (b"N", Some(Task::Nothing)), (b"", None)] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            theirs.write_all(word).unwrap();
+            drop(theirs);
+            assert_eq!(told(&ours), expected);
+        }
+    }
 }

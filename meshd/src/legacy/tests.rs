@@ -100,3 +100,13 @@ fn a_will_is_no_adoption() {
     let bytes = seal(&about, &will());
     assert!(matches!(unseal::<Vec<Adopted>>(&about, &bytes), Err(Unusable::Damaged)));
 }
+
+#[test]
+fn a_will_that_cannot_be_replaced_is_none() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let legacy = legacy(dir.path());
+    legacy.keep_will(&will()).expect("written");
+    fs::create_dir(dir.path().join("will.new")).expect("something in its way");
+    assert!(legacy.keep_will(&Will::default()).is_err());
+    assert_eq!(legacy.will().expect("nothing is no error"), None);
+}

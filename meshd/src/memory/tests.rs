@@ -297,3 +297,12 @@ fn as_many_routers_as_a_voter_has_room_for() {
     let silent = Memory::open(&host.owner, host.run.path(), host.state.path(), at(70_000)).unwrap().1.silent_until;
     assert_eq!(silent, at(70_000) + QUARANTINE);
 }
+
+#[test]
+fn room_for_all_of_it_is_taken_at_the_start() {
+    use std::os::unix::fs::MetadataExt;
+    let host = Host::new();
+    let _memory = host.start();
+    let found = fs::metadata(host.file()).unwrap();
+    assert!(found.blocks() * 512 >= layout::LENGTH as u64, "{} blocks", found.blocks());
+}

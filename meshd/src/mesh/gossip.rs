@@ -102,6 +102,11 @@ pub(super) async fn run(shared: Arc<Shared>) -> anyhow::Result<()> {
     let mut view = View::default();
     let (mut generation, mut failures) = (0, 0);
     loop {
+        if shared.roster().member(shared.identity.node).is_none() {
+            // Whoever was removed has nobody to talk to, and never comes back under this identity.
+            shared.closing.cancelled().await;
+            return Ok(());
+        }
         // A new generation has to be higher than the last, also when the wall clock was set back.
         generation = (generation + 1).max(clock::unix_time().as_millis() as u64);
         let started = clock::now();

@@ -1,7 +1,7 @@
 //! The state directory: keys, certificates and the roster of one member.
 //!
 //! ```text
-//! ca.crt  ca.key (voters only)  node.key  roster.json  node.crt
+//! ca.crt  ca.key (voters only)  node.key  roster.json  node.crt  boot (voters' memory)  meshd.lock
 //! ```
 //!
 //! Mode 0700, files 0600, each replaced by rename after an fsync: a file holds the old content or
@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use mesh_core::roster::State;
 
+use crate::control;
+
 /// Certificate of the mesh's CA (PEM).
 pub(super) const CA_CERT: &str = "ca.crt";
 /// Private key of the CA (PEM), on voters.
@@ -26,6 +28,9 @@ pub(super) const NODE_CERT: &str = "node.crt";
 pub(super) const NODE_KEY: &str = "node.key";
 /// The roster committed last, and what was promised about the next one (JSON).
 pub(super) const ROSTER: &str = "roster.json";
+
+/// Locked by the daemon that runs with the directory.
+const LOCK: &str = "meshd.lock";
 
 /// A state directory that exists and can be written.
 #[derive(Clone, Debug)]
@@ -53,6 +58,11 @@ impl StateDir {
     /// A directory that may not exist: then every file in it is missing.
     pub(crate) fn open(path: &Path) -> StateDir {
         StateDir { path: path.to_owned() }
+    }
+
+    /// The right to run with it, for as long as the file is open: two daemons with one identity would vote twice.
+    pub(crate) fn lock(&self) -> anyhow::Result<File> {
+        control::lock(&self.path.join(LOCK), &format!("with {}", self.path.display()), "--state-dir")
     }
 
     /// Removes the directory, if nothing is in it.

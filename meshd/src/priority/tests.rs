@@ -43,7 +43,9 @@ fn lateness(prepare: impl FnOnce() + Send) -> Vec<Duration> {
         for _ in 0..spinners {
             scope.spawn(|| {
                 let end = clock::now() + Duration::from_secs(20);
-                while busy.load(Ordering::Relaxed) && clock::now() < end {}
+                while busy.load(Ordering::Relaxed) && clock::now() < end {
+                    std::hint::spin_loop();
+                }
             });
         }
         let measured = scope.spawn(|| {

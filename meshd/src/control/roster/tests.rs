@@ -1,6 +1,6 @@
 use std::sync::Mutex;
 
-use mesh_wire::mesh::roster::{Member, Role, VotePolicy};
+use mesh_wire::mesh::roster::{Member, Role, Tombstone, VotePolicy};
 
 use super::*;
 use crate::control::ControlState;
@@ -9,6 +9,7 @@ use crate::control::tests::{Daemon, ask, refusal};
 /// A mesh of two that notes what is wanted and says this.
 struct Fake {
     wanted: Mutex<Vec<Change>>,
+    roster: Roster,
     says: Result<Roster, ChangeRefusal>,
 }
 
@@ -26,7 +27,7 @@ fn roster() -> Roster {
 
 impl RosterAccess for Fake {
     fn roster(&self) -> Arc<Roster> {
-        Arc::new(roster())
+        Arc::new(self.roster.clone())
     }
 
     fn change(&self, change: Change) -> Changing<'_> {
@@ -45,7 +46,11 @@ impl RosterAccess for Fake {
 }
 
 fn daemon(says: Result<Roster, ChangeRefusal>) -> (Daemon, Arc<Fake>) {
-    let fake = Arc::new(Fake { wanted: Mutex::default(), says });
+    daemon_with(Fake { wanted: Mutex::default(), roster: roster(), says })
+}
+
+fn daemon_with(fake: Fake) -> (Daemon, Arc<Fake>) {
+    let fake = Arc::new(fake);
     let access: Arc<dyn RosterAccess> = fake.clone();
     (Daemon::with(|state| ControlState { roster: Some(access), ..state }), fake)
 }
@@ -85,6 +90,22 @@ async fn what_the_voters_refuse_is_refused_with_their_reason() {
     assert_eq!(refusal(&post(&daemon, "/tokens/revoke", r#"{"token":"x"}"#).await).0, 400);
     assert_eq!(refusal(&post(&daemon, "/voters/add", r#"{"name":"lb1"}"#).await).0, 422);
     assert_eq!(*fake.wanted.lock().unwrap(), [], "nobody was asked");
+}
+
+/// The roster in force has the removal, though the node that was asked is the one that is gone.
+#[tokio::test]
+async fn a_node_that_removes_itself_says_that_it_is_done() {
+    let removed = Tombstone { id: NodeId(3), epoch: 10 };
+    let mut gone = Roster { epoch: 10, removed: vec![removed], ..roster() };
+    // Named by who asks before the roster changes.
+    gone.members.push(Member { id: NodeId(3), name: "lb3".to_owned(), voter: false, ..gone.members[0].clone() });
+    let says = Err(ChangeRefusal::NotAMember);
+    let (daemon, _) = daemon_with(Fake { wanted: Mutex::default(), roster: gone, says });
+    let (code, answer) = post(&daemon, "/nodes/remove", r#"{"node":"lb3"}"#).await;
+    assert_eq!((code, answer.as_str()), (200, r#"{"roster_epoch":10,"voters":["lb1","lb2"],"needed":2}"#));
+    // Anything else it may not change any more.
+    assert_eq!(post(&daemon, "/nodes/remove", r#"{"node":"lb2"}"#).await.0, 409);
+    assert_eq!(post(&daemon, "/voters/add", r#"{"node":"lb3"}"#).await.0, 409);
 }
 
 #[tokio::test]

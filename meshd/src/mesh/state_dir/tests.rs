@@ -35,3 +35,16 @@ fn a_directory_that_cannot_be_made_is_named_with_the_way_out() {
     let error = format!("{:#}", StateDir::create(&below).unwrap_err());
     assert!(error.contains(below.to_str().unwrap()) && error.contains("--state-dir"), "{error}");
 }
+
+#[test]
+fn one_daemon_alone_runs_with_it() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::create(temp.path()).unwrap();
+    let first = dir.lock().unwrap();
+    let error = format!("{:#}", dir.lock().unwrap_err());
+    let path = temp.path().display().to_string();
+    let process = format!("(process {})", std::process::id());
+    assert!([path.as_str(), &process, "--state-dir"].iter().all(|text| error.contains(text)), "{error}");
+    drop(first);
+    dir.lock().unwrap();
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mesh_core::Input;
-use mesh_core::roster::Change;
+use mesh_core::roster::{Change, State};
 use mesh_wire::mesh::roster::{Role, VotePolicy};
 
 use super::cluster::{Node, fresh_address, state, three, until, until_connected, until_voters};
@@ -93,6 +93,20 @@ async fn who_was_removed_while_it_was_down_learns_it_from_any_member() {
     let c = Node::run(dir, address, identity, loaded).await;
     c.wait(0, "it is told", |i| matches!(i, Input::Roster(roster) if *roster == without)).await;
     until("it knows", || c.roster() == without).await;
+}
+
+/// Its process stood still, say, so that gossip starts anew: with nobody, and that is no failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_node_goes_on_without_gossip() {
+    let [a, b, c] = three().await;
+    let c_id = c.id;
+    let (dir, address) = c.vanish().await;
+    until("the loss is noticed", || !a.connected_to(c_id) && !b.connected_to(c_id)).await;
+    let without = b.mesh.change_roster(Change::RemoveMember(c_id)).await.unwrap();
+    let (identity, loaded) = load(&state(&dir)).unwrap().unwrap();
+    let c = Node::run(dir, address, identity, State { roster: without, ..loaded }).await;
+    let failed = tokio::time::timeout(Duration::from_secs(3), c.mesh.failed()).await;
+    assert!(failed.is_err(), "{failed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,310 @@
+//! Wires everything together and watches over it: whatever dies is noticed, and ends the daemon
+//! rather than leaving half of it running.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use mesh_config::model::Config;
+use mesh_core::lease::memory::VoterStart;
+use mesh_core::roster::State;
+use mesh_core::{Engine, Input, Setup};
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::roster::Role;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    End, Member, Places, address_of, config_file, listen, load_config, node_name, role_of, socket, what_to_run,
+};
+use crate::control::{self, Command, ControlState};
+use crate::director::{Director, Outputs, check_privileges};
+use crate::guard::{Link, Task};
+use crate::legacy::Legacy;
+use crate::memory::{Memory, Owner};
+use crate::mesh::{MeshHandle, MeshOptions, StateDir};
+use crate::probes::script::Scripts;
+use crate::signals::Signals;
+use crate::threads::{self, Ended, MeshThread};
+use crate::witness::Witness;
+use crate::{clock, memory, priority};
+
+/// Facts that may wait for the engine; it takes microseconds for each, so that a full queue means
+/// that it hangs. Gossip waits for room, lease messages are dropped, as the network may.
+const INPUT_QUEUE: usize = 4096;
+
+/// How long a configuration read again waits for room in the queue: nothing else is noticed meanwhile.
+const TAKEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Between SIGTERM and a forced end.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long a control request under way may take then.
+const LAST_ANSWER: Duration = Duration::from_millis(100);
+pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Signals) -> anyhow::Result<End> {
+    let (member, config) = what_to_run(places)?;
+    // Who serves nothing needs none.
+    let directs = member.as_ref().is_none_or(|member| role_of(member) == Role::Director);
+    if directs {
+        check_privileges()?;
+    }
+    let realtime = config.mesh.realtime;
+    if realtime {
+        lock_memory();
+    }
+    let socket = control::bind(&socket(places))?;
+    let _alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;
+    let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
+    let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
+    let stop = CancellationToken::new();
+    let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
+    let (memory, voter) = recall(places, member.as_ref())?;
+    let setup = Setup { adopted: legacy.take_adopted(), ..setup(places, &config, member.as_ref(), voter)? };
+    let engine = Engine::new(setup, config.clone(), clock::now());
+
+    let seed =
+        member.as_ref().map_or(String::new(), |(identity, state)| address_of(identity, &state.roster).to_string());
+    let mesh = match member {
+        Some(loaded) => Some(start_mesh(places, &config, loaded, &inputs).await?),
+        None => None,
+    };
+    let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
+    let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
+    let (scripts, script_sets) = watch::channel(Vec::new());
+    let (stopped, stopped_seen) = oneshot::channel();
+    let shown = guard.as_ref().map(|link| mesh_control::Guard {
+        pid: link.pid,
+        daemon_pid: std::process::id(),
+        restarts: link.restarts,
+        last_death: link.last_death.clone(),
+    });
+    let outputs = Outputs { mesh: mesh.clone(), memory, legacy, guard: shown, scripts, status, stopped: Some(stopped) };
+    let director = spawn_engine(engine, &config, directs, input_queue, outputs)?;
+    let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
+    let (commands, mut command_queue) = mpsc::channel(1);
+    let ending = control::Ending { commands, guard: guard.clone() };
+    let state = control_state(mesh.as_ref(), seed, status_seen, ending);
+    let server = tokio::spawn(control::serve(socket, state, stop.clone()));
+
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
+    if let Some(guard) = &guard {
+        guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
+    }
+    let reloading = Reloading { places, inputs: &inputs, directs };
+    let mut parts = Parts { director, server, runner, mesh: mesh_thread };
+    let asked = supervise(&mut signals, &reloading, &mut parts, &mut command_queue).await;
+    let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
+    hand_over(&inputs, keep, stopped_seen).await;
+    if let Some(mesh) = &mesh {
+        mesh.close(!keep).await;
+    }
+    stop.cancel();
+    if asked.is_ok() {
+        // Whoever asked by the socket gets an answer.
+        let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
+    }
+    asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
+}
+
+/// What ends the daemon when it ends.
+struct Parts {
+    director: Ended,
+    server: JoinHandle<anyhow::Result<()>>,
+    runner: JoinHandle<()>,
+    mesh: Option<MeshThread>,
+}
+
+/// What this node remembers as a voter of a mesh.
+fn recall(places: &Places, member: Option<&Member>) -> anyhow::Result<(Option<Memory>, VoterStart)> {
+    let Some((identity, state)) = member else { return Ok((None, VoterStart::default())) };
+    let owner = Owner { node: identity.node, cluster: state.roster.cluster.clone(), boot: memory::boot_id()? };
+    let (memory, start) = Memory::open(&owner, &places.runtime_dir, &places.state_dir, clock::now())?;
+    Ok((Some(memory), start))
+}
+
+fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: VoterStart) -> anyhow::Result<Setup> {
+    let now = clock::now();
+    let unix_at_zero = clock::unix_time().saturating_sub(Duration::from_nanos(now.as_nanos()));
+    let (node, name) = match member {
+        Some((identity, state)) => {
+            let own = state.roster.member(identity.node).context("the roster on disk does not list this node")?;
+            let wanted = places.name.as_ref().or(config.mesh.name.as_ref()).unwrap_or(&own.name);
+            ensure!(
+                *wanted == own.name,
+                "this node joined as {}, so it cannot be {wanted}: leave out --name and mesh.name",
+                own.name
+            );
+            (identity.node, own.name.clone())
+        }
+        None => (NodeId(0), node_name(places, config)?),
+    };
+    Ok(Setup {
+        node,
+        name,
+        roster: member.map(|(_, state)| state.roster.clone()),
+        successor: member.map_or_else(Default::default, |(_, state)| state.successor.clone()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        seed: seed()?,
+        unix_at_zero,
+        voter,
+        adopted: Vec::new(),
+    })
+}
+
+/// Chance for the engine's jitter.
+fn seed() -> anyhow::Result<u64> {
+    let bytes = ring::rand::generate(&ring::rand::SystemRandom::new());
+    let bytes: [u8; 8] = bytes.map_err(|_| anyhow::anyhow!("the system has no randomness"))?.expose();
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+async fn start_mesh(
+    places: &Places,
+    config: &Config,
+    (identity, State { roster, .. }): Member,
+    inputs: &mpsc::Sender<Input>,
+) -> anyhow::Result<MeshThread> {
+    let known = address_of(&identity, &roster);
+    let listen = listen(places, config).unwrap_or(known);
+    ensure!(
+        listen.port() == known.port() && (listen.ip().is_unspecified() || listen.ip() == known.ip()),
+        "the mesh knows this node at {known}, so it cannot listen on {listen}: leave out --listen and mesh.listen"
+    );
+    let options = MeshOptions { identity, roster, listen, inputs: inputs.clone() };
+    threads::start_mesh(options, config.mesh.realtime).await
+}
+
+fn control_state(
+    mesh: Option<&MeshHandle>,
+    seed: String,
+    status: watch::Receiver<Arc<mesh_control::Status>>,
+    ending: control::Ending,
+) -> ControlState {
+    let tokens = mesh.cloned().map(|mesh| {
+        let make = move |ttl| mesh.create_token(ttl).map(|token| (token.text, token.expires_unix));
+        Arc::new(make) as Arc<control::MakeToken>
+    });
+    let roster = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::RosterAccess>);
+    ControlState { status, tokens, roster, seed, ending }
+}
+
+/// Starts the engine's thread.
+fn spawn_engine(
+    engine: Engine,
+    config: &Config,
+    directs: bool,
+    inputs: mpsc::Receiver<Input>,
+    outputs: Outputs,
+) -> anyhow::Result<Ended> {
+    let config = config.clone();
+    threads::spawn("meshd-engine", config.mesh.realtime, move || async move {
+        if directs {
+            Director::new(engine, &config, inputs, outputs).await?.run().await;
+        } else {
+            Witness::new(engine, inputs, outputs).run().await;
+        }
+        Ok(())
+    })
+}
+
+fn lock_memory() {
+    match priority::lock_memory() {
+        Ok(true) => {}
+        Ok(false) => tracing::info!("memory is not locked: its limit (LimitMEMLOCK) is not infinity"),
+        Err(error) => tracing::info!(%error, "memory is not locked"),
+    }
+}
+
+async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>) {
+    while sets.changed().await.is_ok() {
+        let set = sets.borrow_and_update().clone();
+        scripts.set(set);
+    }
+}
+
+/// Waits for the end: a signal that asks for it, or a part that died. Reloads meanwhile.
+async fn supervise(
+    signals: &mut Signals,
+    reloading: &Reloading<'_>,
+    parts: &mut Parts,
+    commands: &mut mpsc::Receiver<Command>,
+) -> anyhow::Result<Command> {
+    let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
+    let Parts { director, server, runner, mesh } = parts;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(Command::Stop),
+            _ = interrupt.recv() => return Ok(Command::Stop),
+            Some(command) = commands.recv() => return Ok(command),
+            _ = hangup.recv() => reloading.reload().await,
+            _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
+            _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
+            ended = &mut *director => {
+                ended.context("the engine's thread died")??;
+                bail!("the engine ended by itself");
+            }
+            ended = &mut *server => {
+                ended.context("the control server died")??;
+                bail!("the control server ended by itself");
+            }
+            ended = &mut *runner => {
+                ended.context("the runner of tracked scripts died")?;
+                bail!("the runner of tracked scripts ended by itself");
+            }
+            error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
+        }
+    }
+}
+
+async fn mesh_failure(mesh: Option<&mut MeshThread>) -> anyhow::Error {
+    let Some(MeshThread { handle, ended, .. }) = mesh else { return std::future::pending().await };
+    tokio::select! {
+        error = handle.failed() => error,
+        ended = ended => match ended {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) => anyhow::anyhow!("its thread ended by itself"),
+            Err(_) => anyhow::anyhow!("its thread died"),
+        },
+    }
+}
+
+/// What SIGHUP needs.
+struct Reloading<'a> {
+    places: &'a Places,
+    inputs: &'a mpsc::Sender<Input>,
+    directs: bool,
+}
+
+impl Reloading<'_> {
+    /// SIGHUP: a file that cannot be used leaves everything as it is.
+    async fn reload(&self) {
+        match config_file(self.places.config.clone()).and_then(|file| load_config(&file)) {
+            // A witness serves none anyway.
+            Ok(config) if config.routers.is_empty() && self.directs => {
+                tracing::error!("configuration not changed: no virtual router is left in it; stop meshd to serve none");
+            }
+            Ok(config) => match self.inputs.send_timeout(Input::Configure(config), TAKEN_WITHIN).await {
+                Ok(()) => tracing::info!("configuration read again"),
+                Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
+            },
+            Err(error) => tracing::error!("configuration not changed: {error:#}"),
+        }
+    }
+}
+
+/// Has the engine hand everything over, or leave it to the next run, if it lives.
+async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::Receiver<()>) {
+    let (what, input) =
+        if keep { ("leaving all to the next run", Input::Keep) } else { ("handing over", Input::Shutdown) };
+    tracing::info!("stopping: {what}");
+    let handed_over = async {
+        // An engine that hangs takes nothing. One that is dead cannot answer; its sender is gone, and nothing is
+        // waited for.
+        let _ = inputs.send(input).await;
+        stopped.await
+    };
+    if tokio::time::timeout(STOP_DEADLINE, handed_over).await.is_err() {
+        tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
+    }
+}
