@@ -97,6 +97,8 @@ pub struct Daemon {
     pub engine: Engine,
     /// The roster it goes by.
     pub roster: Option<Roster>,
+    /// Since when.
+    pub roster_since: Time,
     /// What came in while the process was stopped.
     pub mailbox: VecDeque<Input>,
     /// Stopped until then.
@@ -117,6 +119,8 @@ pub struct Daemon {
     pub gossip: BTreeMap<(usize, String), (u64, Option<String>)>,
     /// Changes of `gossip` so far.
     pub gossip_changes: u64,
+    /// An address could not be added: it holds back for minutes.
+    pub failed: bool,
     /// For a planted bug: whether the first actions are done.
     pub swept: bool,
     /// For another: the last request of each director.
@@ -216,6 +220,7 @@ impl Daemon {
         Daemon {
             engine,
             roster,
+            roster_since: Time::ZERO,
             mailbox: VecDeque::new(),
             stalled_until: None,
             stall_next: None,
@@ -226,6 +231,7 @@ impl Daemon {
             peers: vec![Connection::default(); hosts],
             gossip: BTreeMap::new(),
             gossip_changes: 0,
+            failed: false,
             swept: false,
             requests: BTreeMap::new(),
         }

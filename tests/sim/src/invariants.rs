@@ -76,11 +76,12 @@ fn router_event(fact: &Fact) -> Option<(usize, usize, &RouterEvent, &str)> {
     Some((*host, router_of(key)?, event, cause))
 }
 
-/// Voters that were there for a host since then, itself included: running, and connected without a
-/// disturbance of the wire.
+/// Voters that were there for a host since then, itself included: running, under the newest roster,
+/// and connected without a disturbance of the wire.
 fn reached(world: &Cluster, host: usize, since: Time) -> impl Iterator<Item = usize> + '_ {
     let there = move |voter: &usize| {
-        world.well_since(*voter, since)
+        (world.is_up_to_date(host, since) && world.is_up_to_date(*voter, since))
+            && world.well_since(*voter, since)
             && (*voter == host || world.network.in_order_since(since, host, *voter))
             && world.connected_since(host, *voter, since)
     };

@@ -345,6 +345,9 @@ impl Cluster {
 
     fn report_failure(&mut self, host: usize, effect: Effect, error: &str) {
         self.say(host, || format!("fails: {effect:?}: {error}"));
+        if let (Effect::Address { .. }, Some(daemon)) = (&effect, &mut self.hosts[host].daemon) {
+            daemon.failed = true;
+        }
         self.schedule_input(Duration::ZERO, host, Input::Failed { effect, error: error.to_owned() });
     }
 

@@ -240,8 +240,8 @@ impl Cluster {
         self.schedule(after, Event::Disturb { rule, duration });
     }
 
-    /// Everything is well again: wires, cables, power, daemons, disks, scripts, configurations. Who
-    /// has not joined yet does.
+    /// Everything is well again: wires, cables, power, daemons, disks, scripts, configurations. A
+    /// daemon that holds back after failures is started again. Who has not joined yet does.
     pub fn heal(&mut self) {
         self.story.tell(self.now, "net", || "all faults end".to_owned());
         self.network.heal(self.now);
@@ -253,6 +253,9 @@ impl Cluster {
             self.boot(host);
             self.wake(host);
             self.hosts[host].slow_disk = (Time::ZERO, Duration::ZERO);
+            if self.hosts[host].daemon.as_ref().is_some_and(|d| d.failed) {
+                self.kill(host);
+            }
             self.script(host, true);
             self.reload(host, self.layout.config(host));
             if self.hosts[host].installed {

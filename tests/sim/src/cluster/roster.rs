@@ -11,6 +11,7 @@ use rand::RngExt;
 
 use super::{Cluster, Event};
 use crate::clock::{Time, ms};
+use crate::host::Daemon;
 
 /// A new member that got no answer asks again after so long.
 const ASK_AGAIN: Duration = ms(3000);
@@ -104,6 +105,7 @@ impl Cluster {
         }
         if let Some(daemon) = &mut self.hosts[host].daemon {
             daemon.roster = Some(roster);
+            daemon.roster_since = self.now;
         }
     }
 
@@ -124,11 +126,14 @@ impl Cluster {
 
     /// Whether a majority of the voters goes by the newest roster.
     pub fn is_agreed(&self) -> bool {
-        let knows = |h: &usize| {
-            let roster = self.hosts[*h].daemon.as_ref().and_then(|d| d.roster.as_ref());
-            roster.is_some_and(|r| r.epoch == self.newest.roster.epoch)
-        };
-        self.voters().iter().filter(|h| knows(h)).count() >= self.newest.roster.quorum()
+        self.voters().iter().filter(|h| self.is_up_to_date(**h, self.now)).count() >= self.newest.roster.quorum()
+    }
+
+    /// Whether a host has gone by the newest roster since then. A majority of its voters may not know
+    /// yet that they are: those that decided on it may all be elsewhere.
+    pub fn is_up_to_date(&self, host: usize, since: Time) -> bool {
+        let newest = |d: &Daemon| d.roster.as_ref().is_some_and(|r| r.epoch == self.newest.roster.epoch);
+        self.hosts[host].daemon.as_ref().is_some_and(|d| newest(d) && d.roster_since <= since)
     }
 
     /// The director that should own a router when all is well.

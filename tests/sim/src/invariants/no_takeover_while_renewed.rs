@@ -22,6 +22,8 @@ pub(super) struct NoTakeoverWhileRenewed {
     serves: BTreeMap<(usize, usize), Time>,
     /// When each voter last refused each owner's router.
     refusals: BTreeMap<(usize, usize, usize), Time>,
+    /// Whom each voter last granted each router, and until when; what it grants to itself is not seen.
+    grants: BTreeMap<(usize, usize), (usize, Time)>,
 }
 
 impl Invariant for NoTakeoverWhileRenewed {
@@ -31,7 +33,10 @@ impl Invariant for NoTakeoverWhileRenewed {
 
     fn check(&mut self, world: &Cluster, facts: &[Fact]) -> Result<(), String> {
         for fact in facts {
-            if let Fact::Vote { voter, owner, router, verdict, .. } = fact {
+            if let Fact::Vote { voter, owner, router, verdict, duration } = fact {
+                if matches!(verdict, Verdict::Granted { .. }) {
+                    self.grants.insert((*voter, *router), (*owner, world.now + *duration));
+                }
                 // `Stale` asks for another epoch, which is the owner's to find.
                 if !matches!(verdict, Verdict::Granted { .. } | Verdict::Stale { .. }) {
                     self.refusals.insert((*voter, *owner, *router), world.now);
@@ -68,7 +73,9 @@ impl NoTakeoverWhileRenewed {
             return Ok(());
         }
         let refuses = |voter: &usize| self.refusals.get(&(*voter, host, router)).is_some_and(|at| *at >= since);
-        let votes = reached(world, host, since).filter(|voter| !refuses(voter)).count();
+        let granted = |voter: &usize| self.grants.get(&(*voter, router)).filter(|(owner, _)| *owner != host);
+        let owes = |voter: &usize| granted(voter).is_some_and(|(_, until)| *until >= since);
+        let votes = reached(world, host, since).filter(|voter| !refuses(voter) && !owes(voter)).count();
         if is_majority(world, votes) {
             let name = &world.hosts[host].name;
             return Err(format!("{name} lost VI_{} although {votes} voters were there", router + 1));

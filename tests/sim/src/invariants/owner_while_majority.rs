@@ -15,17 +15,17 @@ use crate::cluster::{Cluster, Fact};
 /// Beyond the down interval of the lowest priority.
 const MARGIN: Duration = ms(1000);
 
-/// When each router was last served, and what each host last said of it that has to do with faults.
+/// When each router was last served.
 #[derive(Debug)]
 pub(super) struct OwnerWhileMajority {
     served: Vec<Time>,
-    ready_since: BTreeMap<(usize, usize), Option<Time>>,
+    ready: Ready,
 }
 
 impl OwnerWhileMajority {
     /// For so many routers.
     pub(super) fn new(routers: usize) -> Self {
-        OwnerWhileMajority { served: vec![Time::ZERO; routers], ready_since: BTreeMap::new() }
+        OwnerWhileMajority { served: vec![Time::ZERO; routers], ready: Ready::default() }
     }
 }
 
@@ -35,10 +35,7 @@ impl Invariant for OwnerWhileMajority {
     }
 
     fn check(&mut self, world: &Cluster, facts: &[Fact]) -> Result<(), String> {
-        for (host, router, event, _) in facts.iter().filter_map(router_event) {
-            let ready = self.ready_since.entry((host, router)).or_default();
-            *ready = (*event != RouterEvent::Fault).then(|| ready.unwrap_or(world.now));
-        }
+        self.ready.note(world, facts);
         for router in 0..world.layout.routers {
             if !world.serving(router).is_empty() {
                 self.served[router] = world.now;
@@ -53,8 +50,7 @@ impl Invariant for OwnerWhileMajority {
                 continue;
             }
             // An effect that failed keeps a host away for a while.
-            let ready =
-                |host: usize| self.ready_since.get(&(host, router)).is_some_and(|t| t.is_some_and(|t| t < since));
+            let ready = |host: usize| self.ready.since(host, router).is_some_and(|t| t < since);
             let able = |host: &usize| ready(*host) && is_able(world, *host, router, since);
             if let Some(host) = (0..world.layout.directors).find(|h| world.is_director(*h) && able(h)) {
                 let name = &world.hosts[host].name;
@@ -62,6 +58,23 @@ impl Invariant for OwnerWhileMajority {
             }
         }
         Ok(())
+    }
+}
+
+/// Since when each host has been without a fault for each router, as it says itself.
+#[derive(Debug, Default)]
+struct Ready(BTreeMap<(usize, usize), Option<Time>>);
+
+impl Ready {
+    fn note(&mut self, world: &Cluster, facts: &[Fact]) {
+        for (host, router, event, _) in facts.iter().filter_map(router_event) {
+            let ready = self.0.entry((host, router)).or_default();
+            *ready = (*event != RouterEvent::Fault).then(|| ready.unwrap_or(world.now));
+        }
+    }
+
+    fn since(&self, host: usize, router: usize) -> Option<Time> {
+        self.0.get(&(host, router)).copied().flatten()
     }
 }
 
