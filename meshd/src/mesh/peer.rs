@@ -87,13 +87,16 @@ struct Peer {
     shared: Arc<Shared>,
     member: Member,
     live: Vec<Live>,
+    /// It said goodbye over one of the connections it had since it was last down. Others that were
+    /// only just being made end without a word, and may be the last to go.
+    said_goodbye: bool,
     readers: JoinSet<(usize, ConnectionError)>,
     backoff: Duration,
 }
 
 impl Peer {
     fn new(shared: Arc<Shared>, member: Member) -> Peer {
-        Peer { shared, member, live: Vec::new(), readers: JoinSet::new(), backoff: BACKOFF.0 }
+        Peer { shared, member, live: Vec::new(), said_goodbye: false, readers: JoinSet::new(), backoff: BACKOFF.0 }
     }
 
     async fn run(mut self, mut arrivals: mpsc::Receiver<Connection>, stop: CancellationToken) {
@@ -160,10 +163,12 @@ impl Peer {
         };
         let lost = self.live.remove(position);
         self.choose();
+        self.said_goodbye |=
+            matches!(&reason, ConnectionError::ApplicationClosed(close) if close.error_code == CLOSE_GOODBYE);
         if !self.live.is_empty() {
             return None;
         }
-        let left = matches!(&reason, ConnectionError::ApplicationClosed(close) if close.error_code == CLOSE_GOODBYE);
+        let left = std::mem::take(&mut self.said_goodbye);
         info!(peer = %self.member.name, reason = %reason, "connection lost");
         self.tell(Input::PeerDown { node: self.member.id, left }).await;
         // A connection that had lasted is missed at once; one that fails again and again is not.
@@ -193,7 +198,7 @@ impl Peer {
     /// The member was removed, or moved to another address, or the daemon ends.
     async fn leave(mut self) {
         if self.shared.closing.is_cancelled() {
-            // All of them with the same word: the peer goes by the last one it loses.
+            // All of them with the same word.
             let code = self.shared.farewell.get().copied().unwrap_or(CLOSE_RESTART);
             self.live.iter().for_each(|live| live.connection.close(code, b""));
             return;
