@@ -6,6 +6,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
+mod service;
+
+pub use self::service::*;
+
 /// A whole configuration, every value checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
@@ -17,8 +21,12 @@ pub struct Config {
     pub track_scripts: Vec<TrackScript>,
     /// `vrrp_instance` blocks, in file order, names unique.
     pub routers: Vec<VirtualRouter>,
-    /// `virtual_server` blocks.
+    /// `virtual_server` blocks, names unique.
     pub virtual_servers: Vec<VirtualServer>,
+    /// `track_file` blocks, in file order, names unique.
+    pub track_files: Vec<TrackFile>,
+    /// What holds for all virtual servers.
+    pub lvs: LvsSettings,
     /// Settings of the mesh; only meshd.toml has them.
     pub mesh: MeshSettings,
 }
@@ -194,98 +202,6 @@ impl Default for GratuitousArp {
     fn default() -> Self {
         GratuitousArp { repeat: 5, delay: Duration::from_secs(5), refresh: Duration::ZERO, refresh_repeat: 1 }
     }
-}
-
-/// One IPVS virtual service and its real servers; read and kept, not yet acted upon.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VirtualServer {
-    /// The service's address.
-    pub address: SocketAddr,
-    /// `protocol`.
-    pub protocol: Protocol,
-    /// `lb_algo`, `lvs_sched`.
-    pub scheduler: String,
-    /// `lb_kind`, `lvs_method`.
-    pub forwarding: Forwarding,
-    /// `persistence_timeout` in seconds.
-    pub persistence: Option<u32>,
-    /// `delay_loop`; default 60 s.
-    pub delay_loop: Duration,
-    /// `real_server` blocks.
-    pub real_servers: Vec<RealServer>,
-}
-
-/// Transport protocol of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// SCTP.
-    Sctp,
-}
-
-/// How ip_vs forwards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Forwarding {
-    /// Masquerading.
-    Nat,
-    /// Direct routing.
-    DirectRouting,
-    /// Tunnelling.
-    Tunnel,
-}
-
-/// One real server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RealServer {
-    /// Its address.
-    pub address: SocketAddr,
-    /// `weight`, default 1.
-    pub weight: i32,
-    /// Its checkers.
-    pub checks: Vec<Check>,
-}
-
-/// One checker of a real server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// What it does.
-    pub kind: CheckKind,
-    /// `connect_timeout`, default 5 s.
-    pub connect_timeout: Duration,
-    /// `connect_port`.
-    pub connect_port: Option<u16>,
-    /// `retry`, `nb_get_retry`.
-    pub retry: u32,
-    /// `delay_before_retry`.
-    pub delay_before_retry: Duration,
-}
-
-/// What a checker does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckKind {
-    /// Connects.
-    Tcp,
-    /// Gets each URL.
-    Http {
-        /// `SSL_GET`.
-        tls: bool,
-        /// `url` blocks.
-        urls: Vec<Url>,
-    },
-}
-
-/// One `url` block.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Url {
-    /// `path`.
-    pub path: String,
-    /// `digest`: MD5 of the body, in hexadecimal.
-    pub digest: Option<String>,
-    /// `status_code`.
-    pub status: Option<u16>,
 }
 
 /// `[mesh]` of meshd.toml; every value overrides what the state directory says.

@@ -262,7 +262,7 @@ pub struct RealServer {
     /// `ADDR:PORT`.
     pub address: String,
     /// Its weight.
-    pub weight: i32,
+    pub weight: i64,
     /// `up`, `down` or `unknown`.
     pub health: String,
     /// The same, as each director sees it.

@@ -7,7 +7,9 @@ use super::keywords::{Context, HTTP_CHECK, REAL_SERVER, TCP_CHECK, URL, VIRTUAL_
 use super::lower::Lower;
 use super::tree::{Block, Statement};
 use super::values;
-use crate::model::{Check, CheckKind, Config, Forwarding, Protocol, RealServer, Url, VirtualServer};
+use crate::model::{
+    Check, CheckKind, Config, Endpoint, Forwarding, HttpCheck, Protocol, RealServer, Tunnel, Url, VirtualServer,
+};
 
 /// The schedulers of ip_vs.
 const SCHEDULERS: &[&str] =
@@ -34,15 +36,8 @@ pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statement: &Stat
     let mut protocol = None;
     let mut scheduler = None;
     let mut forwarding = None;
-    let mut server = VirtualServer {
-        address,
-        protocol: Protocol::Udp,
-        scheduler: "wlc".into(),
-        forwarding: Forwarding::Nat,
-        persistence: None,
-        delay_loop: Duration::from_secs(60),
-        real_servers: Vec::new(),
-    };
+    let mut delay_loop = Duration::from_secs(60);
+    let mut server = VirtualServer::new(Endpoint::Address(address), Protocol::Udp);
     for statement in &block.statements {
         if lower.language(statement) {
             continue;
@@ -52,7 +47,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statement: &Stat
                 real_server(lower, &mut server, statement);
                 continue;
             }
-            ("delay_loop", _) => set(&mut server.delay_loop, timer(lower, statement)),
+            ("delay_loop", _) => set(&mut delay_loop, timer(lower, statement)),
             ("lb_algo" | "lvs_sched", _) => scheduler = scheduler_of(lower, statement).or(scheduler),
             ("lb_kind" | "lvs_method", _) => forwarding = forwarding_of(lower, statement).or(forwarding),
             ("protocol", _) => protocol = protocol_of(lower, statement).or(protocol),
@@ -81,6 +76,13 @@ pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statement: &Stat
     set(&mut server.protocol, protocol);
     set(&mut server.scheduler, scheduler);
     set(&mut server.forwarding, forwarding);
+    server.name = format!("{address}/{}", server.protocol.name());
+    for real in &mut server.real_servers {
+        real.forwarding = server.forwarding;
+        for check in &mut real.checks {
+            (check.delay_loop, check.warmup) = (delay_loop, delay_loop);
+        }
+    }
     config.virtual_servers.push(server);
 }
 
@@ -114,7 +116,7 @@ fn forwarding_of(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<For
     lower.value(statement, "NAT, DR or TUN", "skipped", |w| match w {
         "NAT" => Some(Forwarding::Nat),
         "DR" => Some(Forwarding::DirectRouting),
-        "TUN" => Some(Forwarding::Tunnel),
+        "TUN" => Some(Forwarding::Tunnel(Tunnel::Ipip)),
         _ => None,
     })
 }
@@ -151,12 +153,11 @@ fn timer(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
 
 fn real_server(lower: &mut Lower<'_>, server: &mut VirtualServer, statement: &Statement<'_>) {
     let Some(address) = address(lower, statement) else { return };
-    if address.is_ipv4() != server.address.is_ipv4() {
-        let message =
-            format!("{} and {} are of two families; the real server is left out", address.ip(), server.address.ip());
+    if !server.addresses().all(|vip| vip.is_ipv4() == address.is_ipv4()) {
+        let message = format!("{} and {} are of two families; the real server is left out", address.ip(), server.name);
         return lower.warning(statement.at(), message);
     }
-    let mut real = RealServer { address, weight: 1, checks: Vec::new() };
+    let mut real = RealServer::new(address, Forwarding::Nat);
     let Some(block) = &statement.block else {
         lower.warning(statement.at(), "`real_server` has no block; expected `{` after it; defaults are used".into());
         server.real_servers.push(real);
@@ -167,15 +168,15 @@ fn real_server(lower: &mut Lower<'_>, server: &mut VirtualServer, statement: &St
             continue;
         }
         match (statement.keyword(), &statement.block) {
-            ("TCP_CHECK", Some(block)) => real.checks.push(tcp_check(lower, block)),
-            ("HTTP_GET", Some(block)) => real.checks.extend(http_check(lower, statement, block, false)),
-            ("SSL_GET", Some(block)) => real.checks.extend(http_check(lower, statement, block, true)),
+            ("TCP_CHECK", Some(block)) => real.checks.push(tcp_check(lower, address, block)),
+            ("HTTP_GET", Some(block)) => real.checks.extend(http_check(lower, address, statement, block, false)),
+            ("SSL_GET", Some(block)) => real.checks.extend(http_check(lower, address, statement, block, true)),
             (keyword @ ("TCP_CHECK" | "HTTP_GET" | "SSL_GET"), None) => {
                 lower.warning(statement.at(), format!("`{keyword}` has no block; expected `{{` after it; skipped"));
             }
             ("weight", _) => {
-                let read = |w: &str| values::unsigned(w).and_then(|n| i32::try_from(n).ok());
-                set(&mut real.weight, lower.value(statement, "a number from 0 to 2147483647", "skipped", read));
+                let read = |w: &str| values::unsigned(w).filter(|n| *n <= 65535).and_then(|n| u32::try_from(n).ok());
+                set(&mut real.weight, lower.value(statement, "a number from 0 to 65535", "skipped", read));
                 lower.no_block(statement);
             }
             _ => lower.other(&REAL_SERVER, statement),
@@ -184,20 +185,22 @@ fn real_server(lower: &mut Lower<'_>, server: &mut VirtualServer, statement: &St
     server.real_servers.push(real);
 }
 
-fn new_check(kind: CheckKind, delay_before_retry: Duration) -> Check {
-    Check { kind, connect_timeout: Duration::from_secs(5), connect_port: None, retry: 1, delay_before_retry }
-}
-
-fn tcp_check(lower: &mut Lower<'_>, block: &Block<'_>) -> Check {
-    let mut check = new_check(CheckKind::Tcp, Duration::from_secs(1));
+fn tcp_check(lower: &mut Lower<'_>, to: SocketAddr, block: &Block<'_>) -> Check {
+    let mut check = Check::new(CheckKind::Tcp, to);
     for statement in &block.statements {
         check_keyword(lower, &TCP_CHECK, &mut check, statement);
     }
     check
 }
 
-fn http_check(lower: &mut Lower<'_>, outer: &Statement<'_>, block: &Block<'_>, tls: bool) -> Option<Check> {
-    let mut check = new_check(CheckKind::Tcp, Duration::from_secs(3));
+fn http_check(
+    lower: &mut Lower<'_>,
+    to: SocketAddr,
+    outer: &Statement<'_>,
+    block: &Block<'_>,
+    tls: bool,
+) -> Option<Check> {
+    let mut check = Check::new(CheckKind::Http(HttpCheck::new(tls, Vec::new())), to);
     let mut urls = Vec::new();
     for statement in &block.statements {
         match (statement.keyword(), &statement.block) {
@@ -212,7 +215,7 @@ fn http_check(lower: &mut Lower<'_>, outer: &Statement<'_>, block: &Block<'_>, t
         lower.warning(outer.at(), message);
         return None;
     }
-    check.kind = CheckKind::Http { tls, urls };
+    check.kind = CheckKind::Http(HttpCheck::new(tls, urls));
     Some(check)
 }
 
@@ -221,11 +224,11 @@ fn check_keyword(lower: &mut Lower<'_>, context: &Context, check: &mut Check, st
         return;
     }
     match statement.keyword() {
-        "connect_timeout" => set(&mut check.connect_timeout, timer(lower, statement)),
+        "connect_timeout" => set(&mut check.connect.timeout, timer(lower, statement)),
         "connect_port" => {
             let read = |w: &str| values::unsigned(w).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
             if let Some(port) = lower.value(statement, "a port from 1 to 65535", "skipped", read) {
-                check.connect_port = Some(port);
+                check.connect.to.set_port(port);
             }
         }
         keyword @ ("retry" | "nb_get_retry") => {
@@ -246,7 +249,7 @@ fn check_keyword(lower: &mut Lower<'_>, context: &Context, check: &mut Check, st
 
 fn url(lower: &mut Lower<'_>, outer: &Statement<'_>, block: &Block<'_>) -> Option<Url> {
     let mut path = None;
-    let mut url = Url { path: String::new(), digest: None, status: None };
+    let mut url = Url::new(String::new());
     for statement in &block.statements {
         if lower.language(statement) {
             continue;
@@ -279,7 +282,7 @@ fn is_md5(word: &str) -> bool {
 fn status(lower: &mut Lower<'_>, url: &mut Url, statement: &Statement<'_>) {
     let read = |w: &str| values::unsigned(w).filter(|n| (100..=599).contains(n)).and_then(|n| u16::try_from(n).ok());
     if let Some(status) = lower.value(statement, "one code from 100 to 599", "skipped", read) {
-        url.status = Some(status);
+        url.status = vec![(status, status)];
     }
     if let Some(word) = statement.parameters().get(1) {
         lower.warning(word.at, "only one status code is supported yet; the first is used".into());

@@ -230,25 +230,20 @@ fn last_transition(reports: &[(NodeId, bool, RouterReport)]) -> Option<control::
 }
 
 fn service_status(server: &mesh_config::model::VirtualServer) -> control::Service {
-    use mesh_config::model::{Forwarding, Protocol};
-    let protocol = match server.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
-    };
+    use mesh_config::model::Forwarding;
     let forwarding = match server.forwarding {
         Forwarding::Nat => "nat",
         Forwarding::DirectRouting => "dr",
-        Forwarding::Tunnel => "tun",
+        Forwarding::Tunnel(_) => "tun",
     };
     let real_server = |r: &mesh_config::model::RealServer| control::RealServer {
         address: r.address.to_string(),
-        weight: r.weight,
+        weight: r.weight.into(),
         health: "unknown".to_owned(),
         seen_by: BTreeMap::new(),
     };
     control::Service {
-        virtual_server: format!("{}/{protocol}", server.address),
+        virtual_server: server.name.clone(),
         scheduler: server.scheduler.clone(),
         forwarding: forwarding.to_owned(),
         persistence_s: server.persistence.unwrap_or(0),

@@ -28,21 +28,21 @@ fn a_service_reaches_the_model() {
         " delay_loop 6\n persistence_timeout 50",
         "  weight 3\n  TCP_CHECK {\n   connect_timeout 2\n   retry 4\n   delay_before_retry 0.5\n   connect_port 81\n  }",
     );
-    let check = Check {
-        kind: CheckKind::Tcp,
-        connect_timeout: Duration::from_secs(2),
-        connect_port: Some(81),
-        retry: 4,
-        delay_before_retry: Duration::from_millis(500),
-    };
+    let to = "10.0.0.2:80".parse().unwrap();
+    let mut check = Check::new(CheckKind::Tcp, "10.0.0.2:81".parse().unwrap());
+    check.connect.timeout = Duration::from_secs(2);
+    check.retry = 4;
+    check.delay_before_retry = Duration::from_millis(500);
+    (check.delay_loop, check.warmup) = (Duration::from_secs(6), Duration::from_secs(6));
+    let forwarding = Forwarding::DirectRouting;
+    let real = RealServer { weight: 3, checks: vec![check], ..RealServer::new(to, forwarding) };
+    let endpoint = Endpoint::Address("10.0.0.1:80".parse().unwrap());
     let expected = VirtualServer {
-        address: "10.0.0.1:80".parse().unwrap(),
-        protocol: Protocol::Tcp,
         scheduler: "rr".into(),
-        forwarding: Forwarding::DirectRouting,
+        forwarding,
         persistence: Some(50),
-        delay_loop: Duration::from_secs(6),
-        real_servers: vec![RealServer { address: "10.0.0.2:80".parse().unwrap(), weight: 3, checks: vec![check] }],
+        real_servers: vec![real],
+        ..VirtualServer::new(endpoint, Protocol::Tcp)
     };
     assert_eq!(found(&text), (Some(expected), vec![]));
 }
@@ -63,11 +63,11 @@ fn http_checks_reach_the_model() {
         let (server, found) = found(&server("", &format!("  {keyword} {{\n{urls}\n  }}")));
         assert!(found.is_empty(), "{found:#?}");
         let check = &server.unwrap().real_servers[0].checks[0];
-        let CheckKind::Http { tls, urls } = &check.kind else { panic!("{check:?}") };
+        let CheckKind::Http(HttpCheck { tls, urls, .. }) = &check.kind else { panic!("{check:?}") };
         assert_eq!(*tls, expected_tls);
-        assert_eq!(urls[0], Url { path: "/a".into(), digest: None, status: Some(200) });
-        assert_eq!(urls[1], Url { path: "/b".into(), digest: Some(digest.to_ascii_lowercase()), status: None });
-        assert_eq!((check.connect_timeout, check.retry), (Duration::from_secs(5), 1));
+        assert_eq!(urls[0], Url { status: vec![(200, 200)], ..Url::new("/a") });
+        assert_eq!(urls[1], Url { digest: Some(digest.to_ascii_lowercase()), ..Url::new("/b") });
+        assert_eq!((check.connect.timeout, check.retry), (Duration::from_secs(5), 1));
         assert_eq!(check.delay_before_retry, Duration::from_secs(3));
     }
 }
@@ -77,7 +77,7 @@ fn missing_settings_have_keepalived_s_defaults() {
     let (server, found) = found("virtual_server 10.0.0.1 80 {\n real_server 10.0.0.2 80 {\n }\n}\n");
     let server = server.unwrap();
     assert_eq!((server.protocol, server.forwarding), (Protocol::Udp, Forwarding::Nat));
-    assert_eq!((server.scheduler.as_str(), server.delay_loop), ("wlc", Duration::from_secs(60)));
+    assert_eq!(server.scheduler, "wlc");
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found[0].starts_with("1:1 W virtual server 10.0.0.1:80 has no `protocol`: UDP is used"), "{}", found[0]);
 }
@@ -96,7 +96,7 @@ fn service_findings() {
         (" smtp_alert", "5:2 I `smtp_alert`"),
         (" real_server foo 80 {\n }", "5:14 W `real_server` needs an IP address and a port"),
         (" real_server 10.0.0.3 99999 {\n }", "5:14 W `real_server` needs an IP address and a port"),
-        (" real_server fe80::1 80 {\n }", "5:2 W fe80::1 and 10.0.0.1 are of two families"),
+        (" real_server fe80::1 80 {\n }", "5:2 W fe80::1 and 10.0.0.1:80/udp are of two families"),
         (" real_server 10.0.0.3 80", "5:2 W `real_server` has no block"),
     ] {
         let server = warned(&server(line, ""), start).expect("kept");
