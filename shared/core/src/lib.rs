@@ -21,6 +21,7 @@ pub mod engine;
 mod fixture;
 pub mod input;
 pub mod instance;
+pub mod ipvs;
 pub mod lease;
 pub mod membership;
 pub mod roster;
