@@ -284,7 +284,7 @@ impl Reloading<'_> {
             Ok(config) if config.routers.is_empty() && self.directs => {
                 tracing::error!("configuration not changed: no virtual router is left in it; stop meshd to serve none");
             }
-            Ok(config) => match self.inputs.send_timeout(Input::Configure(config), TAKEN_WITHIN).await {
+            Ok(config) => match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
                 Ok(()) => tracing::info!("configuration read again"),
                 Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
             },

@@ -111,7 +111,7 @@ pub enum Input {
         error: String,
     },
     /// A new configuration.
-    Configure(Config),
+    Configure(Box<Config>),
     /// Hand everything over and stop.
     Shutdown,
     /// Stop, and leave what is served to the next run of this daemon on this host.

@@ -359,7 +359,7 @@ impl Engine {
             }
             Input::RosterStored { ticket } => self.consult(now, Event::Stored { ticket }),
             Input::Failed { effect, error } => self.effect_failed(now, effect, error),
-            Input::Configure(config) => self.configure(now, config),
+            Input::Configure(config) => self.configure(now, *config),
             Input::Shutdown => self.shut_down(now),
             Input::Keep => self.keep(now),
         }

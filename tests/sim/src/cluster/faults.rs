@@ -214,7 +214,7 @@ impl Cluster {
         let of = |c: &Config| c.routers.iter().map(|r| (r.name.clone(), r.priority)).collect::<Vec<_>>();
         self.say(host, || format!("reloads: {:?}", of(&config)));
         self.hosts[host].config = config.clone();
-        self.deliver(host, Input::Configure(config));
+        self.deliver(host, Input::Configure(Box::new(config)));
     }
 
     /// Its disk takes so long for every file, for a while.

@@ -13,7 +13,7 @@ const VIP_2: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 81);
 fn the_same_again_changes_nothing() {
     let mut engine = holding();
     let before = engine.deadline();
-    let actions = plain(engine.step(ms(3300), Input::Configure(config(vec![router(200)]))));
+    let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(config(vec![router(200)])))));
     assert_eq!(actions, [run(&[]), install(&[VIP])], "what is armed stays armed");
     assert_eq!(engine.deadline(), before);
 }
@@ -21,7 +21,7 @@ fn the_same_again_changes_nothing() {
 #[test]
 fn a_new_router_leaves_the_others_alone() {
     let mut engine = holding();
-    let actions = plain(engine.step(ms(3300), Input::Configure(config(vec![router(200), second()]))));
+    let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(config(vec![router(200), second()])))));
     assert_eq!(actions[..2], [run(&[]), install(&[VIP, VIP_2])]);
     let Action::Record(Decision::Router { name, event: RouterEvent::Backup, .. }) = &actions[2] else {
         panic!("{actions:#?}")
@@ -33,7 +33,7 @@ fn a_new_router_leaves_the_others_alone() {
 #[test]
 fn a_changed_router_starts_anew() {
     let mut engine = holding();
-    let actions = engine.step(ms(3300), Input::Configure(config(vec![router(150)])));
+    let actions = engine.step(ms(3300), Input::Configure(Box::new(config(vec![router(150)]))));
     let deleted = Action::Publish { key: "router/4.51".to_owned(), value: None };
     assert!(actions.contains(&deleted));
     let actions = plain(actions);
@@ -53,7 +53,7 @@ fn a_changed_router_starts_anew() {
 #[test]
 fn a_removed_router_is_retired_and_its_fence_removed() {
     let mut engine = holding();
-    let actions = plain(engine.step(ms(3300), Input::Configure(config(Vec::new()))));
+    let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(config(Vec::new())))));
     assert_eq!(actions[..3], [close(), del(), advert(0)]);
     assert_eq!(actions.last(), Some(&install(&[])));
     assert_eq!(engine.deadline(), None);
@@ -70,7 +70,7 @@ fn a_changed_router_goes_on_counting_epochs() {
     engine.step(ms(3220), granted(LB2, ms(3220), &first));
     engine.step(ms(3220), granted(LB3, ms(3220), &first));
     assert!(engine.instances[&KEY].vrrp.is_active());
-    engine.step(ms(3300), Input::Configure(config(vec![router(210)])));
+    engine.step(ms(3300), Input::Configure(Box::new(config(vec![router(210)]))));
     let again = request(&engine.step(ms(6600), Input::Timeout));
     assert!(again.claims[0].epoch > first.claims[0].epoch);
 }
@@ -80,7 +80,7 @@ fn a_changed_lease_duration_starts_all_anew() {
     let mut engine = holding();
     let mut longer = config(vec![router(200)]);
     longer.mesh.lease = Some(Duration::from_secs(3));
-    let actions = plain(engine.step(ms(3300), Input::Configure(longer)));
+    let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(longer))));
     assert_eq!(actions[0], close());
     assert_eq!(engine.instances[&KEY].lease_time, Duration::from_secs(3));
 }

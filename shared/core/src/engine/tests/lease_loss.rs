@@ -45,7 +45,7 @@ fn after_a_stall_the_input_is_looked_at_last() {
         Input::AddressGone { interface: "eth0".into(), address: VIP },
         Input::InterfaceGone { name: "eth0".into() },
         message(LB2, Message::Preempt(Preempt { router: KEY, priority: 250 })),
-        Input::Configure(config(Vec::new())),
+        Input::Configure(Box::new(config(Vec::new()))),
         adverts::multicast(LB2, 250),
     ];
     for input in inputs {

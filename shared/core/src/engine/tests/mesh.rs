@@ -335,7 +335,7 @@ fn a_handover_is_no_reason_to_claim_for_the_others() {
 fn an_address_owner_gets_it_by_a_planned_move() {
     let mut mesh = settled();
     let owner = config(vec![router(255)]);
-    mesh.step(LB3, Input::Configure(owner));
+    mesh.step(LB3, Input::Configure(Box::new(owner)));
     let took = mesh.settles_on(LB3, Duration::from_secs(4));
     assert!(took < Duration::from_millis(3100), "{took:?}");
     mesh.run_until(mesh.now + Duration::from_secs(10));

@@ -181,7 +181,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0..20u64).prop_map(|ticket| Input::RosterStored { ticket }),
         2 => (node(), consensus()).prop_map(|(from, message)| Input::Message { from, message }),
         1 => failure(),
-        1 => configs().prop_map(Input::Configure),
+        1 => configs().prop_map(|config| Input::Configure(Box::new(config))),
     ];
     prop_oneof![
         2 => fixed.prop_map(|input| Op::Fixed(Box::new(input))),

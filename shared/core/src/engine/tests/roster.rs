@@ -107,7 +107,7 @@ fn who_was_removed_lets_go_at_once_and_for_good() {
             assert!(!later.iter().any(|a| matches!(a, Action::AddAddress { .. } | Action::FenceArm { .. })));
         }
         assert_eq!(engine.instances[&KEY].fault.as_deref(), Some(cause));
-        engine.step(ms(70_000), Input::Configure(config(vec![router(100)])));
+        engine.step(ms(70_000), Input::Configure(Box::new(config(vec![router(100)]))));
         assert_eq!(engine.instances[&KEY].fault.as_deref(), Some(cause), "a new configuration helps nothing");
         assert_eq!(engine.status(ms(70_000)).cluster.unprotected_because.as_deref(), Some(cause));
         // Nor does it vote.

@@ -166,7 +166,7 @@ fn nothing_starts_after_the_stop() {
         message(LB2, Message::Vacant(vec![vacant])),
         Input::Interface(Interface { running: false, ..eth0(LB1) }),
         Input::Interface(eth0(LB1)),
-        Input::Configure(config(vec![router(255)])),
+        Input::Configure(Box::new(config(vec![router(255)]))),
         Input::FenceGone,
         Input::Timeout,
     ];
