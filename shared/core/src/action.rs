@@ -10,6 +10,7 @@ use crate::decision::Decision;
 use crate::engine::adopt::Adopted;
 use crate::lease::memory::Changes;
 use crate::roster::{ChangeRefusal, State};
+use crate::services::input::Surroundings;
 use crate::time::Instant;
 use crate::will::Will;
 
@@ -129,6 +130,8 @@ pub enum Action {
     },
     /// Run these tracked scripts (and no others) from now on.
     RunScripts(Vec<mesh_config::model::TrackScript>),
+    /// Tell the services who is there and serves what; only where there are virtual servers.
+    TellServices(Surroundings),
     /// Keep this where it outlives the process, in place of what was kept before. It comes before
     /// whatever else the step does.
     KeepWill(Will),

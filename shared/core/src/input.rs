@@ -1,6 +1,7 @@
 //! Facts: all that can make the engine decide anything.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
@@ -89,6 +90,8 @@ pub enum Input {
         /// How it ended.
         outcome: ScriptOutcome,
     },
+    /// [`crate::services::Action::Unfit`]: addresses that others reach services behind better.
+    Unfit(BTreeMap<IpAddr, String>),
     /// A committed roster became known otherwise than by [`Input::Message`].
     Roster(Roster),
     /// Somebody wants the roster changed; answered by [`crate::Action::RosterChanged`].

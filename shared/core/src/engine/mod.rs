@@ -5,6 +5,7 @@ mod leases;
 mod observe;
 mod repairs;
 mod roster;
+mod services;
 mod silence;
 mod status;
 mod takeover;
@@ -122,6 +123,8 @@ pub struct Engine {
     orphans: Vec<Adopted>,
     /// What the will written last was made of.
     will: Option<will::Basis>,
+    /// What the services were told and have said.
+    neighbour: services::Neighbour,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -176,6 +179,8 @@ pub enum TimerKind {
     Keep,
     /// A change of the roster.
     Roster,
+    /// News for the services.
+    Services,
 }
 
 impl Engine {
@@ -221,6 +226,7 @@ impl Engine {
             keeping: None,
             orphans: Vec::new(),
             will: None,
+            neighbour: services::Neighbour::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -259,6 +265,7 @@ impl Engine {
         self.flush_ends();
         self.finish_keeping(now);
         self.publish();
+        self.tell_surroundings(now);
         self.remember();
         self.keep_will();
         if stop {
@@ -278,6 +285,7 @@ impl Engine {
         due(self.memory_retry, TimerKind::Memory);
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
+        due(self.neighbour.tell_at, TimerKind::Services);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
@@ -336,14 +344,23 @@ impl Engine {
             }
             Input::Message { from, message } => self.receive_message(now, from, message),
             Input::PeerUp { node, rtt } => {
+                if !self.membership.is_connected(node) {
+                    self.note_surroundings(now);
+                }
                 self.peer_up(now, node, rtt);
                 self.greet_voter(now, node);
                 if self.voters().contains(&node) {
                     self.claim_again(now);
                 }
             }
-            Input::PeerDown { node, left } => self.peer_down(node, left),
-            Input::Gossip { node, key, value } => self.membership.gossip(node, &key, value.as_deref()),
+            Input::PeerDown { node, left } => {
+                self.peer_down(node, left);
+                self.note_surroundings(now);
+            }
+            Input::Gossip { node, key, value } => {
+                self.membership.gossip(node, &key, value.as_deref());
+                self.note_surroundings(now);
+            }
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
             Input::Probed { probe, answer } => self.probed(now, probe, answer),
             Input::Stalled => self.stood_still(now),
@@ -353,6 +370,7 @@ impl Engine {
                     self.evaluate_all(now);
                 }
             }
+            Input::Unfit(unfit) => self.set_unfit(now, unfit),
             Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
             Input::ChangeRoster { ticket, change } => {
                 self.consult(now, Event::Change { ticket: Some(ticket), change });
@@ -406,6 +424,7 @@ impl Engine {
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.config = config;
+        self.note_surroundings(now);
     }
 
     fn run_timers(&mut self, now: Instant) {
@@ -517,6 +536,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.transition = Transition { at: now, cause: cause.clone(), trace_id: trace_id.clone() };
         let name = instance.config.name.clone();
+        self.note_surroundings(now);
         self.record(Decision::Router { name, key, event, cause, trace_id });
     }
 

@@ -159,6 +159,7 @@ impl Engine {
             }
         }
         self.roster = Some(roster.clone());
+        self.note_surroundings(now);
         self.council.policy_at = Some(now);
         self.membership.retain(|id| roster.member(id).is_some());
         self.out.push(Action::AdoptRoster(roster.clone()));

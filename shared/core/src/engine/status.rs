@@ -91,14 +91,14 @@ impl Engine {
         }
     }
 
-    fn known_routers(&self) -> BTreeSet<RouterKey> {
+    pub(super) fn known_routers(&self) -> BTreeSet<RouterKey> {
         let remote = self.membership.peers().flat_map(|(_, p)| p.routers.keys());
         self.instances.keys().chain(remote).copied().collect()
     }
 
     /// Everybody's report on one router, our own included. Those of members that are gone are kept
     /// for their names and times, not for their state.
-    fn reports(&self, key: RouterKey) -> Vec<(NodeId, bool, RouterReport)> {
+    pub(super) fn reports(&self, key: RouterKey) -> Vec<(NodeId, bool, RouterReport)> {
         let own = self.instances.get(&key).map(|i| (self.setup.node, true, self.report(i)));
         let alive = |p: &crate::membership::Peer| p.connected || p.heard && !p.left;
         let remote = self.membership.peers().filter_map(|(id, p)| Some((id, alive(p), p.routers.get(&key)?.clone())));
@@ -166,7 +166,12 @@ impl Engine {
 
     /// Who serves: the holder of an unexpired grant of ours that says so, else the living member
     /// with the highest epoch that says so.
-    fn active_node(&self, now: Instant, key: RouterKey, reports: &[(NodeId, bool, RouterReport)]) -> Option<NodeId> {
+    pub(super) fn active_node(
+        &self,
+        now: Instant,
+        key: RouterKey,
+        reports: &[(NodeId, bool, RouterReport)],
+    ) -> Option<NodeId> {
         let says_active = |r: &RouterReport| r.state == RouterState::Active;
         let holder = self.voter.holder(now, &key).map(|h| h.owner);
         let by_grant = reports.iter().find(|(id, _, r)| Some(*id) == holder && says_active(r));

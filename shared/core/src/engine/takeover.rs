@@ -282,9 +282,13 @@ impl Engine {
         };
         // Interfaces become known one after another; until when they are waited for is in `adopted`.
         let waits = instance.adopted.is_some() && self.misses_interface(instance);
+        let priority = match tracked {
+            tracking::Effect::Priority(priority) => Some(self.fit_priority(instance, priority)),
+            tracking::Effect::Fault(_) => None,
+        };
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.source = source;
-        if let tracking::Effect::Priority(priority) = tracked {
+        if let Some(priority) = priority {
             instance.vrrp.set_priority(priority);
         }
         if instance.fault == fault {

@@ -126,6 +126,7 @@ impl Cluster {
             | Input::AddressGone { .. }
             | Input::FenceGone
             | Input::Script { .. }
+            | Input::Unfit(_)
             | Input::Failed { .. }
             | Input::Configure(_)
             | Input::Shutdown
@@ -269,7 +270,7 @@ impl Cluster {
                 self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
             }
             Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
-            Action::GratuitousArp { .. } | Action::RunScripts(_) => {}
+            Action::GratuitousArp { .. } | Action::RunScripts(_) | Action::TellServices(_) => {}
             Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),
             Action::LeaveBehind(left) => self.hosts[host].runtime.adopted = left,
             Action::AddAddress { .. }

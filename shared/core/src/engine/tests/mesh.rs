@@ -181,6 +181,7 @@ impl Mesh {
             | Action::RosterChanged { .. }
             | Action::Remember(_)
             | Action::RunScripts(_)
+            | Action::TellServices(_)
             | Action::FenceAdopt { .. }
             | Action::KeepWill(_) => {}
         }
@@ -341,6 +342,36 @@ fn an_address_owner_gets_it_by_a_planned_move() {
     mesh.run_until(mesh.now + Duration::from_secs(10));
     assert_eq!(mesh.serving(), [LB3]);
     assert_eq!(mesh.events(LB1).last(), Some(&&RouterEvent::Backup));
+}
+
+/// Real servers are better reached from elsewhere: a planned move there, and back when that ends.
+#[test]
+fn an_owner_that_does_not_reach_its_real_servers_hands_over() {
+    let mut mesh = settled();
+    let unfit: BTreeMap<_, _> = [(VIP.into(), "it does not reach 3 of 4 real servers".to_owned())].into();
+    mesh.step(LB1, Input::Unfit(unfit.clone()));
+    mesh.settles_on(LB2, Duration::from_millis(50));
+    mesh.run_until(mesh.now + Duration::from_secs(20));
+    assert_eq!(mesh.serving(), [LB2]);
+    let cause = &mesh.nodes[&LB1].engine.instances[&KEY].transition.cause;
+    assert_eq!(cause, "handed over to lb2: it does not reach 3 of 4 real servers");
+    // The next one is no better off, and the third is.
+    mesh.step(LB2, Input::Unfit(unfit));
+    mesh.settles_on(LB3, Duration::from_millis(50));
+    mesh.step(LB1, Input::Unfit(BTreeMap::new()));
+    mesh.settles_on(LB1, Duration::from_secs(4));
+}
+
+#[test]
+fn who_is_as_badly_off_as_all_others_goes_on_serving() {
+    let mut mesh = settled();
+    for id in [LB2, LB3, LB1] {
+        mesh.step(id, Input::Unfit([(VIP.into(), "none of 4 real servers answers it".to_owned())].into()));
+        mesh.run_until(mesh.now + Duration::from_secs(1));
+    }
+    mesh.run_until(mesh.now + Duration::from_secs(20));
+    assert_eq!(mesh.serving(), [LB1]);
+    assert_eq!(mesh.events(LB2), [&RouterEvent::Backup], "ready, and nothing since");
 }
 
 #[test]
