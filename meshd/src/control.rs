@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{Stream, unfold};
-use mesh_control::{Refusal, Status, TokenReply, TokenRequest};
+use mesh_control::{Refusal, Service, Status, TokenReply, TokenRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,8 @@ pub type MakeToken = dyn Fn(Duration) -> anyhow::Result<(String, u64)> + Send + 
 pub struct ControlState {
     /// Refreshed by the engine's loop at each change and at least every 250 ms.
     pub status: watch::Receiver<Arc<Status>>,
+    /// Refreshed by the thread of the services; empty without virtual servers.
+    pub services: watch::Receiver<Arc<Vec<Service>>>,
     /// Makes enrolment tokens; none without a mesh.
     pub tokens: Option<Arc<MakeToken>>,
     /// The roster; none without a mesh.
@@ -148,8 +150,14 @@ impl Shared {
                 refuse(StatusCode::SERVICE_UNAVAILABLE, silent).hint("see meshd's log; restart it if this lasts")
             );
         }
-        Ok(Arc::clone(&status.borrow()))
+        Ok(whole(&status, &self.state.services))
     }
+}
+
+/// The engine's map, with the services as their own thread sees them.
+fn whole(status: &watch::Receiver<Arc<Status>>, services: &watch::Receiver<Arc<Vec<Service>>>) -> Arc<Status> {
+    let (status, services) = (Arc::clone(&status.borrow()), Arc::clone(&services.borrow()));
+    if services.is_empty() { status } else { Arc::new(Status { services: services.to_vec(), ..(*status).clone() }) }
 }
 
 async fn status(State(shared): State<Shared>) -> Result<Response, Refused> {
@@ -166,26 +174,26 @@ async fn watch_status(State(shared): State<Shared>) -> Result<Response, Refused>
     let busy = |_| refuse(StatusCode::SERVICE_UNAVAILABLE, format!("{WATCHERS} clients are watching already"));
     let slot = Arc::clone(&shared.watchers).try_acquire_owned().map_err(busy)?;
     shared.current().await?;
-    let events = events(shared.state.status, shared.stop, slot);
+    let events = events(shared.state, shared.stop, slot);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
 /// The status now and after each change, the latest only where changes come faster than clients are told.
 /// Ends with the daemon.
 fn events(
-    mut status: watch::Receiver<Arc<Status>>,
+    mut state: ControlState,
     stop: CancellationToken,
     slot: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, axum::Error>> {
-    status.mark_changed();
-    let next =
-        async move |(mut status, earliest, slot): (watch::Receiver<Arc<Status>>, Instant, OwnedSemaphorePermit)| {
-            sleep_until(earliest).await;
-            status.changed().await.ok()?;
-            let event = Event::default().json_data(&**status.borrow_and_update());
-            Some((event, (status, Instant::now() + COALESCE, slot)))
-        };
-    let events = unfold((status, Instant::now(), slot), next);
+    state.status.mark_changed();
+    let next = async move |(mut state, earliest, slot): (ControlState, Instant, OwnedSemaphorePermit)| {
+        sleep_until(earliest).await;
+        state.status.changed().await.ok()?;
+        state.status.mark_unchanged();
+        let event = Event::default().json_data(&*whole(&state.status, &state.services));
+        Some((event, (state, Instant::now() + COALESCE, slot)))
+    };
+    let events = unfold((state, Instant::now(), slot), next);
     futures_util::StreamExt::take_until(events, stop.cancelled_owned())
 }
 

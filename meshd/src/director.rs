@@ -297,6 +297,9 @@ impl Director {
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
             }
+            Action::TellServices(surroundings) => {
+                self.outputs.surroundings.send_replace(surroundings);
+            }
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }

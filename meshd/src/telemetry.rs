@@ -1,7 +1,7 @@
 //! Decisions as log lines. One decision is one line; fields carry the field's standard words.
 
-use mesh_core::Decision;
 use mesh_core::decision::RouterEvent;
+use mesh_core::{Decision, services};
 
 /// Tells a decision.
 pub fn record(decision: &Decision) {
@@ -16,6 +16,27 @@ pub fn record(decision: &Decision) {
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
         Decision::Warning { text } => tracing::warn!("{text}"),
         Decision::Dropped { from, reason, count } => tracing::warn!(from = %from, count, "dropped: {reason}"),
+    }
+}
+
+/// Tells a decision about services.
+pub fn record_services(decision: &services::action::Decision) {
+    use services::action::Decision;
+    match decision {
+        Decision::RealServer { service, address, up: true, cause } => {
+            tracing::info!(%service, real_server = %address, "{address} serves {service}: {cause}");
+        }
+        Decision::RealServer { service, address, up: false, cause } => {
+            tracing::warn!(%service, real_server = %address, "{address} does not serve {service}: {cause}");
+        }
+        Decision::Quorum { service, gained: true, cause } => {
+            tracing::info!(%service, "{service} has its quorum: {cause}")
+        }
+        Decision::Quorum { service, gained: false, cause } => {
+            tracing::warn!(%service, "{service} has lost its quorum: {cause}");
+        }
+        Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
+        Decision::Warning { text } => tracing::warn!("{text}"),
     }
 }
 

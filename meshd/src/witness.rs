@@ -78,6 +78,8 @@ impl Witness {
             | Action::AdoptRoster(_)
             | Action::StoreRoster { .. }
             | Action::RosterChanged { .. } => self.outputs.act_on_mesh(action),
+            // No services either.
+            Action::TellServices(_) => {}
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses { .. }
             | Action::FenceAdopt { .. }

@@ -61,8 +61,14 @@ impl Daemon {
         let socket = bind(&dir.path().join("meshd.sock")).unwrap();
         let (commands, asked) = mpsc::channel(1);
         let ending = Ending { commands, guard: None };
-        let bare =
-            ControlState { status: receiver, tokens: None, roster: None, seed: "10.1.1.11:7946".to_owned(), ending };
+        let bare = ControlState {
+            status: receiver,
+            services: watch::channel(Arc::default()).1,
+            tokens: None,
+            roster: None,
+            seed: "10.1.1.11:7946".to_owned(),
+            ending,
+        };
         let server = tokio::spawn(serve(socket, state(bare), stop.clone()));
         Daemon { dir, status, stop, server, asked }
     }

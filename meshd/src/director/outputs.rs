@@ -7,6 +7,7 @@ use mesh_control::Status;
 use mesh_core::Action;
 use mesh_core::action::Effect;
 use mesh_core::lease::memory::Changes;
+use mesh_core::services::input::Surroundings;
 use mesh_core::will::Will;
 use tokio::sync::{oneshot, watch};
 
@@ -23,6 +24,8 @@ pub struct Outputs {
     pub memory: Option<Memory>,
     /// Scripts to run from now on.
     pub scripts: watch::Sender<Vec<TrackScript>>,
+    /// What the services are told of the mesh.
+    pub surroundings: watch::Sender<Surroundings>,
     /// What `meshctl status` shows.
     pub status: watch::Sender<Arc<Status>>,
     /// What outlives this process.

@@ -21,9 +21,11 @@ use chitchat::{
     Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, ChitchatMessage, Deserializable, FailureDetectorConfig,
     Serializable, spawn_chitchat,
 };
-use mesh_core::{Input, Instant};
+use mesh_core::{Input, Instant, services};
 use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::gossip::{SERVER_KEY, SERVICE_PREFIX};
 use mesh_wire::mesh::roster::Roster;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 use tracing::{info, warn};
@@ -287,14 +289,14 @@ impl View {
             let told = self.values.entry(node).or_default();
             let gone: Vec<String> = told.keys().filter(|key| !values.contains_key(*key)).cloned().collect();
             for key in gone {
-                if !offer(shared, Input::Gossip { node, key: key.clone(), value: None }) {
+                if !offer_value(shared, node, &key, None) {
                     return;
                 }
                 told.remove(&key);
             }
             for (key, value) in values {
                 if told.get(&key) != Some(&value) {
-                    if !offer(shared, Input::Gossip { node, key: key.clone(), value: Some(value.clone()) }) {
+                    if !offer_value(shared, node, &key, Some(&value)) {
                         return;
                     }
                     told.insert(key, value);
@@ -303,6 +305,17 @@ impl View {
             self.seen.insert(node, version);
         }
     }
+}
+
+/// A value goes to whom it concerns: services have a machine of their own.
+fn offer_value(shared: &Shared, node: NodeId, key: &str, value: Option<&String>) -> bool {
+    let (key, value) = (key.to_owned(), value.cloned());
+    if !(key == SERVER_KEY || key.starts_with(SERVICE_PREFIX)) {
+        return offer(shared, Input::Gossip { node, key, value });
+    }
+    // Without services there is nobody to tell, and after their end neither.
+    let Some(services) = &shared.services else { return true };
+    !matches!(services.try_send(services::Input::Gossip { node, key, value }), Err(TrySendError::Full(_)))
 }
 
 fn offer(shared: &Shared, input: Input) -> bool {

@@ -78,6 +78,8 @@ pub struct MeshOptions {
     pub listen: SocketAddr,
     /// The engine's queue. Give it room for a few hundred inputs.
     pub inputs: mpsc::Sender<Input>,
+    /// The queue of what is gossiped about services; none where nobody wants to know.
+    pub services: Option<mpsc::Sender<mesh_core::services::Input>>,
 }
 
 /// The identity and the roster file in a state directory; `None` where there is no identity yet.
@@ -90,7 +92,7 @@ pub fn load(state_dir: &Path) -> anyhow::Result<Option<(Identity, State)>> {
 
 /// Binds the mesh port and starts connecting to the other members.
 pub async fn start(options: MeshOptions) -> anyhow::Result<MeshHandle> {
-    let MeshOptions { identity, roster, listen, inputs } = options;
+    let MeshOptions { identity, roster, listen, inputs, services } = options;
     let counters = Arc::new(counters::Counters::default());
     let socket = socket::bind(listen)?;
     let endpoint = socket::endpoint(socket, tls::server(&identity)?, &identity.key, counters.clone())?;
@@ -100,6 +102,7 @@ pub async fn start(options: MeshOptions) -> anyhow::Result<MeshHandle> {
         endpoint,
         runtime: tokio::runtime::Handle::current(),
         inputs,
+        services,
         peers: DashMap::new(),
         arrivals: DashMap::new(),
         gossip: gossip::Gossip::default(),

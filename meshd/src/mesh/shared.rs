@@ -49,6 +49,7 @@ pub(super) struct Shared {
     pub(super) client: quinn::ClientConfig,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) services: Option<mpsc::Sender<mesh_core::services::Input>>,
     /// The connection to use for each peer that has one.
     pub(super) peers: DashMap<NodeId, Connection>,
     /// Where accepted connections of a member go.

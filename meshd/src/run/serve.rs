@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use mesh_config::model::Config;
+use mesh_control::{Service, Status};
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::roster::State;
+use mesh_core::services::input::Surroundings;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Role;
@@ -72,6 +74,8 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
+    let (surroundings, _) = watch::channel(Surroundings::default());
+    let (_, services_seen) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = oneshot::channel();
     let shown = guard.as_ref().map(|link| mesh_control::Guard {
         pid: link.pid,
@@ -79,12 +83,21 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         restarts: link.restarts,
         last_death: link.last_death.clone(),
     });
-    let outputs = Outputs { mesh: mesh.clone(), memory, legacy, guard: shown, scripts, status, stopped: Some(stopped) };
+    let outputs = Outputs {
+        mesh: mesh.clone(),
+        memory,
+        legacy,
+        guard: shown,
+        scripts,
+        surroundings,
+        status,
+        stopped: Some(stopped),
+    };
     let director = spawn_engine(engine, &config, directs, input_queue, outputs)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
-    let state = control_state(mesh.as_ref(), seed, status_seen, ending);
+    let state = control_state(mesh.as_ref(), seed, (status_seen, services_seen), ending);
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
@@ -171,14 +184,14 @@ async fn start_mesh(
         listen.port() == known.port() && (listen.ip().is_unspecified() || listen.ip() == known.ip()),
         "the mesh knows this node at {known}, so it cannot listen on {listen}: leave out --listen and mesh.listen"
     );
-    let options = MeshOptions { identity, roster, listen, inputs: inputs.clone() };
+    let options = MeshOptions { identity, roster, listen, inputs: inputs.clone(), services: None };
     threads::start_mesh(options, config.mesh.realtime).await
 }
 
 fn control_state(
     mesh: Option<&MeshHandle>,
     seed: String,
-    status: watch::Receiver<Arc<mesh_control::Status>>,
+    (status, services): (watch::Receiver<Arc<Status>>, watch::Receiver<Arc<Vec<Service>>>),
     ending: control::Ending,
 ) -> ControlState {
     let tokens = mesh.cloned().map(|mesh| {
@@ -186,7 +199,7 @@ fn control_state(
         Arc::new(make) as Arc<control::MakeToken>
     });
     let roster = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::RosterAccess>);
-    ControlState { status, tokens, roster, seed, ending }
+    ControlState { status, services, tokens, roster, seed, ending }
 }
 
 /// Starts the engine's thread.

@@ -75,7 +75,7 @@ impl Node {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let core = new_engine(id, &loaded);
         let roster = loaded.roster;
-        let options = MeshOptions { identity, roster: roster.clone(), listen: address, inputs };
+        let options = MeshOptions { identity, roster: roster.clone(), listen: address, inputs, services: None };
         let mesh = runtime.spawn(start(options)).await.unwrap().unwrap();
         let (seen, roster) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(roster)));
         runtime.spawn(engine(mesh.clone(), core, queue, seen.clone(), roster.clone()));

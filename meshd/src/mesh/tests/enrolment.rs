@@ -152,7 +152,7 @@ async fn a_taken_port_is_named() {
     let (identity, loaded) = load(&a.state()).unwrap().unwrap();
     let roster = loaded.roster;
     let (inputs, _queue) = tokio::sync::mpsc::channel(1);
-    let result = start(MeshOptions { identity, roster, listen: a.address, inputs }).await;
+    let result = start(MeshOptions { identity, roster, listen: a.address, inputs, services: None }).await;
     let error = format!("{:#}", result.map(|_| ()).unwrap_err());
     assert!(error.contains("7946") && error.contains("--listen"), "{error}");
 }

@@ -12,6 +12,10 @@ use super::{RouterKey, roster::Role};
 pub const NODE_KEY: &str = "node";
 /// What the key of every [`RouterReport`] begins with.
 pub const ROUTER_PREFIX: &str = "router/";
+/// What the keys of everything that a director says about real servers begin with.
+pub const SERVICE_PREFIX: &str = "service/";
+/// Key of what a real server says about itself.
+pub const SERVER_KEY: &str = "server";
 
 /// A node about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
