@@ -4,12 +4,16 @@
 //! Table        services and their destinations        Change      one step from one table to another
 //! SyncDaemon   connections told to other directors    Statistics  what went through
 //! Timeouts     of connections without traffic
+//!
+//! reconcile    wanted minus present: changes          apply       what a kernel does with one
 //! ```
 //!
 //! A value says what the kernel is to do and nothing else: what the kernel adds on its own account
 //! (the mark that a service is in its hash table, a netmask where nothing is persistent) is not
 //! here, so that what is wanted and what is found are equal when they mean the same.
 
+pub mod apply;
+pub mod reconcile;
 #[cfg(test)]
 mod tests;
 
