@@ -335,6 +335,17 @@ impl Netmask {
             Family::Ipv6 => Netmask::Ipv6(128),
         }
     }
+
+    /// So many leading bits.
+    pub fn of(family: Family, bits: u8) -> Netmask {
+        match family {
+            Family::Ipv4 => {
+                let zeros = 32 - u32::from(bits.min(32));
+                Netmask::Ipv4(Ipv4Addr::from_bits(u32::MAX.checked_shl(zeros).unwrap_or(0)))
+            }
+            Family::Ipv6 => Netmask::Ipv6(bits.clamp(1, 128)),
+        }
+    }
 }
 
 impl SyncDaemon {
