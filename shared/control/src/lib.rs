@@ -254,6 +254,21 @@ pub struct Service {
     pub on: Vec<String>,
     /// Its real servers.
     pub real_servers: Vec<RealServer>,
+    /// `gained` or `lost`, on the node that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorum: Option<String>,
+    /// Weight of all real servers that are used there.
+    #[serde(default)]
+    pub live_weight: u64,
+    /// The sorry server, while it serves there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sorry_server: Option<String>,
+    /// Why it is not in ip_vs there, or not wholly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_programmed_because: Option<String>,
+    /// Why the node that answers would rather not serve its addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfit_because: Option<String>,
 }
 
 /// A real server of a service.
@@ -267,6 +282,12 @@ pub struct RealServer {
     pub health: String,
     /// The same, as each director sees it.
     pub seen_by: std::collections::BTreeMap<String, String>,
+    /// Why it is down, in the words of each director that says so.
+    #[serde(default)]
+    pub reasons: std::collections::BTreeMap<String, String>,
+    /// Directors that check it.
+    #[serde(default)]
+    pub checked_by: Vec<String>,
 }
 
 /// Asks for an enrolment token.

@@ -4,12 +4,16 @@
 //! Table        services and their destinations        Change      one step from one table to another
 //! SyncDaemon   connections told to other directors    Statistics  what went through
 //! Timeouts     of connections without traffic
+//!
+//! reconcile    wanted minus present: changes          apply       what a kernel does with one
 //! ```
 //!
 //! A value says what the kernel is to do and nothing else: what the kernel adds on its own account
 //! (the mark that a service is in its hash table, a netmask where nothing is persistent) is not
 //! here, so that what is wanted and what is found are equal when they mean the same.
 
+pub mod apply;
+pub mod reconcile;
 #[cfg(test)]
 mod tests;
 
@@ -329,6 +333,17 @@ impl Netmask {
         match family {
             Family::Ipv4 => Netmask::Ipv4(Ipv4Addr::BROADCAST),
             Family::Ipv6 => Netmask::Ipv6(128),
+        }
+    }
+
+    /// So many leading bits.
+    pub fn of(family: Family, bits: u8) -> Netmask {
+        match family {
+            Family::Ipv4 => {
+                let zeros = 32 - u32::from(bits.min(32));
+                Netmask::Ipv4(Ipv4Addr::from_bits(u32::MAX.checked_shl(zeros).unwrap_or(0)))
+            }
+            Family::Ipv6 => Netmask::Ipv6(bits.clamp(1, 128)),
         }
     }
 }

@@ -246,6 +246,8 @@ fn service_status(server: &mesh_config::model::VirtualServer) -> control::Servic
         weight: r.weight.into(),
         health: "unknown".to_owned(),
         seen_by: BTreeMap::new(),
+        reasons: BTreeMap::new(),
+        checked_by: Vec::new(),
     };
     control::Service {
         virtual_server: server.name.clone(),
@@ -254,5 +256,10 @@ fn service_status(server: &mesh_config::model::VirtualServer) -> control::Servic
         persistence_s: server.persistence.unwrap_or(0),
         on: Vec::new(),
         real_servers: server.real_servers.iter().map(real_server).collect(),
+        quorum: None,
+        live_weight: 0,
+        sorry_server: None,
+        not_programmed_because: None,
+        unfit_because: None,
     }
 }

@@ -23,7 +23,8 @@ pub enum Action {
         /// Which of its URLs or hosts; 0 where there is only one thing to ask.
         step: usize,
     },
-    /// Tell what ip_vs holds; answered by [`super::Input::Kernel`].
+    /// Tell what ip_vs holds; answered by [`super::Input::Kernel`]. At most one of this and
+    /// [`Action::Apply`] is under way at a time.
     ReadKernel,
     /// Change ip_vs, step by step, and go on after one that fails; answered by
     /// [`super::Input::Applied`].

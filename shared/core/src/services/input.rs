@@ -7,7 +7,7 @@ use mesh_config::model::Config;
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Role;
 
-use crate::ipvs::{Change, Table};
+use crate::ipvs::{Change, SyncDaemon, SyncRole, Table, Timeouts};
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +49,7 @@ pub enum Input {
         up: bool,
     },
     /// The answer to [`super::Action::ReadKernel`]: what ip_vs holds, or why that is not known.
-    Kernel(Result<Table, String>),
+    Kernel(Result<Kernel, String>),
     /// The answer to [`super::Action::Apply`]: what failed of it, and why, in words.
     Applied {
         /// Steps that failed; all others were done.
@@ -62,6 +62,17 @@ pub enum Input {
         /// Whether another run goes on at once.
         keep: bool,
     },
+}
+
+/// What ip_vs holds, whoever made it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kernel {
+    /// Services and destinations.
+    pub table: Table,
+    /// Timeouts of connections.
+    pub timeouts: Timeouts,
+    /// Synchronisation daemons that run.
+    pub sync: BTreeMap<SyncRole, SyncDaemon>,
 }
 
 /// One start of one check.
