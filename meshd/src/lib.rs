@@ -10,7 +10,7 @@
 //! telemetry  decisions as log lines
 //! clock      the only place that asks for the time decisions are made with
 //! adverts    raw sockets for VRRP, packet socket for gratuitous ARP
-//! kernel     addresses and links by rtnetlink, the fence by nftables over netlink
+//! kernel     addresses and links by rtnetlink, the fence by nftables over netlink, virtual services
 //! mesh       QUIC endpoint, identities, enrolment, gossip
 //! probes     tracked scripts
 //! control    the unix socket meshctl talks to

@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! netlink    links and addresses, by rtnetlink
+//! ipvs       virtual services, by generic netlink; needs no `ipvsadm` binary
 //! fence      who may be talked to and answer, by nftables over netlink; needs no `nft` binary
 //! ```
 
 use rtnetlink::packet_core::{ErrorMessage, NlasIterator};
 
 pub mod fence;
+pub mod ipvs;
 pub mod netlink;
 #[cfg(test)]
 mod testing;
