@@ -1,3 +1,13 @@
-//! Probes: what meshd runs or asks in order to learn whether this host should serve.
+//! Probes: what meshd runs or asks in order to learn whether this host, and those behind it, should serve.
+//!
+//! ```text
+//! script   tracked scripts
+//! checks   health checks of real servers, one run at a time
+//! files    tracked files
+//! notify   scripts, FIFO lines and mail that tell others
+//! process  how scripts are started and ended
+//! ```
 
+pub mod checks;
+mod process;
 pub mod script;

@@ -1,6 +1,6 @@
 //! Who a script runs as.
 
-use mesh_config::model::{ScriptSecurity, TrackScript};
+use mesh_config::model::ScriptSecurity;
 use nix::unistd::{Group, User, geteuid};
 
 /// keepalived's default, where that user exists.
@@ -8,7 +8,7 @@ const DEFAULT_USER: &str = "keepalived_script";
 
 /// Who a script runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Account {
+pub(crate) struct Account {
     /// What to change to; only root can.
     pub(super) switch: Option<Ids>,
 }
@@ -27,9 +27,9 @@ impl Account {
     }
 }
 
-/// Who runs this script, or why nobody can.
-pub(super) fn of(script: &TrackScript, security: &ScriptSecurity) -> Result<Account, String> {
-    let wanted = match script.user.as_ref().or(security.user.as_ref()) {
+/// Who runs a script that is to run as `user`, or why nobody can. Asks the user database.
+pub(crate) fn account(user: Option<&(String, Option<String>)>, security: &ScriptSecurity) -> Result<Account, String> {
+    let wanted = match user.or(security.user.as_ref()) {
         Some((user, group)) => Some(ids(user, group.as_deref())?),
         None => None,
     };

@@ -1,0 +1,95 @@
+//! Scripts as processes: how they are started, as whom, and how all they started is ended.
+//!
+//! - A script gets a process group of its own, `/dev/null` for input and output, `/` as working directory and
+//!   none of the daemon's environment but PATH, LANG, LC_ALL and TZ: `MESHD_TOKEN` is nothing for scripts.
+//!   (keepalived hands on its whole environment and its own working directory.)
+//! - It runs as its own `user`, else as `script_user`, else as `keepalived_script` where that user exists, else
+//!   as root; without supplementary groups. A daemon that is not root runs scripts as itself.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+pub(super) use account::{Account, account};
+
+mod account;
+mod security;
+
+/// Between SIGTERM and SIGKILL.
+const GRACE: Duration = Duration::from_millis(500);
+/// Variables of the daemon's environment that scripts see.
+const KEPT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
+/// `PATH` where the daemon has none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Starts a program; why it cannot be, in words, where it cannot. With `secure`, root runs nothing that others can
+/// write.
+pub(super) fn start(command: &[String], account: Account, secure: bool) -> Result<Group, String> {
+    let (program, arguments) = command.split_first().ok_or("it has no command")?;
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", DEFAULT_PATH);
+    command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    if let Some(ids) = account.switch {
+        // The standard library clears the supplementary groups as it changes the user.
+        command.uid(ids.user).gid(ids.group);
+    }
+    if secure && account.is_root() {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+        security::only_root_writes(program, &path)?;
+    }
+    command.args(arguments).current_dir("/").process_group(0).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Group::new(command.spawn()).map_err(|error| format!("{program}: {error}"))
+}
+
+/// A started script and what it started in turn: a process group, killed when dropped before its end.
+#[derive(Debug)]
+pub(super) struct Group {
+    child: Child,
+    /// The group's id, until the script has ended.
+    id: Option<Pid>,
+}
+
+impl Group {
+    fn new(child: io::Result<Child>) -> io::Result<Group> {
+        let child = child?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+        Ok(Group { child, id })
+    }
+
+    /// Waits for the script itself. What it left in the background is its own affair.
+    pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait().await;
+        self.id = None;
+        status
+    }
+
+    /// Ends the script and all that is left of its group.
+    pub(super) async fn end(&mut self) {
+        self.signal(Signal::SIGTERM);
+        // An error means that it is gone already, which is what is wanted.
+        let _ = timeout(GRACE, self.child.wait()).await;
+        // The number cannot belong to another group yet: that takes a whole turn of the kernel's counter.
+        self.signal(Signal::SIGKILL);
+        let _ = self.child.wait().await;
+        self.id = None;
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(id) = self.id {
+            // ESRCH: all of them have ended.
+            let _ = killpg(id, signal);
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGKILL);
+    }
+}
