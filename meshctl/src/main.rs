@@ -53,6 +53,12 @@ enum Command {
         #[arg(long)]
         watch: bool,
     },
+    /// Virtual services and their real servers: who has them in ip_vs, who is healthy, in whose eyes, and why not.
+    Services {
+        /// Only those with this text in their name, or in the address of a real server.
+        #[arg(default_value = "")]
+        text: String,
+    },
     /// The members of the mesh.
     Nodes {
         #[command(subcommand)]
@@ -138,6 +144,13 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status { watch: false } => {
             let status = client.get("/status").await?;
             if cli.json { print(&pretty(&status)) } else { print(&show::status(&show::read(status)?, &look())) }
+        }
+        Command::Services { text } => {
+            let status = client.get("/status").await?;
+            if cli.json {
+                return print(&pretty(&show::services_json(&status, &text)));
+            }
+            print(&show::services(&show::read(status)?, &text, &look()))
         }
         Command::Nodes { command: Some(NodesCommand::Remove { node }) } => {
             change(&client, cli.json, "/nodes/remove", &NodeRequest { node }).await

@@ -9,8 +9,11 @@ use mesh_control::{Cluster, Lease, Liveness, Node, Protection, Router, RouterSta
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod services;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use services::{services, services_json};
 
 /// So many digits of a digest tell two configurations apart.
 const DIGEST: usize = 8;
@@ -186,6 +189,7 @@ fn warnings(status: &Status, look: &Look) -> String {
             _ => {}
         }
     }
+    lines.extend(services::troubles(status));
     lines.iter().map(|line| format!("{}\n", paint(&format!("! {line}"), "33", look))).collect()
 }
 

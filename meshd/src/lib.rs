@@ -12,7 +12,8 @@
 //! adverts    raw sockets for VRRP, packet socket for gratuitous ARP
 //! kernel     addresses and links by rtnetlink, the fence by nftables over netlink, virtual services
 //! mesh       QUIC endpoint, identities, enrolment, gossip
-//! probes     tracked scripts
+//! probes     tracked scripts, health checks, notifications
+//! services   the services' own thread: checks and ip_vs
 //! control    the unix socket meshctl talks to
 //! check      `meshd check`
 //! memory     what this node granted as a voter, kept over restarts
@@ -33,6 +34,7 @@ pub mod mesh;
 pub mod priority;
 pub mod probes;
 pub mod run;
+pub mod services;
 pub mod signals;
 pub mod telemetry;
 pub mod threads;

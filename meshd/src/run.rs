@@ -154,14 +154,18 @@ pub fn run(places: &Places, guard: Option<Link>, signals: Signals) -> anyhow::Re
 fn what_to_run(places: &Places) -> anyhow::Result<(Option<Member>, Config)> {
     let member = mesh::load(&places.state_dir)?;
     let config = optional_config(places)?;
-    if member.is_none() && config.routers.is_empty() {
+    if member.is_none() && serves_nothing(&config) {
         bail!(
-            "nothing to do: no virtual router is configured, and {} holds no identity of a mesh; \
+            "nothing to do: no virtual router or virtual server is configured, and {} holds no identity of a mesh; \
              give a configuration with --config, or use `meshd init` or `meshd join`",
             places.state_dir.display()
         );
     }
     Ok((member, config))
+}
+
+fn serves_nothing(config: &Config) -> bool {
+    config.routers.is_empty() && config.virtual_servers.is_empty()
 }
 
 fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {

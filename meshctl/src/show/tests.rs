@@ -1,3 +1,5 @@
+mod services;
+
 use jiff::Timestamp;
 use mesh_control::Status;
 use serde_json::{Value, json};

@@ -13,6 +13,7 @@ use mesh_core::services::input::Surroundings;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Role;
+use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,7 @@ use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
 use crate::mesh::{MeshHandle, MeshOptions, StateDir};
 use crate::probes::script::Scripts;
+use crate::services::{self, ServicesThread};
 use crate::signals::Signals;
 use crate::threads::{self, Ended, MeshThread};
 use crate::witness::Witness;
@@ -44,6 +46,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
 /// How long a control request under way may take then.
 const LAST_ANSWER: Duration = Duration::from_millis(100);
+
 pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Signals) -> anyhow::Result<End> {
     let (member, config) = what_to_run(places)?;
     // Who serves nothing needs none.
@@ -63,19 +66,22 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
     let (memory, voter) = recall(places, member.as_ref())?;
     let setup = Setup { adopted: legacy.take_adopted(), ..setup(places, &config, member.as_ref(), voter)? };
+    let services_setup = services_setup(&setup);
     let engine = Engine::new(setup, config.clone(), clock::now());
 
     let seed =
         member.as_ref().map_or(String::new(), |(identity, state)| address_of(identity, &state.roster).to_string());
+    let service_queue = mpsc::channel(services::QUEUE);
+    let gossip = directs.then(|| service_queue.0.clone());
     let mesh = match member {
-        Some(loaded) => Some(start_mesh(places, &config, loaded, &inputs).await?),
+        Some(loaded) => Some(start_mesh(places, &config, loaded, &inputs, gossip).await?),
         None => None,
     };
     let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
-    let (surroundings, _) = watch::channel(Surroundings::default());
-    let (_, services_seen) = watch::channel(Arc::default());
+    let (surroundings, around) = watch::channel(Surroundings::default());
+    let (services_shown, services_seen) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = oneshot::channel();
     let shown = guard.as_ref().map(|link| mesh_control::Guard {
         pid: link.pid,
@@ -93,6 +99,8 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         status,
         stopped: Some(stopped),
     };
+    let outlets = services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), shown: services_shown };
+    let services = directs.then(|| services::start(services_setup, config.clone(), service_queue, around, outlets));
     let director = spawn_engine(engine, &config, directs, input_queue, outputs)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
@@ -105,10 +113,14 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
     let reloading = Reloading { places, inputs: &inputs, directs };
-    let mut parts = Parts { director, server, runner, mesh: mesh_thread };
+    let mut parts = Parts { director, server, runner, services: services.transpose()?, mesh: mesh_thread };
     let asked = supervise(&mut signals, &reloading, &mut parts, &mut command_queue).await;
     let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
     hand_over(&inputs, keep, stopped_seen).await;
+    // After the addresses: what they still send here is forwarded to the last.
+    if let Some(services) = parts.services {
+        services.stop(keep || asked.is_err()).await;
+    }
     if let Some(mesh) = &mesh {
         mesh.close(!keep).await;
     }
@@ -125,6 +137,8 @@ struct Parts {
     director: Ended,
     server: JoinHandle<anyhow::Result<()>>,
     runner: JoinHandle<()>,
+    /// None on a node that is no director.
+    services: Option<ServicesThread>,
     mesh: Option<MeshThread>,
 }
 
@@ -165,6 +179,11 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: Voter
     })
 }
 
+fn services_setup(setup: &Setup) -> mesh_core::services::Setup {
+    let Setup { node, name, seed, unix_at_zero, .. } = setup;
+    mesh_core::services::Setup { node: *node, name: name.clone(), seed: *seed, unix_at_zero: *unix_at_zero }
+}
+
 /// Chance for the engine's jitter.
 fn seed() -> anyhow::Result<u64> {
     let bytes = ring::rand::generate(&ring::rand::SystemRandom::new());
@@ -177,6 +196,7 @@ async fn start_mesh(
     config: &Config,
     (identity, State { roster, .. }): Member,
     inputs: &mpsc::Sender<Input>,
+    services: Option<mpsc::Sender<mesh_core::services::Input>>,
 ) -> anyhow::Result<MeshThread> {
     let known = address_of(&identity, &roster);
     let listen = listen(places, config).unwrap_or(known);
@@ -184,7 +204,7 @@ async fn start_mesh(
         listen.port() == known.port() && (listen.ip().is_unspecified() || listen.ip() == known.ip()),
         "the mesh knows this node at {known}, so it cannot listen on {listen}: leave out --listen and mesh.listen"
     );
-    let options = MeshOptions { identity, roster, listen, inputs: inputs.clone(), services: None };
+    let options = MeshOptions { identity, roster, listen, inputs: inputs.clone(), services };
     threads::start_mesh(options, config.mesh.realtime).await
 }
 
@@ -244,13 +264,13 @@ async fn supervise(
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
     let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
-    let Parts { director, server, runner, mesh } = parts;
+    let Parts { director, server, runner, services, mesh } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(Command::Stop),
             _ = interrupt.recv() => return Ok(Command::Stop),
             Some(command) = commands.recv() => return Ok(command),
-            _ = hangup.recv() => reloading.reload().await,
+            _ = hangup.recv() => reloading.reload(services.as_ref()).await,
             _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
             _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
             ended = &mut *director => {
@@ -265,8 +285,19 @@ async fn supervise(
                 ended.context("the runner of tracked scripts died")?;
                 bail!("the runner of tracked scripts ended by itself");
             }
+            ended = services_end(services.as_mut()) => {
+                ended.context("the thread of the services died")??;
+                bail!("the services ended by themselves");
+            }
             error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
         }
+    }
+}
+
+async fn services_end(services: Option<&mut ServicesThread>) -> Result<anyhow::Result<()>, RecvError> {
+    match services {
+        Some(services) => (&mut services.ended).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -291,12 +322,15 @@ struct Reloading<'a> {
 
 impl Reloading<'_> {
     /// SIGHUP: a file that cannot be used leaves everything as it is.
-    async fn reload(&self) {
+    async fn reload(&self, services: Option<&ServicesThread>) {
         match config_file(self.places.config.clone()).and_then(|file| load_config(&file)) {
             // A witness serves none anyway.
-            Ok(config) if config.routers.is_empty() && self.directs => {
-                tracing::error!("configuration not changed: no virtual router is left in it; stop meshd to serve none");
+            Ok(config) if super::serves_nothing(&config) && self.directs => {
+                tracing::error!(
+                    "configuration not changed: nothing to serve is left in it; stop meshd to serve nothing"
+                );
             }
+            Ok(config) if !taken_by(services, &config).await => {}
             Ok(config) => match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
                 Ok(()) => tracing::info!("configuration read again"),
                 Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
@@ -304,6 +338,13 @@ impl Reloading<'_> {
             Err(error) => tracing::error!("configuration not changed: {error:#}"),
         }
     }
+}
+
+/// The services take over a configuration.
+async fn taken_by(services: Option<&ServicesThread>, config: &Config) -> bool {
+    let Some(services) = services else { return true };
+    let taken = services.configure(config.clone()).await;
+    taken.inspect_err(|error| tracing::error!("configuration not changed: {error:#}")).is_ok()
 }
 
 /// Has the engine hand everything over, or leave it to the next run, if it lives.

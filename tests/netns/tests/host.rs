@@ -136,7 +136,7 @@ fn root_reload_changes_what_changed() -> Result<()> {
         reload(cluster, OWNER, good.trim_end().trim_end_matches('}'))?;
         told(cluster, "configuration not changed")?;
         reload(cluster, OWNER, "global_defs {\n    router_id lb1\n}\n")?;
-        told(cluster, "no virtual router is left in it")?;
+        told(cluster, "nothing to serve is left in it")?;
         reload(cluster, OWNER, &good)?;
         told(cluster, "configuration read again")?;
         cluster.wait_status("the owner stayed", SHOWN_WITHIN, &[OWNER, NEXT], |s| active(s) == Some(OWNER))?;

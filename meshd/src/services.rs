@@ -1,0 +1,240 @@
+//! The services' own thread: results of checks, gossip and the kernel's answers in, checks, ip_vs
+//! and scripts out, and no decision. Leases and adverts never wait for it.
+
+mod kernel;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_config::model::Config;
+use mesh_control::Service;
+use mesh_core::Instant;
+use mesh_core::services::input::Surroundings;
+use mesh_core::services::{Action, Input, Services, Setup};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::kernel::Task;
+use crate::mesh::MeshHandle;
+use crate::probes::checks::{CheckerSettings, Checkers};
+use crate::threads::{self, Ended};
+use crate::{clock, telemetry};
+
+/// Facts that may wait: results of checks wait for room, gossip is offered again.
+pub const QUEUE: usize = 4096;
+
+/// Facts taken in between two looks at anything else, so that ten thousand results a second cost
+/// little more than themselves.
+const BATCH: usize = 256;
+
+/// Between two looks at this host's addresses.
+const ADDRESSES_EVERY: Duration = Duration::from_secs(1);
+
+/// How long the services have to clean up at the end.
+const STOP_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Where effects go.
+pub struct Outputs {
+    /// The engine, which hands over what is better reached from elsewhere.
+    pub engine: mpsc::Sender<mesh_core::Input>,
+    /// The mesh; `None` without one.
+    pub mesh: Option<MeshHandle>,
+    /// What `meshctl services` shows.
+    pub shown: watch::Sender<Arc<Vec<Service>>>,
+}
+
+/// The running thread.
+pub struct ServicesThread {
+    /// Resolves when it ended.
+    pub ended: Ended,
+    inputs: mpsc::Sender<Input>,
+    stopped: oneshot::Receiver<()>,
+}
+
+/// Starts the thread `meshd-services`.
+///
+/// # Errors
+///
+/// The system has no room for another thread.
+pub fn start(
+    setup: Setup,
+    config: Config,
+    queue: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
+    surroundings: watch::Receiver<Surroundings>,
+    outputs: Outputs,
+) -> anyhow::Result<ServicesThread> {
+    let (inputs, received) = queue;
+    let (done, stopped) = oneshot::channel();
+    let kernel = kernel::start(inputs.clone())?;
+    let answers = inputs.clone();
+    let suspends = suspends(&config);
+    let ended = threads::spawn("meshd-services", false, move || async move {
+        let driver = Driver {
+            checkers: Checkers::new(settings(&config), answers.clone()),
+            services: Services::new(setup, &config, clock::now()),
+            inputs: received,
+            surroundings,
+            kernel,
+            outputs,
+            suspends,
+            addresses: BTreeSet::new(),
+            unfit: None,
+            done: Some(done),
+        };
+        driver.run().await;
+        Ok(())
+    })?;
+    Ok(ServicesThread { ended, inputs, stopped })
+}
+
+impl ServicesThread {
+    /// Takes over a configuration; one that finds no room within a second is not taken.
+    ///
+    /// # Errors
+    ///
+    /// The thread takes nothing.
+    pub async fn configure(&self, config: Config) -> anyhow::Result<()> {
+        let sent = self.inputs.send_timeout(Input::Configure(Box::new(config)), Duration::from_secs(1)).await;
+        sent.map_err(|_| anyhow::anyhow!("the thread of the services takes nothing"))
+    }
+
+    /// Has the services take out of ip_vs what they have to.
+    pub async fn stop(self, keep: bool) {
+        let cleaned = async {
+            let _ = self.inputs.send(Input::Shutdown { keep }).await;
+            let _ = self.stopped.await;
+        };
+        if tokio::time::timeout(STOP_DEADLINE, cleaned).await.is_err() {
+            tracing::error!("the services did not clean up within {STOP_DEADLINE:?}; ip_vs keeps what it has");
+        }
+    }
+}
+
+struct Driver {
+    services: Services,
+    inputs: mpsc::Receiver<Input>,
+    surroundings: watch::Receiver<Surroundings>,
+    kernel: mpsc::Sender<Task>,
+    checkers: Checkers,
+    outputs: Outputs,
+    /// Some service has `ha_suspend`: this host's addresses matter.
+    suspends: bool,
+    addresses: BTreeSet<IpAddr>,
+    /// What the engine has to be told once it has room.
+    unfit: Option<BTreeMap<IpAddr, String>>,
+    done: Option<oneshot::Sender<()>>,
+}
+
+impl Driver {
+    /// Runs until the services have stopped.
+    async fn run(mut self) {
+        self.step(Input::Timeout);
+        let (mut show_at, mut look_at) = (clock::now(), clock::now());
+        while self.done.is_some() {
+            let now = clock::now();
+            if now >= show_at {
+                self.outputs.shown.send_replace(Arc::new(self.services.status(now)));
+                show_at = now + crate::director::status_pause(clock::now().since(now));
+            }
+            if self.suspends && now >= look_at {
+                self.look_at_addresses();
+                look_at = now + ADDRESSES_EVERY;
+            }
+            self.tell_engine();
+            let wake = self.services.deadline().map_or(show_at, |due| due.min(show_at));
+            self.next(wake).await;
+        }
+    }
+
+    /// Waits for facts, and takes in what is there.
+    async fn next(&mut self, wake: Instant) {
+        let mut batch = Vec::new();
+        tokio::select! {
+            biased;
+            () = tokio::time::sleep(wake.since(clock::now())) => self.step(Input::Timeout),
+            Ok(()) = self.surroundings.changed() => {
+                let surroundings = self.surroundings.borrow_and_update().clone();
+                self.step(Input::Surroundings(surroundings));
+            }
+            _ = self.inputs.recv_many(&mut batch, BATCH) => batch.into_iter().for_each(|input| self.take(input)),
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        if let Input::Configure(config) = &input {
+            self.suspends = suspends(config);
+            self.checkers.set(settings(config));
+        }
+        self.step(input);
+    }
+
+    fn look_at_addresses(&mut self) {
+        match nix::ifaddrs::getifaddrs() {
+            Ok(found) => {
+                let addresses: BTreeSet<IpAddr> = found.filter_map(|f| ip_of(f.address?)).collect();
+                if addresses != self.addresses {
+                    self.addresses.clone_from(&addresses);
+                    self.step(Input::Addresses(addresses));
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot look at this host's addresses"),
+        }
+    }
+
+    /// Tells the engine what is better served elsewhere, now or with the next fact.
+    fn tell_engine(&mut self) {
+        if let Some(unfit) = self.unfit.take()
+            && let Err(TrySendError::Full(input)) = self.outputs.engine.try_send(mesh_core::Input::Unfit(unfit))
+            && let mesh_core::Input::Unfit(unfit) = input
+        {
+            self.unfit = Some(unfit);
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        for action in self.services.step(clock::now(), input) {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Check { run, check, step } => self.checkers.start(run, check, step),
+            Action::ReadKernel => self.ask_kernel(Task::Read),
+            Action::Apply(changes) => self.ask_kernel(Task::Apply(changes)),
+            Action::Run { .. } | Action::WriteFifo { .. } | Action::Mail { .. } | Action::WatchFiles(_) => {}
+            Action::Publish { key, value } => {
+                if let Some(mesh) = &self.outputs.mesh {
+                    mesh.publish(key, value);
+                }
+            }
+            Action::Unfit(unfit) => self.unfit = Some(unfit),
+            Action::Record(decision) => telemetry::record_services(&decision),
+            Action::Stopped => drop(self.done.take().map(|done| done.send(()))),
+        }
+    }
+
+    /// The services ask for one thing at a time, so that there is room unless the kernel hangs; then
+    /// they ask again.
+    fn ask_kernel(&mut self, task: Task) {
+        if self.kernel.try_send(task).is_err() {
+            tracing::error!("ip_vs does not answer");
+        }
+    }
+}
+
+fn settings(config: &Config) -> CheckerSettings {
+    CheckerSettings { tls: config.lvs.tls.clone(), scripts: config.scripts.clone() }
+}
+
+/// Whether this host's addresses decide about checks.
+fn suspends(config: &Config) -> bool {
+    config.virtual_servers.iter().any(|server| server.ha_suspend)
+}
+
+fn ip_of(address: nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
+    let ipv4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+    ipv4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+}
