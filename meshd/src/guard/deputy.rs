@@ -72,7 +72,10 @@ async fn carry_out(places: &Places) -> anyhow::Result<Done> {
     if let Some(failure) = swept.failure {
         bail!("an address may be left: {failure}");
     }
-    let mut done = Done { removed: swept.removed, resigned: resign(&will), ..Done::default() };
+    // The sockets are closed last, as the kernel takes tens of milliseconds for each on a busy host.
+    let mut adverts = Adverts::new().ok();
+    let resigned = adverts.as_mut().map_or(0, |adverts| resign(adverts, &will));
+    let mut done = Done { removed: swept.removed, resigned, ..Done::default() };
     if !will.releases.is_empty() {
         done.voters = will.voters.len();
         done.told = mesh::release(&places.state_dir, &will).await?;
@@ -96,8 +99,7 @@ fn will(places: &Places) -> Will {
 }
 
 /// Tells the segment; how many packets left.
-fn resign(will: &Will) -> usize {
-    let Ok(mut adverts) = Adverts::new() else { return 0 };
+fn resign(adverts: &mut Adverts, will: &Will) -> usize {
     let sent = will.resignations.iter().filter(|packet| {
         let mut send = || -> anyhow::Result<()> {
             let index = if_nametoindex(packet.interface.as_str())?;
