@@ -3,12 +3,13 @@
 //! meshd and meshctl first. 100 crashes of each kind take about 25 minutes, with `--beside 2` half of that.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
 use mesh_lab::judge::PERIOD;
 use mesh_lab::{Lab, clock};
@@ -48,29 +49,35 @@ type Costs = BTreeMap<(Crash, Subject), Vec<Cost>>;
 
 fn main() -> Result<ExitCode> {
     let args = Args::parse();
-    let mut stands: Vec<Stand> = (0..args.beside)
-        .flat_map(|_| args.of.clone())
-        .zip(args.seed..)
-        .map(|(subject, seed)| Stand::new(subject, seed))
-        .collect();
-    {
-        let _alone = Lab::alone()?;
-        stands.iter_mut().try_for_each(Stand::ready)?;
-    }
     let (costs, failures) = (Mutex::new(Costs::new()), Mutex::new(Vec::new()));
     let share = args.runs.div_ceil(args.beside);
-    for begin in (0..share).step_by(usize::from(BATCH)) {
-        clock::pass(PAUSE)?;
-        let _alone = Lab::alone()?;
-        let runs = begin..share.min(begin + BATCH);
-        thread::scope(|scope| {
-            for stand in &mut stands {
-                scope.spawn(|| batch(stand, &args.by, runs.clone(), &costs, &failures));
-            }
-        });
-        ensure!(!clock::interrupted(), "interrupted");
-        eprintln!("{} of {share} done", runs.end);
-    }
+    thread::scope(|scope| -> Result<()> {
+        let stands = (0..args.beside).flat_map(|_| args.of.clone()).zip(args.seed..);
+        // A thread of its own each, from beginning to end: what a thread starts in a lab dies with it.
+        let stands: Vec<_> = stands
+            .map(|(subject, seed)| {
+                let ((go, turns), (done, is_done)) = (mpsc::channel::<Range<u16>>(), mpsc::channel());
+                let (by, costs, failures) = (&args.by, &costs, &failures);
+                scope.spawn(move || {
+                    let mut stand = Stand::new(subject, seed);
+                    turns.into_iter().all(|runs| {
+                        batch(&mut stand, by, runs, costs, failures);
+                        done.send(()).is_ok()
+                    })
+                });
+                (go, is_done)
+            })
+            .collect();
+        for begin in (0..share).step_by(usize::from(BATCH)) {
+            clock::pass(PAUSE)?;
+            let _alone = Lab::alone()?;
+            let runs = begin..share.min(begin + BATCH);
+            stands.iter().try_for_each(|(go, _)| go.send(runs.clone()).context("a thread ended"))?;
+            stands.iter().try_for_each(|(_, is_done)| is_done.recv().context("a thread ended"))?;
+            eprintln!("{} of {share} done", runs.end);
+        }
+        Ok(())
+    })?;
     let (costs, failures) = (unlock(costs), unlock(failures));
     if args.json {
         println!("{:#}", as_json(&args, &costs, &failures));
@@ -85,13 +92,7 @@ fn unlock<T>(mutex: Mutex<T>) -> T {
     mutex.into_inner().expect("no thread panics while it writes")
 }
 
-fn batch(
-    stand: &mut Stand,
-    by: &[Crash],
-    runs: std::ops::Range<u16>,
-    costs: &Mutex<Costs>,
-    failures: &Mutex<Vec<String>>,
-) {
+fn batch(stand: &mut Stand, by: &[Crash], runs: Range<u16>, costs: &Mutex<Costs>, failures: &Mutex<Vec<String>>) {
     for run in runs {
         for crash in stand.subject.crashes().iter().filter(|crash| by.contains(crash)) {
             let what = format!("{}, {}, run {}", stand.subject.name(), crash.title(), run + 1);

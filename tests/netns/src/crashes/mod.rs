@@ -153,14 +153,9 @@ pub struct Stand {
 }
 
 impl Stand {
-    /// Nothing is started yet; the moments of the crashes follow from the seed.
+    /// Nothing is started before the first crash; the moments of the crashes follow from the seed.
     pub fn new(subject: Subject, seed: u64) -> Stand {
         Stand { subject, cluster: None, chance: StdRng::seed_from_u64(seed) }
-    }
-
-    /// Starts, and waits until all is settled.
-    pub fn ready(&mut self) -> Result<()> {
-        self.settled().map(|cluster| self.cluster = Some(cluster))
     }
 
     /// One crash. After a failure the next one gets a new cluster.
