@@ -47,7 +47,7 @@ pub(super) fn act(places: &Places) {
         Ok(runtime) => runtime,
         Err(error) => {
             // The fence needs none.
-            let closed = fence::close_all();
+            let closed = fence::close_all().map(drop);
             tracing::error!(%error, ?closed, "no runtime: addresses stay until their lifetime ends");
             return;
         }
@@ -68,7 +68,7 @@ async fn carry_out(places: &Places) -> anyhow::Result<Done> {
     Legacy::forget_adopted(&places.runtime_dir).context("what was left to a next run cannot be removed")?;
     let will = will(places);
     let swept = netlink::sweep_all(&will.addresses).await?;
-    closed.context("the fence cannot be closed")?;
+    let _kept_to_the_end = closed.context("the fence cannot be closed")?;
     if let Some(failure) = swept.failure {
         bail!("an address may be left: {failure}");
     }

@@ -14,14 +14,21 @@ use super::transport::{Refused, Transaction, Transport};
 /// Sets in which elements open the fence.
 const OPENING: [&str; 2] = [LEASED, LEASED_MACS];
 
+/// The fence was closed. To be kept while anything is urgent: it holds the socket, and the kernel takes about 10 ms, more
+/// on a busy host, to close one over which a transaction went.
+#[must_use]
+pub struct Closed {
+    _transport: Option<Transport>,
+}
+
 /// Closes the fence for whatever is open, at once. Where there is none, there is nothing to close.
 ///
 /// # Errors
 ///
 /// The kernel refused, or did not answer within half a second: the fence closes at its deadline.
-pub fn close_all() -> io::Result<()> {
+pub fn close_all() -> io::Result<Closed> {
     let mut transport = match Transport::open() {
-        Err(error) if is_absence(&error) => return Ok(()),
+        Err(error) if is_absence(&error) => return Ok(Closed { _transport: None }),
         opened => opened?,
     };
     // Which of them there are depends on the kernel and on what was fenced. The kernel takes tens of milliseconds to
@@ -32,11 +39,11 @@ pub fn close_all() -> io::Result<()> {
     }
     let mut transaction = Transaction::default();
     sets.iter().for_each(|(table, set)| empty(&mut transaction, *table, set));
-    match transport.commit(transaction) {
-        Ok(()) => Ok(()),
+    if transport.commit(transaction).is_err() {
         // One went in between, or there is more wrong: whatever can be closed is closed.
-        Err(_) => each_alone(&mut transport, &sets),
+        each_alone(&mut transport, &sets)?;
     }
+    Ok(Closed { _transport: Some(transport) })
 }
 
 /// Those of a table's sets that are there; all of them where the kernel does not tell.

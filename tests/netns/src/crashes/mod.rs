@@ -125,7 +125,12 @@ impl Crash {
                 cluster.lab().heal(&Fault::Cable(OWNER.to_string()))?;
                 cluster.restart(OWNER)
             }
-            Crash::Daemon => Ok(()),
+            // A new guard: the old one would start the next daemon ever later.
+            Crash::Daemon => {
+                cluster.stop(OWNER)?;
+                cluster.wait_stopped(OWNER)?;
+                cluster.restart(OWNER)
+            }
         }
     }
 }
