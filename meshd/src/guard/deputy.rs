@@ -47,7 +47,7 @@ pub(super) fn act(places: &Places) {
         Ok(runtime) => runtime,
         Err(error) => {
             // The fence needs none.
-            let closed = fence::close_all();
+            let closed = fence::close_all().map(drop);
             tracing::error!(%error, ?closed, "no runtime: addresses stay until their lifetime ends");
             return;
         }
@@ -68,11 +68,14 @@ async fn carry_out(places: &Places) -> anyhow::Result<Done> {
     Legacy::forget_adopted(&places.runtime_dir).context("what was left to a next run cannot be removed")?;
     let will = will(places);
     let swept = netlink::sweep_all(&will.addresses).await?;
-    closed.context("the fence cannot be closed")?;
+    let _kept_to_the_end = closed.context("the fence cannot be closed")?;
     if let Some(failure) = swept.failure {
         bail!("an address may be left: {failure}");
     }
-    let mut done = Done { removed: swept.removed, resigned: resign(&will), ..Done::default() };
+    // The sockets are closed last, as the kernel takes tens of milliseconds for each on a busy host.
+    let mut adverts = Adverts::new().ok();
+    let resigned = adverts.as_mut().map_or(0, |adverts| resign(adverts, &will));
+    let mut done = Done { removed: swept.removed, resigned, ..Done::default() };
     if !will.releases.is_empty() {
         done.voters = will.voters.len();
         done.told = mesh::release(&places.state_dir, &will).await?;
@@ -96,8 +99,7 @@ fn will(places: &Places) -> Will {
 }
 
 /// Tells the segment; how many packets left.
-fn resign(will: &Will) -> usize {
-    let Ok(mut adverts) = Adverts::new() else { return 0 };
+fn resign(adverts: &mut Adverts, will: &Will) -> usize {
     let sent = will.resignations.iter().filter(|packet| {
         let mut send = || -> anyhow::Result<()> {
             let index = if_nametoindex(packet.interface.as_str())?;

@@ -36,7 +36,7 @@ use nix::net::if_::if_nametoindex;
 
 use crate::clock;
 use capabilities::{Capabilities, Refresh};
-pub use closing::close_all;
+pub use closing::{Closed, close_all};
 use elements::Which;
 use layout::Plan;
 use transport::{Refused, Transaction, Transport};

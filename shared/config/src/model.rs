@@ -211,9 +211,8 @@ pub struct MeshSettings {
     pub name: Option<String>,
     /// Address and UDP port to listen on.
     pub listen: Option<SocketAddr>,
-    /// Lease duration T; default 1 s, or three advert intervals where those are below 333 ms.
-    /// 300 ms to 3 s.
-    pub lease: Option<Duration>,
+    /// How long a granted lease lives.
+    pub lease: LeaseTime,
     /// Run the threads that renew leases with real-time priority, and lock memory, where that is
     /// allowed; on by default. Read at the start only. (keepalived: `vrrp_rt_priority`, `vrrp_no_swap`)
     pub realtime: bool,
@@ -229,12 +228,27 @@ impl Default for MeshSettings {
         MeshSettings {
             name: None,
             listen: None,
-            lease: None,
+            lease: LeaseTime::default(),
             realtime: true,
             policy: Policy::default(),
             replace_after: None,
         }
     }
+}
+
+/// How long a granted lease lives: what a failover costs, and how long a silence of the mesh is survived. Directors need
+/// not agree; what counts is what the owner asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LeaseTime {
+    /// `profile = "compat"`: three advert intervals, the patience of VRRP.
+    Compat,
+    /// `profile = "fast"`: 1 s, or three advert intervals where those are shorter.
+    #[default]
+    Fast,
+    /// `profile = "aggressive"`: 500 ms, or three advert intervals where those are shorter.
+    Aggressive,
+    /// `lease`: this long, whatever the advert interval. 300 ms to 3 s.
+    Fixed(Duration),
 }
 
 /// How a router of a mesh behaves where leases alone do not decide; `None` is the default.

@@ -5,13 +5,13 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use mesh_config::model::{Version, VirtualAddress, VirtualRouter};
+use mesh_config::model::{LeaseTime, Version, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::RouterState;
 use mesh_wire::vrrp::{self as wire, Advertisement, Authentication, ChecksumForm, Interval};
 
 use crate::lease::ballot::Lease;
-use crate::lease::default_lease;
+use crate::lease::lease_time;
 use crate::time::Instant;
 use crate::vrrp;
 
@@ -169,11 +169,11 @@ pub struct Transition {
 
 impl Instance {
     /// In fault until its interface is known.
-    pub fn new(config: VirtualRouter, lease: Option<Duration>, now: Instant) -> Self {
+    pub fn new(config: VirtualRouter, lease: LeaseTime, now: Instant) -> Self {
         Instance {
             vrrp: vrrp::Router::new(&config),
             lease: Lease::Idle,
-            lease_time: lease.unwrap_or_else(|| default_lease(config.advert_interval)),
+            lease_time: lease_time(lease, config.advert_interval),
             armed_until: None,
             epoch_seen: 0,
             claim_at: None,

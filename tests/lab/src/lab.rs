@@ -39,6 +39,11 @@ pub const JUDGE: &str = "judge";
 const OTHERS: [(&str, Ipv4Addr); 2] = [(CLIENT, CLIENT_ADDRESS), (JUDGE, Ipv4Addr::new(10, 1, 1, 51))];
 const TOOLS: [&str; 3] = ["ip", "nft", "setpriv"];
 const PREFIX: &str = "meshlab";
+/// The lock of those who run labs.
+const TURN: &str = "one-at-a-time";
+
+/// The right to run a lab, until it is dropped.
+pub type Turn = Flock<File>;
 
 /// How long a lab lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +86,7 @@ impl Lab {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         check_machine()?;
         // Between making a lab's directory and locking it, it looks like a dead one.
-        let _making = wait_for_lock("making")?;
+        let _making = wait_for_lock("making", FlockArg::LockExclusive)?;
         remove_stale()?;
         let id = format!("{PREFIX}{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let dir = labs_dir().join(&id);
@@ -106,8 +111,14 @@ impl Lab {
     }
 
     /// Waits until no other lab of this machine's tests runs, so that they do not disturb each other's timing.
-    pub fn alone() -> Result<Flock<File>> {
-        wait_for_lock("one-at-a-time")
+    pub fn alone() -> Result<Turn> {
+        wait_for_lock(TURN, FlockArg::LockExclusive)
+    }
+
+    /// Waits only for those who want to be [alone](Lab::alone), and keeps them waiting: for tests that mostly wait, and
+    /// whose limits leave room for a few others like them.
+    pub fn beside() -> Result<Turn> {
+        wait_for_lock(TURN, FlockArg::LockShared)
     }
 
     /// Name of the lab, to give to [`Lab::remove`].
@@ -269,10 +280,10 @@ fn remove_stale() -> Result<()> {
     Ok(())
 }
 
-fn wait_for_lock(name: &str) -> Result<Flock<File>> {
+fn wait_for_lock(name: &str, how: FlockArg) -> Result<Flock<File>> {
     fs::create_dir_all(labs_dir()).with_context(|| labs_dir().display().to_string())?;
     let file = File::options().create(true).append(true).open(labs_dir().join(name))?;
-    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| errno).context("wait for other labs")
+    Flock::lock(file, how).map_err(|(_, errno)| errno).context("wait for other labs")
 }
 
 // None while another process holds it, or when the directory went in this moment.

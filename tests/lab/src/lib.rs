@@ -29,6 +29,6 @@ pub mod web;
 pub use fault::{Channel, Fault, Wire};
 pub use host::{Host, Process};
 pub use judge::Judge;
-pub use lab::{CLIENT, CLIENT_ADDRESS, DIRECTORS, JUDGE, Lab, Lifetime, MAX_DIRECTORS, VIP, labs_dir};
+pub use lab::{CLIENT, CLIENT_ADDRESS, DIRECTORS, JUDGE, Lab, Lifetime, MAX_DIRECTORS, Turn, VIP, labs_dir};
 pub use report::{Interval, Pings, Report, Round};
 pub use sightings::{Overlap, Seen, Sighting, Sightings, Stay};

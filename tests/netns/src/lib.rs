@@ -4,6 +4,7 @@
 //! interval; [`FAULT_LASTS`]; the fault is healed; `lb1` serves again.
 
 pub mod chaos;
+pub mod crashes;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use mesh_lab::cluster::{Cluster, Daemon, active};
 use mesh_lab::conf::Style;
 use mesh_lab::judge::PERIOD;
-use mesh_lab::{Fault, Judge, Lab, Lifetime, Report, clock};
+use mesh_lab::{Fault, Judge, Lab, Lifetime, Report, Turn, clock};
 use nix::sys::signal::Signal;
 
 /// Highest priority: serves whenever it can.
@@ -79,6 +80,11 @@ impl Scenario {
             Scenario::OrderlyStop => Duration::from_millis(50),
             _ => Duration::from_millis(1200),
         }
+    }
+
+    /// Whether others may run meanwhile: where the limit is a lease, they do not matter.
+    pub fn turn(self) -> Result<Turn> {
+        if self.limit() == Scenario::OrderlyStop.limit() { Lab::alone() } else { Lab::beside() }
     }
 
     /// In words.
@@ -160,7 +166,7 @@ pub fn settled_with(daemons: &[(&str, Daemon)], style: Style) -> Result<Cluster>
 
 /// A mesh goes through this scenario and keeps what it promises.
 pub fn mesh_holds(scenario: Scenario) -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _turn = scenario.turn()?;
     let mut cluster = settled(Daemon::Mesh)?;
     trial(&mut cluster, scenario)?.check(scenario).inspect_err(|_| cluster.lab_ref().save_logs())
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, ensure};
 use mesh_lab::cluster::{Cluster, Daemon, active, binary, install};
 use mesh_lab::conf::Style;
-use mesh_lab::{CLIENT, Host, Judge, Lab, Report, VIP, clock};
+use mesh_lab::{CLIENT, Host, Judge, Lab, Report, Turn, VIP, clock};
 use mesh_netns::{NEXT, OWNER, settled, settled_with};
 use nix::sys::signal::Signal;
 
@@ -24,8 +24,7 @@ const MOVED_WITHIN: Duration = Duration::from_millis(300);
 const WATCHED: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn on(daemons: &[(&str, Daemon)], test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    let _alone = Lab::alone()?;
+fn on(_turn: Turn, daemons: &[(&str, Daemon)], test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
     let mut cluster = if daemons.is_empty() { settled(Daemon::Mesh)? } else { settled_with(daemons, Style::V2)? };
     test(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
 }
@@ -134,7 +133,7 @@ fn epoch(cluster: &Cluster) -> Result<u64> {
 
 #[test]
 fn root_a_killed_daemon_costs_no_lease() -> Result<()> {
-    on(&[], |cluster| {
+    on(Lab::alone()?, &[], |cluster| {
         let killed = cluster.daemon_pid(OWNER)?;
         let (seen, taken) = watch(cluster, |cluster| cluster.signal_daemon(OWNER, Signal::SIGKILL))?;
         ensure!(taken <= MOVED_WITHIN, "taken over after {taken:?}: {seen}");
@@ -151,7 +150,7 @@ fn root_a_killed_daemon_costs_no_lease() -> Result<()> {
 
 #[test]
 fn root_a_killed_guard_hands_over() -> Result<()> {
-    on(&[], |cluster| {
+    on(Lab::alone()?, &[], |cluster| {
         let (seen, taken) = watch(cluster, |cluster| cluster.kill_guard(OWNER))?;
         ensure!(taken <= MOVED_WITHIN, "taken over after {taken:?}: {seen}");
         ensure!(!has_vip(cluster, OWNER)?, "the address is still there");
@@ -162,7 +161,7 @@ fn root_a_killed_guard_hands_over() -> Result<()> {
 
 #[test]
 fn root_without_a_mesh_the_next_one_waits_for_its_skew_only() -> Result<()> {
-    on(&[(OWNER, Daemon::Plain), (NEXT, Daemon::Plain)], |cluster| {
+    on(Lab::beside()?, &[(OWNER, Daemon::Plain), (NEXT, Daemon::Plain)], |cluster| {
         let (seen, taken) = watch(cluster, |cluster| cluster.signal_daemon(OWNER, Signal::SIGKILL))?;
         // (256 - 150) / 256 s, as after an orderly stop.
         let skew = Duration::from_millis(414);
@@ -182,7 +181,7 @@ fn broken(file: &Path) -> Result<()> {
 
 #[test]
 fn root_a_daemon_that_dies_at_each_start_is_started_ever_more_slowly() -> Result<()> {
-    on(&[], |cluster| {
+    on(Lab::beside()?, &[], |cluster| {
         let program = cluster.own_program(OWNER)?;
         cluster.stop(OWNER)?;
         cluster.wait_stopped(OWNER)?;
@@ -206,7 +205,7 @@ fn root_a_daemon_that_dies_at_each_start_is_started_ever_more_slowly() -> Result
 
 #[test]
 fn root_an_upgrade_to_a_broken_program_moves_the_vip() -> Result<()> {
-    on(&[], |cluster| {
+    on(Lab::beside()?, &[], |cluster| {
         let program = cluster.own_program(OWNER)?;
         cluster.stop(OWNER)?;
         cluster.wait_stopped(OWNER)?;
@@ -233,7 +232,7 @@ fn root_an_upgrade_to_a_broken_program_moves_the_vip() -> Result<()> {
 
 /// `meshctl upgrade`, then `stop --keep` and a start, under a thousand requests a second.
 fn replaced_unnoticed(daemons: &[(&str, Daemon)]) -> Result<()> {
-    on(daemons, |cluster| {
+    on(Lab::alone()?, daemons, |cluster| {
         let before = epoch(cluster)?;
         let echo = Echo::start(cluster.lab_ref().host(OWNER))?;
         let judge = Judge::start(cluster.lab_ref())?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use mesh_lab::cluster::{Cluster, Daemon, active};
 use mesh_lab::conf::{Style, keepalived_conf};
-use mesh_lab::{Judge, Lab, VIP, clock};
+use mesh_lab::{Judge, Lab, Lifetime, VIP, clock};
 use mesh_netns::{NEXT, OWNER, settled};
 use nix::sys::signal::Signal;
 
@@ -21,7 +21,7 @@ const SHOWN_WITHIN: Duration = Duration::from_secs(3);
 
 /// Runs a test on a settled mesh, and keeps the logs when it fails.
 fn on_a_mesh(test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _turn = Lab::beside()?;
     let mut cluster = settled(Daemon::Mesh)?;
     test(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
 }
@@ -180,14 +180,13 @@ fn root_junk_is_counted_and_changes_nothing() -> Result<()> {
 
 #[test]
 fn root_meshctl_without_a_daemon() -> Result<()> {
-    on_a_mesh(|cluster| {
-        let host = cluster.lab_ref().host(OWNER).clone();
-        let meshctl = mesh_lab::cluster::binary("meshctl")?;
-        let command = [meshctl.to_str().context("a path in UTF-8")?, "--socket", "/nonexistent/meshd.sock", "status"];
-        let output = host.output(&command)?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.code() == Some(3), "exit status {}", output.status);
-        ensure!(said.contains("/nonexistent/meshd.sock") && said.contains("running"), "no hint: {said}");
-        Ok(())
-    })
+    let _turn = Lab::beside()?;
+    let lab = Lab::new(Lifetime::Lab)?;
+    let meshctl = mesh_lab::cluster::binary("meshctl")?;
+    let command = [meshctl.to_str().context("a path in UTF-8")?, "--socket", "/nonexistent/meshd.sock", "status"];
+    let output = lab.host(OWNER).output(&command)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code() == Some(3), "exit status {}", output.status);
+    ensure!(said.contains("/nonexistent/meshd.sock") && said.contains("running"), "no hint: {said}");
+    Ok(())
 }

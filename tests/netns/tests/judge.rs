@@ -33,7 +33,7 @@ fn root_a_clean_failover_is_a_gap_and_not_two_owners() -> Result<()> {
 
 #[test]
 fn root_two_owners_are_seen_for_as_long_as_they_last() -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _turn = Lab::beside()?;
     let mut cluster = settled(Daemon::Keepalived)?;
     for scenario in [Scenario::Killed, Scenario::Frozen, Scenario::VrrpFiltered, Scenario::CutFromAll] {
         let outcome = trial(&mut cluster, scenario)?;

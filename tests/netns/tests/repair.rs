@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use mesh_lab::cluster::{Cluster, Daemon, active};
-use mesh_lab::{Host, Judge, Lab, VIP, clock};
+use mesh_lab::{Host, Judge, Lab, Turn, VIP, clock};
 use mesh_netns::{NEXT, OWNER, settled};
 
 /// What is promised.
@@ -31,8 +31,8 @@ const FENCE_DAMAGES: [(&str, &str); 11] = [
     ),
 ];
 
-fn on_a_mesh(test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
-    let _alone = Lab::alone()?;
+/// How soon something is repaired is measured alone; what merely happens, beside others.
+fn on_a_mesh(_turn: Turn, test: impl FnOnce(&mut Cluster) -> Result<()>) -> Result<()> {
     let mut cluster = settled(Daemon::Mesh)?;
     test(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
 }
@@ -98,7 +98,7 @@ fn within_promise(mut took: Vec<(&str, Duration)>) -> Result<()> {
 
 #[test]
 fn root_the_fence_is_repaired_and_counted() -> Result<()> {
-    on_a_mesh(|cluster| {
+    on_a_mesh(Lab::alone()?, |cluster| {
         let judge = Judge::start(cluster.lab_ref())?;
         let mut took = Vec::new();
         for name in [OWNER, NEXT] {
@@ -128,7 +128,7 @@ fn root_the_fence_is_repaired_and_counted() -> Result<()> {
 
 #[test]
 fn root_addresses_are_repaired_and_counted() -> Result<()> {
-    on_a_mesh(|cluster| {
+    on_a_mesh(Lab::alone()?, |cluster| {
         let judge = Judge::start(cluster.lab_ref())?;
         let host = cluster.lab_ref().host(OWNER).clone();
         let own = format!("{}/24", host.address);
@@ -162,7 +162,7 @@ fn root_addresses_are_repaired_and_counted() -> Result<()> {
 
 #[test]
 fn root_an_interface_that_goes_down_and_up_moves_the_vip_and_gets_it_back() -> Result<()> {
-    on_a_mesh(|cluster| {
+    on_a_mesh(Lab::beside()?, |cluster| {
         let judge = Judge::start(cluster.lab_ref())?;
         let host = cluster.lab_ref().host(OWNER).clone();
         host.run(&["ip", "link", "set", "dev", "eth0", "down"])?;
@@ -179,7 +179,7 @@ fn root_an_interface_that_goes_down_and_up_moves_the_vip_and_gets_it_back() -> R
 
 #[test]
 fn root_all_addresses_flushed_moves_the_vip() -> Result<()> {
-    on_a_mesh(|cluster| {
+    on_a_mesh(Lab::beside()?, |cluster| {
         let judge = Judge::start(cluster.lab_ref())?;
         let host = cluster.lab_ref().host(OWNER).clone();
         host.run(&["ip", "addr", "flush", "dev", "eth0"])?;
@@ -195,7 +195,7 @@ fn root_all_addresses_flushed_moves_the_vip() -> Result<()> {
 
 #[test]
 fn root_who_removes_for_ever_is_answered_for_ever_and_told_of_now_and_then() -> Result<()> {
-    on_a_mesh(|cluster| {
+    on_a_mesh(Lab::beside()?, |cluster| {
         let host = cluster.lab_ref().host(OWNER).clone();
         let log = || {
             std::fs::read_to_string(host.dir.join("meshd.log")).map(|text| text.matches("removed by somebody").count())

@@ -81,7 +81,7 @@ fn refused(cluster: &Cluster, name: &str, args: &[&str]) -> Result<String> {
 
 #[test]
 fn root_voters_are_replaced_named_and_removed_while_the_mesh_serves() -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _turn = Lab::beside()?;
     let mut cluster = settled(Daemon::Mesh)?;
     scenario(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
 }

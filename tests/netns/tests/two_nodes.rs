@@ -19,7 +19,7 @@ fn pair() -> Result<Cluster> {
 }
 
 fn tried(scenario: Scenario) -> Result<Outcome> {
-    let _alone = Lab::alone()?;
+    let _turn = scenario.turn()?;
     let mut cluster = pair()?;
     let outcome = trial(&mut cluster, scenario)?;
     println!("two nodes, {}: fault: {}", scenario.title(), outcome.faulty);
@@ -72,7 +72,7 @@ fn root_two_nodes_vrrp_filtered() -> Result<()> {
 /// Neither votes nor adverts: the owner goes on, and whoever looks at the segment finds it.
 #[test]
 fn root_two_nodes_mesh_filtered() -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _turn = Lab::beside()?;
     let mut cluster = pair()?;
     let judge = Judge::start(cluster.lab_ref())?;
     cluster.lab().inject(Fault::Mesh)?;
@@ -98,7 +98,7 @@ fn root_two_nodes_mesh_filtered() -> Result<()> {
 
 #[test]
 fn root_two_nodes_the_other_one_killed() -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _turn = Lab::beside()?;
     let mut cluster = pair()?;
     let judge = Judge::start(cluster.lab_ref())?;
     cluster.kill(NEXT)?;
@@ -134,7 +134,7 @@ fn root_two_nodes_cut_from_each_other() -> Result<()> {
 /// The address lives where nobody expects it, as after the death of a keepalived: not taken from there.
 #[test]
 fn root_two_nodes_an_address_left_behind_is_not_taken() -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _turn = Lab::beside()?;
     let mut cluster = pair()?;
     cluster.kill(NEXT)?;
     cluster.wait_status("the owner serves alone", MS(3000), &[OWNER], |status| protection(status).0 == "none")?;

@@ -13,7 +13,7 @@ const LIMIT: Duration = Duration::from_millis(1200);
 
 #[test]
 fn root_two_voters_killed_and_started_again_cost_next_to_nothing() -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _turn = Lab::beside()?;
     let mut cluster = settled(Daemon::Mesh)?;
     let report = restarted(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())?;
     println!("two of three voters killed and started again: {report}");

@@ -16,7 +16,7 @@ const WATCHED: Duration = Duration::from_secs(5);
 
 /// A cluster loses one of its three for good; who serves then, and how long was nobody?
 fn loses(victim: &str, then: &[&str], gap: Duration) -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _turn = Lab::beside()?;
     let daemons = [(OWNER, Daemon::Mesh), (NEXT, Daemon::Mesh), (WITNESS, Daemon::Witness)];
     let mut cluster = settled_with(&daemons, Style::V2)?;
     watch(&mut cluster, victim, then, gap).inspect_err(|_| cluster.lab_ref().save_logs())

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use ipnet::IpNet;
 use mesh_config::model::{
-    Config, GratuitousArp, MeshSettings, Policy, Scope, TrackScript, TrackedScript, Transport, Version, VirtualAddress,
-    VirtualRouter,
+    Config, GratuitousArp, LeaseTime, MeshSettings, Policy, Scope, TrackScript, TrackedScript, Transport, Version,
+    VirtualAddress, VirtualRouter,
 };
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
@@ -69,7 +69,7 @@ impl Shape {
             Shape::Seven if seed.is_multiple_of(2) => (5, 2),
             Shape::Seven => (7, 0),
         };
-        let lease = (seed % 4 == 3).then_some(ms(3000));
+        let lease = if seed % 4 == 3 { LeaseTime::Fixed(ms(3000)) } else { LeaseTime::Fast };
         Layout { directors, witnesses, voters, late, routers: 3, preempt: seed % 8 != 5, intervals: INTERVALS, lease }
     }
 
@@ -96,8 +96,8 @@ pub struct Layout {
     pub preempt: bool,
     /// Between adverts, router by router, and so on from the first.
     pub intervals: [Duration; 3],
-    /// Lease duration, where it is not the default.
-    pub lease: Option<Duration>,
+    /// How long leases last.
+    pub lease: LeaseTime,
 }
 
 impl Layout {
@@ -112,7 +112,7 @@ impl Layout {
             routers: 2,
             preempt: true,
             intervals: [ms(1000); 3],
-            lease: None,
+            lease: LeaseTime::Fast,
         }
     }
 
@@ -150,7 +150,7 @@ impl Layout {
 
     /// How long a router's lease lasts.
     pub fn lease_time(&self, router: usize) -> Duration {
-        self.lease.unwrap_or_else(|| mesh_core::lease::default_lease(self.interval(router)))
+        mesh_core::lease::lease_time(self.lease, self.interval(router))
     }
 
     /// The mesh of the first `members` hosts.

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::process::Command;
 use std::time::Duration;
 
+use mesh_config::model::LeaseTime;
 use mesh_sim::clock::ms;
 use mesh_sim::cluster::{Cluster, Layout};
 use mesh_sim::layout::Shape;
@@ -78,7 +79,7 @@ fn a_pause_that_no_clock_shows_makes_two_owners_only_for_a_moment() {
 fn clocks_far_beyond_the_bound_can_make_two_owners() {
     let broken = |seed| {
         let mut plan = Plan { beyond: Some(Beyond::Drift), ..Plan::new(seed, Shape::Three, MINUTE * 5) };
-        plan.layout.lease = Some(ms(3000));
+        plan.layout.lease = LeaseTime::Fixed(ms(3000));
         run(&plan).violation.is_some_and(|v| v.invariant == "at_most_one_open_fence")
     };
     assert!((1..101).any(broken));

@@ -194,7 +194,7 @@ fn root_what_an_earlier_run_armed_and_this_one_adopts_stays_open() {
 #[test]
 fn root_all_is_closed_without_knowing_what_is_open() {
     with_neighbour(|_| {
-        close_all().expect("nothing is there, nothing is open");
+        drop(close_all().expect("nothing is there, nothing is open"));
         let mut fence = probe();
         for missing in [None, Some("ip"), Some("arp")] {
             fence.put(&[VIP_TARGET, OTHER]).unwrap();
@@ -202,7 +202,7 @@ fn root_all_is_closed_without_knowing_what_is_open() {
             if let Some(family) = missing {
                 sh(&format!("nft delete table {family} meshd"));
             }
-            close_all().unwrap();
+            drop(close_all().unwrap());
             for held in fence.inspect().unwrap().into_values() {
                 assert!(held.leased.is_empty() && [0, 2].contains(&held.fenced.len()), "{held:?}");
             }

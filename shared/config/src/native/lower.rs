@@ -12,9 +12,9 @@ use ipnet::IpNet;
 use toml::Spanned;
 
 use super::Source;
-use super::schema::{File, Mesh, QuorumLossName, Script, Scripts};
+use super::schema::{File, Mesh, ProfileName, QuorumLossName, Script, Scripts};
 use super::text::Time;
-use crate::model::{Config, MeshSettings, Policy, QuorumLoss, ScriptSecurity, TrackScript};
+use crate::model::{Config, LeaseTime, MeshSettings, Policy, QuorumLoss, ScriptSecurity, TrackScript};
 
 /// Lowers a whole file.
 pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
@@ -81,15 +81,32 @@ fn time(
 }
 
 fn mesh(source: &mut Source<'_>, mesh: Mesh) -> MeshSettings {
-    let lease = mesh
-        .lease
-        .map(|lease| time(source, Some(&lease), Duration::from_millis(300)..=Duration::from_secs(3), Duration::ZERO));
+    let lease = lease_time(source, mesh.profile, mesh.lease);
     let replace_after = mesh
         .replace_after
         .map(|after| time(source, Some(&after), Duration::from_secs(1)..=Duration::from_secs(86_400), Duration::ZERO));
     let name = mesh.name.map(|name| filled(source, name));
     let policy = policy(source, mesh.on_quorum_loss, mesh.quorum_loss_delay, mesh.trusted_neighbours);
     MeshSettings { name, listen: mesh.listen, lease, realtime: mesh.realtime.unwrap_or(true), policy, replace_after }
+}
+
+/// A profile or a duration: a file with both would leave open which one its author relies on.
+fn lease_time(
+    source: &mut Source<'_>,
+    profile: Option<Spanned<ProfileName>>,
+    lease: Option<Spanned<Time>>,
+) -> LeaseTime {
+    let Some(lease) = lease else {
+        return match profile.map(Spanned::into_inner) {
+            Some(ProfileName::Compat) => LeaseTime::Compat,
+            Some(ProfileName::Fast) | None => LeaseTime::Fast,
+            Some(ProfileName::Aggressive) => LeaseTime::Aggressive,
+        };
+    };
+    if profile.is_some() {
+        source.error(lease.span(), "`lease` beside `profile`; expected one of the two".into());
+    }
+    LeaseTime::Fixed(time(source, Some(&lease), Duration::from_millis(300)..=Duration::from_secs(3), Duration::ZERO))
 }
 
 /// The three keys that `[mesh]` and every router have.

@@ -28,12 +28,21 @@ pub(super) struct File {
 pub(super) struct Mesh {
     pub(super) name: Option<Spanned<String>>,
     pub(super) listen: Option<SocketAddr>,
+    pub(super) profile: Option<Spanned<ProfileName>>,
     pub(super) lease: Option<Spanned<Time>>,
     pub(super) replace_after: Option<Spanned<Time>>,
     pub(super) realtime: Option<bool>,
     pub(super) on_quorum_loss: Option<QuorumLossName>,
     pub(super) quorum_loss_delay: Option<Spanned<Time>>,
     pub(super) trusted_neighbours: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ProfileName {
+    Compat,
+    Fast,
+    Aggressive,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Policy, QuorumLoss};
+use crate::model::{LeaseTime, Policy, QuorumLoss};
 use std::time::Duration;
 
 const ROUTER: &str = "[[router]]\nname = \"A\"\ninterface = \"eth0\"\nvrid = 51\naddresses = [\"10.0.0.1\"]\n";
@@ -114,7 +114,7 @@ fn mesh_settings() {
     assert!(found.is_empty(), "{found:#?}");
     let mesh = config.unwrap().mesh;
     assert_eq!((mesh.name.as_deref(), mesh.listen), (Some("lb1"), Some("10.0.0.1:7946".parse().unwrap())));
-    assert_eq!(mesh.lease, Some(Duration::from_millis(300)));
+    assert_eq!(mesh.lease, LeaseTime::Fixed(Duration::from_millis(300)));
     assert!(!mesh.realtime && crate::model::MeshSettings::default().realtime);
     let (config, found) = read("[mesh]\nreplace_after = \"90s\"\n");
     assert!(found.is_empty(), "{found:#?}");
@@ -122,6 +122,28 @@ fn mesh_settings() {
     refused("[mesh]\nreplace_after = \"500ms\"\n", "2:17 500ms is out of range; expected 1s to 86400s");
     refused("[mesh]\nlease = \"4s\"\n", "2:9 4s is out of range; expected 300ms to 3s");
     refused("[mesh]\nname = \"\"\n", "2:8 an empty name");
+}
+
+#[test]
+fn a_lease_is_a_profile_or_a_duration() {
+    for (line, lease) in [
+        ("", LeaseTime::Fast),
+        ("profile = \"compat\"\n", LeaseTime::Compat),
+        ("profile = \"fast\"\n", LeaseTime::Fast),
+        ("profile = \"aggressive\"\n", LeaseTime::Aggressive),
+        ("lease = \"3s\"\n", LeaseTime::Fixed(Duration::from_secs(3))),
+    ] {
+        let (config, found) = read(&format!("[mesh]\n{line}"));
+        assert!(found.is_empty(), "{line}: {found:#?}");
+        assert_eq!(config.unwrap().mesh.lease, lease, "{line}");
+    }
+    let both = "3:9 `lease` beside `profile`; expected one of the two";
+    refused("[mesh]\nprofile = \"fast\"\nlease = \"1s\"\n", both);
+    refused(
+        "[mesh]\nprofile = \"slow\"\n",
+        "2:11 unknown variant `slow`, expected one of `compat`, `fast`, `aggressive`",
+    );
+    refused("[mesh]\nprofile = 1\n", "2:11 ");
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Engine {
         self.out.push(Action::SweepAddresses { except });
         for (adopted, router) in adopted.iter().filter_map(|a| Some((a, router(config, a.router)?))) {
             if adopted.epochs.is_some() {
-                let addresses = Instance::new(router.clone(), None, now).addresses();
+                let addresses = Instance::new(router.clone(), config.mesh.lease, now).addresses();
                 self.out.push(Action::FenceAdopt { addresses, until: adopted.until });
             }
         }

@@ -31,6 +31,7 @@ use crate::action::Action;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
 use crate::instance::{Instance, Transition};
+use crate::lease::lease_time;
 use crate::lease::memory::VoterStart;
 use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
@@ -399,8 +400,9 @@ impl Engine {
         }
         self.configured += 1;
         let lease = config.mesh.lease;
-        let changed = lease != self.config.mesh.lease;
-        let keep = |i: &Instance| !changed && config.routers.contains(&i.config);
+        let before = self.config.mesh.lease;
+        let lasts = |i: &Instance, setting| lease_time(setting, i.config.advert_interval);
+        let keep = |i: &Instance| lasts(i, lease) == lasts(i, before) && config.routers.contains(&i.config);
         let gone: Vec<RouterKey> = self.instances.iter().filter(|(_, i)| !keep(i)).map(|(key, _)| *key).collect();
         let mut epochs = BTreeMap::new();
         for key in gone {

@@ -16,11 +16,16 @@ pub mod voter;
 
 use std::time::Duration;
 
+use mesh_config::model::LeaseTime;
+
 /// Bound on the difference in speed of two clocks: 0.2 %, in thousandths.
 const DRIFT_PER_MILLE: u32 = 2;
 
 /// The fence closes this much before the lease would allow.
 pub const GUARD: Duration = Duration::from_millis(20);
+
+/// Shortest lease a director asks for: one that a lost message or two, and a scheduler that is late, do not end.
+const MIN_LEASE: Duration = Duration::from_millis(300);
 
 /// Longest lease a voter grants.
 pub const MAX_LEASE: Duration = Duration::from_secs(3);
@@ -54,10 +59,15 @@ pub fn worth(duration: Duration) -> Duration {
     duration * (1000 - 2 * DRIFT_PER_MILLE) / 1000
 }
 
-/// Lease duration T of a router: 1 s, or three advert intervals where adverts come faster than
-/// every 333 ms.
-pub fn default_lease(advert_interval: Duration) -> Duration {
-    (advert_interval * 3).clamp(Duration::from_millis(300), Duration::from_secs(1))
+/// Lease duration T of a router: what its profile gives with these adverts, or what is set.
+pub fn lease_time(setting: LeaseTime, advert_interval: Duration) -> Duration {
+    let at_most = match setting {
+        LeaseTime::Compat => MAX_LEASE,
+        LeaseTime::Fast => Duration::from_secs(1),
+        LeaseTime::Aggressive => Duration::from_millis(500),
+        LeaseTime::Fixed(duration) => return duration,
+    };
+    (advert_interval * 3).clamp(MIN_LEASE, at_most)
 }
 
 /// Renewals come four times in a lease: three may be lost.

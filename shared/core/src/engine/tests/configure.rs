@@ -79,10 +79,19 @@ fn a_changed_router_goes_on_counting_epochs() {
 fn a_changed_lease_duration_starts_all_anew() {
     let mut engine = holding();
     let mut longer = config(vec![router(200)]);
-    longer.mesh.lease = Some(Duration::from_secs(3));
+    longer.mesh.lease = LeaseTime::Compat;
     let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(longer))));
     assert_eq!(actions[0], close());
     assert_eq!(engine.instances[&KEY].lease_time, Duration::from_secs(3));
+}
+
+#[test]
+fn the_same_lease_duration_by_another_name_changes_nothing() {
+    let mut engine = holding();
+    let mut same = config(vec![router(200)]);
+    same.mesh.lease = LeaseTime::Fixed(Duration::from_secs(1));
+    let actions = engine.step(ms(3300), Input::Configure(same));
+    assert!(!actions.contains(&close()) && engine.instances[&KEY].lease.is_held());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::*;
 /// lb1 with voters that take so long to answer.
 fn far(round_trip: u64, lease: u64) -> Engine {
     let mut config = config(vec![router(200)]);
-    config.mesh.lease = Some(Duration::from_millis(lease));
+    config.mesh.lease = LeaseTime::Fixed(Duration::from_millis(lease));
     let mut engine = Engine::new(setup(LB1, Some(roster(3))), config, Instant::default());
     engine.step(Instant::default(), Input::Interface(eth0(LB1)));
     for node in [LB2, LB3] {

@@ -26,7 +26,7 @@ mod will;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use mesh_config::model::{Config, VirtualRouter};
+use mesh_config::model::{Config, LeaseTime, VirtualRouter};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::{RouterReport, RouterState, Transition as ReportedTransition};
 use mesh_wire::mesh::lease::{Message, Reply, Request, Verdict as Vote};

@@ -105,7 +105,7 @@ fn configs() -> impl Strategy<Value = Config> {
         let (vrrp, delay) = (Some(QuorumLoss::Vrrp), Some(Duration::from_millis(500)));
         let losses = [(None, None), (Some(QuorumLoss::Fence), None), (vrrp, None), (vrrp, delay)];
         (config.mesh.policy.on_quorum_loss, config.mesh.policy.quorum_loss_delay) = losses[loss];
-        config.mesh.lease = [None, Some(Duration::from_millis(300)), Some(Duration::from_secs(3))][lease];
+        config.mesh.lease = [LeaseTime::Fast, LeaseTime::Fixed(Duration::from_millis(300)), LeaseTime::Compat][lease];
         config
     })
 }

@@ -23,10 +23,14 @@ fn constants_fit_each_other() {
 
 #[test]
 fn lease_durations() {
-    let of = |ms| default_lease(Duration::from_millis(ms)).as_millis();
-    assert_eq!(
-        [of(10), of(100), of(200), of(330), of(334), of(1000), of(40_950)],
-        [300, 300, 600, 990, 1000, 1000, 1000]
-    );
-    assert_eq!(renew_period(Duration::from_secs(1)), Duration::from_millis(250));
+    let of = |setting| {
+        [10, 100, 200, 330, 334, 1000, 40_950].map(|ms| lease_time(setting, Duration::from_millis(ms)).as_millis())
+    };
+    assert_eq!(of(LeaseTime::Compat), [300, 300, 600, 990, 1002, 3000, 3000]);
+    assert_eq!(of(LeaseTime::Fast), [300, 300, 600, 990, 1000, 1000, 1000]);
+    assert_eq!(of(LeaseTime::Aggressive), [300, 300, 500, 500, 500, 500, 500]);
+    assert_eq!(of(LeaseTime::Fixed(Duration::from_millis(700))), [700; 7]);
+    assert_eq!(of(LeaseTime::default()), of(LeaseTime::Fast));
+    let renewed = [500, 1000, 3000].map(|ms| renew_period(Duration::from_millis(ms)).as_millis());
+    assert_eq!(renewed, [125, 250, 750]);
 }
