@@ -279,7 +279,7 @@ struct Reloading<'a> {
 impl Reloading<'_> {
     /// SIGHUP: a file that cannot be used leaves everything as it is.
     async fn reload(&self) {
-        match config_file(self.places.config.clone()).and_then(|file| load_config(&file)) {
+        match config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file)) {
             // A witness serves none anyway.
             Ok(config) if config.routers.is_empty() && self.directs => {
                 tracing::error!("configuration not changed: no virtual router is left in it; stop meshd to serve none");
