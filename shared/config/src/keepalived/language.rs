@@ -157,7 +157,9 @@ impl Expander<'_> {
             match variable::continues(text) {
                 Some(first) => {
                     let mut body = vec![(first, line.from)];
-                    for (number, text) in lines.by_ref() {
+                    // A comment alone on its line does not end it.
+                    let is_comment = |text: &str| text.trim_start().starts_with(['#', '!']);
+                    for (number, text) in lines.by_ref().filter(|(_, text)| !is_comment(text)) {
                         let from = From { line: number, ..line.from };
                         let more = variable::before_continuation(text);
                         body.push((more.unwrap_or(text), from));

@@ -113,13 +113,19 @@ fn sequence(parameters: &str, hexadecimal: bool) -> Result<Loop, String> {
     let numbers = numbers.iter().map(|w| number(w)).collect::<Option<Vec<i64>>>().ok_or_else(expected)?;
     let towards = |start: i64, end: i64| if end >= start { 1 } else { -1 };
     let (start, step, end) = match numbers[..] {
-        [end] => (end.signum(), end.signum(), end),
+        [end] => {
+            let start = if end < 0 { -1 } else { 1 };
+            (start, towards(start, end), end)
+        }
         [start, end] => (start, towards(start, end), end),
         [start, step, end] => (start, step, end),
         _ => return Err(expected()),
     };
     if !is_name(name) {
         return Err(expected());
+    }
+    if hexadecimal && (start < 0 || end < 0) {
+        return Err("`~SEQx` counts no numbers below 0".into());
     }
     if step == 0 || (start != end && (end > start) != (step > 0)) {
         return Err(format!("steps of {step} do not lead from {start} to {end}"));

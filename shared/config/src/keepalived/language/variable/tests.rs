@@ -54,6 +54,7 @@ fn definitions_of_several_lines() {
         ("$A= \\ \na \\\nb\n$A", vec!["a", "b"]),
         ("$A= \\\na # c \\\nb\n$A", vec!["a # c", "b"]),
         ("$A= \\\na \\\n\\\nb\n$A", vec!["a", "b"]),
+        ("$A= \\\na \\\n# c\n ! d \\\nb\nc\n$A", vec!["c", "a", "b"]),
         // An empty line ends it.
         ("$A= \\\na \\\n\nb\n$A", vec!["b", "a"]),
         ("$A= \\\na ${N} \\\nb\n$N=1\n$A\n$N=2\n$A", vec!["a 1", "b", "a 2", "b"]),
