@@ -6,17 +6,25 @@
 
 mod scripts;
 
+use std::collections::hash_map::RandomState;
+use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Write};
-use std::path::Path;
+use std::hash::BuildHasher;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use anyhow::{Context, bail, ensure};
+use mesh_config::host::{Files, Host};
 use mesh_config::model::Config;
 use mesh_config::report::{Report, Severity};
 
 /// Larger files are refused: ten thousand real servers need 3 MiB.
 const LARGEST: u64 = 64 << 20;
+
+/// Names of a directory that are looked at for an `include` with wildcards.
+const MOST_NAMES: usize = 100_000;
 
 /// Exit codes of `check`, as keepalived's manual has them for `-t`. (keepalived 2.2.7 itself exits
 /// with one more: 4 for unusable, 5 after changes, 6 for script security.)
@@ -28,25 +36,30 @@ const SECURITY_OFF: u8 = 5;
 /// Reads a configuration, prints every finding on standard error (`file:line:column: severity:
 /// message`) and a summary on standard output. Exit code 0: usable as it is; 3: unusable; 4: usable
 /// after changes; 5: usable, and scripts run without `enable_script_security`.
-pub fn run(file: &Path) -> ExitCode {
-    let examined = match examine(file, &interfaces()) {
+pub fn run(file: &Path, config_id: Option<&str>) -> ExitCode {
+    let examined = match examine(file, &interfaces(), config_id) {
         Ok(examined) => examined,
         Err(error) => {
             // A closed pipe is no reason to fail.
-            let _ = writeln!(std::io::stderr(), "{}: error: {error:#}", file.display());
+            let _ = writeln!(io::stderr(), "{}: error: {error:#}", file.display());
             return ExitCode::from(UNUSABLE);
         }
     };
     for finding in &examined.report.findings {
-        let _ = writeln!(std::io::stderr(), "{finding}");
+        let _ = writeln!(io::stderr(), "{finding}");
     }
-    let _ = writeln!(std::io::stdout(), "{}: {}", file.display(), examined.summary());
+    let _ = writeln!(io::stdout(), "{}: {}", file.display(), examined.summary());
     ExitCode::from(examined.exit_code())
 }
 
 /// Reads a configuration for the daemon. The error holds every error-level finding, one in a line.
-pub fn load(file: &Path) -> anyhow::Result<(Config, Report)> {
-    let examined = examine(file, &interfaces()).with_context(|| format!("cannot read {}", file.display()))?;
+///
+/// # Errors
+///
+/// A file cannot be read, or something in it is an error.
+pub fn load(file: &Path, config_id: Option<&str>) -> anyhow::Result<(Config, Report)> {
+    let examined =
+        examine(file, &interfaces(), config_id).with_context(|| format!("cannot read {}", file.display()))?;
     let report = examined.report;
     match examined.config {
         Some(config) if report.worst() != Some(Severity::Error) => Ok((config, report)),
@@ -93,8 +106,17 @@ impl Examined {
     }
 }
 
-fn examine(file: &Path, interfaces: &[String]) -> anyhow::Result<Examined> {
-    let (mut config, mut report) = mesh_config::parse(file, &read(file)?);
+fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyhow::Result<Examined> {
+    let text = read(file)?;
+    let config_id = config_id.map_or_else(host_name, |id| Ok(id.to_owned()))?;
+    let host = Host {
+        files: &Disk,
+        config_id: &config_id,
+        directory: std::env::current_dir().unwrap_or_default(),
+        environment: &|name| std::env::var(name).ok(),
+        seed: seed(),
+    };
+    let (mut config, mut report) = mesh_config::parse(file, &text, &host);
     let missing = report.places.missing_interfaces(interfaces);
     report.add(missing);
     let security_off = match &mut config {
@@ -105,18 +127,51 @@ fn examine(file: &Path, interfaces: &[String]) -> anyhow::Result<Examined> {
 }
 
 fn read(file: &Path) -> anyhow::Result<String> {
-    let metadata = fs::metadata(file)?;
-    ensure!(!metadata.is_dir(), "it is a directory; expected a file");
-    // Opening a pipe would wait for somebody to write.
-    ensure!(metadata.is_file(), "it is no regular file");
-    let mut bytes = Vec::new();
-    fs::File::open(file)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    let bytes = Disk.read(file, LARGEST)?;
     ensure!(bytes.len() as u64 <= LARGEST, "it is larger than {} MiB", LARGEST >> 20);
-    String::from_utf8(bytes).map_err(|error| {
-        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = good.iter().filter(|b| **b == b'\n').count() + 1;
-        anyhow::anyhow!("line {line} is not UTF-8 text")
-    })
+    mesh_config::decode(bytes).map_err(|(line, column)| anyhow::anyhow!("line {line}, column {column}: no UTF-8 text"))
+}
+
+/// The host name up to its first dot: conditional lines are for it, unless `--config-id` says otherwise.
+pub(crate) fn host_name() -> anyhow::Result<String> {
+    let host = nix::unistd::gethostname().context("cannot read the host name")?;
+    let host = host.into_string().map_err(|_| anyhow::anyhow!("the host name is no text"))?;
+    Ok(host.split('.').next().unwrap_or(&host).to_owned())
+}
+
+/// One for this process: what is read again stays as it is.
+fn seed() -> u64 {
+    static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+    *SEED
+}
+
+/// This host's files.
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
+        let metadata = fs::metadata(path)?;
+        if metadata.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory; expected a file"));
+        }
+        // Opening a pipe would wait for somebody to write.
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is no regular file"));
+        }
+        let mut bytes = Vec::new();
+        fs::File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        // A relative name without a directory.
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        fs::read_dir(directory)?.take(MOST_NAMES).map(|entry| entry.map(|entry| entry.file_name())).collect()
+    }
+
+    fn one_name(&self, path: &Path) -> io::Result<PathBuf> {
+        fs::canonicalize(path)
+    }
 }
 
 /// Names of this host's interfaces; empty where the kernel does not say, so that every one is

@@ -213,6 +213,7 @@ impl Places {
             arguments.extend(value.into_iter().flat_map(|value| [OsString::from(name), value.as_os_str().to_owned()]));
         };
         option("--config", self.config.as_deref());
+        option("--config-id", self.config_id.as_deref().map(Path::new));
         option("--name", self.name.as_deref().map(Path::new));
         option("--state-dir", Some(&self.state_dir));
         option("--runtime-dir", Some(&self.runtime_dir));

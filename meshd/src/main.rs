@@ -61,6 +61,9 @@ enum Command {
         /// The same, as the other commands take it.
         #[arg(long, value_name = "FILE", conflicts_with = "file")]
         config: Option<PathBuf>,
+        /// As for `run`.
+        #[arg(long, value_name = "ID")]
+        config_id: Option<String>,
     },
 }
 
@@ -70,6 +73,10 @@ struct Common {
     /// [default: /etc/meshd/meshd.toml, else /etc/keepalived/keepalived.conf].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Conditional lines of keepalived.conf (`@ID ...`) are read when they name this
+    /// [default: the host name up to its first dot].
+    #[arg(long, value_name = "ID")]
+    config_id: Option<String>,
     /// This node's name in the mesh [default: `mesh.name` of meshd.toml, else the host name].
     #[arg(long)]
     name: Option<String>,
@@ -101,16 +108,16 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
 
 impl From<Common> for Places {
     fn from(common: Common) -> Places {
-        let Common { config, name, state_dir, runtime_dir, listen } = common;
-        Places { config, name, state_dir, runtime_dir, listen }
+        let Common { config, config_id, name, state_dir, runtime_dir, listen } = common;
+        Places { config, config_id, name, state_dir, runtime_dir, listen }
     }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let ended = match cli.command {
-        Command::Check { file, config } => match run::config_file(file.or(config)) {
-            Ok(file) => return meshd::check::run(&file),
+        Command::Check { file, config, config_id } => match run::config_file(file.or(config)) {
+            Ok(file) => return meshd::check::run(&file, config_id.as_deref()),
             Err(error) => {
                 eprintln!("meshd: {error:#}");
                 return ExitCode::from(meshd::check::UNUSABLE);

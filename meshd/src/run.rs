@@ -37,6 +37,8 @@ type Member = (Identity, State);
 pub struct Places {
     /// `--config`.
     pub config: Option<PathBuf>,
+    /// `--config-id`.
+    pub config_id: Option<String>,
     /// `--name`.
     pub name: Option<String>,
     /// `--state-dir`.
@@ -50,10 +52,13 @@ pub struct Places {
 impl Places {
     /// A command that means the same files again.
     fn command(&self, command: &str) -> String {
-        let Places { config, state_dir, runtime_dir, .. } = self;
+        let Places { config, config_id, state_dir, runtime_dir, .. } = self;
         let mut text = format!("meshd {command}");
         if let Some(config) = config {
             text += &format!(" --config {}", config.display());
+        }
+        if let Some(id) = config_id {
+            text += &format!(" --config-id {id}");
         }
         if state_dir != Path::new(DEFAULT_STATE_DIR) {
             text += &format!(" --state-dir {}", state_dir.display());
@@ -199,7 +204,7 @@ fn role_of((identity, state): &Member) -> Role {
 /// The configuration of a node that may do without: it can vote, and shows the map.
 fn optional_config(places: &Places) -> anyhow::Result<Config> {
     match config_file(places.config.clone()) {
-        Ok(file) => load_config(&file),
+        Ok(file) => load_config(places, &file),
         Err(error) => {
             tracing::warn!("{error:#}");
             Ok(Config::default())
@@ -207,8 +212,8 @@ fn optional_config(places: &Places) -> anyhow::Result<Config> {
     }
 }
 
-fn load_config(file: &Path) -> anyhow::Result<Config> {
-    let (config, report) = check::load(file)?;
+fn load_config(places: &Places, file: &Path) -> anyhow::Result<Config> {
+    let (config, report) = check::load(file, places.config_id.as_deref())?;
     for finding in &report.findings {
         tracing::warn!("{finding}");
     }
@@ -224,9 +229,7 @@ fn node_name(places: &Places, config: &Config) -> anyhow::Result<String> {
     if let Some(name) = places.name.clone().or_else(|| config.mesh.name.clone()) {
         return Ok(name);
     }
-    let host = nix::unistd::gethostname().context("cannot read the host name; use --name")?;
-    let host = host.into_string().map_err(|_| anyhow::anyhow!("the host name is no text; use --name"))?;
-    Ok(host.split('.').next().unwrap_or(&host).to_owned())
+    check::host_name().context("no name for this node; use --name")
 }
 
 /// Lines that may wait for whoever reads standard error; more are dropped, never waited for: a

@@ -20,7 +20,7 @@ impl Files {
     }
     /// The outcome on a host that has eth0 only.
     fn examine(&self, text: &str) -> Examined {
-        examine(&self.write("f.conf", text, 0o644), &["eth0".into()]).unwrap()
+        examine(&self.write("f.conf", text, 0o644), &["eth0".into()], Some("lb1")).unwrap()
     }
 }
 
@@ -131,12 +131,12 @@ fn a_script_that_is_not_executable_is_named() {
 #[test]
 fn files_that_cannot_be_read() {
     let files = Files::new();
-    let error = |path: &Path| format!("{:#}", load(path).unwrap_err());
+    let error = |path: &Path| format!("{:#}", load(path, None).unwrap_err());
     let missing = files.0.path().join("none");
     assert_eq!(error(&missing), format!("cannot read {}: No such file or directory (os error 2)", missing.display()));
     assert!(error(files.0.path()).ends_with("it is a directory; expected a file"));
     assert!(error(Path::new("/dev/zero")).ends_with("it is no regular file"));
-    assert!(error(&files.write("latin1", b"! a\n! \xe9\n", 0o644)).ends_with("line 2 is not UTF-8 text"));
+    assert!(error(&files.write("latin1", b"! a \xe9\n a \xe9\n", 0o644)).ends_with("line 2, column 4: no UTF-8 text"));
     let large = files.write("large", "", 0o644);
     fs::OpenOptions::new().write(true).open(&large).unwrap().set_len(100 << 20).unwrap();
     assert!(error(&large).ends_with("it is larger than 64 MiB"));
@@ -146,7 +146,7 @@ fn files_that_cannot_be_read() {
 fn load_names_every_error() {
     let files = Files::new();
     let path = files.write("f.conf", INSTANCE.replace("51", "300").replace(" interface eth0", ""), 0o644);
-    let error = format!("{:#}", load(&path).unwrap_err());
+    let error = format!("{:#}", load(&path, None).unwrap_err());
     let path = path.display();
     assert!(
         error.starts_with(&format!("{path} cannot be used:\n{path}:1:15: error: `A` has no `interface`")),
@@ -160,7 +160,7 @@ fn load_names_every_error() {
 fn load_gives_what_is_usable() {
     let files = Files::new();
     let text = INSTANCE.replace("eth0", "lo");
-    let (config, report) = load(&files.write("f.conf", text, 0o644)).unwrap();
+    let (config, report) = load(&files.write("f.conf", text, 0o644), None).unwrap();
     assert_eq!(config.routers[0].interface, "lo");
     assert_eq!(report.worst(), Some(Severity::Warning));
 }

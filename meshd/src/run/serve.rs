@@ -323,7 +323,7 @@ struct Reloading<'a> {
 impl Reloading<'_> {
     /// SIGHUP: a file that cannot be used leaves everything as it is.
     async fn reload(&self, services: Option<&ServicesThread>) {
-        match config_file(self.places.config.clone()).and_then(|file| load_config(&file)) {
+        match config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file)) {
             // A witness serves none anyway.
             Ok(config) if super::serves_nothing(&config) && self.directs => {
                 tracing::error!(

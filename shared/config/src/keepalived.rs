@@ -1,8 +1,8 @@
 //! keepalived.conf, as keepalived 2.2.7 reads it.
 //!
 //! ```text
-//! text -- tree: words, blocks, places --> lower: global, script, instance, server --> finish --> Config
-//!                                              every keyword looked up in keywords
+//! files -- language: one text --> tree: words, blocks, places --> lower: global, script, instance, server --> finish --> Config
+//!          @id, ${X}, ~SEQ, include                                 every keyword looked up in keywords
 //! ```
 //!
 //! Behaviour was measured with `keepalived -t` and by starting keepalived. Where the two disagree (a
@@ -14,15 +14,18 @@
 //!   its peers, its scripts) would be skipped;
 //! - one address in two instances: two elections for one address;
 //! - only excluded addresses: adverts would carry none;
-//! - `include`, `@id`, `$X=`, `${X}`, `~SEQ`: not supported yet, and never skipped silently.
+//! - a variable that is not defined, outside quotes: its braces would be a block;
+//! - includes and variables without an end, for which keepalived runs out of files, or for ever.
 //!
-//! More lenient: a script may be defined after the instance that tracks it, `nb_get_retry` is read
-//! in every check, and `interval` may have decimals as in later keepalived versions.
+//! More lenient: a script may be defined after the instance that tracks it, its parameters need no
+//! quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is read in every check, and `interval`
+//! may have decimals as in later keepalived versions.
 
 mod address;
 mod global;
 mod instance;
 mod keywords;
+mod language;
 mod lower;
 mod script;
 mod server;
@@ -32,22 +35,26 @@ mod values;
 use std::path::Path;
 
 use crate::finish;
+use crate::host::Host;
 use crate::model::Config;
 use crate::report::Report;
+use language::Expansion;
+pub(crate) use language::decode;
 use lower::Lower;
 use tree::Tree;
 
-/// Reads a keepalived.conf; `file` is for the report only. No configuration when anything found is
-/// an error.
-pub fn parse(file: &Path, text: &str) -> (Option<Config>, Report) {
-    let mut lower = Lower::new(file, text);
-    let config = match Tree::parse(text, keywords::fits) {
-        Ok(tree) => root(&mut lower, &tree),
-        Err(broken) => {
-            lower.error(broken.at, broken.message);
-            Config::default()
+/// Reads a keepalived.conf and what it includes; `file` is for the report, and tells where relative
+/// names start. No configuration when anything found is an error.
+pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Report) {
+    let Expansion { source, findings, complete } = language::expand(file, text, host);
+    let mut lower = Lower::new(&source, findings);
+    let mut config = Config::default();
+    if complete {
+        match Tree::parse(&source.text, keywords::fits) {
+            Ok(tree) => config = root(&mut lower, &tree),
+            Err(broken) => lower.broken(broken),
         }
-    };
+    }
     finish::finish(config, lower.into_report())
 }
 
@@ -61,6 +68,7 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
             ("global_defs" | "vrrp_script", Some(_)) => {}
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
             ("virtual_server", Some(block)) => server::lower(lower, &mut config, statement, block),
+            ("include_check", None) => global::include_check(lower, statement),
             ("global_defs" | "vrrp_script" | "vrrp_instance" | "virtual_server", None) => {
                 let keyword = statement.keyword();
                 lower.error(statement.at(), format!("`{keyword}` has no block; expected `{{` after it"));
@@ -83,8 +91,8 @@ fn stray_braces(lower: &mut Lower<'_>, tree: &Tree<'_>) {
     for at in &tree.stray {
         match lost {
             Some(s) => {
-                let (keyword, line) = (s.keyword(), s.at().line);
-                let message = format!("`}}` closes nothing: its block ended before `{keyword}` in line {line}");
+                let (keyword, line) = (s.keyword(), lower.line(s.at(), *at));
+                let message = format!("`}}` closes nothing: its block ended before `{keyword}` in {line}");
                 lower.error(*at, message);
             }
             None => lower.warning(*at, "`}` closes nothing; skipped".into()),

@@ -3,9 +3,11 @@
 //! Two front ends, [`keepalived`] (keepalived.conf) and [`native`] (meshd.toml), lower what they
 //! read into one [`model::Config`]; nothing half-checked goes on. Everything worth saying about the
 //! text (errors, ignored keywords, values that were changed) is a [`report::Report`] with the place.
+//! What a configuration needs of the host it is read on, included files above all, is a [`host::Host`].
 
 mod digest;
 mod finish;
+pub mod host;
 pub mod keepalived;
 pub mod model;
 pub mod native;
@@ -13,6 +15,7 @@ pub mod report;
 
 use std::path::Path;
 
+use host::Host;
 use model::Config;
 use report::Report;
 
@@ -21,8 +24,18 @@ use report::Report;
 /// The content decides, not the name: a text is TOML when its first line that is neither blank nor
 /// a comment (`#`, `!`) starts with `[`, or is a key followed by `=`; anything else, and a text
 /// without such a line, is keepalived.conf, where neither can stand.
-pub fn parse(file: &Path, text: &str) -> (Option<Config>, Report) {
-    if is_toml(text) { native::parse(file, text) } else { keepalived::parse(file, text) }
+pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Report) {
+    if is_toml(text) { native::parse(file, text) } else { keepalived::parse(file, text, host) }
+}
+
+/// Bytes to text. Those that are no UTF-8 are replaced in comments; elsewhere the line and the column
+/// of the first one are the error.
+///
+/// # Errors
+///
+/// Such bytes outside comments.
+pub fn decode(bytes: Vec<u8>) -> Result<String, (usize, usize)> {
+    keepalived::decode(bytes)
 }
 
 fn is_toml(text: &str) -> bool {

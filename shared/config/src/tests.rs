@@ -8,7 +8,7 @@ const AS_FOUND: &str = include_str!("../fixtures/as-found.conf");
 const EXAMPLE: &str = include_str!("../../../deploy/examples/meshd.toml");
 
 fn read(text: &str) -> (Option<Config>, Report) {
-    parse(Path::new("f"), text)
+    parse(Path::new("f"), text, &Host::none())
 }
 
 fn said(report: &Report) -> Vec<String> {

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::*;
 
 fn config(text: &str) -> Config {
-    crate::keepalived::parse(Path::new("f"), text).0.expect("usable")
+    crate::keepalived::parse(Path::new("f"), text, &crate::host::Host::none()).0.expect("usable")
 }
 
 fn instance(name: &str, more: &str, addresses: &str) -> String {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::keywords::GLOBAL;
+use super::language::Checks;
 use super::lower::Lower;
 use super::tree::{Block, Statement};
 use super::values;
@@ -63,6 +64,7 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
         }
         ("smtp_server", _) => smtp_server(lower, statement),
         ("smtp_connect_timeout", _) => smtp_connect_timeout(lower, statement),
+        ("include_check", _) => include_check(lower, statement),
         ("vrrp_iptables" | "vrrp_ipsets", _) => {
             let keyword = statement.keyword();
             lower.warning(statement.at(), format!("`{keyword}` is obsolete: no iptables rules are made; skipped"));
@@ -73,6 +75,14 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
         },
     }
     lower.no_block(statement);
+}
+
+/// The language has acted upon it; what it did not understand is said here.
+pub(super) fn include_check(lower: &mut Lower<'_>, statement: &Statement<'_>) {
+    for word in statement.parameters().iter().filter(|word| !Checks::knows(&word.text)) {
+        let expected = "readable, match, wildcard_match or brace_match, each with + or - before it";
+        lower.warning(word.at, format!("`{}` is no check of includes: expected {expected}; skipped", word.text));
+    }
 }
 
 fn notification_email(lower: &mut Lower<'_>, block: &Block<'_>) {

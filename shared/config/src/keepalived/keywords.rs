@@ -17,7 +17,7 @@ pub(super) struct Context {
 
 pub(super) const ROOT: Context = Context {
     name: "the top level",
-    acted: &["global_defs", "vrrp_script", "vrrp_instance", "virtual_server"],
+    acted: &["global_defs", "vrrp_script", "vrrp_instance", "virtual_server", "include_check"],
     harmless: &[
         "child_wait_time",
         "use_pid_dir",
@@ -27,7 +27,6 @@ pub(super) const ROOT: Context = Context {
         "config_save_dir",
         "tmp_config_directory",
         "namespace_with_ipsets",
-        "include_check",
         "global_tracking",
     ],
     differs: &[
@@ -69,6 +68,7 @@ pub(super) const GLOBAL: Context = Context {
         "smtp_connect_timeout",
         "vrrp_iptables",
         "vrrp_ipsets",
+        "include_check",
     ],
     harmless: &[
         "notification_email_from",

@@ -1,29 +1,65 @@
 //! What all parts of the lowering share: saying things, and reading parameters.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::keywords::{Context, INCLUDES, Standing};
-use super::tree::{At, Statement, Word};
+use super::language::Source;
+use super::tree::{At, Broken, Statement, Word};
+use super::values;
 use crate::report::{Finding, Place, Report, Severity};
+
+/// Findings of one severity that are kept; a file of nonsense has millions.
+const MOST_FINDINGS: usize = 20_000;
 
 /// The report being written.
 pub(super) struct Lower<'t> {
-    file: &'t Path,
+    source: &'t Source,
     pub(super) text: &'t str,
+    /// Where each `vrrp_script` stands, by its name.
+    pub(super) scripts: BTreeMap<String, At>,
     report: Report,
+    /// What was said about lines that are read more than once.
+    said: BTreeSet<(Place, String)>,
+    /// How many findings there are of each severity, and the last one that was not kept.
+    counts: BTreeMap<Severity, usize>,
 }
 
 impl<'t> Lower<'t> {
-    pub(super) fn new(file: &'t Path, text: &'t str) -> Self {
-        Lower { file, text, report: Report::default() }
+    /// `found` is what reading the source has found.
+    pub(super) fn new(source: &'t Source, found: Vec<Finding>) -> Self {
+        let report = Report { findings: found, ..Report::default() };
+        let (scripts, said, counts) = Default::default();
+        Lower { source, text: &source.text, scripts, report, said, counts }
     }
 
-    pub(super) fn into_report(self) -> Report {
+    pub(super) fn into_report(mut self) -> Report {
+        for (severity, count) in std::mem::take(&mut self.counts) {
+            if let Some(more) = count.checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
+                let place = self.report.findings.iter().rev().find(|f| f.severity == severity).map(|f| f.place.clone());
+                let message = format!("{more} more findings of this kind are not listed");
+                self.report.findings.extend(place.map(|place| Finding { place, severity, message }));
+            }
+        }
         self.report
     }
 
     pub(super) fn place(&self, at: At) -> Place {
-        Place { file: self.file.to_path_buf(), line: at.line, column: at.column }
+        self.source.place(at)
+    }
+
+    /// `line 7`, for a message at another place.
+    pub(super) fn line(&self, at: At, seen_from: At) -> String {
+        self.source.line(at, seen_from)
+    }
+
+    /// A structure that is broken.
+    pub(super) fn broken(&mut self, broken: Broken) {
+        let Broken { at, message, other } = broken;
+        let message = match other {
+            Some((other, rest)) => format!("{message} in {}{rest}", self.line(other, at)),
+            None => message,
+        };
+        self.error(at, message);
     }
 
     pub(super) fn places(&mut self) -> &mut crate::report::Places {
@@ -43,7 +79,19 @@ impl<'t> Lower<'t> {
     }
 
     fn say(&mut self, at: At, severity: Severity, message: String) {
+        let count = self.counts.entry(severity).or_default();
+        *count += 1;
+        if *count > MOST_FINDINGS {
+            return;
+        }
         let place = self.place(at);
+        let message = match self.source.via(at) {
+            // Said where the variable is used first.
+            Some(_) if !self.said.insert((place.clone(), message.clone())) => return,
+            Some(via) => format!("{message} ({via})"),
+            None if self.source.repeated(at) && !self.said.insert((place.clone(), message.clone())) => return,
+            None => message,
+        };
         self.report.findings.push(Finding { place, severity, message });
     }
 
@@ -107,25 +155,55 @@ impl<'t> Lower<'t> {
         }
     }
 
-    /// Reports what the language has and we do not; true when the statement is such a one.
+    /// Reports what is left of the language where it cannot be understood; true when the statement
+    /// is nothing else.
     pub(super) fn language(&mut self, statement: &Statement<'_>) -> bool {
         let (keyword, at) = (statement.keyword(), statement.at());
-        let what = if INCLUDES.contains(&keyword) {
-            "`include` is not supported yet: put the file's text here"
-        } else if keyword.starts_with('@') {
-            "conditional lines (`@id`) are not supported yet: write one file for each host"
-        } else if keyword.starts_with('$') {
-            "variables are not supported yet: write the value"
-        } else if keyword.starts_with("~SEQ(") || keyword.starts_with("~SEQx(") || keyword.starts_with("~LST(") {
-            "loops are not supported yet: write the lines"
-        } else if let Some(word) = statement.parameters().iter().find(|w| w.text.contains("${")) {
-            self.error(word.at, format!("variables are not supported yet: write the value of `{}`", word.text));
+        if INCLUDES.contains(&keyword) {
+            self.warning(at, format!("`{keyword}` has no file name; skipped"));
             return true;
-        } else {
-            return false;
+        }
+        if keyword.starts_with('@') {
+            self.warning(at, format!("`{keyword}`: a line takes one condition; the line is skipped"));
+            return true;
+        }
+        if keyword.starts_with('$') && keyword.contains('=') {
+            self.warning(at, format!("`{keyword}` defines nothing: expected `$NAME=value`, where a name has letters, digits and `_`; skipped"));
+            return true;
+        }
+        if let Some(word) = statement.words.iter().find(|w| !w.quoted && w.text.contains("${")) {
+            let message = match self.undefined(&word.text) {
+                Some(hint) => {
+                    format!("`{}` is not defined; expected `$NAME=value` in an earlier line{hint}", word.text)
+                }
+                None => format!("`{}` is no variable; expected quotes around it, or `${{NAME}}`", word.text),
+            };
+            self.error(word.at, message);
+            return true;
+        }
+        // A `$` is an ordinary character in files that have no variables.
+        if let Some(word) = statement.parameters().iter().find(|w| !w.quoted && w.text.starts_with('$'))
+            && !self.source.defined.is_empty()
+            && let Some(hint) = self.undefined(&word.text)
+        {
+            self.warning(word.at, format!("`{}` is not defined{hint}; taken as it is", word.text));
+        }
+        false
+    }
+
+    /// For a word that ought to be a variable: the name it is near to, or an empty hint.
+    fn undefined(&self, word: &str) -> Option<String> {
+        let (_, rest) = word.split_once('$')?;
+        let name = match rest.strip_prefix('{') {
+            Some(rest) => rest.split_once('}')?.0,
+            None => rest,
         };
-        self.error(at, what.into());
-        true
+        let letters = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(letters) {
+            return None;
+        }
+        let nearest = values::nearest_of(name, self.source.defined.iter().map(|name| &**name));
+        Some(nearest.map(|near| format!(" (did you mean `${near}`?)")).unwrap_or_default())
     }
 }
 

@@ -49,6 +49,7 @@ fn one(lower: &mut Lower<'_>, config: &mut Config, statement: &Statement<'_>, bl
     if script.command.is_empty() {
         return lower.warning(name.at, format!("`vrrp_script {}` has no `script`; left out", name.text));
     }
+    lower.scripts.entry(script.name.clone()).or_insert(name.at);
     let place = lower.place(place);
     if lower.places().scripts.contains_key(&script.name) {
         return lower.warning(name.at, format!("a second `vrrp_script {}`; the first one stays", name.text));
@@ -92,8 +93,12 @@ fn keyword(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statemen
 fn command(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statement<'_>) {
     let Some(first) = lower.parameter(statement, "a program and its arguments") else { return };
     // One word is a whole command line (`"/bin/check -v"`), several are its parts.
-    let line = if statement.parameters().len() == 1 { &*first.text } else { statement.raw_parameters(lower.text) };
-    match values::command(line) {
+    let command = match statement.parameters() {
+        [only] if only.quoted => values::command(&values::unescape(&only.text)),
+        [only] => values::command(&only.text),
+        _ => values::command(statement.raw_parameters(lower.text)),
+    };
+    match command {
         Some(command) => script.command = command,
         None => lower.error(first.at, "this command is empty or has an open quote; expected a program".into()),
     }

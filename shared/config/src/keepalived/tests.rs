@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// A text and what is found in it, one finding in a line: `line:column severity message`.
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
-    let (config, report) = parse(Path::new("f"), text);
+    let (config, report) = parse(Path::new("f"), text, &Host::none());
     let short = |f: &Finding| {
         let severity = match f.severity {
             Severity::Ignored => "I",
@@ -133,29 +133,30 @@ fn top_level_findings() {
         ("vrrp_instance B", "1:1 E `vrrp_instance` has no block"),
         ("vrrp_instance {\n}", "1:1 E `vrrp_instance` has no name"),
         ("vrrp_script {\n}", "1:1 E `vrrp_script` has no name"),
-        ("include other.conf", "1:1 E `include` is not supported yet"),
-        ("$X=1", "1:1 E variables are not supported yet"),
-        ("@lb1 foo", "1:1 E conditional lines"),
-        ("~SEQ(a,1,3) x", "1:1 E loops"),
     ] {
         assert_found(&format!("{line}\n{}", with("")), start);
     }
 }
 
 #[test]
-fn what_the_language_has_and_we_do_not_is_found_everywhere() {
+fn what_the_language_left_over_is_found_everywhere() {
     for (text, start) in [
-        (with(" @lb1 priority 100"), "4:2 E conditional lines"),
-        (with(" priority ${PRIO}"), "4:11 E variables are not supported yet: write the value of `${PRIO}`"),
-        (with(" include x"), "4:2 E `include`"),
-        (with(" virtual_ipaddress {\n  include x\n }"), "5:3 E `include`"),
-        (with(" track_script {\n  include x\n }"), "5:3 E `include`"),
-        (with(" unicast_peer {\n  10.0.0.9\n  @b 10.0.0.8\n }"), "6:3 E conditional lines"),
-        (global(" $A=b"), "2:2 E variables"),
-        (script(" script /bin/true\n interval ${I}"), "3:11 E variables"),
+        (with(" @^a @^b priority 100"), "4:6 W `@^b`: a line takes one condition; the line is skipped"),
+        (with(" priority ${PRIO}"), "4:11 E `${PRIO}` is not defined; expected `$NAME=value` in an earlier line"),
+        (with(" priority ${PRIO"), "4:11 E `${PRIO` is no variable; expected quotes around it, or `${NAME}`"),
+        (with(" include"), "4:2 W `include` has no file name; skipped"),
+        (with(" virtual_ipaddress {\n  include # x\n }"), "5:3 W `include` has no file name"),
+        (with(" track_script {\n  include\n }"), "5:3 W `include`"),
+        (with(" unicast_peer {\n  10.0.0.9\n  @^a @b 10.0.0.8\n }"), "6:7 W `@b`: a line takes one condition"),
+        (global(" $1A=b"), "2:2 W `$1A=b` defines nothing: expected `$NAME=value`"),
+        (global(" $A=b\n router_id $AA"), "3:12 W `$AA` is not defined (did you mean `$A`?); taken as it is"),
+        (script(" script /bin/true\n interval ${I}"), "3:11 E `${I}` is not defined"),
+        (script(" script /bin/true\n rise 3 \\"), "3:9 W `\\` joins lines in definitions (`$X=`) only; taken as it is"),
     ] {
         assert_found(&text, start);
     }
+    assert_clean(&script(" script \"/bin/sh -c 'echo ${X:-y} ${X} $X'\""));
+    assert_clean(&global(" router_id $X"));
 }
 
 #[test]

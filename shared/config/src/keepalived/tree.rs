@@ -2,7 +2,7 @@
 //!
 //! The language knows lines, not types. A statement is the words of one line; `{` opens a block for
 //! the statement before it, on the same line or on an earlier one; `}` ends it, wherever it stands.
-//! `#` and `!` start a comment anywhere outside double quotes, also inside a word. Which words
+//! `#` and `!` start a comment anywhere outside double quotes, also inside a word, but not after `\`. Which words
 //! belong where is not known here, with one exception: [`Tree::parse`] asks where a block may stand, to say
 //! which brace was forgotten rather than that one is missing at the end of the file.
 
@@ -10,6 +10,8 @@ use std::borrow::Cow;
 
 /// Blocks nest four deep in a sensible file; the limit keeps a file of braces from exhausting the stack.
 const MAX_DEPTH: usize = 32;
+/// Bounds the memory; ten thousand real servers have 200,000.
+const MAX_WORDS: usize = 8_000_000;
 
 /// Line and column, from 1, columns in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,6 +25,8 @@ pub(super) struct At {
 pub(super) struct Word<'t> {
     pub(super) text: Cow<'t, str>,
     pub(super) at: At,
+    /// It stands in quotes.
+    pub(super) quoted: bool,
     /// Bytes of the word in the text, quotes included.
     start: usize,
     end: usize,
@@ -71,6 +75,14 @@ pub(super) struct Block<'t> {
 pub(super) struct Broken {
     pub(super) at: At,
     pub(super) message: String,
+    /// A second place, named at the end of the message, and what follows that.
+    pub(super) other: Option<(At, &'static str)>,
+}
+
+impl Broken {
+    fn new(at: At, message: impl Into<String>) -> Self {
+        Broken { at, message: message.into(), other: None }
+    }
 }
 
 /// The whole text.
@@ -93,6 +105,7 @@ impl<'t> Tree<'t> {
             line: Vec::new(),
             stray: Vec::new(),
             misfit: None,
+            count: 0,
         }
         .run()
     }
@@ -116,6 +129,8 @@ struct Builder<'t, F> {
     /// The first block that stands where it does not belong: (depth and place of the block around
     /// it, its own keyword and place).
     misfit: Option<Misfit>,
+    /// Words so far.
+    count: usize,
 }
 
 struct Misfit {
@@ -130,7 +145,13 @@ impl<'t, F: Fn(Option<&str>, &str) -> bool> Builder<'t, F> {
         let mut scanner = Scanner::new(self.text);
         while let Some(token) = scanner.next()? {
             match token {
-                Token::Word(word) => self.line.push(word),
+                Token::Word(word) => {
+                    self.count += 1;
+                    if self.count > MAX_WORDS {
+                        return Err(Broken::new(word.at, format!("more than {MAX_WORDS} words")));
+                    }
+                    self.line.push(word);
+                }
                 Token::EndOfLine => self.end_statement(),
                 Token::Open(at) => self.open_block(at)?,
                 Token::Close(at) => self.close_block(at),
@@ -155,16 +176,13 @@ impl<'t, F: Fn(Option<&str>, &str) -> bool> Builder<'t, F> {
             match self.statements.pop_if(|s| s.block.is_none()) {
                 Some(statement) => self.line = statement.words,
                 None => {
-                    return Err(Broken {
-                        at,
-                        message: "`{` without a keyword before it; expected a keyword such as `vrrp_instance NAME`"
-                            .into(),
-                    });
+                    let message = "`{` without a keyword before it; expected a keyword such as `vrrp_instance NAME`";
+                    return Err(Broken::new(at, message));
                 }
             }
         }
         if self.open.len() == MAX_DEPTH {
-            return Err(Broken { at, message: format!("blocks nest deeper than {MAX_DEPTH} levels") });
+            return Err(Broken::new(at, format!("blocks nest deeper than {MAX_DEPTH} levels")));
         }
         let words = std::mem::take(&mut self.line);
         if let (None, Some(outer)) = (&self.misfit, self.open.last())
@@ -202,19 +220,16 @@ impl<'t, F: Fn(Option<&str>, &str) -> bool> Builder<'t, F> {
         match &self.misfit {
             Some(Misfit { outer, outer_at, inner, inner_at }) => Broken {
                 at: *outer_at,
-                message: format!(
-                    "the block `{outer}` opened here is not closed; expected `}}` before `{inner}` in line {}, \
-                     which does not belong in it",
-                    inner_at.line
-                ),
+                message: format!("the block `{outer}` opened here is not closed; expected `}}` before `{inner}`"),
+                other: Some((*inner_at, ", which does not belong in it")),
             },
-            None => Broken {
-                at: innermost.at,
-                message: format!(
+            None => Broken::new(
+                innermost.at,
+                format!(
                     "the block `{}` opened here is not closed; expected `}}` before the end of the file",
                     innermost.words[0].text
                 ),
-            },
+            ),
         }
     }
 }
@@ -273,6 +288,9 @@ impl<'t> Scanner<'t> {
                 }
                 c if c.is_whitespace() => self.advance(),
                 '"' => return self.quoted().map(|word| Some(Token::Word(word))),
+                c if c.is_control() => {
+                    return Err(Broken::new(at, format!("{c:?} is no text; expected a configuration in UTF-8")));
+                }
                 _ => return Ok(Some(Token::Word(self.bare()))),
             }
         }
@@ -290,6 +308,7 @@ impl<'t> Scanner<'t> {
     fn bare(&mut self) -> Word<'t> {
         let (start, at) = (self.position, self.at);
         let mut variable = false;
+        let mut escaped = false;
         while let Some(c) = self.peek() {
             match c {
                 '$' if self.text[self.position..].starts_with("${") => {
@@ -298,13 +317,19 @@ impl<'t> Scanner<'t> {
                 }
                 '}' if variable => variable = false,
                 '{' if variable => {}
+                '\\' if self.text[self.position + 1..].starts_with(['#', '!']) => {
+                    escaped = true;
+                    self.advance();
+                }
                 '{' | '}' | '#' | '!' | '"' => break,
-                c if c.is_whitespace() => break,
+                c if c.is_whitespace() || c.is_control() => break,
                 _ => {}
             }
             self.advance();
         }
-        Word { text: Cow::Borrowed(&self.text[start..self.position]), at, start, end: self.position }
+        let text = Cow::Borrowed(&self.text[start..self.position]);
+        let text = if escaped { text.replace("\\#", "#").replace("\\!", "!").into() } else { text };
+        Word { text, at, quoted: false, start, end: self.position }
     }
 
     /// A word in double quotes, which end on their line. `\"` is a quote inside.
@@ -322,7 +347,7 @@ impl<'t> Scanner<'t> {
                 }
                 None | Some('\n') => {
                     let message = "the quote opened here is not closed; expected `\"` before the end of the line";
-                    return Err(Broken { at, message: message.into() });
+                    return Err(Broken::new(at, message));
                 }
                 Some(_) => self.advance(),
             }
@@ -330,7 +355,7 @@ impl<'t> Scanner<'t> {
         let inside = &self.text[start + 1..self.position];
         self.advance();
         let text = if escaped { Cow::Owned(inside.replace("\\\"", "\"")) } else { Cow::Borrowed(inside) };
-        Ok(Word { text, at, start, end: self.position })
+        Ok(Word { text, at, quoted: true, start, end: self.position })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Words to numbers, times and commands, as keepalived reads them.
 
+use std::iter::Peekable;
+use std::str::Chars;
 use std::time::Duration;
 
 /// An unsigned decimal number; a leading `+` is allowed, nothing else.
@@ -44,18 +46,18 @@ pub(super) fn switch(word: &str) -> Option<bool> {
     }
 }
 
-/// Program and arguments out of one string: blanks separate, `'` and `"` hold together, `\` takes
-/// the next character as it is (not inside `'`). `None` for an open quote or no word at all.
+/// Program and arguments out of one string: blanks separate, `'` and `"` hold together, `\` escapes
+/// (not inside `'`). `None` for an open quote or no word at all.
 pub(super) fn command(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
-    let mut chars = text.chars();
+    let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match (quote, c) {
             (Some(q), c) if c == q => quote = None,
             (Some('\''), c) => word.get_or_insert_default().push(c),
-            (_, '\\') => word.get_or_insert_default().push(chars.next()?),
+            (_, '\\') => word.get_or_insert_default().push(escaped(&mut chars)?),
             (Some(_), c) => word.get_or_insert_default().push(c),
             (None, '\'' | '"') => {
                 quote = Some(c);
@@ -69,6 +71,45 @@ pub(super) fn command(text: &str) -> Option<Vec<String>> {
     if quote.is_some() || words.first().is_none_or(String::is_empty) { None } else { Some(words) }
 }
 
+/// A command line in quotes has its escapes replaced before it is split.
+pub(super) fn unescape(text: &str) -> String {
+    let mut unescaped = String::new();
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        // One at the end is left for `command` to refuse.
+        unescaped.push(if c == '\\' { escaped(&mut chars).unwrap_or(c) } else { c });
+    }
+    unescaped
+}
+
+/// What `\` makes of the characters behind it: `\n`, `\t`, `\101`, `\x41`, `\cA` and their like; any other
+/// stands for itself. No NUL: a command cannot have one.
+fn escaped(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
+    // The lowest byte of a number counts.
+    let text = |number: u32| char::from_u32(number).filter(|c| *c != '\0');
+    match chars.next()? {
+        'a' => Some('\x07'),
+        'b' => Some('\x08'),
+        'E' => Some('\x1b'),
+        'f' => Some('\x0c'),
+        'n' => Some('\n'),
+        'r' => Some('\r'),
+        't' => Some('\t'),
+        'v' => Some('\x0b'),
+        'x' if !chars.peek().is_some_and(char::is_ascii_hexdigit) => Some('x'),
+        'x' => {
+            let digits = std::iter::from_fn(|| chars.next_if(char::is_ascii_hexdigit));
+            text(digits.fold(0, |number, c| (number * 16 + c.to_digit(16).unwrap_or(0)) & 0xff))
+        }
+        'c' => chars.next_if(char::is_ascii).map_or(Some('c'), |c| text(u32::from(c) & 0x1f)),
+        first @ '0'..='7' => {
+            let digits = std::iter::once(first).chain((0..2).map_while(|_| chars.next_if(|c| c.is_digit(8))));
+            text(digits.fold(0, |number, c| (number * 8 + c.to_digit(8).unwrap_or(0)) & 0xff))
+        }
+        other => Some(other),
+    }
+}
+
 /// The candidate nearest to a misspelt word: at most a third of its letters differ.
 pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let word = word.to_ascii_lowercase();
@@ -77,6 +118,12 @@ pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>)
     }
     let limit = (word.chars().count() / 3).max(1);
     candidates.map(|c| (distance(&word, c), c)).filter(|(d, _)| *d <= limit).min().map(|(_, c)| c)
+}
+
+/// The same for names, in which capitals count.
+pub(super) fn nearest_of<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let near = |c: &&str| distance(word, c) <= (word.chars().count() / 3).max(1);
+    if word.len() > 40 { None } else { candidates.filter(near).min_by_key(|c| distance(word, c)) }
 }
 
 /// Levenshtein distance.

@@ -22,7 +22,7 @@ fn defaults_are_those_of_keepalived() {
     let (config, found) = read(ROUTER);
     assert!(found.is_empty(), "{found:#?}");
     let conf = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 10.0.0.1\n }\n}\n";
-    assert_eq!(config, crate::keepalived::parse(Path::new("f"), conf).0);
+    assert_eq!(config, crate::keepalived::parse(Path::new("f"), conf, &crate::host::Host::none()).0);
     assert!(config.is_some());
 }
 

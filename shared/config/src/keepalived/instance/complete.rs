@@ -227,7 +227,7 @@ fn tracked(lower: &mut Lower<'_>, config: &Config, draft: &mut Draft, priority: 
     let mut seen = BTreeSet::new();
     let mut kept = Vec::new();
     for (script, at) in draft.tracked.drain(..) {
-        let Some(defined) = lower.places().scripts.get(&script.name).cloned() else {
+        let Some(defined) = lower.scripts.get(&script.name).copied() else {
             lower.warning(at, format!("there is no `vrrp_script {}`; not tracked", script.name));
             continue;
         };
@@ -235,7 +235,7 @@ fn tracked(lower: &mut Lower<'_>, config: &Config, draft: &mut Draft, priority: 
             lower.warning(at, format!("`{}` is already tracked; skipped", script.name));
             continue;
         }
-        if (defined.line, defined.column) > (at.line, at.column) {
+        if defined > at {
             let message = format!("`vrrp_script {}` stands further down: keepalived would not track it", script.name);
             lower.warning(at, message);
         }

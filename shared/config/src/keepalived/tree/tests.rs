@@ -7,7 +7,8 @@ fn tree(text: &str) -> Tree<'_> {
 
 fn broken(text: &str) -> (usize, usize, String) {
     let broken = Tree::parse(text, super::super::keywords::fits).expect_err("a broken structure");
-    (broken.at.line, broken.at.column, broken.message)
+    let other = broken.other.map(|(at, rest)| format!(" in line {}{rest}", at.line));
+    (broken.at.line, broken.at.column, broken.message + &other.unwrap_or_default())
 }
 
 /// `a b {c d {e}} f`: statements in round brackets, blocks in braces.

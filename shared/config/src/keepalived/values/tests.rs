@@ -46,6 +46,32 @@ fn commands_are_split_as_a_shell_would() {
     }
 }
 
+/// As keepalived 2.2.7 shows them in its dump.
+#[test]
+fn escapes_are_those_of_keepalived() {
+    let split = |text: &str| command(&unescape(text)).map(|words| words.join("|"));
+    for (text, expected) in [
+        (r"x a\x41\101", "x|aAA"),
+        (r"x a\x41\101\tb", "x|aAA|b"),
+        (r"x \x4142z", "x|Bz"),
+        (r"x \xz \x", "x|xz|x"),
+        (r"x \1012 \7", "x|A2|\u{7}"),
+        (r"x \a\b\E\fy", "x|\u{7}\u{8}\u{1b}|y"),
+        (r"x a\nb\rc\vd", "x|a|b|c|d"),
+        (r"x \cA\ca \e\q", "x|\u{1}\u{1}|eq"),
+        (r"x a\ b 'c\x41'", "x|a|b|cA"),
+        (r"x \\x41", "x|A"),
+        (r"x \\\\", r"x|\"),
+    ] {
+        assert_eq!(split(text).as_deref(), Some(expected), "{text}");
+    }
+    assert_eq!(command(r"x a\x41\tb\ c").map(|words| words.join("|")).as_deref(), Some("x|aA\tb c"));
+    // No command can hold a NUL.
+    for wrong in [r"x \0", r"x \x100", r"x \c@", "x \\"] {
+        assert_eq!(command(wrong), None, "{wrong}");
+    }
+}
+
 #[test]
 fn the_nearest_keyword_is_near() {
     let known = ["priority", "state", "interface"];
