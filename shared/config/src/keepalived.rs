@@ -24,6 +24,8 @@ mod global;
 mod instance;
 mod keywords;
 mod lower;
+mod lvs;
+mod mail;
 mod script;
 mod server;
 mod tree;
@@ -51,6 +53,18 @@ pub fn parse(file: &Path, text: &str) -> (Option<Config>, Report) {
     finish::finish(config, lower.into_report())
 }
 
+/// Blocks of the top level that are read.
+const BLOCKS: &[&str] = &[
+    "global_defs",
+    "vrrp_script",
+    "vrrp_instance",
+    "virtual_server_group",
+    "virtual_server",
+    "track_file",
+    "vrrp_track_file",
+    "SSL",
+];
+
 fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     let mut config = Config::default();
     // Scripts and global settings hold for the whole file, wherever they stand.
@@ -58,17 +72,17 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     script::lower(lower, &mut config, &tree.statements);
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {
-            ("global_defs" | "vrrp_script", Some(_)) => {}
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
-            ("virtual_server", Some(block)) => server::lower(lower, &mut config, statement, block),
-            ("global_defs" | "vrrp_script" | "vrrp_instance" | "virtual_server", None) => {
+            (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
+            (keyword, None) if BLOCKS.contains(&keyword) => {
                 let keyword = statement.keyword();
                 lower.error(statement.at(), format!("`{keyword}` has no block; expected `{{` after it"));
             }
             _ => lower.other(&keywords::ROOT, statement),
         }
     }
-    server::not_served(lower, &tree.statements);
+    server::lower(lower, &mut config, &tree.statements);
+    lvs::check(lower, &mut config, &tree.statements);
     stray_braces(lower, tree);
     config
 }

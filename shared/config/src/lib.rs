@@ -4,6 +4,7 @@
 //! read into one [`model::Config`]; nothing half-checked goes on. Everything worth saying about the
 //! text (errors, ignored keywords, values that were changed) is a [`report::Report`] with the place.
 
+mod common;
 mod digest;
 mod finish;
 pub mod keepalived;

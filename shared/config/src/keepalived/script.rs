@@ -62,7 +62,11 @@ fn keyword(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statemen
         return;
     }
     match statement.keyword() {
-        "script" => command(lower, script, statement),
+        "script" => {
+            if let Some(command) = command(lower, statement) {
+                script.command = command;
+            }
+        }
         "interval" => {
             if let Some(interval) = period(lower, statement) {
                 script.interval = interval;
@@ -89,14 +93,16 @@ fn keyword(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statemen
     lower.no_block(statement);
 }
 
-fn command(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statement<'_>) {
-    let Some(first) = lower.parameter(statement, "a program and its arguments") else { return };
+/// Program and arguments behind a keyword.
+pub(super) fn command(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Vec<String>> {
+    let first = lower.parameter(statement, "a program and its arguments")?;
     // One word is a whole command line (`"/bin/check -v"`), several are its parts.
     let line = if statement.parameters().len() == 1 { &*first.text } else { statement.raw_parameters(lower.text) };
-    match values::command(line) {
-        Some(command) => script.command = command,
-        None => lower.error(first.at, "this command is empty or has an open quote; expected a program".into()),
+    let command = values::command(line);
+    if command.is_none() {
+        lower.error(first.at, "this command is empty or has an open quote; expected a program".into());
     }
+    command
 }
 
 fn period(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
