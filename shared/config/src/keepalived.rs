@@ -14,9 +14,12 @@
 //!   its peers, its scripts) would be skipped;
 //! - one address in two instances: two elections for one address;
 //! - only excluded addresses: adverts would carry none;
+//! - two virtual servers for one address and protocol or one mark: each would take out the real
+//!   servers of the other;
+//! - a range of more than 65536 addresses in a group;
 //! - `include`, `@id`, `$X=`, `${X}`, `~SEQ`: not supported yet, and never skipped silently.
 //!
-//! More lenient: a script may be defined after the instance that tracks it, `nb_get_retry` is read
+//! More lenient: a script or a track file may be defined after what tracks it, `nb_get_retry` is read
 //! in every check, and `interval` may have decimals as in later keepalived versions.
 
 mod address;
