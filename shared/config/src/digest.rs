@@ -1,18 +1,23 @@
 //! A short name for what has to be equal on all directors.
 
-use crate::model::{Config, Version};
+use std::net::SocketAddr;
+
+use crate::model::{Config, Endpoint, Forwarding, Tunnel, TunnelChecksum, Version, VirtualServer};
 
 impl Config {
     /// Sixteen hexadecimal digits over what all directors have to agree on: for every router its
     /// key, version, advert interval, addresses (without prefix length, in any order) and whether
-    /// adverts carry a password. Priority, interface, state and name may differ from host to host.
+    /// adverts carry a password; for every virtual server what it listens for, how it schedules,
+    /// flags, persistence, quorum, and its real servers, in any order. Priority, interface, state and
+    /// name may differ from host to host, and so may checks and scripts.
     ///
     /// The digest is the same over versions of this program and over hosts; it guards against
     /// drift, not against an attacker.
     pub fn digest(&self) -> String {
-        let mut routers: Vec<String> = self.routers.iter().map(describe).collect();
-        routers.sort_unstable();
-        format!("{:016x}", fnv1a(routers.join("\n").as_bytes()))
+        let routers = self.routers.iter().map(describe);
+        let mut lines: Vec<String> = routers.chain(self.virtual_servers.iter().map(describe_server)).collect();
+        lines.sort_unstable();
+        format!("{:016x}", fnv1a(lines.join("\n").as_bytes()))
     }
 }
 
@@ -34,6 +39,54 @@ fn describe(router: &crate::model::VirtualRouter) -> String {
         list(&router.addresses),
         list(&router.excluded_addresses)
     )
+}
+
+fn describe_server(server: &VirtualServer) -> String {
+    let protocol = server.protocol.name();
+    let endpoints = sorted(server.endpoints.iter().map(|endpoint| match endpoint {
+        Endpoint::Address(address) => format!("{address}/{protocol}"),
+        Endpoint::Fwmark(mark, family) => format!("fwmark {mark}/{}", *family as u8),
+    }));
+    let flags = [server.flag_1, server.flag_2, server.flag_3, server.one_packet].map(u8::from);
+    let number = |n: Option<u32>| n.map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let sorry = server.sorry_server.as_ref().map(|s| destination(s.address, s.forwarding));
+    let reals = sorted(server.real_servers.iter().map(|real| {
+        let limits = format!("{}-{}", real.lower_threshold, real.upper_threshold);
+        format!("{} weight {} limits {limits}", destination(real.address, real.forwarding), real.weight)
+    }));
+    format!(
+        "service {endpoints} {} flags {flags:?} persistence {} {} {} quorum {} {} sorry {} real {reals}",
+        server.scheduler,
+        number(server.persistence),
+        number(server.granularity.map(u32::from)),
+        server.persistence_engine.as_deref().unwrap_or("-"),
+        server.quorum,
+        server.hysteresis,
+        sorry.as_deref().unwrap_or("-"),
+    )
+}
+
+/// In one order, whatever that of the file.
+fn sorted(parts: impl Iterator<Item = String>) -> String {
+    let mut parts: Vec<String> = parts.collect();
+    parts.sort_unstable();
+    parts.join(",")
+}
+
+fn destination(address: SocketAddr, forwarding: Forwarding) -> String {
+    let checksum = |checksum: TunnelChecksum| match checksum {
+        TunnelChecksum::None => "none",
+        TunnelChecksum::Checksum => "full",
+        TunnelChecksum::Remote => "remote",
+    };
+    let how = match forwarding {
+        Forwarding::Nat => "nat".to_owned(),
+        Forwarding::DirectRouting => "dr".to_owned(),
+        Forwarding::Tunnel(Tunnel::Ipip) => "ipip".to_owned(),
+        Forwarding::Tunnel(Tunnel::Gue(port, sum)) => format!("gue {port} {}", checksum(sum)),
+        Forwarding::Tunnel(Tunnel::Gre(sum)) => format!("gre {}", checksum(sum)),
+    };
+    format!("{address} {how}")
 }
 
 /// FNV-1a, 64 bit.

@@ -15,11 +15,14 @@
 //! - one address in two instances: two elections for one address;
 //! - only excluded addresses: adverts would carry none;
 //! - a variable that is not defined, outside quotes: its braces would be a block;
-//! - includes and variables without an end, for which keepalived runs out of files, or for ever.
+//! - includes and variables without an end, for which keepalived runs out of files, or for ever;
+//! - two virtual servers for one address and protocol or one mark: each would take out the real
+//!   servers of the other;
+//! - a range of more than 65536 addresses in a group.
 //!
-//! More lenient: a script may be defined after the instance that tracks it, its parameters need no
-//! quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is read in every check, and `interval`
-//! may have decimals as in later keepalived versions.
+//! More lenient: a script or a track file may be defined after what tracks it, a script's parameters
+//! need no quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is read in every check, and
+//! `interval` may have decimals as in later keepalived versions.
 
 mod address;
 mod global;
@@ -27,6 +30,8 @@ mod instance;
 mod keywords;
 mod language;
 mod lower;
+mod lvs;
+mod mail;
 mod script;
 mod server;
 mod tree;
@@ -58,6 +63,18 @@ pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Repor
     finish::finish(config, lower.into_report())
 }
 
+/// Blocks of the top level that are read.
+const BLOCKS: &[&str] = &[
+    "global_defs",
+    "vrrp_script",
+    "vrrp_instance",
+    "virtual_server_group",
+    "virtual_server",
+    "track_file",
+    "vrrp_track_file",
+    "SSL",
+];
+
 fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     let mut config = Config::default();
     // Scripts and global settings hold for the whole file, wherever they stand.
@@ -65,18 +82,18 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     script::lower(lower, &mut config, &tree.statements);
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {
-            ("global_defs" | "vrrp_script", Some(_)) => {}
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
-            ("virtual_server", Some(block)) => server::lower(lower, &mut config, statement, block),
             ("include_check", None) => global::include_check(lower, statement),
-            ("global_defs" | "vrrp_script" | "vrrp_instance" | "virtual_server", None) => {
+            (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
+            (keyword, None) if BLOCKS.contains(&keyword) => {
                 let keyword = statement.keyword();
                 lower.error(statement.at(), format!("`{keyword}` has no block; expected `{{` after it"));
             }
             _ => lower.other(&keywords::ROOT, statement),
         }
     }
-    server::not_served(lower, &tree.statements);
+    server::lower(lower, &mut config, &tree.statements);
+    lvs::check(lower, &mut config, &tree.statements);
     stray_braces(lower, tree);
     config
 }

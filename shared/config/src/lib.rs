@@ -5,6 +5,7 @@
 //! text (errors, ignored keywords, values that were changed) is a [`report::Report`] with the place.
 //! What a configuration needs of the host it is read on, included files above all, is a [`host::Host`].
 
+mod common;
 mod digest;
 mod finish;
 pub mod host;

@@ -6,6 +6,7 @@
 
 mod lower;
 mod schema;
+mod services;
 mod text;
 
 use std::ops::Range;
@@ -46,16 +47,8 @@ impl Source<'_> {
     }
 
     fn error(&mut self, span: Range<usize>, message: String) {
-        self.say(span, Severity::Error, message);
-    }
-
-    fn warning(&mut self, span: Range<usize>, message: String) {
-        self.say(span, Severity::Warning, message);
-    }
-
-    fn say(&mut self, span: Range<usize>, severity: Severity, message: String) {
         let place = self.place(span);
-        self.report.findings.push(Finding { place, severity, message });
+        self.report.findings.push(Finding { place, severity: Severity::Error, message });
     }
 }
 

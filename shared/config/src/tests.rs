@@ -31,8 +31,8 @@ fn the_language_is_told_from_the_content() {
 fn twins_in_both_languages_are_equal() {
     let (conf, conf_report) = read(CONF);
     let (toml, toml_report) = read(TOML);
-    assert_eq!(conf_report.worst(), Some(Severity::Warning), "{:#?}", said(&conf_report));
-    assert_eq!(toml_report.worst(), Some(Severity::Warning), "{:#?}", said(&toml_report));
+    assert_eq!(conf_report.worst(), None, "{:#?}", said(&conf_report));
+    assert_eq!(toml_report.worst(), None, "{:#?}", said(&toml_report));
     assert!(conf.is_some());
     assert_eq!(conf, toml);
 }
@@ -41,14 +41,24 @@ fn twins_in_both_languages_are_equal() {
 fn the_example_is_usable_and_uses_every_key() {
     let (config, report) = read(EXAMPLE);
     let config = config.unwrap_or_else(|| panic!("{:#?}", said(&report)));
-    assert_eq!((config.routers.len(), config.track_scripts.len(), config.virtual_servers.len()), (2, 1, 1));
+    assert_eq!((config.routers.len(), config.track_scripts.len(), config.virtual_servers.len()), (2, 1, 3));
     assert_eq!(config.mesh.lease, model::LeaseTime::Fast);
     // Every field of the schema is a line `pub(super) name: …`.
-    for field in include_str!("native/schema.rs").lines().filter_map(|l| l.trim().strip_prefix("pub(super) ")) {
+    let schema = [include_str!("native/schema.rs"), include_str!("native/services.rs")];
+    let lines = schema.iter().flat_map(|text| text.lines()).map(str::trim);
+    let mut count = 0;
+    for field in lines.filter_map(|l| l.strip_prefix("pub(super) ")) {
         let Some((name, _)) = field.split_once(':').filter(|(name, _)| !name.contains(' ')) else { continue };
         let name = if name == "kind" { "type" } else { name };
-        assert!(EXAMPLE.contains(name), "`{name}` is not in the example");
+        let is_key = |line: &str| {
+            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '=');
+            let words: Vec<&str> = words.by_ref().filter(|w| !w.is_empty()).collect();
+            words.windows(2).any(|pair| pair == [name, "="]) || line.starts_with('[') && words.contains(&name)
+        };
+        assert!(EXAMPLE.lines().any(is_key), "`{name}` is no key of the example");
+        count += 1;
     }
+    assert!(count > 150, "{count} keys are not all of the schema");
 }
 
 #[test]
@@ -64,8 +74,7 @@ fn a_file_as_found_is_usable_and_every_oddity_is_placed() {
         .filter(|f| f.severity == Severity::Warning)
         .map(|f| (f.place.line, f.place.column))
         .collect();
-    let expected =
-        [(5, 35), (8, 35), (12, 4), (13, 23), (14, 22), (17, 15), (24, 5), (36, 1), (40, 5), (46, 13), (48, 13)];
+    let expected = [(5, 35), (8, 35), (12, 4), (13, 23), (14, 22), (17, 15), (24, 5), (40, 5), (46, 13), (48, 20)];
     assert_eq!(warned, expected);
 }
 
@@ -85,7 +94,7 @@ fn missing_interfaces_are_placed() {
     assert!(report.places.missing_interfaces(&["eth0".into(), "eth1".into()]).is_empty());
     let missing = report.places.missing_interfaces(&["eth0".into()]);
     let places: Vec<(usize, usize)> = missing.iter().map(|f| (f.place.line, f.place.column)).collect();
-    assert_eq!(places, [(48, 20), (60, 15)]);
+    assert_eq!(places, [(64, 20), (76, 15)]);
     assert!(missing.iter().all(|f| f.severity == Severity::Error && f.message.contains("`eth1`")));
 }
 
@@ -101,7 +110,7 @@ fn large_files_are_read_in_linear_time() {
     let text = format!("virtual_server 10.0.0.1 80 {{\n lb_algo rr\n lb_kind DR\n protocol TCP\n{servers}}}\n");
     let (config, report) = read(&text);
     assert_eq!(config.expect("usable").virtual_servers[0].real_servers.len(), 10_000);
-    assert_eq!(report.findings.len(), 10_001);
+    assert_eq!(report.findings.len(), 10_000);
 }
 
 fn assert_sound(text: &str) {

@@ -34,6 +34,56 @@ fn what_may_differ_does_not_change_it() {
     assert_eq!(config(&instance("B", "", "10.0.0.1\n10.0.0.2")).digest(), one);
 }
 
+/// A virtual server on the fixed address, with lines of its own and a second real server's.
+fn service(lines: &str, real: &str) -> String {
+    let text = format!(
+        "virtual_server 10.0.0.1 80 {{\n protocol TCP\n lb_algo rr\n lb_kind NAT\n{lines}\n real_server 10.0.0.2 80 {{\n }}\n \
+         real_server 10.0.0.3 80 {{\n{real}\n }}\n}}\n"
+    );
+    config(&text).digest()
+}
+
+#[test]
+fn drift_of_services_shows() {
+    let one = service("", "");
+    let others = [
+        Config::default().digest(),
+        service("lb_algo wrr", ""),
+        service("lb_algo sh\nsh-port", ""),
+        service("lb_algo sh\nsh-fallback", ""),
+        service("lb_algo sh", ""),
+        service("flag-3", ""),
+        service("protocol UDP", ""),
+        service("protocol UDP\nops", ""),
+        service("persistence_timeout 50", ""),
+        service("persistence_timeout 50\npersistence_granularity 255.255.255.0", ""),
+        service("persistence_timeout 50\npersistence_engine sip", ""),
+        service("quorum 2", ""),
+        service("quorum 2\nhysteresis 1", ""),
+        service("sorry_server 10.0.0.9 80", ""),
+        service("sorry_server 10.0.0.9 81", ""),
+        service("real_server 10.0.0.4 80 {\n}", ""),
+        service("", "weight 2"),
+        service("", "uthreshold 2"),
+        service("", "lthreshold 2"),
+        service("", "lvs_method DR"),
+        service("", "lvs_method TUN"),
+        service("", "lvs_method TUN type gre"),
+        service("", "lvs_method TUN type gre csum"),
+        service("", "lvs_method TUN type gue port 5"),
+        service("", "lvs_method TUN type gue port 6"),
+    ];
+    let distinct: std::collections::BTreeSet<&String> = others.iter().chain([&one]).collect();
+    assert_eq!(distinct.len(), others.len() + 1);
+}
+
+#[test]
+fn checks_scripts_and_order_of_services_do_not_change_it() {
+    let one = service("", "");
+    assert_eq!(service("quorum_up /bin/x\ndelay_loop 5", "TCP_CHECK {\n}"), one);
+    assert_eq!(service("real_server 10.0.0.3 80 {\n}\nreal_server 10.0.0.2 80 {\n}", ""), one);
+}
+
 #[test]
 fn the_order_of_instances_does_not_change_it() {
     let a = instance("A", "", "10.0.0.1");

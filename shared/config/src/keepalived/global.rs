@@ -1,13 +1,12 @@
 //! `global_defs`.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::keywords::GLOBAL;
 use super::language::Checks;
 use super::lower::Lower;
-use super::tree::{Block, Statement};
-use super::values;
+use super::tree::Statement;
+use super::{lvs, mail, values};
 use crate::model::{Config, GratuitousArp, Version};
 
 /// Defaults for instances.
@@ -34,11 +33,10 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
     if lower.language(statement) {
         return;
     }
+    if mail::keyword(lower, &mut config.mail, statement) {
+        return;
+    }
     match (statement.keyword(), &statement.block) {
-        ("notification_email", Some(block)) => return notification_email(lower, block),
-        ("notification_email", None) => {
-            lower.error(statement.at(), "`notification_email` has no block; expected `{` after it".into());
-        }
         ("router_id", _) => router_id(lower, config, statement),
         ("script_user", _) => {
             config.scripts.user = user(lower, statement);
@@ -62,13 +60,12 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
                 lower.ignored(statement.at(), format!("`{}` has no effect in this version", statement.keyword()));
             }
         }
-        ("smtp_server", _) => smtp_server(lower, statement),
-        ("smtp_connect_timeout", _) => smtp_connect_timeout(lower, statement),
         ("include_check", _) => include_check(lower, statement),
         ("vrrp_iptables" | "vrrp_ipsets", _) => {
             let keyword = statement.keyword();
             lower.warning(statement.at(), format!("`{keyword}` is obsolete: no iptables rules are made; skipped"));
         }
+        _ if lvs::keyword(lower, config, statement) => {}
         (keyword, _) => match keyword.strip_prefix("vrrp_") {
             Some(rest) if garp(lower, &mut globals.garp, rest, statement) => {}
             _ => return lower.other(&GLOBAL, statement),
@@ -82,13 +79,6 @@ pub(super) fn include_check(lower: &mut Lower<'_>, statement: &Statement<'_>) {
     for word in statement.parameters().iter().filter(|word| !Checks::knows(&word.text)) {
         let expected = "readable, match, wildcard_match or brace_match, each with + or - before it";
         lower.warning(word.at, format!("`{}` is no check of includes: expected {expected}; skipped", word.text));
-    }
-}
-
-fn notification_email(lower: &mut Lower<'_>, block: &Block<'_>) {
-    match block.statements.first() {
-        Some(first) => lower.ignored(first.at(), "no mail is sent by this version".into()),
-        None => lower.warning(block.open, "`notification_email` is empty; expected an address in each line".into()),
     }
 }
 
@@ -113,27 +103,6 @@ fn pause(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
     lower.value(statement, "seconds above 0, at most 4294.967295", "skipped", |word| {
         values::seconds(word).filter(|d| !d.is_zero() && *d <= Duration::from_micros(u32::MAX.into()))
     })
-}
-
-fn smtp_server(lower: &mut Lower<'_>, statement: &Statement<'_>) {
-    let Some(host) = lower.parameter(statement, "an address and perhaps a port") else { return };
-    let port = statement.parameters().get(1);
-    let port_is_wrong = port.is_some_and(|w| values::unsigned(&w.text).is_none_or(|n| n == 0 || n > 65535));
-    if host.text.parse::<IpAddr>().is_err() && !host.text.contains('.') || port_is_wrong {
-        let message = format!("`{}` is no mail server: expected an address and perhaps a port; skipped", host.text);
-        lower.warning(host.at, message);
-    } else {
-        lower.ignored(statement.at(), "no mail is sent by this version".into());
-    }
-}
-
-fn smtp_connect_timeout(lower: &mut Lower<'_>, statement: &Statement<'_>) {
-    let good = lower.value(statement, "whole seconds from 1 to 4294", "skipped", |word| {
-        values::unsigned(word).filter(|n| (1..=4294).contains(n))
-    });
-    if good.is_some() {
-        lower.ignored(statement.at(), "no mail is sent by this version".into());
-    }
 }
 
 /// `2` or `3`.

@@ -159,6 +159,8 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
                 draft.skip_check_adv_addr = skip;
             }
         }
+        // Read with the sync daemon.
+        ("lvs_sync_daemon_interface", _) => {}
         ("native_ipv6", _) => lower.warning(statement.at(), "IPv6 is not supported yet; skipped".into()),
         (keyword, _) if global::garp(lower, &mut draft.garp, keyword, statement) => {}
         _ => return lower.other(&INSTANCE, statement),

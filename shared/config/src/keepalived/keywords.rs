@@ -1,5 +1,8 @@
 //! Which keyword belongs where, and what this version does with it.
 
+mod server;
+
+pub(super) use self::server::*;
 use super::values;
 
 /// A block, or the top level.
@@ -17,7 +20,17 @@ pub(super) struct Context {
 
 pub(super) const ROOT: Context = Context {
     name: "the top level",
-    acted: &["global_defs", "vrrp_script", "vrrp_instance", "virtual_server", "include_check"],
+    acted: &[
+        "global_defs",
+        "vrrp_script",
+        "vrrp_instance",
+        "virtual_server_group",
+        "virtual_server",
+        "track_file",
+        "vrrp_track_file",
+        "SSL",
+        "include_check",
+    ],
     harmless: &[
         "child_wait_time",
         "use_pid_dir",
@@ -32,19 +45,15 @@ pub(super) const ROOT: Context = Context {
     differs: &[
         ("vrrp_sync_group", "its instances move independently of each other"),
         ("vrrp_track_process", "the process is not watched"),
-        ("vrrp_track_file", "the file is not watched"),
-        ("track_file", "the file is not watched"),
         ("track_group", "the group is not tracked"),
         ("garp_group", "gratuitous ARP is not slowed down"),
         ("static_ipaddress", "the addresses are not added"),
         ("static_routes", "the routes are not added"),
         ("static_rules", "the rules are not added"),
         ("bfd_instance", "no BFD session is opened"),
-        ("virtual_server_group", "services that name the group are not read"),
         ("net_namespace", "start the daemon in the namespace instead"),
         ("net_namespace_ipvs", "start the daemon in the namespace instead"),
         ("interface_up_down_delays", "a link change acts at once"),
-        ("SSL", "checks use no client certificate"),
     ],
 };
 
@@ -69,8 +78,6 @@ pub(super) const GLOBAL: Context = Context {
         "vrrp_iptables",
         "vrrp_ipsets",
         "include_check",
-    ],
-    harmless: &[
         "notification_email_from",
         "smtp_helo_name",
         "smtp_alert",
@@ -79,6 +86,15 @@ pub(super) const GLOBAL: Context = Context {
         "no_email_faults",
         "no_checker_emails",
         "checker_log_all_failures",
+        "rs_init_notifies",
+        "lvs_sync_daemon",
+        "lvs_timeouts",
+        "lvs_flush",
+        "lvs_flush_on_stop",
+        "lvs_flush_onstop",
+        "lvs_notify_fifo",
+    ],
+    harmless: &[
         "log_unknown_vrids",
         "default_interface",
         "vrrp_priority",
@@ -144,7 +160,6 @@ pub(super) const GLOBAL: Context = Context {
         "iproute_etc_dir",
         "thread_timer_expired",
         "fifo_write_vrrp_states_on_reload",
-        "rs_init_notifies",
         "use_symlink_paths",
         "set_supplementary_groups",
         "snmp_vs_stats_update_interval",
@@ -184,12 +199,6 @@ pub(super) const GLOBAL: Context = Context {
         ("shutdown_script", "the script is not run"),
         ("notify_fifo", "nothing is written to it"),
         ("vrrp_notify_fifo", "nothing is written to it"),
-        ("lvs_notify_fifo", "nothing is written to it"),
-        ("lvs_sync_daemon", "connections are not synchronised"),
-        ("lvs_timeouts", "the kernel's timeouts stay"),
-        ("lvs_flush", "services of others stay"),
-        ("lvs_flush_on_stop", "services are left alone"),
-        ("lvs_flush_onstop", "services are left alone"),
         ("vmac_prefix", "no virtual MAC is used"),
         ("vmac_addr_prefix", "no virtual MAC is used"),
         ("enable_snmp_keepalived", "there is no SNMP"),
@@ -240,6 +249,7 @@ pub(super) const INSTANCE: Context = Context {
         "strict_mode",
         "skip_check_adv_addr",
         "native_ipv6",
+        "lvs_sync_daemon_interface",
     ],
     harmless: &[
         "smtp_alert",
@@ -289,7 +299,6 @@ pub(super) const INSTANCE: Context = Context {
         ("garp_extra_if", "gratuitous ARP goes out on the address's interface only"),
         ("auth_hmac", "adverts are not signed"),
         ("vrf", "the interface is used as it is"),
-        ("lvs_sync_daemon_interface", "connections are not synchronised"),
     ],
 };
 
@@ -301,140 +310,16 @@ const fn list(name: &'static str) -> Context {
     Context { name, acted: &[], harmless: &[], differs: &[] }
 }
 
-pub(super) const VIRTUAL_SERVER: Context = Context {
-    name: "virtual_server",
-    acted: &[
-        "delay_loop",
-        "lb_algo",
-        "lvs_sched",
-        "lb_kind",
-        "lvs_method",
-        "nat_mask",
-        "persistence_timeout",
-        "protocol",
-        "real_server",
-    ],
-    harmless: &["smtp_alert", "snmp_name", "log_all_failures", "warmup", "hashed"],
-    differs: POOL_DIFFERS,
-};
-
-/// Not in the model: nothing of it is acted upon until services are.
-const POOL_DIFFERS: &[(&str, &str)] = &[
-    ("ops", UNREAD),
-    ("ip_family", UNREAD),
-    ("ha_suspend", UNREAD),
-    ("alpha", UNREAD),
-    ("omega", UNREAD),
-    ("quorum", UNREAD),
-    ("hysteresis", UNREAD),
-    ("quorum_up", UNREAD),
-    ("quorum_down", UNREAD),
-    ("sorry_server", UNREAD),
-    ("sorry_server_inhibit", UNREAD),
-    ("sorry_server_lvs_method", UNREAD),
-    ("inhibit_on_failure", UNREAD),
-    ("virtualhost", UNREAD),
-    ("persistence_engine", UNREAD),
-    ("persistence_granularity", UNREAD),
-    ("connect_timeout", UNREAD),
-    ("retry", UNREAD),
-    ("delay_before_retry", UNREAD),
-    ("weight", UNREAD),
-    ("uthreshold", UNREAD),
-    ("lthreshold", UNREAD),
-    ("flag-1", UNREAD),
-    ("flag-2", UNREAD),
-    ("flag-3", UNREAD),
-    ("sh-port", UNREAD),
-    ("sh-fallback", UNREAD),
-    ("mh-port", UNREAD),
-    ("mh-fallback", UNREAD),
-];
-const UNREAD: &str = "it is not read";
-
-pub(super) const REAL_SERVER: Context = Context {
-    name: "real_server",
-    acted: &["weight", "TCP_CHECK", "HTTP_GET", "SSL_GET"],
-    harmless: &["smtp_alert", "snmp_name", "log_all_failures", "warmup"],
-    differs: &[
-        ("MISC_CHECK", "the check is not read"),
-        ("SMTP_CHECK", "the check is not read"),
-        ("DNS_CHECK", "the check is not read"),
-        ("PING_CHECK", "the check is not read"),
-        ("UDP_CHECK", "the check is not read"),
-        ("BFD_CHECK", "the check is not read"),
-        ("FILE_CHECK", "the check is not read"),
-        ("lvs_method", UNREAD),
-        ("notify_up", "the script is not run"),
-        ("notify_down", "the script is not run"),
-        ("inhibit_on_failure", UNREAD),
-        ("uthreshold", UNREAD),
-        ("lthreshold", UNREAD),
-        ("virtualhost", UNREAD),
-        ("alpha", UNREAD),
-        ("delay_loop", UNREAD),
-        ("connect_timeout", UNREAD),
-        ("retry", UNREAD),
-        ("delay_before_retry", UNREAD),
-    ],
-};
-
-/// `TCP_CHECK`, and what the other checks have in common with it.
-pub(super) const TCP_CHECK: Context = Context {
-    name: "TCP_CHECK",
-    acted: &["connect_timeout", "connect_port", "retry", "nb_get_retry", "delay_before_retry"],
-    harmless: &["warmup", "log_all_failures"],
-    differs: CHECK_DIFFERS,
-};
-
-const CHECK_DIFFERS: &[(&str, &str)] = &[
-    ("bindto", "the kernel chooses the source address"),
-    ("bind_if", "the kernel chooses the interface"),
-    ("bind_port", "the kernel chooses the source port"),
-    ("connect_ip", "the real server's own address is used"),
-    ("fwmark", "the check is not marked"),
-    ("alpha", UNREAD),
-    ("delay_loop", UNREAD),
-    ("virtualhost", UNREAD),
-    ("http_protocol", UNREAD),
-    ("fast_recovery", UNREAD),
-    ("enable_sni", UNREAD),
-    ("sni_name", UNREAD),
-];
-
-pub(super) const HTTP_CHECK: Context = Context {
-    name: "HTTP_GET",
-    acted: &["url", "connect_timeout", "connect_port", "retry", "nb_get_retry", "delay_before_retry"],
-    harmless: &["warmup", "log_all_failures"],
-    differs: CHECK_DIFFERS,
-};
-
-pub(super) const URL: Context = Context {
-    name: "url",
-    acted: &["path", "digest", "status_code"],
-    harmless: &[],
-    differs: &[
-        ("virtualhost", UNREAD),
-        ("regex", UNREAD),
-        ("regex_no_match", UNREAD),
-        ("regex_options", UNREAD),
-        ("regex_stack", UNREAD),
-        ("regex_min_offset", UNREAD),
-        ("regex_max_offset", UNREAD),
-        ("tls_compliant", UNREAD),
-    ],
-};
-
 const LISTS: &[Context] = &[
     list("notification_email"),
     list("unicast_peer"),
     list("track_script"),
     list("virtual_ipaddress"),
     list("virtual_ipaddress_excluded"),
+    list("virtual_server_group"),
 ];
 
-const CONTEXTS: &[Context] =
-    &[GLOBAL, SCRIPT, INSTANCE, AUTHENTICATION, VIRTUAL_SERVER, REAL_SERVER, TCP_CHECK, HTTP_CHECK, URL];
+const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, INSTANCE, AUTHENTICATION];
 
 /// Keywords that read other files.
 pub(super) const INCLUDES: &[&str] = &["include", "includer", "includem", "includew", "includeb", "includea"];
@@ -473,7 +358,8 @@ impl Context {
         if let Some((_, instead)) = self.differs.iter().find(|(k, _)| *k == keyword) {
             return Standing::Differs(instead);
         }
-        let belongs = std::iter::once(&ROOT).chain(CONTEXTS).find(|c| c.knows(keyword)).map(|c| c.name);
+        let belongs =
+            std::iter::once(&ROOT).chain(CONTEXTS).chain(server::CONTEXTS).find(|c| c.knows(keyword)).map(|c| c.name);
         let meant = if belongs.is_some() { None } else { values::nearest(keyword, self.keywords()) };
         Standing::Unknown { belongs, meant }
     }
@@ -485,7 +371,7 @@ pub(super) fn fits(parent: Option<&str>, child: &str) -> bool {
     if parent == "SSL_GET" {
         return HTTP_CHECK.knows(child);
     }
-    match CONTEXTS.iter().chain(LISTS).find(|c| c.name == parent) {
+    match CONTEXTS.iter().chain(server::CONTEXTS).chain(LISTS).find(|c| c.name == parent) {
         Some(context) => context.knows(child),
         None => true,
     }

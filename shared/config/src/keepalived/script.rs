@@ -63,7 +63,11 @@ fn keyword(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statemen
         return;
     }
     match statement.keyword() {
-        "script" => command(lower, script, statement),
+        "script" => {
+            if let Some(command) = command(lower, statement) {
+                script.command = command;
+            }
+        }
         "interval" => {
             if let Some(interval) = period(lower, statement) {
                 script.interval = interval;
@@ -90,18 +94,19 @@ fn keyword(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statemen
     lower.no_block(statement);
 }
 
-fn command(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statement<'_>) {
-    let Some(first) = lower.parameter(statement, "a program and its arguments") else { return };
+/// Program and arguments behind a keyword.
+pub(super) fn command(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Vec<String>> {
+    let first = lower.parameter(statement, "a program and its arguments")?;
     // One word is a whole command line (`"/bin/check -v"`), several are its parts.
     let command = match statement.parameters() {
         [only] if only.quoted => values::command(&values::unescape(&only.text)),
         [only] => values::command(&only.text),
         _ => values::command(statement.raw_parameters(lower.text)),
     };
-    match command {
-        Some(command) => script.command = command,
-        None => lower.error(first.at, "this command is empty or has an open quote; expected a program".into()),
+    if command.is_none() {
+        lower.error(first.at, "this command is empty or has an open quote; expected a program".into());
     }
+    command
 }
 
 fn period(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {

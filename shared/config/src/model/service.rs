@@ -1,6 +1,7 @@
 //! Virtual servers, their real servers and checks: keepalived's `virtual_server`, as ip_vs and the
 //! health checkers need it.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -151,7 +152,7 @@ pub enum TunnelChecksum {
 pub struct RealServer {
     /// Its address; port 0 is the port of the service.
     pub address: SocketAddr,
-    /// `weight`, 0 to 65535, default 1; 0 takes no new connections.
+    /// `weight`, 0 to 2147483647, default 1; 0 takes no new connections.
     pub weight: u32,
     /// `lvs_method`; default that of the virtual server.
     pub forwarding: Forwarding,
@@ -313,7 +314,8 @@ pub struct Url {
     pub virtualhost: Option<String>,
     /// `digest`: MD5 of the body, 32 hexadecimal digits in lower case.
     pub digest: Option<String>,
-    /// `status_code`: first and last of each range; default 200 to 299, or any with a digest.
+    /// `status_code`: first and last of each range; default 200 to 299, or any (100 to 599) with a
+    /// digest.
     pub status: Vec<(u16, u16)>,
     /// `regex`.
     pub regex: Option<Regex>,
@@ -342,7 +344,28 @@ pub struct Tls {
     /// `key`: of our own certificate.
     pub key: Option<PathBuf>,
     /// `password` of the key.
-    pub password: Option<String>,
+    pub password: Option<Secret>,
+}
+
+/// Text that no log and no debug output shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+    /// The text, for whoever needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// `track_file`, `vrrp_track_file`: a file that holds one number.

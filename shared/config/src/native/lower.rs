@@ -2,8 +2,9 @@
 
 mod router;
 mod server;
+mod settings;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use toml::Spanned;
 use super::Source;
 use super::schema::{File, Mesh, ProfileName, QuorumLossName, Script, Scripts};
 use super::text::Time;
-use crate::model::{Config, LeaseTime, MeshSettings, Policy, QuorumLoss, ScriptSecurity, TrackScript};
+use crate::model::{CheckScope, Config, LeaseTime, MeshSettings, Policy, QuorumLoss, ScriptSecurity, TrackScript};
 
 /// Lowers a whole file.
 pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
@@ -31,14 +32,19 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
     for router in file.router {
         config.routers.extend(router::lower(source, &names, router));
     }
-    if let Some(first) = file.virtual_server.first() {
-        let count = file.virtual_server.len();
-        let message = format!("virtual servers ({count}) are read and checked, but not set up by this version");
-        source.warning(first.span(), message);
-    }
-    for server in file.virtual_server {
-        config.virtual_servers.push(server::lower(source, server.into_inner()));
-    }
+    config.mail = settings::mail(source, file.mail);
+    config.track_files = settings::track_files(source, file.track_file);
+    let scope = file.lvs.check_scope.map_or_else(CheckScope::default, server::scope);
+    config.lvs = settings::lvs(source, file.lvs, settings::tls(file.tls), &config.routers);
+    let mut names = server::Names {
+        files: config.track_files.iter().map(|file| (file.name.as_str(), file)).collect(),
+        log_all_failures: config.lvs.log_all_failures,
+        scope,
+        taken: BTreeMap::new(),
+        names: BTreeSet::new(),
+    };
+    config.virtual_servers =
+        file.virtual_server.into_iter().map(|server| server::lower(source, &mut names, server)).collect();
     config
 }
 

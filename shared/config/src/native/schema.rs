@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::services::{Lvs, MailTable, Server, TlsTable, TrackFileTable};
 use super::text::{AddressEntry, Command, Time, TrackedEntry};
 
 #[derive(Debug, Deserialize)]
@@ -19,6 +20,14 @@ pub(super) struct File {
     pub(super) script: Vec<Script>,
     #[serde(default)]
     pub(super) router: Vec<Router>,
+    #[serde(default)]
+    pub(super) mail: MailTable,
+    #[serde(default)]
+    pub(super) tls: TlsTable,
+    #[serde(default)]
+    pub(super) lvs: Lvs,
+    #[serde(default)]
+    pub(super) track_file: Vec<TrackFileTable>,
     #[serde(default)]
     pub(super) virtual_server: Vec<Spanned<Server>>,
 }
@@ -156,89 +165,4 @@ pub(super) struct Garp {
     pub(super) delay: Option<Spanned<Time>>,
     pub(super) refresh: Option<Spanned<Time>>,
     pub(super) refresh_repeat: Option<Spanned<i64>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ProtocolName {
-    Tcp,
-    Udp,
-    Sctp,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ForwardingName {
-    Nat,
-    Dr,
-    Tun,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Scheduler {
-    Rr,
-    Wrr,
-    Lc,
-    Wlc,
-    Lblc,
-    Lblcr,
-    Sh,
-    Mh,
-    Dh,
-    Fo,
-    Ovf,
-    Sed,
-    Nq,
-    Twos,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
-    pub(super) protocol: ProtocolName,
-    pub(super) scheduler: Scheduler,
-    pub(super) forwarding: ForwardingName,
-    pub(super) persistence: Option<Spanned<Time>>,
-    pub(super) delay_loop: Option<Spanned<Time>>,
-    pub(super) real_server: Vec<RealServerTable>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RealServerTable {
-    pub(super) address: Spanned<SocketAddr>,
-    pub(super) weight: Option<Spanned<i64>>,
-    #[serde(default)]
-    pub(super) check: Vec<CheckTable>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum CheckType {
-    Tcp,
-    Http,
-    Https,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct CheckTable {
-    #[serde(rename = "type")]
-    pub(super) kind: Spanned<CheckType>,
-    pub(super) timeout: Option<Spanned<Time>>,
-    pub(super) port: Option<Spanned<i64>>,
-    pub(super) retry: Option<Spanned<i64>>,
-    pub(super) delay_before_retry: Option<Spanned<Time>>,
-    #[serde(default)]
-    pub(super) url: Vec<UrlTable>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct UrlTable {
-    pub(super) path: Spanned<String>,
-    pub(super) digest: Option<Spanned<String>>,
-    pub(super) status: Option<Spanned<i64>>,
 }

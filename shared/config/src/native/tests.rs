@@ -157,7 +157,10 @@ fn server_errors_are_placed() {
         (format!("{real}weight = -1"), "8:10 -1 is out of range"),
         (real.replace("10.0.0.2", "[fe80::1]"), "7:11 expected an address of the virtual server's family"),
         (format!("{real}check = [{{ type = \"http\" }}]"), "8:19 this check needs at least one `url`"),
-        (format!("{real}check = [{{ type = \"tcp\", url = [{{ path = \"/\" }}] }}]"), "8:19 a tcp check has no `url`"),
+        (
+            format!("{real}check = [{{ type = \"tcp\", url = [{{ path = \"/\" }}] }}]"),
+            "8:32 a check of type tcp has no `url`",
+        ),
         (format!("{real}check = [{{ type = \"http\", url = [{{ path = \"x\" }}] }}]"), "8:43 expected a path"),
         (format!("{real}check = [{{ type = \"tcp\", port = 0 }}]"), "8:33 0 is out of range"),
         (format!("{real}check = [{{ type = \"ftp\" }}]"), "8:19 unknown variant `ftp`"),

@@ -5,9 +5,10 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::schema::{AddressTable, TrackedTable};
+use super::services::{EndpointTable, ScriptTable};
 
 /// A duration with its unit: `"250ms"`, `"1s"`, `"1.5s"`, `"2m"`.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,9 @@ pub(super) trait TextOr: Sized {
     /// For messages.
     const EXPECTED: &'static str;
     fn from_text(text: &str) -> Self;
+    fn from_number(_: i64) -> Option<Self> {
+        None
+    }
     fn from_table<'de, A: MapAccess<'de>>(_: A) -> Result<Self, A::Error> {
         Err(A::Error::custom(format!("a table; expected {}", Self::EXPECTED)))
     }
@@ -72,6 +76,9 @@ impl<'de, T: TextOr> Visitor<'de> for TextOrVisitor<T> {
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
         Ok(T::from_text(text))
     }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        T::from_number(number).ok_or_else(|| E::invalid_type(Unexpected::Signed(number), &self))
+    }
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         T::from_table(map)
     }
@@ -89,7 +96,7 @@ macro_rules! deserialize_text_or {
         }
     )+};
 }
-deserialize_text_or!(AddressEntry, TrackedEntry, Command);
+deserialize_text_or!(AddressEntry, TrackedEntry, Command, EndpointEntry, ScriptEntry, StatusEntry);
 
 /// `"10.0.0.1/24"` or a table with that as `address`.
 #[derive(Debug)]
@@ -136,6 +143,62 @@ impl TextOr for Command {
     }
     fn from_list<'de, A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
         Vec::deserialize(SeqAccessDeserializer::new(list)).map(Command)
+    }
+}
+
+/// `"10.0.0.1:80"` or a table: a mark or a range.
+#[derive(Debug)]
+pub(super) enum EndpointEntry {
+    /// An address and a port, not looked at yet.
+    Text(String),
+    /// A mark or a range.
+    Table(EndpointTable),
+}
+
+impl TextOr for EndpointEntry {
+    const EXPECTED: &'static str =
+        "an address such as \"10.0.0.1:80\", or a table { fwmark = … } or { range = \"10.0.0.1-9\", port = 80 }";
+    fn from_text(text: &str) -> Self {
+        EndpointEntry::Text(text.to_string())
+    }
+    fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        EndpointTable::deserialize(MapAccessDeserializer::new(map)).map(EndpointEntry::Table)
+    }
+}
+
+/// A [`Command`], or a table with that as `command`.
+#[derive(Debug)]
+pub(super) struct ScriptEntry(pub(super) ScriptTable);
+
+impl TextOr for ScriptEntry {
+    const EXPECTED: &'static str = "a program, a list of program and arguments, or a table { command = …, user = … }";
+    fn from_text(text: &str) -> Self {
+        ScriptEntry(ScriptTable { command: Command::from_text(text), user: None, group: None })
+    }
+    fn from_list<'de, A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
+        let command = Command::from_list(list)?;
+        Ok(ScriptEntry(ScriptTable { command, user: None, group: None }))
+    }
+    fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        ScriptTable::deserialize(MapAccessDeserializer::new(map)).map(ScriptEntry)
+    }
+}
+
+/// `200`, `"200-299"` or a list of such.
+#[derive(Debug)]
+pub(super) struct StatusEntry(pub(super) Vec<String>);
+
+impl TextOr for StatusEntry {
+    const EXPECTED: &'static str = "a status code such as 200 or \"200-299\", or a list of such";
+    fn from_text(text: &str) -> Self {
+        StatusEntry(vec![text.to_string()])
+    }
+    fn from_number(number: i64) -> Option<Self> {
+        Some(StatusEntry(vec![number.to_string()]))
+    }
+    fn from_list<'de, A: SeqAccess<'de>>(list: A) -> Result<Self, A::Error> {
+        let entries = Vec::<StatusEntry>::deserialize(SeqAccessDeserializer::new(list))?;
+        Ok(StatusEntry(entries.into_iter().flat_map(|entry| entry.0).collect()))
     }
 }
 

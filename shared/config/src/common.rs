@@ -1,0 +1,123 @@
+//! What both languages write alike: ranges of addresses, bytes, status codes, names.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Addresses in one range: each is a service of ip_vs of its own.
+pub(crate) const MOST_ADDRESSES: u128 = 65_536;
+
+/// Options of PCRE2 that a regex may have.
+pub(crate) const REGEX_OPTIONS: &[&str] = &[
+    "allow_empty_class",
+    "alt_bsux",
+    "auto_callout",
+    "caseless",
+    "dollar_endonly",
+    "dotall",
+    "dupnames",
+    "extended",
+    "firstline",
+    "match_unset_backref",
+    "multiline",
+    "never_ucp",
+    "never_utf",
+    "no_auto_capture",
+    "no_auto_possess",
+    "no_dotstar_anchor",
+    "no_start_optimize",
+    "ucp",
+    "ungreedy",
+    "utf",
+    "never_backslash_c",
+    "alt_circumflex",
+    "alt_verbnames",
+    "use_offset_limit",
+];
+
+/// First and last address of `A`, `A-LAST`, `A-B` and `A/LENGTH`, or what is wrong with it.
+pub(crate) fn range(text: &str) -> Result<(IpAddr, IpAddr), &'static str> {
+    const NO_ADDRESS: &str = "is no IP address; expected one, or a range such as 10.0.0.1-9 or 10.0.0.8/29";
+    if let Some((base, length)) = text.split_once('/') {
+        let net = format!("{base}/{length}").parse::<ipnet::IpNet>().map_err(|_| NO_ADDRESS)?;
+        if net.network() != net.addr() {
+            return Err("has bits behind its prefix; expected the first address of the network");
+        }
+        return Ok((net.network(), net.broadcast()));
+    }
+    let Some((first, last)) = text.split_once('-') else {
+        let address = text.parse().map_err(|_| NO_ADDRESS)?;
+        return Ok((address, address));
+    };
+    let first: IpAddr = first.parse().map_err(|_| NO_ADDRESS)?;
+    let last = last.parse().ok().or_else(|| with_last(first, last)).ok_or(NO_ADDRESS)?;
+    if last.is_ipv4() != first.is_ipv4() {
+        return Err("ends in the other family");
+    }
+    if last < first { Err("ends before it begins") } else { Ok((first, last)) }
+}
+
+/// The address with another last part: a decimal byte, or a hexadecimal group.
+fn with_last(address: IpAddr, last: &str) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            let last = last.parse().ok()?;
+            Some(Ipv4Addr::new(a, b, c, last).into())
+        }
+        IpAddr::V6(address) => {
+            let mut segments = address.segments();
+            segments[7] = u16::from_str_radix(last, 16).ok()?;
+            Some(Ipv6Addr::from(segments).into())
+        }
+    }
+}
+
+/// All addresses from the first to the last; `None` when they are too many.
+pub(crate) fn all(first: IpAddr, last: IpAddr) -> Option<Vec<IpAddr>> {
+    let number = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    };
+    let back = |n: u128| match first {
+        IpAddr::V4(_) => u32::try_from(n).ok().map(|n| Ipv4Addr::from(n).into()),
+        IpAddr::V6(_) => Some(Ipv6Addr::from(n).into()),
+    };
+    let (low, high) = (number(first), number(last));
+    if high.checked_sub(low)? >= MOST_ADDRESSES {
+        return None;
+    }
+    (low..=high).map(back).collect()
+}
+
+/// Hexadecimal digits in any grouping: each group is filled up to whole bytes by a 0 before its last
+/// digit. With `wildcards`, an `X` is a digit that may be anything. Bytes and masks.
+pub(crate) fn hex(text: &str, wildcards: bool) -> Option<Vec<(u8, u8)>> {
+    let digit = |b: u8| match b {
+        b'x' | b'X' if wildcards => Some((0, 0)),
+        b => char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok()).map(|d| (d, 0xf)),
+    };
+    let byte = |pair: &[u8]| {
+        let (high, low) =
+            if let [high, low] = pair { (digit(*high)?, digit(*low)?) } else { ((0, 0xf), digit(pair[0])?) };
+        Some((high.0 << 4 | low.0, high.1 << 4 | low.1))
+    };
+    text.split_whitespace().flat_map(|group| group.as_bytes().chunks(2)).map(byte).collect()
+}
+
+/// First and last of `200` or `200-299`.
+pub(crate) fn status(word: &str) -> Option<(u16, u16)> {
+    let code = |w: &str| w.parse::<u16>().ok().filter(|n| (100..=599).contains(n));
+    let (first, last) = word.split_once('-').unwrap_or((word, word));
+    let range = (code(first)?, code(last)?);
+    (range.0 <= range.1).then_some(range)
+}
+
+/// The root, or parts that a question can carry.
+pub(crate) fn is_domain(word: &str) -> bool {
+    let parts = word.strip_suffix('.').unwrap_or(word);
+    word == "." || parts.len() <= 253 && parts.split('.').all(|part| (1..=63).contains(&part.len()))
+}
+
+/// An MD5 in hexadecimal digits.
+pub(crate) fn is_md5(word: &str) -> bool {
+    word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit())
+}

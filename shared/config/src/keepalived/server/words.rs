@@ -1,0 +1,88 @@
+//! Parameters that several of the blocks have in common.
+
+use super::super::lower::Lower;
+use super::super::tree::Statement;
+use super::super::values;
+use crate::model::Script;
+
+/// A first parameter that `read` understands, and no further ones.
+pub(super) fn value<T>(
+    lower: &mut Lower<'_>,
+    statement: &Statement<'_>,
+    expected: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
+    extra(lower, statement, 1);
+    lower.value(statement, expected, "skipped", read)
+}
+
+/// A number in a range.
+pub(super) fn number(lower: &mut Lower<'_>, statement: &Statement<'_>, least: u32, most: u32) -> Option<u32> {
+    value(lower, statement, &format!("a number from {least} to {most}"), |word| {
+        values::unsigned(word).and_then(|n| u32::try_from(n).ok()).filter(|n| (least..=most).contains(n))
+    })
+}
+
+/// A port, without 0.
+pub(super) fn port(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<u16> {
+    number(lower, statement, 1, u16::MAX.into()).and_then(|n| u16::try_from(n).ok())
+}
+
+/// Words after the ones that mean something: keepalived does not look at them.
+pub(super) fn extra(lower: &mut Lower<'_>, statement: &Statement<'_>, taken: usize) {
+    if let Some(word) = statement.parameters().get(taken) {
+        let keyword = statement.keyword();
+        lower.warning(word.at, format!("`{}` is a word too many after `{keyword}`; skipped", word.text));
+    }
+}
+
+/// A keyword that is a setting by itself.
+pub(super) fn set(lower: &mut Lower<'_>, statement: &Statement<'_>) -> bool {
+    if let Some(word) = statement.parameters().first() {
+        let keyword = statement.keyword();
+        lower.warning(
+            word.at,
+            format!("`{keyword}` takes no value: it is on whatever follows; `{}` skipped", word.text),
+        );
+    }
+    true
+}
+
+/// A keyword with `on` or `off` behind it; `on` without.
+pub(super) fn switch(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<bool> {
+    if statement.parameters().is_empty() { Some(true) } else { value(lower, statement, "on or off", values::switch) }
+}
+
+/// Text; without any, keepalived goes on, other than with most keywords.
+pub(super) fn text(lower: &mut Lower<'_>, statement: &Statement<'_>, expected: &str) -> Option<String> {
+    let Some(word) = statement.parameters().first() else {
+        let message = format!("`{}` has no value; expected {expected}; skipped", statement.keyword());
+        lower.warning(statement.at(), message);
+        return None;
+    };
+    extra(lower, statement, 1);
+    Some(word.text.to_string())
+}
+
+/// `SCRIPT [USER [GROUP]]`; of several the first stays.
+pub(super) fn script(lower: &mut Lower<'_>, to: &mut Option<Script>, statement: &Statement<'_>) {
+    let keyword = statement.keyword();
+    let Some(line) = lower.parameter(statement, "a program and its arguments in one word") else { return };
+    extra(lower, statement, 3);
+    let Some(command) = values::command(&line.text) else {
+        return lower.error(line.at, "this command is empty or has an open quote; expected a program".into());
+    };
+    if to.is_some() {
+        return lower.warning(statement.at(), format!("a second `{keyword}`; the first one stays"));
+    }
+    let mut words = statement.parameters()[1..].iter().map(|w| w.text.to_string());
+    let user = words.next().map(|user| (user, words.next()));
+    *to = Some(Script { command, user });
+}
+
+/// Keeps what was there where nothing could be read.
+pub(super) fn put<T>(to: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *to = value;
+    }
+}
