@@ -12,7 +12,7 @@
 //! adverts    raw sockets for VRRP, packet socket for gratuitous ARP
 //! kernel     addresses and links by rtnetlink, the fence by nftables over netlink
 //! mesh       QUIC endpoint, identities, enrolment, gossip
-//! probes     tracked scripts
+//! probes     scripts, health checks and files asked; scripts, FIFOs and mail told
 //! control    the unix socket meshctl talks to
 //! check      `meshd check`
 //! memory     what this node granted as a voter, kept over restarts

@@ -6,8 +6,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
+mod mail;
 mod service;
 
+pub use self::mail::Mail;
 pub use self::service::*;
 
 /// A whole configuration, every value checked.
@@ -27,6 +29,8 @@ pub struct Config {
     pub track_files: Vec<TrackFile>,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
+    /// Mail about what happens.
+    pub mail: Mail,
     /// Settings of the mesh; only meshd.toml has them.
     pub mesh: MeshSettings,
 }
