@@ -12,7 +12,7 @@
 //! adverts    raw sockets for VRRP, packet socket for gratuitous ARP
 //! kernel     addresses and links by rtnetlink, the fence by nftables over netlink, virtual services
 //! mesh       QUIC endpoint, identities, enrolment, gossip
-//! probes     tracked scripts, health checks, notifications
+//! probes     tracked scripts and files, health checks, notifications
 //! services   the services' own thread: checks and ip_vs
 //! control    the unix socket meshctl talks to
 //! check      `meshd check`

@@ -3,7 +3,7 @@
 //!
 //! - [`Checkers::start`] never waits. Every run is a task of its own and ends within the timeouts of its check; the
 //!   answer is an [`Input::Checked`], also where the task panics, and it waits for room in the channel.
-//! - Each wait of a run takes at most `connect_timeout`, and the whole run at most [`patience::WHOLE`] times that:
+//! - Each wait of a run takes at most `connect_timeout`, and the whole run at most five times that (`patience`):
 //!   a server that sends a byte a second holds nothing for ever.
 //! - At most [`MOST_RUNS`] are under way; more fail at once and say so.
 //! - Dropping [`Checkers`] ends the programs of MISC_CHECK. All other runs end by themselves.
@@ -18,9 +18,9 @@ use mesh_core::services::input::{CheckRun, Outcome};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub use complaints::complaints;
+pub use complaints::{complaints, tls_complaint};
 
-use super::process::Group;
+use super::process::{Group, Programs};
 
 mod complaints;
 mod dns;
@@ -67,7 +67,7 @@ pub struct Checkers {
 #[derive(Debug)]
 struct Tools {
     tls: tls::Client,
-    programs: misc::Programs,
+    programs: Programs,
     patterns: regex::Cache,
 }
 
@@ -152,7 +152,7 @@ async fn once(tools: &Tools, gone: &CancellationToken, check: &Check, step: usiz
 impl Tools {
     fn new(settings: CheckerSettings) -> Tools {
         let CheckerSettings { tls, scripts } = settings;
-        Tools { tls: tls::Client::new(&tls), programs: misc::Programs::new(scripts), patterns: regex::Cache::default() }
+        Tools { tls: tls::Client::new(&tls), programs: Programs::new(scripts), patterns: regex::Cache::default() }
     }
 }
 

@@ -9,5 +9,7 @@
 //! ```
 
 pub mod checks;
+pub mod files;
+pub mod notify;
 mod process;
 pub mod script;

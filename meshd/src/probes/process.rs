@@ -15,9 +15,11 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-pub(super) use account::{Account, account};
+pub(super) use account::{Account, account, owner};
+pub(super) use programs::Programs;
 
 mod account;
+mod programs;
 mod security;
 
 /// Between SIGTERM and SIGKILL.

@@ -3,7 +3,7 @@
 //! - The first run starts at once, later ones every `interval`; a tick that falls into a run is skipped.
 //! - A run that takes longer than `timeout` is reported at that moment. Its whole process group gets SIGTERM
 //!   then, and SIGKILL once the script itself is gone, at the latest after 500 ms.
-//! - How a script is started, and as whom: [`super::process`].
+//! - How a script is started, and as whom: `process`.
 //! - Nothing outlives [`Scripts`]: dropping it, or a script leaving the set, kills what runs.
 
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! What a check asks for that cannot be done: for `meshd check`.
 
-use mesh_config::model::{Check, CheckKind, Url};
+use mesh_config::model::{Check, CheckKind, Tls, Url};
 
-use super::dns;
 use super::regex::Pattern;
+use super::{dns, tls};
 
 /// One sentence for each thing that makes every run fail, whatever the real server does; none for a check that can
 /// be run.
@@ -16,6 +16,11 @@ pub fn complaints(check: &Check) -> Vec<String> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Why `SSL` cannot be used, which makes every SSL_GET fail: files that are missing or hold something else. Reads them.
+pub fn tls_complaint(tls: &Tls) -> Option<String> {
+    tls::config(tls).err()
 }
 
 fn url(url: &Url) -> Vec<String> {

@@ -1,54 +1,19 @@
 //! MISC_CHECK: runs a program, and its exit status is the answer.
 //!
-//! How it is started, as whom, and what script security forbids: [`crate::probes::process`]. What it writes goes
+//! How it is started, as whom, and what script security forbids: `process`. What it writes goes
 //! nowhere. One that takes too long has failed at that moment; its process group is ended afterwards.
 
-use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use mesh_config::model::{Script, ScriptSecurity};
+use mesh_config::model::Script;
 use mesh_core::services::input::Outcome;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ended, words};
-use crate::probes::process::{self, Account, Group};
-
-/// User and group by name.
-type User = Option<(String, Option<String>)>;
-
-/// Who runs what, and whose programs root runs.
-#[derive(Debug)]
-pub(super) struct Programs {
-    security: ScriptSecurity,
-    /// What the user database said; its failures are not kept.
-    accounts: Mutex<BTreeMap<User, Account>>,
-}
-
-impl Programs {
-    pub(super) fn new(security: ScriptSecurity) -> Programs {
-        Programs { security, accounts: Mutex::default() }
-    }
-
-    /// The user database may be across the network, and starting a program copies the tables of this one: neither
-    /// is for the thread that runs all other checks.
-    async fn start(&self, script: &Script) -> Result<Group, String> {
-        let (script, security) = (script.clone(), self.security.clone());
-        let known = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(&script.user).copied();
-        let user = script.user.clone();
-        let started = spawn_blocking(move || {
-            let account = known.map_or_else(|| process::account(script.user.as_ref(), &security), Ok)?;
-            process::start(&script.command, account, security.enable).map(|group| (account, group))
-        });
-        let (account, group) = started.await.map_err(|_| "the program was not started".to_owned())??;
-        self.accounts.lock().unwrap_or_else(PoisonError::into_inner).insert(user, account);
-        Ok(group)
-    }
-}
+use crate::probes::process::Programs;
 
 pub(super) async fn check(
     programs: &Programs,

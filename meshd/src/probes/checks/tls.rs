@@ -60,7 +60,8 @@ fn words(error: io::Error) -> io::Error {
     }
 }
 
-fn config(settings: &Tls) -> Result<ClientConfig, String> {
+/// Ready for handshakes.
+pub(super) fn config(settings: &Tls) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let verifier = verifier(settings, &provider)?;
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

@@ -1,7 +1,7 @@
 //! Who a script runs as.
 
 use mesh_config::model::ScriptSecurity;
-use nix::unistd::{Group, User, geteuid};
+use nix::unistd::{Gid, Group, Uid, User, geteuid};
 
 /// keepalived's default, where that user exists.
 const DEFAULT_USER: &str = "keepalived_script";
@@ -54,4 +54,10 @@ fn ids(user: &str, group: Option<&str>) -> Result<Ids, String> {
     let gid = Group::from_name(group).map_err(|e| format!("looking up group {group}: {e}"))?;
     let gid = gid.ok_or_else(|| format!("there is no group {group}"))?.gid;
     Ok(Ids { user: found.uid.as_raw(), group: gid.as_raw() })
+}
+
+/// User and group of scripts that name none of their own; nothing for the daemon's own.
+pub(crate) fn owner(security: &ScriptSecurity) -> Result<(Option<Uid>, Option<Gid>), String> {
+    let switch = account(None, security)?.switch;
+    Ok((switch.map(|ids| Uid::from_raw(ids.user)), switch.map(|ids| Gid::from_raw(ids.group))))
 }

@@ -72,7 +72,7 @@ async fn what_cannot_be_set_is_named() {
     let to = SocketAddr::from(([127, 0, 0, 1], 1));
     let mut foreign = check(CheckKind::Tcp, to);
     foreign.connect.from = Some(("192.0.2.1".parse().unwrap(), 0));
-    assert_eq!(ask(foreign).await, failure("bindto 192.0.2.1:0: address not available"));
+    assert_eq!(ask(foreign).await, failure("bindto 192.0.2.1:0: cannot assign requested address"));
     let mut missing = check(CheckKind::Tcp, to);
     missing.connect.interface = Some("no-such-link".to_owned());
     assert_eq!(ask(missing).await, failure("bind_if no-such-link: no such device"));

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mesh_config::model::Tls;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -10,11 +10,13 @@ use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::probes::checks::tls_complaint;
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Issuer {
+fn authority(name: &str) -> Issuer {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
@@ -85,7 +87,7 @@ fn file(directory: &Path, name: &str, text: &str) -> Option<PathBuf> {
 
 #[tokio::test]
 async fn any_certificate_will_do_without_ca() {
-    let authority = authority();
+    let authority = authority("ours");
     for until in [2000, 4000] {
         let to = serving(plain(&issued(&authority, until))).await;
         assert_eq!(with(ssl(to, "none", None), Tls::default()).await, Outcome::Success, "until {until}");
@@ -94,7 +96,7 @@ async fn any_certificate_will_do_without_ca() {
 
 #[tokio::test]
 async fn the_name_is_sent_where_sni_is_on() {
-    let to = serving(plain(&issued(&authority(), 4000))).await;
+    let to = serving(plain(&issued(&authority("ours"), 4000))).await;
     assert_eq!(ask(ssl(to, "www.example", Some("www.example"))).await, Outcome::Success);
     assert_eq!(ask(ssl(to, "x", Some("not a name"))).await, failure("`not a name` is no name for SNI"));
 }
@@ -102,7 +104,7 @@ async fn the_name_is_sent_where_sni_is_on() {
 #[tokio::test]
 async fn with_ca_the_chain_counts_and_the_name_does_not() {
     let directory = tempfile::tempdir().unwrap();
-    let (ours, theirs) = (authority(), authority());
+    let (ours, theirs) = (authority("ours"), authority("theirs"));
     let tls = Tls { ca: file(directory.path(), "ca.pem", &ours.pem()), ..Tls::default() };
     let to = serving(plain(&issued(&ours, 4000))).await;
     assert_eq!(with(ssl(to, "none", None), tls.clone()).await, Outcome::Success);
@@ -127,7 +129,7 @@ async fn a_self_signed_certificate_may_be_its_own_ca() {
 #[tokio::test]
 async fn our_own_certificate_is_shown_to_a_server_that_wants_one() {
     let directory = tempfile::tempdir().unwrap();
-    let authority = authority();
+    let authority = authority("ours");
     let mut roots = RootCertStore::empty();
     roots.add(authority.der().clone()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -149,8 +151,12 @@ async fn files_that_cannot_be_used_fail_each_check_and_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let to = nobody_answers_but_accepts().await;
     let missing = Tls { ca: Some("/nonexistent/ca.pem".into()), ..Tls::default() };
-    let Outcome::Failure(why) = with(ssl(to, "x", None), missing).await else { panic!("there is no such file") };
+    let Outcome::Failure(why) = with(ssl(to, "x", None), missing.clone()).await else {
+        panic!("there is no such file")
+    };
     assert!(why.starts_with("SSL: /nonexistent/ca.pem: "), "{why}");
+    assert_eq!(tls_complaint(&missing), Some(why));
+    assert_eq!(tls_complaint(&Tls::default()), None);
     let empty = file(directory.path(), "empty.pem", "nothing");
     let why = format!("SSL: {} holds no certificate", empty.as_ref().unwrap().display());
     assert_eq!(with(ssl(to, "x", None), Tls { ca: empty, ..Tls::default() }).await, failure(&why));

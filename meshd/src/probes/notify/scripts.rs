@@ -1,0 +1,161 @@
+//! Notify scripts, one after the other for each key.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use mesh_config::model::{Script, ScriptSecurity};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::warn;
+
+use crate::probes::process::Programs;
+
+/// Waiting per key. What comes later is more to the point than what came before.
+pub(super) const MOST_WAITING: usize = 32;
+/// At the same time, over all keys: a rack that fails does not start a thousand programs.
+pub(super) const MOST_RUNNING: usize = 64;
+/// For one script; then it is ended, and the next of its key has its turn.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// All keys.
+#[derive(Debug)]
+pub(super) struct Queues {
+    shared: Arc<Shared>,
+    programs: Arc<Programs>,
+    _ended_when_dropped: DropGuard,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Scripts waiting, by key; a key is there while a task works on it.
+    waiting: Mutex<BTreeMap<String, VecDeque<Job>>>,
+    /// How many keys are.
+    busy: watch::Sender<usize>,
+    running: Semaphore,
+    dropped: AtomicU64,
+    ended: CancellationToken,
+    limit: Duration,
+}
+
+/// A script, and whom it runs as.
+#[derive(Debug)]
+struct Job {
+    script: Script,
+    programs: Arc<Programs>,
+}
+
+impl Queues {
+    pub(super) fn new(security: ScriptSecurity) -> Queues {
+        Queues::with_limit(security, LIMIT)
+    }
+
+    pub(super) fn with_limit(security: ScriptSecurity, limit: Duration) -> Queues {
+        let ended = CancellationToken::new();
+        let shared = Shared {
+            waiting: Mutex::default(),
+            busy: watch::Sender::new(0),
+            running: Semaphore::new(MOST_RUNNING),
+            dropped: AtomicU64::new(0),
+            ended: ended.clone(),
+            limit,
+        };
+        let programs = Arc::new(Programs::new(security));
+        Queues { shared: Arc::new(shared), programs, _ended_when_dropped: ended.drop_guard() }
+    }
+
+    pub(super) fn set(&mut self, security: ScriptSecurity) {
+        self.programs = Arc::new(Programs::new(security));
+    }
+
+    pub(super) fn run(&self, key: String, script: Script) {
+        let job = Job { script, programs: Arc::clone(&self.programs) };
+        let mut waiting = self.shared.waiting();
+        if let Some(queue) = waiting.get_mut(&key) {
+            if queue.len() == MOST_WAITING
+                && let Some(oldest) = queue.pop_front()
+            {
+                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                warn!(
+                    key,
+                    script = oldest.script.command.join(" "),
+                    "notify script is not run: too many wait behind it"
+                );
+            }
+            queue.push_back(job);
+            return;
+        }
+        waiting.insert(key.clone(), VecDeque::new());
+        self.shared.busy.send_replace(waiting.len());
+        drop(waiting);
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move { shared.work(&key, job).await });
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn idle(&self) {
+        // Its sender is ours, and does not end before.
+        let _ = self.shared.busy.subscribe().wait_for(|busy| *busy == 0).await;
+    }
+}
+
+impl Shared {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<String, VecDeque<Job>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs the script and those that come to wait behind it.
+    async fn work(&self, key: &str, first: Job) {
+        let mut next = Some(first);
+        while let Some(job) = next {
+            // A key whose task died would wait for ever.
+            if AssertUnwindSafe(self.one(key, &job)).catch_unwind().await.is_err() {
+                warn!(key, "running a notify script failed");
+            }
+            let mut waiting = self.waiting();
+            next = waiting.get_mut(key).and_then(VecDeque::pop_front);
+            if next.is_none() {
+                waiting.remove(key);
+                self.busy.send_replace(waiting.len());
+            }
+        }
+    }
+
+    async fn one(&self, key: &str, job: &Job) {
+        let command = job.script.command.join(" ");
+        let _permit = self.running.acquire().await;
+        if self.ended.is_cancelled() {
+            return;
+        }
+        let mut group = match job.programs.start(&job.script).await {
+            Ok(group) => group,
+            Err(why) => {
+                warn!(key, script = command, "notify script cannot be started: {why}");
+                return;
+            }
+        };
+        let ended = tokio::select! {
+            ended = timeout(self.limit, group.wait()) => ended,
+            () = self.ended.cancelled() => {
+                group.end().await;
+                return;
+            }
+        };
+        match ended {
+            Ok(Ok(status)) if status.success() => {}
+            Ok(Ok(status)) => warn!(key, script = command, "notify script failed: {status}"),
+            Ok(Err(error)) => warn!(key, script = command, "notify script: {error}"),
+            Err(_) => {
+                warn!(key, script = command, "notify script is ended: it runs for more than {:?}", self.limit);
+                group.end().await;
+            }
+        }
+    }
+}
