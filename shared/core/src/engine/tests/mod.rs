@@ -14,6 +14,7 @@ mod mesh;
 mod neighbours;
 mod random;
 mod roster;
+mod serves;
 mod silence;
 mod start;
 mod status;
