@@ -3,12 +3,14 @@
 //! ```text
 //! netlink    links and addresses, by rtnetlink
 //! fence      who may be talked to and answer, by nftables over netlink; needs no `nft` binary
+//! sysctl     settings, by /proc/sys
 //! ```
 
 use rtnetlink::packet_core::{ErrorMessage, NlasIterator};
 
 pub mod fence;
 pub mod netlink;
+pub mod sysctl;
 #[cfg(test)]
 mod testing;
 

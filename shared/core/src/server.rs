@@ -80,6 +80,8 @@ pub struct Memory {
     pub settings: BTreeMap<String, (u32, u32)>,
     /// Devices that were put up.
     pub devices: BTreeSet<Device>,
+    /// Addresses that were put on `lo`: kernels before Linux 5.18 keep no mark.
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// One effect.
@@ -185,6 +187,7 @@ impl Server {
         if !known {
             return Vec::new();
         }
+        let host = &self.recognise(host);
         let mut wanted = Wanted::find(&self.memory.told, host);
         if self.leaving {
             wanted = Wanted::default();
@@ -275,7 +278,10 @@ impl Server {
         let is_placed = |vip: &IpAddr| host.addresses.iter().any(|a| a.address == *vip);
         let is_silent = wanted.is_silent(host);
         let missing = wanted.addresses.iter().filter(|vip| !is_placed(vip) && (is_silent || vip.is_ipv6()));
-        steps.extend(missing.map(|vip| Change::Add(*vip)));
+        for vip in missing {
+            self.memory.addresses.insert(*vip);
+            steps.push(Change::Add(*vip));
+        }
         let surplus = host.addresses.iter().filter(|a| a.ours && a.interface == LOOPBACK);
         let surplus: Vec<IpAddr> = surplus.map(|a| a.address).filter(|vip| !wanted.addresses.contains(vip)).collect();
         let still_loud = surplus.iter().any(IpAddr::is_ipv4);
@@ -284,6 +290,15 @@ impl Server {
             steps.extend(self.put_back(wanted, host));
         }
         steps
+    }
+
+    /// The host, with everything marked that is ours. What is gone is forgotten.
+    fn recognise(&mut self, host: &Host) -> Host {
+        let on_lo = |a: &Address| a.interface == LOOPBACK;
+        self.memory.addresses.retain(|vip| host.addresses.iter().any(|a| on_lo(a) && a.address == *vip));
+        let ours = |a: &Address| a.ours || on_lo(a) && self.memory.addresses.contains(&a.address);
+        let addresses = host.addresses.iter().map(|a| Address { ours: ours(a), ..a.clone() }).collect();
+        Host { addresses, ..host.clone() }
     }
 
     /// Settings and devices that nothing needs any more.

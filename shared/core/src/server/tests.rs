@@ -327,6 +327,21 @@ fn an_address_that_somebody_else_put_on_lo_is_left_alone() {
 }
 
 #[test]
+fn an_old_kernel_keeps_no_mark_and_the_address_is_known_all_the_same() {
+    let (mut server, mut host) = (told(&[web(Forwarding::Dr)]), web1());
+    let before = host.clone();
+    settle(&mut server, &mut host);
+    assert!(host.addresses.remove(&address("lo", VIP, true)));
+    host.addresses.insert(address("lo", VIP, false));
+    server.leave();
+    let actions = server.look(&host);
+    assert_eq!(changes(&actions), ["10.1.1.80 off lo"]);
+    assert!(host.addresses.remove(&address("lo", VIP, false)));
+    settle(&mut server, &mut host);
+    assert_eq!((host, server.memory), (before, Memory::default()));
+}
+
+#[test]
 fn what_cannot_be_done_here_is_told_once() {
     let mut marks = served("10.1.1.80:80", &[("10.1.1.21:80", Forwarding::Dr)]);
     (marks.endpoints, marks.name) = (Vec::new(), "fwmark 7".to_owned());
