@@ -43,15 +43,17 @@ fn unit(name: &str) -> String {
 
 #[test]
 fn systemd_runs_it() {
-    for line in ["ExecStop=-/usr/local/lib/meshd/meshd-stop %n", "KillMode=mixed"] {
-        assert!(unit("meshd.service").lines().any(|found| found == line), "{line}");
+    for name in ["meshd.service", "meshd-server.service"] {
+        for line in ["ExecStop=-/usr/local/lib/meshd/meshd-stop %n", "KillMode=mixed"] {
+            assert!(unit(name).lines().any(|found| found == line), "{name}: {line}");
+        }
     }
 }
 
 /// Without it a voter has forgotten its grants whenever its unit was stopped.
 #[test]
 fn what_voters_remember_outlives_the_unit() {
-    for name in ["meshd.service", "meshd-witness.service"] {
+    for name in ["meshd.service", "meshd-server.service", "meshd-witness.service"] {
         assert!(unit(name).lines().any(|found| found == "RuntimeDirectoryPreserve=yes"), "{name}");
     }
 }

@@ -380,14 +380,19 @@ impl Director {
 /// This process may not open raw sockets.
 pub fn check_privileges() -> anyhow::Result<()> {
     Adverts::new().map(drop).map_err(explain_privileges)?;
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
-    // Where /proc does not say, the first request to the kernel will.
-    if effective.is_some_and(|set| set & (1 << CAP_NET_ADMIN) == 0) {
+    if !has_net_admin() {
         return Err(explain_privileges(io::ErrorKind::PermissionDenied.into()));
     }
     Ok(())
+}
+
+/// Whether this process may change addresses. Where /proc does not say, the first request to the
+/// kernel will.
+pub(crate) fn has_net_admin() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    effective.is_none_or(|set| set & (1 << CAP_NET_ADMIN) != 0)
 }
 
 /// Resolves when the fence was touched; for ever pending without a watch.

@@ -53,7 +53,9 @@ pub fn run(places: &Places) -> anyhow::Result<ExitCode> {
     let _log = run::init_logging();
     // The path as it is now: after an upgrade another program is there.
     let program = std::env::current_exe().context("cannot tell which program this is")?;
-    let mut guard = Guard { places, program, signals, policy: Policy::default(), task: Task::Kernel, stopping: false };
+    // A real server's addresses stay, whenever its daemon dies.
+    let task = if run::directs(places) { Task::Kernel } else { Task::Nothing };
+    let mut guard = Guard { places, program, signals, policy: Policy::default(), task, stopping: false };
     guard.run()
 }
 
@@ -145,7 +147,7 @@ impl Guard<'_> {
         tracing::error!("the daemon died after {:.1} s: {death}", lived.as_secs_f64());
         match self.task {
             Task::Kernel => deputy::act(self.places),
-            // It may not touch the kernel, and what is there is not its own.
+            // A witness may not touch the kernel, and a real server goes on serving without it.
             Task::Nothing => {}
         }
     }

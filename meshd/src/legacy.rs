@@ -1,5 +1,5 @@
 //! What outlives the process, in the runtime directory: the last will, which the guard carries out
-//! when the daemon dies, and what one run leaves to the next.
+//! when the daemon dies, what one run leaves to the next, and what a real server has to put back.
 //!
 //! A file is mode 0600 and replaced by rename. It begins with a mark and a checksum over all the
 //! rest, which names the boot, the network namespace and the node it is about: anything else found
@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use mesh_core::server::Memory;
 use mesh_core::{Adopted, Will};
 use mesh_wire::mesh::NodeId;
 use serde::de::DeserializeOwned;
@@ -17,6 +18,8 @@ use serde::{Deserialize, Serialize};
 
 /// The last will.
 const WILL: &str = "will";
+/// What a real server has to put back.
+const SERVER: &str = "server";
 /// What the next run may go on with.
 const ADOPT: &str = "adopt";
 
@@ -134,6 +137,24 @@ impl Legacy {
     /// It may still be there.
     pub fn forget_will(runtime_dir: &Path) -> io::Result<()> {
         remove(&runtime_dir.join(WILL))
+    }
+
+    /// Keeps what a real server has to put back; nothing of it, and the file is gone.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn keep_server(&self, memory: &Memory) -> io::Result<()> {
+        if *memory == Memory::default() { remove(&self.dir.join(SERVER)) } else { self.write(SERVER, memory) }
+    }
+
+    /// What an earlier run of this boot has left to be put back; nothing where there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// There is something else.
+    pub fn server(&self) -> Result<Memory, Unusable> {
+        Ok(self.read(SERVER)?.unwrap_or_default())
     }
 
     fn write<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! run        the commands; run/serve wires everything, and notices what dies
 //! director   the engine's own thread and its loop
 //! witness    the same on a node that serves nothing, without privileges
+//! server     beside it on a real server: virtual addresses on lo, own ports
 //! threads    threads that must not wait
 //! priority   real-time priority, locked memory
 //! telemetry  decisions as log lines
@@ -34,6 +35,7 @@ pub mod mesh;
 pub mod priority;
 pub mod probes;
 pub mod run;
+pub mod server;
 pub mod services;
 pub mod signals;
 pub mod telemetry;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mesh_wire::mesh::roster::Role;
 use meshd::guard;
 use meshd::run::{self, End, Places};
 use meshd::signals::Signals;
@@ -42,8 +43,11 @@ enum Command {
         /// A file with the token.
         #[arg(long, value_name = "FILE")]
         token_file: Option<PathBuf>,
-        /// Vote, but hold no virtual IP.
-        #[arg(long)]
+        /// What this node does.
+        #[arg(long, value_enum, default_value_t = RoleArgument::Director)]
+        role: RoleArgument,
+        /// Short for `--role witness`.
+        #[arg(long, conflicts_with = "role")]
         witness: bool,
     },
     /// Run with the identity on disk; without one, as a plain VRRP router.
@@ -65,6 +69,18 @@ enum Command {
         #[arg(long, value_name = "ID")]
         config_id: Option<String>,
     },
+}
+
+/// Role of a node that joins.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RoleArgument {
+    /// Holds virtual IPs, and votes.
+    Director,
+    /// Votes, and needs no privileges.
+    Witness,
+    /// Real server behind virtual servers: has their addresses on lo, hidden from the network, tells
+    /// directors which of its ports are up, and votes. Undoes it all when it stops.
+    Server,
 }
 
 #[derive(Args)]
@@ -106,6 +122,16 @@ fn listen_address(text: &str) -> Result<SocketAddr, String> {
     address.or_else(|_| text.parse()).map_err(|_| "expected an IP address, or IP address:port".to_owned())
 }
 
+impl From<RoleArgument> for Role {
+    fn from(role: RoleArgument) -> Role {
+        match role {
+            RoleArgument::Director => Role::Director,
+            RoleArgument::Witness => Role::Witness,
+            RoleArgument::Server => Role::Server,
+        }
+    }
+}
+
 impl From<Common> for Places {
     fn from(common: Common) -> Places {
         let Common { config, config_id, name, state_dir, runtime_dir, listen } = common;
@@ -124,9 +150,10 @@ fn main() -> ExitCode {
             }
         },
         Command::Init { common } => run::init(&common.into()).map(|()| ExitCode::SUCCESS),
-        Command::Join { common, guard, seed, token, token_file, witness } => {
+        Command::Join { common, guard, seed, token, token_file, role, witness } => {
             let places = common.into();
-            let joined = run::join(&places, &seed, token, token_file, witness);
+            let role = if witness { Role::Witness } else { role.into() };
+            let joined = run::join(&places, &seed, token, token_file, role);
             joined.and_then(|()| Err(become_run(&places, guard.no_guard)))
         }
         Command::Run { common, guard: GuardOption { no_guard: false } } => guard::run(&common.into()),

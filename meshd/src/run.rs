@@ -16,7 +16,7 @@ use crate::director::check_privileges;
 use crate::guard::Link;
 use crate::mesh::{self, Identity};
 use crate::signals::Signals;
-use crate::{check, control};
+use crate::{check, control, server};
 
 /// Where a configuration is looked for, in this order.
 const DEFAULT_CONFIGS: [&str; 2] = ["/etc/meshd/meshd.toml", "/etc/keepalived/keepalived.conf"];
@@ -110,11 +110,11 @@ pub fn join(
     seed: &str,
     token: Option<String>,
     token_file: Option<PathBuf>,
-    witness: bool,
+    role: Role,
 ) -> anyhow::Result<()> {
     let _guard = init_logging();
     if mesh::load(&places.state_dir)?.is_some() {
-        tracing::info!("this node is a member already: --seed, --token and --witness are not looked at");
+        tracing::info!("this node is a member already: --seed, --token and --role are not looked at");
     } else {
         let config = optional_config(places)?;
         let name = node_name(places, &config)?;
@@ -126,7 +126,6 @@ pub fn join(
                 "no token: `meshctl token create` on a member prints one; pass it by --token, --token-file or MESHD_TOKEN"
             ),
         };
-        let role = if witness { Role::Witness } else { Role::Director };
         main_runtime()?.block_on(async {
             preflight(places, role)?;
             mesh::enrol(seed, token.trim(), &name, role, listen(places, &config), &places.state_dir).await
@@ -180,10 +179,23 @@ fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// What would stop the daemon right after joining, found before anything in the mesh changes.
 fn preflight(places: &Places, role: Role) -> anyhow::Result<()> {
-    if role == Role::Director {
-        check_privileges()?;
-    }
+    check_role(role)?;
     control::bind(&socket(places)).map(drop)
+}
+
+/// Who serves nothing needs no privileges.
+fn check_role(role: Role) -> anyhow::Result<()> {
+    match role {
+        Role::Director => check_privileges(),
+        Role::Server => server::check_privileges(),
+        Role::Witness => Ok(()),
+    }
+}
+
+/// Whether a daemon with these files holds virtual routers. Where its identity cannot be read nobody
+/// knows, and what it may have held is taken back.
+pub(crate) fn directs(places: &Places) -> bool {
+    mesh::load(&places.state_dir).ok().flatten().is_none_or(|member| role_of(&member) == Role::Director)
 }
 
 fn socket(places: &Places) -> PathBuf {

@@ -19,6 +19,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::kernel::Task;
 use crate::mesh::MeshHandle;
 use crate::probes::checks::{CheckerSettings, Checkers};
+use crate::probes::files::Files;
+use crate::probes::notify::{Notifier, NotifySettings};
 use crate::threads::{self, Ended};
 use crate::{clock, telemetry};
 
@@ -34,6 +36,9 @@ const ADDRESSES_EVERY: Duration = Duration::from_secs(1);
 
 /// How long the services have to clean up at the end.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
+
+/// How long scripts and mail of the end have.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Where effects go.
 pub struct Outputs {
@@ -73,6 +78,8 @@ pub fn start(
     let ended = threads::spawn("meshd-services", false, move || async move {
         let driver = Driver {
             checkers: Checkers::new(settings(&config), answers.clone()),
+            files: Files::new(answers.clone())?,
+            notifier: Notifier::new(notify_settings(&config)),
             services: Services::new(setup, &config, clock::now()),
             inputs: received,
             surroundings,
@@ -81,9 +88,11 @@ pub fn start(
             suspends,
             addresses: BTreeSet::new(),
             unfit: None,
-            done: Some(done),
+            stopped: false,
         };
         driver.run().await;
+        // Whoever asked may have given up waiting.
+        let _ = done.send(());
         Ok(())
     })?;
     Ok(ServicesThread { ended, inputs, stopped })
@@ -118,13 +127,16 @@ struct Driver {
     surroundings: watch::Receiver<Surroundings>,
     kernel: mpsc::Sender<Task>,
     checkers: Checkers,
+    files: Files,
+    notifier: Notifier,
     outputs: Outputs,
     /// Some service has `ha_suspend`: this host's addresses matter.
     suspends: bool,
     addresses: BTreeSet<IpAddr>,
     /// What the engine has to be told once it has room.
     unfit: Option<BTreeMap<IpAddr, String>>,
-    done: Option<oneshot::Sender<()>>,
+    /// All is taken out of ip_vs that has to be.
+    stopped: bool,
 }
 
 impl Driver {
@@ -132,7 +144,7 @@ impl Driver {
     async fn run(mut self) {
         self.step(Input::Timeout);
         let (mut show_at, mut look_at) = (clock::now(), clock::now());
-        while self.done.is_some() {
+        while !self.stopped {
             let now = clock::now();
             if now >= show_at {
                 self.outputs.shown.send_replace(Arc::new(self.services.status(now)));
@@ -146,6 +158,8 @@ impl Driver {
             let wake = self.services.deadline().map_or(show_at, |due| due.min(show_at));
             self.next(wake).await;
         }
+        // What is told at the end: notify scripts and mail, as far as there is time.
+        let _ = tokio::time::timeout(LAST_WORDS, self.notifier.idle()).await;
     }
 
     /// Waits for facts, and takes in what is there.
@@ -166,6 +180,7 @@ impl Driver {
         if let Input::Configure(config) = &input {
             self.suspends = suspends(config);
             self.checkers.set(settings(config));
+            self.notifier.set(notify_settings(config));
         }
         self.step(input);
     }
@@ -204,7 +219,10 @@ impl Driver {
             Action::Check { run, check, step } => self.checkers.start(run, check, step),
             Action::ReadKernel => self.ask_kernel(Task::Read),
             Action::Apply(changes) => self.ask_kernel(Task::Apply(changes)),
-            Action::Run { .. } | Action::WriteFifo { .. } | Action::Mail { .. } | Action::WatchFiles(_) => {}
+            Action::Run { key, script } => self.notifier.run(key, script),
+            Action::WriteFifo { path, line } => self.notifier.write_fifo(&path, &line),
+            Action::Mail { subject, body } => self.notifier.mail(subject, body),
+            Action::WatchFiles(files) => self.files.watch(files),
             Action::Publish { key, value } => {
                 if let Some(mesh) = &self.outputs.mesh {
                     mesh.publish(key, value);
@@ -212,7 +230,7 @@ impl Driver {
             }
             Action::Unfit(unfit) => self.unfit = Some(unfit),
             Action::Record(decision) => telemetry::record_services(&decision),
-            Action::Stopped => drop(self.done.take().map(|done| done.send(()))),
+            Action::Stopped => self.stopped = true,
         }
     }
 
@@ -227,6 +245,10 @@ impl Driver {
 
 fn settings(config: &Config) -> CheckerSettings {
     CheckerSettings { tls: config.lvs.tls.clone(), scripts: config.scripts.clone() }
+}
+
+fn notify_settings(config: &Config) -> NotifySettings {
+    NotifySettings { scripts: config.scripts.clone(), mail: config.mail.clone() }
 }
 
 /// Whether this host's addresses decide about checks.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use mesh_core::action::Effect;
 use mesh_core::{Action, Engine, Input, Instant};
-use tokio::sync::mpsc;
+use mesh_wire::mesh::gossip::SERVES_PREFIX;
+use tokio::sync::{mpsc, watch};
 
 use crate::clock;
 use crate::director::{Failures, Outputs, status_pause};
+use crate::server::Told;
 use crate::telemetry;
 
 /// The engine of a node without virtual addresses.
@@ -16,13 +18,20 @@ pub struct Witness {
     engine: Engine,
     inputs: mpsc::Receiver<Input>,
     outputs: Outputs,
+    /// Where a real server learns what directors tell.
+    told: Option<watch::Sender<Told>>,
     status_at: Instant,
 }
 
 impl Witness {
-    /// Needs no privileges.
-    pub fn new(engine: Engine, inputs: mpsc::Receiver<Input>, outputs: Outputs) -> Witness {
-        Witness { engine, inputs, outputs, status_at: clock::now() }
+    /// Needs no privileges. On a real server, what directors tell it is passed on by `told`.
+    pub fn new(
+        engine: Engine,
+        inputs: mpsc::Receiver<Input>,
+        outputs: Outputs,
+        told: Option<watch::Sender<Told>>,
+    ) -> Witness {
+        Witness { engine, inputs, outputs, told, status_at: clock::now() }
     }
 
     /// Runs until the engine stopped or all senders of inputs are gone.
@@ -36,8 +45,20 @@ impl Witness {
                 input = self.inputs.recv() => input,
             };
             let Some(input) = input else { break };
+            self.pass_on(&input);
             self.step(input);
             self.show_status();
+        }
+    }
+
+    fn pass_on(&self, input: &Input) {
+        let (Some(told), Input::Gossip { node, key, value }) = (&self.told, input) else { return };
+        if key.starts_with(SERVES_PREFIX) {
+            let entry = (*node, key.clone());
+            told.send_modify(|told| match value {
+                Some(value) => drop(told.insert(entry, value.clone())),
+                None => drop(told.remove(&entry)),
+            });
         }
     }
 

@@ -58,7 +58,7 @@ pub fn attach() -> anyhow::Result<Option<Link>> {
 pub enum Task {
     /// It served, so that the kernel holds what is to be taken back.
     Kernel,
-    /// It voted only: what the kernel holds is somebody else's.
+    /// It is no director: what the kernel holds is somebody else's, or goes on serving.
     Nothing,
 }
 

@@ -4,6 +4,7 @@
 //! netlink    links and addresses, by rtnetlink
 //! ipvs       virtual services, by generic netlink; needs no `ipvsadm` binary
 //! fence      who may be talked to and answer, by nftables over netlink; needs no `nft` binary
+//! sysctl     settings, by /proc/sys
 //! ```
 
 use rtnetlink::packet_core::{ErrorMessage, NlasIterator};
@@ -11,6 +12,7 @@ use rtnetlink::packet_core::{ErrorMessage, NlasIterator};
 pub mod fence;
 pub mod ipvs;
 pub mod netlink;
+pub mod sysctl;
 #[cfg(test)]
 mod testing;
 

@@ -12,6 +12,7 @@
 
 mod batch;
 mod follow;
+pub mod loopback;
 mod requests;
 
 #[cfg(test)]

@@ -110,3 +110,32 @@ fn a_will_that_cannot_be_replaced_is_none() {
     assert!(legacy.keep_will(&Will::default()).is_err());
     assert_eq!(legacy.will().expect("nothing is no error"), None);
 }
+
+#[test]
+fn what_a_server_has_to_put_back_is_kept_until_there_is_nothing() {
+    use mesh_core::server::Device;
+    use mesh_wire::mesh::gossip::{Forwarding, Protocol, Served};
+    let dir = tempfile::tempdir().expect("a directory");
+    let legacy = legacy(dir.path());
+    assert_eq!(legacy.server().expect("nothing is no error"), Memory::default());
+    let (vip, real) = ("10.1.1.80:80".parse().expect("a socket"), "[2001:db8::21]:80".parse().expect("a socket"));
+    let served = Served {
+        name: "web".to_owned(),
+        endpoints: vec![vip],
+        protocol: Protocol::Tcp,
+        real_servers: [(real, Forwarding::Tun)].into(),
+    };
+    let memory = Memory {
+        told: [(NodeId(2), vec![served])].into(),
+        settings: [("net.ipv4.conf.all.arp_ignore".to_owned(), (0, 1))].into(),
+        devices: [Device::Ip6tnl0].into(),
+        addresses: [vip.ip()].into(),
+    };
+    legacy.keep_server(&memory).expect("written");
+    assert_eq!(legacy.server().expect("it is ours"), memory);
+    let other = Legacy::new(dir.path(), NodeId(9)).expect("/proc tells");
+    assert!(matches!(other.server(), Err(Unusable::Foreign)), "another node's");
+    legacy.keep_server(&Memory::default()).expect("removed");
+    assert!(!dir.path().join(SERVER).exists());
+    legacy.keep_server(&Memory::default()).expect("removed already");
+}

@@ -1,7 +1,10 @@
-//! The CA's private key goes to every voter, so that each can enrol others when the rest is gone.
+//! The CA's private key goes to every voter but servers ([`Roster::enrols`]), so that each can enrol
+//! others when the rest is gone.
 //!
 //! A member that became a voter asks the other voters for it, over the mesh: who asks is known by
 //! its certificate, whether it votes by the roster.
+//!
+//! [`Roster::enrols`]: mesh_wire::mesh::roster::Roster::enrols
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +23,14 @@ use super::traffic::STREAM_TIME;
 /// Before the voters are asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// Waits until this node votes, then asks until it has the key.
+/// Waits until this node votes and enrols, then asks until it has the key.
 pub(super) async fn fetch(shared: Arc<Shared>) -> anyhow::Result<()> {
     let me = shared.identity.node;
     let mut rosters = shared.roster.subscribe();
     loop {
         let roster = rosters.borrow_and_update().clone();
-        if roster.is_voter(me) && shared.identity.ca_key().is_none() {
-            for voter in roster.voters().filter(|m| m.id != me) {
+        if roster.enrols(me) && shared.identity.ca_key().is_none() {
+            for voter in roster.voters().filter(|m| m.id != me && roster.enrols(m.id)) {
                 match ask(&shared, voter.id).await {
                     Ok(()) => {
                         info!(from = %voter.name, "this node votes: it got the CA key and can enrol others");
@@ -38,7 +41,7 @@ pub(super) async fn fetch(shared: Arc<Shared>) -> anyhow::Result<()> {
             }
         }
         let again = async {
-            if roster.is_voter(me) && shared.identity.ca_key().is_none() {
+            if roster.enrols(me) && shared.identity.ca_key().is_none() {
                 sleep(ASK_AGAIN).await;
             } else {
                 std::future::pending().await
@@ -73,8 +76,8 @@ pub(super) async fn answer(shared: Arc<Shared>, from: NodeId, mut send: SendStre
             timeout(STREAM_TIME, recv.read_to_end(MAX_REPLY)).await.context("a stream that does not end")??;
         let CaKeyRequest = codec::decode_value(&request)?;
         ensure!(shared.roster().member(from).is_some(), "not a member any more");
-        let voter = shared.roster().is_voter(from);
-        let ca_key = shared.identity.ca_key().filter(|_| voter).map(Secret);
+        let enrols = shared.roster().enrols(from);
+        let ca_key = shared.identity.ca_key().filter(|_| enrols).map(Secret);
         timeout(STREAM_TIME, send.write_all(&codec::encode_value(&CaKeyReply { ca_key }))).await??;
         send.finish()?;
         anyhow::Ok(())

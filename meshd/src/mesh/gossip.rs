@@ -23,7 +23,7 @@ use chitchat::{
 };
 use mesh_core::{Input, Instant, services};
 use mesh_wire::mesh::NodeId;
-use mesh_wire::mesh::gossip::{SERVER_KEY, SERVICE_PREFIX};
+use mesh_wire::mesh::gossip::{SERVER_PREFIX, SERVICE_PREFIX};
 use mesh_wire::mesh::roster::Roster;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
@@ -310,7 +310,7 @@ impl View {
 /// A value goes to whom it concerns: services have a machine of their own.
 fn offer_value(shared: &Shared, node: NodeId, key: &str, value: Option<&String>) -> bool {
     let (key, value) = (key.to_owned(), value.cloned());
-    if !(key == SERVER_KEY || key.starts_with(SERVICE_PREFIX)) {
+    if ![SERVER_PREFIX, SERVICE_PREFIX].iter().any(|prefix| key.starts_with(prefix)) {
         return offer(shared, Input::Gossip { node, key, value });
     }
     // Without services there is nobody to tell, and after their end neither.

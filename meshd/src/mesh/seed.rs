@@ -96,9 +96,9 @@ async fn enrol(shared: &Arc<Shared>, request: &EnrolRequest) -> Result<Welcome, 
     Ok(Welcome { certificate, ca_certificate, roster })
 }
 
-/// The members that hold the CA key, for people: every voter gets it.
+/// The members that hold the CA key, for people: every voter but servers gets it.
 pub(super) fn signers(roster: &Roster) -> Vec<String> {
-    roster.voters().map(|m| format!("{} ({})", m.name, m.address)).collect()
+    roster.voters().filter(|m| roster.enrols(m.id)).map(|m| format!("{} ({})", m.name, m.address)).collect()
 }
 
 /// Has the voters decide a change, by this node's engine.

@@ -19,15 +19,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    End, Member, Places, address_of, config_file, listen, load_config, node_name, role_of, socket, what_to_run,
+    End, Member, Places, address_of, check_role, config_file, listen, load_config, node_name, role_of, socket,
+    what_to_run,
 };
 use crate::control::{self, Command, ControlState};
-use crate::director::{Director, Outputs, check_privileges};
+use crate::director::{Director, Outputs};
 use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
 use crate::mesh::{MeshHandle, MeshOptions, StateDir};
 use crate::probes::script::Scripts;
+use crate::server::{RealServer, Told};
 use crate::services::{self, ServicesThread};
 use crate::signals::Signals;
 use crate::threads::{self, Ended, MeshThread};
@@ -49,11 +51,9 @@ const LAST_ANSWER: Duration = Duration::from_millis(100);
 
 pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Signals) -> anyhow::Result<End> {
     let (member, config) = what_to_run(places)?;
-    // Who serves nothing needs none.
-    let directs = member.as_ref().is_none_or(|member| role_of(member) == Role::Director);
-    if directs {
-        check_privileges()?;
-    }
+    let role = member.as_ref().map_or(Role::Director, role_of);
+    check_role(role)?;
+    let directs = role == Role::Director;
     let realtime = config.mesh.realtime;
     if realtime {
         lock_memory();
@@ -89,6 +89,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         restarts: link.restarts,
         last_death: link.last_death.clone(),
     });
+    let (told, server_thread) = start_server(role, mesh.as_ref(), &legacy)?;
     let outputs = Outputs {
         mesh: mesh.clone(),
         memory,
@@ -101,7 +102,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     };
     let outlets = services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), shown: services_shown };
     let services = directs.then(|| services::start(services_setup, config.clone(), service_queue, around, outlets));
-    let director = spawn_engine(engine, &config, directs, input_queue, outputs)?;
+    let director = spawn_engine(engine, &config, directs, input_queue, outputs, told)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
@@ -113,9 +114,20 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
     let reloading = Reloading { places, inputs: &inputs, directs };
-    let mut parts = Parts { director, server, runner, services: services.transpose()?, mesh: mesh_thread };
+    let mut parts = Parts {
+        director,
+        server,
+        runner,
+        services: services.transpose()?,
+        mesh: mesh_thread,
+        real_server: server_thread,
+    };
     let asked = supervise(&mut signals, &reloading, &mut parts, &mut command_queue).await;
     let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
+    if let (Some(real_server), Ok(Command::Stop)) = (parts.real_server, &asked) {
+        // While the engine still votes: the addresses are gone before it is.
+        real_server.leave().await;
+    }
     hand_over(&inputs, keep, stopped_seen).await;
     // After the addresses: what they still send here is forwarded to the last.
     if let Some(services) = parts.services {
@@ -140,6 +152,43 @@ struct Parts {
     /// None on a node that is no director.
     services: Option<ServicesThread>,
     mesh: Option<MeshThread>,
+    real_server: Option<ServerThread>,
+}
+
+/// The thread of a real server.
+struct ServerThread {
+    leave: oneshot::Sender<()>,
+    ended: Ended,
+}
+
+impl ServerThread {
+    /// Has everything undone.
+    async fn leave(self) {
+        // Where it is dead already nobody takes this.
+        let _ = self.leave.send(());
+        if tokio::time::timeout(STOP_DEADLINE, self.ended).await.is_err() {
+            tracing::error!(
+                "not everything on this host was put back within {STOP_DEADLINE:?}; the next run tries again"
+            );
+        }
+    }
+}
+
+/// Starts the thread of a real server, and what it is told by; nothing for others.
+fn start_server(
+    role: Role,
+    mesh: Option<&MeshHandle>,
+    legacy: &Legacy,
+) -> anyhow::Result<(Option<watch::Sender<Told>>, Option<ServerThread>)> {
+    let (Role::Server, Some(mesh)) = (role, mesh.cloned()) else { return Ok((None, None)) };
+    let (told, hears) = watch::channel(Told::new());
+    let (leave, asked) = oneshot::channel();
+    let legacy = legacy.clone();
+    let ended = threads::spawn("meshd-server", false, move || async move {
+        RealServer::new(legacy, mesh, hears, asked)?.run().await;
+        Ok(())
+    })?;
+    Ok((Some(told), Some(ServerThread { leave, ended })))
 }
 
 /// What this node remembers as a voter of a mesh.
@@ -229,13 +278,14 @@ fn spawn_engine(
     directs: bool,
     inputs: mpsc::Receiver<Input>,
     outputs: Outputs,
+    told: Option<watch::Sender<Told>>,
 ) -> anyhow::Result<Ended> {
     let config = config.clone();
     threads::spawn("meshd-engine", config.mesh.realtime, move || async move {
         if directs {
             Director::new(engine, &config, inputs, outputs).await?.run().await;
         } else {
-            Witness::new(engine, inputs, outputs).run().await;
+            Witness::new(engine, inputs, outputs, told).run().await;
         }
         Ok(())
     })
@@ -264,7 +314,7 @@ async fn supervise(
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
     let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
-    let Parts { director, server, runner, services, mesh } = parts;
+    let Parts { director, server, runner, services, mesh, real_server } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(Command::Stop),
@@ -290,6 +340,10 @@ async fn supervise(
                 bail!("the services ended by themselves");
             }
             error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
+            ended = server_end(real_server.as_mut()) => {
+                ended.context("the thread that looks after this host died")??;
+                bail!("the thread that looks after this host ended by itself");
+            }
         }
     }
 }
@@ -297,6 +351,13 @@ async fn supervise(
 async fn services_end(services: Option<&mut ServicesThread>) -> Result<anyhow::Result<()>, RecvError> {
     match services {
         Some(services) => (&mut services.ended).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn server_end(thread: Option<&mut ServerThread>) -> Result<anyhow::Result<()>, RecvError> {
+    match thread {
+        Some(thread) => (&mut thread.ended).await,
         None => std::future::pending().await,
     }
 }
@@ -324,7 +385,7 @@ impl Reloading<'_> {
     /// SIGHUP: a file that cannot be used leaves everything as it is.
     async fn reload(&self, services: Option<&ServicesThread>) {
         match config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file)) {
-            // A witness serves none anyway.
+            // Witnesses and servers serve none anyway.
             Ok(config) if super::serves_nothing(&config) && self.directs => {
                 tracing::error!(
                     "configuration not changed: nothing to serve is left in it; stop meshd to serve nothing"

@@ -25,6 +25,7 @@ pub mod ipvs;
 pub mod lease;
 pub mod membership;
 pub mod roster;
+pub mod server;
 pub mod services;
 pub mod time;
 pub mod tracking;

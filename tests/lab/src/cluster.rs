@@ -29,6 +29,8 @@ pub enum Daemon {
     Mesh,
     /// meshd in a mesh as a witness: as the user nobody, without any privilege.
     Witness,
+    /// meshd in a mesh as a real server: as the user nobody, with CAP_NET_ADMIN and nothing else.
+    Server,
     /// meshd without one: a plain VRRP router.
     Plain,
     /// The installed keepalived.
@@ -46,8 +48,26 @@ pub struct Cluster {
 
 impl Daemon {
     fn in_mesh(self) -> bool {
-        matches!(self, Daemon::Mesh | Daemon::Witness)
+        matches!(self, Daemon::Mesh | Daemon::Witness | Daemon::Server)
     }
+
+    /// What it may do where that is not everything.
+    fn rights(self) -> Option<Rights> {
+        match self {
+            Daemon::Witness => Some(Rights { capabilities: "-all", role: "witness" }),
+            Daemon::Server => Some(Rights { capabilities: "-all,+net_admin", role: "server" }),
+            Daemon::Mesh | Daemon::Plain | Daemon::Keepalived => None,
+        }
+    }
+}
+
+/// Of a daemon that runs as nobody.
+#[derive(Clone, Copy)]
+struct Rights {
+    /// As setpriv takes them.
+    capabilities: &'static str,
+    /// What it joins as.
+    role: &'static str,
 }
 
 #[derive(Debug)]
@@ -284,13 +304,13 @@ impl Cluster {
         let member = self.member(name);
         let process = match member.daemon {
             Daemon::Keepalived => keepalived(&member.host)?,
-            Daemon::Witness if state_dir(&member.host).exists() => unprivileged_meshd(&member.host, &["run"])?,
-            Daemon::Mesh | Daemon::Witness if !state_dir(&member.host).exists() => {
-                self.found_or_join(&member.host, member.daemon)?
+            daemon if daemon.in_mesh() && !state_dir(&member.host).exists() => {
+                self.found_or_join(&member.host, daemon)?
             }
-            Daemon::Plain | Daemon::Mesh | Daemon::Witness => match &member.program {
-                Some(program) => meshd(&member.host, program, &["run"])?,
-                None => meshd(&member.host, &binary("meshd")?, &["run"])?,
+            daemon => match (daemon.rights(), &member.program) {
+                (Some(rights), _) => unprivileged_meshd(&member.host, rights, &["run"])?,
+                (None, Some(program)) => meshd(&member.host, program, &["run"])?,
+                (None, None) => meshd(&member.host, &binary("meshd")?, &["run"])?,
             },
         };
         let member = self.member_mut(name);
@@ -313,13 +333,11 @@ impl Cluster {
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
         let seed = founder.address.to_string();
         let join = ["join", "--seed", &seed, "--token-file", path(&file)?];
-        if daemon != Daemon::Witness {
-            return meshd(host, &binary("meshd")?, &join);
-        }
+        let Some(rights) = daemon.rights() else { return meshd(host, &binary("meshd")?, &join) };
         for own in [&host.dir, &file] {
             chown(own, Some(NOBODY), Some(NOBODY)).with_context(|| own.display().to_string())?;
         }
-        unprivileged_meshd(host, &[&join[..], &["--witness"]].concat())
+        unprivileged_meshd(host, rights, &[&join[..], &["--role", rights.role]].concat())
     }
 
     fn running(&self, name: &str) -> Result<&Process> {
@@ -389,14 +407,16 @@ fn meshd(host: &Host, program: &Path, args: &[&str]) -> Result<Process> {
 }
 
 /// From a copy, as others may not look into the directory it was built in.
-fn unprivileged_meshd(host: &Host, args: &[&str]) -> Result<Process> {
+fn unprivileged_meshd(host: &Host, rights: Rights, args: &[&str]) -> Result<Process> {
     let copy = host.dir.join("meshd");
     let mut command = meshd_command(host, &binary("meshd")?, args)?;
     fs::copy(&command[0], &copy).with_context(|| copy.display().to_string())?;
     command[0] = path(&copy)?.to_owned();
     let user = NOBODY.to_string();
-    let mut full = vec!["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups", "--inh-caps=-all"];
-    full.extend(["--ambient-caps=-all", "--bounding-set=-all", "--no-new-privs", "--pdeathsig", "KILL"]);
+    let of = |set: &str| format!("--{set}={}", rights.capabilities);
+    let (inheritable, ambient, bounding) = (of("inh-caps"), of("ambient-caps"), of("bounding-set"));
+    let mut full = vec!["setpriv", "--reuid", &user, "--regid", &user, "--clear-groups", &inheritable];
+    full.extend([&*ambient, &bounding, "--no-new-privs", "--pdeathsig", "KILL"]);
     full.extend(command.iter().map(String::as_str));
     host.spawn("meshd", &full)
 }

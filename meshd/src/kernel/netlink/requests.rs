@@ -81,6 +81,18 @@ impl Requests {
             .collect())
     }
 
+    /// All addresses of all interfaces and both families.
+    pub(super) async fn every_address(&self) -> Result<Vec<AddressMessage>, Refusal> {
+        let answer = self.dump(RouteNetlinkMessage::GetAddress(AddressMessage::default())).await?;
+        Ok(answer
+            .into_iter()
+            .filter_map(|message| match message {
+                RouteNetlinkMessage::NewAddress(address) => Some(address),
+                _ => None,
+            })
+            .collect())
+    }
+
     async fn dump(&self, question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
         for _ in 0..DUMP_ATTEMPTS {
             let (answer, torn) = self.ask(question.clone(), NLM_F_REQUEST | NLM_F_DUMP).await?;

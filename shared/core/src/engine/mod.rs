@@ -5,6 +5,7 @@ mod leases;
 mod observe;
 mod repairs;
 mod roster;
+mod serves;
 mod services;
 mod silence;
 mod status;
@@ -98,6 +99,8 @@ pub struct Engine {
     drops: BTreeMap<String, DropCount>,
     repairs: repairs::Repairs,
     published: BTreeMap<String, String>,
+    /// Which configuration servers were told of, and whether there were any.
+    serves_told: (u64, bool),
     /// Of our routers, what was published last.
     reported: BTreeMap<RouterKey, RouterReport>,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
@@ -213,6 +216,7 @@ impl Engine {
             drops: BTreeMap::new(),
             repairs: repairs::Repairs::default(),
             published: BTreeMap::new(),
+            serves_told: (0, false),
             reported: BTreeMap::new(),
             fence_failure: None,
             many_addresses: false,
@@ -566,6 +570,7 @@ impl Engine {
             roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
         };
         self.publish_value(NODE_KEY.to_owned(), json(&node));
+        self.publish_serves();
         // Looked at after every step, so nothing is built of what did not change.
         let stale =
             |(key, i): &(&RouterKey, &Instance)| !self.reported.get(key).is_some_and(|r| self.is_reported(i, r));

@@ -4,7 +4,7 @@ use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::consensus::Objection;
 use mesh_wire::mesh::enrol::Refusal;
 use mesh_wire::mesh::roster::{
-    MAX_TOMBSTONES, MAX_VOTERS, Member, Role, Roster, Tombstone, UNKNOWN_EXPIRY, UsedToken, VotePolicy,
+    MAX_TOMBSTONES, MAX_VOTERS, Member, Roster, Tombstone, UNKNOWN_EXPIRY, UsedToken, VotePolicy,
 };
 
 use super::Moment;
@@ -204,9 +204,8 @@ fn forget_tokens(roster: &mut Roster, unix_s: u64) {
 /// Whether a member may vote without the operator's word.
 pub fn is_eligible(member: &Member) -> bool {
     match member.vote {
-        VotePolicy::Auto => member.role != Role::Server,
+        VotePolicy::Auto | VotePolicy::Always => true,
         VotePolicy::Never => false,
-        VotePolicy::Always => true,
     }
 }
 

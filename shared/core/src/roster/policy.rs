@@ -1,9 +1,12 @@
 //! Who should vote, where the operator has not said so.
 //!
 //! The first three members that may vote do so as soon as they are there. Five that have been there
-//! for a while all vote. A voter that is gone for long is replaced by a member that is there (which
-//! comes before it goes), and where there is none the voters become fewer, but not below three.
-//! Nothing is proposed without a majority that could agree.
+//! for a while all vote, and so do four of which two are servers. A voter that is gone for long is
+//! replaced by a member that is there (which comes before it goes), and where there is none the
+//! voters become fewer, but not below three. Nothing is proposed without a majority that could agree.
+//!
+//! Directors come first, then witnesses, then servers: a web host is restarted for reasons of its own.
+//! Who votes already is not replaced by who would have come first.
 //!
 //! It is up to the first voter of the roster that is there to propose: the others would only be in
 //! its way.
@@ -12,13 +15,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_wire::mesh::NodeId;
-use mesh_wire::mesh::roster::{FIRST_VOTERS, Member, Roster, VotePolicy};
+use mesh_wire::mesh::roster::{FIRST_VOTERS, Member, Role, Roster, VotePolicy};
 
 use super::change::{Change, is_eligible};
 use crate::time::Instant;
 
 /// So many vote where so many are there.
 pub const MANY_VOTERS: usize = 5;
+
+/// Two directors and two servers: neither server is the one whose restart would count.
+const MIXED_VOTERS: usize = 4;
 
 /// How long members have to be there before the mesh fills up to [`MANY_VOTERS`].
 pub const FILL_AFTER: Duration = Duration::from_secs(5);
@@ -92,15 +98,16 @@ impl Policy<'_> {
         }
         let spare = |time| {
             let candidates = self.roster.members.iter().filter(|m| !m.voter && is_eligible(m));
-            candidates.map(|m| m.id).find(|id| self.census.is_for(*id, Presence::Connected, now, time))
+            let there = candidates.filter(|m| self.census.is_for(m.id, Presence::Connected, now, time));
+            // Of several it is the one that joined first.
+            there.min_by_key(|m| rank(m.role)).map(|m| m.id)
         };
-        let many = self.steady(now) >= MANY_VOTERS;
         if voters.len() < FIRST_VOTERS
             && let Some(id) = spare(Duration::ZERO)
         {
             return Some(Change::Promote(id));
         }
-        let target = if many { MANY_VOTERS } else { FIRST_VOTERS };
+        let target = self.target(now);
         let gone = voters
             .iter()
             .filter(|m| m.vote != VotePolicy::Always)
@@ -108,7 +115,7 @@ impl Policy<'_> {
         match gone {
             Some(gone) if voters.len() > target => Some(Change::Demote(gone.id)),
             Some(_) => spare(FILL_AFTER).map(Change::Promote),
-            None if many && voters.len() < MANY_VOTERS => spare(FILL_AFTER).map(Change::Promote),
+            None if voters.len() < target => spare(FILL_AFTER).map(Change::Promote),
             None => None,
         }
     }
@@ -124,9 +131,24 @@ impl Policy<'_> {
         times.into_iter().find(|t| self.change(*t).is_some())
     }
 
-    /// Members that may vote and have been there for a while.
-    fn steady(&self, now: Instant) -> usize {
+    /// How many should vote, by the members that may and have been there for a while.
+    fn target(&self, now: Instant) -> usize {
         let eligible = self.roster.members.iter().filter(|m| is_eligible(m));
-        eligible.filter(|m| self.census.is_for(m.id, Presence::Connected, now, FILL_AFTER)).count()
+        let steady = eligible.filter(|m| self.census.is_for(m.id, Presence::Connected, now, FILL_AFTER));
+        let (servers, others): (Vec<&Member>, Vec<&Member>) = steady.partition(|m| m.role == Role::Server);
+        match servers.len() + others.len() {
+            MANY_VOTERS.. => MANY_VOTERS,
+            MIXED_VOTERS if servers.len() >= 2 => MIXED_VOTERS,
+            _ => FIRST_VOTERS,
+        }
+    }
+}
+
+/// Who is asked to vote first.
+fn rank(role: Role) -> u8 {
+    match role {
+        Role::Director => 0,
+        Role::Witness => 1,
+        Role::Server => 2,
     }
 }

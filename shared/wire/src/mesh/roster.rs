@@ -126,6 +126,12 @@ impl Roster {
         self.member(id).is_some_and(|m| m.voter)
     }
 
+    /// Whether this node holds the CA's key and can enrol others: a voter does, unless it is a server.
+    /// Web hosts are open to the world, and whoever has the key can make members.
+    pub fn enrols(&self, id: NodeId) -> bool {
+        self.member(id).is_some_and(|m| m.voter && m.role != Role::Server)
+    }
+
     /// Since which epoch this node is no member any more, where it was one.
     pub fn removed_at(&self, id: NodeId) -> Option<u64> {
         self.removed.iter().find(|t| t.id == id).map(|t| t.epoch)

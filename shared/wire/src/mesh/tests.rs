@@ -41,6 +41,15 @@ fn a_node_that_is_no_member_is_no_voter() {
 }
 
 #[test]
+fn every_voter_but_a_server_enrols_others() {
+    let mut roster = roster(&[1, 2, 3]);
+    roster.members[1].role = Role::Witness;
+    roster.members[2].role = Role::Server;
+    let enrols: Vec<u64> = (1..=4).filter(|n| roster.enrols(NodeId(*n))).collect();
+    assert_eq!(enrols, [1, 2]);
+}
+
+#[test]
 fn voters_that_come_and_go_are_counted() {
     let cases: [(&[u64], &[u64], usize); 5] = [
         (&[1, 2, 3], &[1, 2, 3], 0),

@@ -90,7 +90,7 @@ fn the_same_lease_duration_by_another_name_changes_nothing() {
     let mut engine = holding();
     let mut same = config(vec![router(200)]);
     same.mesh.lease = LeaseTime::Fixed(Duration::from_secs(1));
-    let actions = engine.step(ms(3300), Input::Configure(same));
+    let actions = engine.step(ms(3300), Input::Configure(Box::new(same)));
     assert!(!actions.contains(&close()) && engine.instances[&KEY].lease.is_held());
 }
 

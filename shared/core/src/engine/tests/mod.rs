@@ -14,6 +14,7 @@ mod mesh;
 mod neighbours;
 mod random;
 mod roster;
+mod serves;
 mod services;
 mod silence;
 mod start;

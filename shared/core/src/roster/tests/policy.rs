@@ -19,6 +19,12 @@ fn policy<'a>(me: u64, roster: &'a Roster, census: &'a Census) -> Policy<'a> {
     Policy { me: id(me), roster, census, replace_after: Duration::from_secs(60) }
 }
 
+/// The same roster, where these have another role.
+fn with_role(mut roster: Roster, role: Role, who: &[u64]) -> Roster {
+    roster.members.iter_mut().filter(|m| who.contains(&m.id.0)).for_each(|m| m.role = role);
+    roster
+}
+
 /// What lb1 wants at this time, and when it will want something.
 fn wants(roster: &Roster, there: &[u64], seconds: u64) -> (Option<Change>, Option<Instant>) {
     let census = census(roster, there);
@@ -32,9 +38,7 @@ fn the_first_three_vote_at_once() {
     assert_eq!(wants(&mesh(2, &[1]), &[1, 2], 0).0, Some(Change::Promote(id(2))));
     assert_eq!(wants(&mesh(4, &[1, 2]), &[1, 2, 4], 0).0, Some(Change::Promote(id(4))), "who is there");
     assert_eq!(wants(&mesh(3, &[1, 2]), &[1, 2], 100), (None, None), "who never came");
-    let mut server = mesh(3, &[1, 2]);
-    server.members[2].role = Role::Server;
-    assert_eq!(wants(&server, &[1, 2, 3], 0), (None, None));
+    assert_eq!(wants(&with_role(mesh(3, &[1, 2]), Role::Server, &[3]), &[1, 2, 3], 0).0, Some(Change::Promote(id(3))));
     assert_eq!(wants(&with_policy(mesh(3, &[1, 2]), 3, VotePolicy::Never), &[1, 2, 3], 0), (None, None));
 }
 
@@ -47,6 +51,33 @@ fn five_vote_when_five_are_there_for_a_while() {
     assert_eq!(wants(&mesh(4, &[1, 2, 3]), &[1, 2, 3, 4], 9), (None, None), "four are no better than three");
     let never = with_policy(mesh(5, &[1, 2, 3]), 5, VotePolicy::Never);
     assert_eq!(wants(&never, &[1, 2, 3, 4, 5], 9), (None, None), "the operator took one out");
+}
+
+#[test]
+fn two_directors_and_two_servers_all_vote() {
+    let four = |voters: &[u64]| with_role(mesh(4, voters), Role::Server, &[3, 4]);
+    assert_eq!(wants(&four(&[1, 2]), &[1, 2, 3, 4], 0).0, Some(Change::Promote(id(3))));
+    assert_eq!(wants(&four(&[1, 2, 3]), &[1, 2, 3, 4], 0), (None, Some(ms(5000))), "not for one that passes by");
+    assert_eq!(wants(&four(&[1, 2, 3]), &[1, 2, 3, 4], 5).0, Some(Change::Promote(id(4))));
+    assert_eq!(wants(&four(&[1, 2, 3, 4]), &[1, 2, 3, 4], 99), (None, None));
+    // One that is gone for long counts no more, so that another one may go.
+    assert_eq!(wants(&four(&[1, 2, 3, 4]), &[1, 2, 3], 59), (None, Some(ms(60_000))));
+    assert_eq!(wants(&four(&[1, 2, 3, 4]), &[1, 2, 3], 60).0, Some(Change::Demote(id(4))));
+    let one = with_role(mesh(4, &[1, 2, 3]), Role::Server, &[4]);
+    assert_eq!(wants(&one, &[1, 2, 3, 4], 99), (None, None), "three directors need no server");
+    let five = with_role(mesh(5, &[1, 2, 3]), Role::Server, &[4, 5]);
+    assert_eq!(wants(&five, &[1, 2, 3, 4, 5], 5).0, Some(Change::Promote(id(4))), "but five survive two losses");
+}
+
+#[test]
+fn directors_come_before_witnesses_and_witnesses_before_servers() {
+    let mixed = with_role(with_role(mesh(5, &[1, 2]), Role::Server, &[3]), Role::Witness, &[4]);
+    let first = |there: &[u64]| wants(&mixed, there, 0).0;
+    assert_eq!(first(&[1, 2, 3, 4, 5]), Some(Change::Promote(id(5))));
+    assert_eq!(first(&[1, 2, 3, 4]), Some(Change::Promote(id(4))));
+    assert_eq!(first(&[1, 2, 3]), Some(Change::Promote(id(3))));
+    let taken = with_role(mesh(4, &[1, 2, 3]), Role::Server, &[3]);
+    assert_eq!(wants(&taken, &[1, 2, 3, 4], 99), (None, None), "who votes stays");
 }
 
 #[test]
