@@ -2,7 +2,7 @@
 //!
 //! Keys of one node: `node` holds a [`NodeReport`], `router/KEY` a [`RouterReport`], both as JSON.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,9 +47,9 @@ pub struct RouterReport {
     /// Epoch of the lease held, 0 without one.
     pub epoch: u64,
     /// Source address of its adverts, for telling mesh nodes from foreign routers.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// A router outside the mesh that is active on the segment, as far as this node hears.
-    pub foreign: Option<Ipv4Addr>,
+    pub foreign: Option<IpAddr>,
     /// The last change of `state`.
     pub transition: Transition,
 }
