@@ -380,7 +380,11 @@ impl Engine {
         match (source, instance.config.key.family) {
             (Some(wanted), _) => addresses.find(|a| a == wanted),
             (None, Family::Ipv4) => addresses.find(IpAddr::is_ipv4),
-            (None, Family::Ipv6) => addresses.find(is_link_local),
+            // The kernel lists the newest first: a further one changes nothing.
+            (None, Family::Ipv6) => {
+                let kept = |a: &IpAddr| instance.source == Some(*a);
+                addresses.clone().find(kept).or_else(|| addresses.find(is_link_local))
+            }
         }
     }
 

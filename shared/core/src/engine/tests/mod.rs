@@ -8,6 +8,7 @@ mod configure;
 mod distance;
 mod faults;
 mod fence;
+mod ipv6;
 mod lease_loss;
 mod memory;
 mod mesh;
