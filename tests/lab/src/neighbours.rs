@@ -63,14 +63,14 @@ impl NeighbourWatch {
 }
 
 /// One question, and who answers it, each once.
-fn ask(socket: &Socket, interface: &SockAddr, own: MacAddr, address: Ipv6Addr) -> Result<Vec<MacAddr>> {
+fn ask(mut socket: &Socket, interface: &SockAddr, own: MacAddr, address: Ipv6Addr) -> Result<Vec<MacAddr>> {
     let asked = clock::now();
     // With the cable out nothing can be sent, and nobody answers.
     let _ = socket.send_to(&ndisc::probe(own.octets(), address), interface);
     let mut found = Vec::new();
     let mut buffer = vec![0; packet::LONGEST];
     while clock::now() < asked + ASKED_EVERY {
-        let Ok(length) = (&*socket).read(&mut buffer) else {
+        let Ok(length) = socket.read(&mut buffer) else {
             thread::sleep(Duration::from_millis(1));
             continue;
         };

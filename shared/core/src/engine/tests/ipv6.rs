@@ -135,7 +135,7 @@ fn without_a_usable_link_local_address_it_waits_and_says_why() {
     assert!(engine.instances[&SIX].vrrp.is_backup());
 
     // It goes while it serves: no longer.
-    engine.step(ms(5000), Input::Timeout);
+    wait(&mut engine, ms(5000));
     assert!(engine.instances[&SIX].vrrp.is_active());
     let actions = plain(engine.step(ms(5100), Input::Interface(eth0(LB1))));
     assert!(actions.iter().any(|a| matches!(a, Action::DelAddress { .. })), "{actions:#?}");
@@ -215,9 +215,7 @@ fn excluded_addresses_of_the_other_family_are_served_but_not_sent() {
 
 #[test]
 fn without_a_quorum_ipv6_addresses_are_probed_before_they_are_served() {
-    let mut engine =
-        Engine::new(setup(LB1, Some(roster(2))), Config { routers: vec![six(200)], ..config(vec![six(200)]) }, ms(0));
-    engine.step(ms(0), Input::Interface(both(LB1)));
+    let mut engine = on_both(vec![six(200)], Some(roster(2)));
     assert_eq!(engine.on_quorum_loss(&engine.instances[&SIX]), QuorumLoss::Vrrp);
     let mut probe = None;
     for n in 0..1000 {
