@@ -1,6 +1,6 @@
 //! What one advertisement costs the engine, with few and with many virtual routers.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
@@ -17,12 +17,12 @@ fn main() {
 fn advertisement(bencher: Bencher<'_, '_>, routers: u8) {
     let start = Instant::from_nanos(1_000_000_000);
     let mut engine = engine(config(routers, 4), start);
-    let source = Ipv4Addr::new(10, 1, 1, 12);
+    let source = IpAddr::from([10, 1, 1, 12]);
     let packet = Advertisement {
         vrid: routers,
         priority: 200,
         interval: Interval::new(Version::V2, Duration::from_secs(1)).expect("one second"),
-        addresses: vec![Ipv4Addr::new(10, 7, routers, 0)],
+        addresses: vec![IpAddr::from([10, 7, routers, 0])],
         auth: Authentication::None,
     };
     let payload = vrrp::emit(&packet, source, vrrp::GROUP, ChecksumForm::Message);
@@ -30,7 +30,7 @@ fn advertisement(bencher: Bencher<'_, '_>, routers: u8) {
         let datagram = input::Datagram {
             interface: "eth0".to_owned(),
             source,
-            destination: vrrp::GROUP,
+            destination: vrrp::GROUP.into(),
             ttl: 255,
             payload: payload.clone(),
         };

@@ -1,6 +1,6 @@
 //! Reading and writing one advertisement.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
@@ -17,7 +17,7 @@ fn advertisement(addresses: u8) -> Advertisement {
         vrid: 51,
         priority: 150,
         interval: Interval::new(Version::V3, Duration::from_secs(1)).expect("one second"),
-        addresses: (0..addresses).map(|i| Ipv4Addr::new(10, 7, 0, i)).collect(),
+        addresses: (0..addresses).map(|i| IpAddr::from([10, 7, 0, i])).collect(),
         auth: Authentication::None,
     }
 }

@@ -74,7 +74,7 @@ fn engine_in(roster: Option<Roster>, config: Config, now: Instant) -> Engine {
     };
     let mut engine = Engine::new(setup, config, now);
     let net = Ipv4Net::new(Ipv4Addr::new(10, 1, 1, 11), 24).expect("24 is a prefix length");
-    engine
-        .step(now, Input::Interface(input::Interface { name: "eth0".to_owned(), running: true, addresses: vec![net] }));
+    let (name, addresses, unusable) = ("eth0".to_owned(), vec![net.into()], Vec::new());
+    engine.step(now, Input::Interface(input::Interface { name, running: true, addresses, unusable }));
     engine
 }

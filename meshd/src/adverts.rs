@@ -1,6 +1,6 @@
-//! Raw sockets: what VRRP sends and hears, gratuitous ARP, and ARP probes.
+//! Raw sockets: what VRRP sends and hears, announcements of addresses, and probes for them.
 //!
-//! One socket for each interface, so that a datagram's interface is known, and so that a flood on
+//! One socket for each interface and family, so that a datagram's interface is known, and so that a flood on
 //! one fills only that one's buffer. Nothing is judged here: every packet of IP protocol 112 goes
 //! to the engine as it came.
 //!
@@ -14,38 +14,50 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::task::{Context, Poll};
 
 use mesh_core::input::{Datagram, ProbeAnswer};
-use mesh_wire::arp;
+use mesh_wire::mesh::Family;
+use mesh_wire::{arp, ndisc};
 use tracing::warn;
 
-use socket::{PacketSocket, VrrpSocket};
+use socket::{Ipv6Socket, PacketSocket, VrrpSocket};
 
-/// Longest packet read: with 60 bytes of IP header an advert of 255 addresses has 1 096.
-const BUFFER: usize = 2048;
+/// Longest packet read: an advert of 255 addresses has 1 096 bytes with the longest IPv4 header, and
+/// 4 088 in IPv6, whose header does not come along.
+const BUFFER: usize = 4096;
 
 /// All sockets of the VRRP path.
 #[derive(Debug)]
 pub struct Adverts {
+    /// Open interfaces, by name.
+    places: BTreeMap<String, Place>,
     ports: Vec<Port>,
     /// The port to ask first next time.
     next: usize,
     arp: PacketSocket,
+    /// Made when it is needed: a host may be without IPv6.
+    ndisc: Option<Ipv6Socket>,
     buffer: Box<[u8; BUFFER]>,
     dropped: u64,
 }
 
-/// One open interface.
+/// Where an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    index: u32,
+    mac: [u8; 6],
+}
+
+/// One family's adverts on one interface.
 #[derive(Debug)]
 struct Port {
     interface: String,
-    index: u32,
-    mac: [u8; 6],
+    family: Family,
     socket: VrrpSocket,
 }
 
@@ -56,27 +68,40 @@ impl Adverts {
     /// [`io::ErrorKind::PermissionDenied`] without CAP_NET_RAW.
     pub fn new() -> io::Result<Adverts> {
         let arp = PacketSocket::new()?;
-        Ok(Adverts { ports: Vec::new(), next: 0, arp, buffer: Box::new([0; BUFFER]), dropped: 0 })
+        let (places, ports, buffer) = (BTreeMap::new(), Vec::new(), Box::new([0; BUFFER]));
+        Ok(Adverts { places, ports, next: 0, arp, ndisc: None, buffer, dropped: 0 })
     }
 
-    /// Hears and speaks on this interface from now on, as a member of 224.0.0.18. Does nothing
-    /// where it is open already with the same index and MAC address, otherwise opens it anew;
-    /// after an error it is closed. Needs the tokio runtime that will poll [`Adverts::receive`].
+    /// Announces and probes on this interface from now on, and hears and sends the adverts of these
+    /// families, as a member of 224.0.0.18 and ff02::12. What is open already with the same index and
+    /// MAC address stays as it is, the rest is opened anew; after an error the others are open. Needs
+    /// the tokio runtime that will poll [`Adverts::receive`].
     ///
     /// # Errors
     /// What the kernel says, such as ENODEV where no interface has this index any more.
-    pub fn open(&mut self, interface: &str, index: u32, mac: [u8; 6]) -> io::Result<()> {
-        if self.port(interface).is_ok_and(|port| (port.index, port.mac) == (index, mac)) {
-            return Ok(());
+    pub fn open(&mut self, interface: &str, index: u32, mac: [u8; 6], families: &BTreeSet<Family>) -> io::Result<()> {
+        let place = Place { index, mac };
+        if self.places.get(interface) != Some(&place) {
+            self.close(interface);
+            self.places.insert(interface.to_owned(), place);
         }
-        self.close(interface);
-        let socket = VrrpSocket::open(index)?;
-        self.ports.push(Port { interface: interface.to_owned(), index, mac, socket });
-        Ok(())
+        self.ports.retain(|port| port.interface != interface || families.contains(&port.family));
+        let mut result = Ok(());
+        for family in families {
+            if self.port(interface, *family).is_ok() {
+                continue;
+            }
+            match VrrpSocket::open(index, *family) {
+                Ok(socket) => self.ports.push(Port { interface: interface.to_owned(), family: *family, socket }),
+                Err(error) => result = Err(io::Error::new(error.kind(), format!("{family}: {error}"))),
+            }
+        }
+        result
     }
 
-    /// Forgets the interface and what waits in its buffer; nothing where it is not open.
+    /// Forgets the interface and what waits in its buffers; nothing where it is not open.
     pub fn close(&mut self, interface: &str) {
+        self.places.remove(interface);
         self.ports.retain(|port| port.interface != interface);
     }
 
@@ -88,25 +113,45 @@ impl Adverts {
         poll_fn(|cx| self.poll_receive(cx)).await
     }
 
-    /// Sends one packet of IP protocol 112 with TTL 255 and TOS 0xC0. `source` need not be an
-    /// address of this host.
+    /// Sends one packet of IP protocol 112 with TTL or hop limit 255 and TOS or traffic class 0xC0.
+    /// `source` need not be an address of this host.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] where the interface is not open, otherwise what the kernel
     /// says. Never waits: a full queue is an error too.
-    pub fn send(&self, interface: &str, source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> io::Result<()> {
-        self.port(interface)?.socket.send(destination, &ip::emit(source, destination, payload))
+    pub fn send(&self, interface: &str, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
+        let index = self.place(interface)?.index;
+        let port = self.port(interface, Family::of(source))?;
+        let packet = match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => ip::emit(source, destination, payload),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => ip::emit_v6(source, destination, payload),
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        port.socket.send(destination, index, &packet)
     }
 
-    /// Broadcasts this many gratuitous ARP requests for `address`, with the interface's MAC
-    /// address as [`Adverts::open`] was told it.
+    /// Tells all hosts this many times that `address` is here, at the interface's MAC address as
+    /// [`Adverts::open`] was told it: by gratuitous ARP requests, or by unsolicited neighbour
+    /// advertisements. These pass the kernel's output hooks, so that a fence that is closed drops them.
     ///
     /// # Errors
     /// As [`Adverts::send`]; the first one ends the burst.
-    pub fn gratuitous_arp(&self, interface: &str, address: Ipv4Addr, count: u32) -> io::Result<()> {
-        let port = self.port(interface)?;
-        let frame = arp::gratuitous_request(port.mac, address);
-        (0..count).try_for_each(|_| self.arp.send(port.index, &frame))
+    pub fn announce(&mut self, interface: &str, address: IpAddr, count: u32) -> io::Result<()> {
+        let Place { index, mac } = self.place(interface)?;
+        match address {
+            IpAddr::V4(address) => {
+                let frame = arp::gratuitous_request(mac, address);
+                (0..count).try_for_each(|_| self.arp.send(index, &frame))
+            }
+            IpAddr::V6(address) => {
+                let packet = ndisc::unsolicited_advertisement(mac, address, forwards_ipv6(interface));
+                let socket = match &mut self.ndisc {
+                    Some(socket) => socket,
+                    none => none.insert(Ipv6Socket::new()?),
+                };
+                (0..count).try_for_each(|_| socket.send(ndisc::ALL_NODES, index, &packet))
+            }
+        }
     }
 
     /// Looks whether anybody has one of these addresses, each on its interface, which takes 40 ms.
@@ -116,16 +161,25 @@ impl Adverts {
     /// As [`Adverts::send`], at once or in the end.
     pub fn probe(
         &self,
-        addresses: &[(String, Ipv4Addr)],
+        addresses: &[(String, IpAddr)],
     ) -> io::Result<impl Future<Output = io::Result<Option<ProbeAnswer>>> + Send + use<>> {
-        let mut wanted: BTreeMap<&str, Vec<Ipv4Addr>> = BTreeMap::new();
+        let mut wanted: BTreeMap<&str, (Vec<Ipv4Addr>, Vec<Ipv6Addr>)> = BTreeMap::new();
         for (interface, address) in addresses {
-            wanted.entry(interface).or_default().push(*address);
+            let (v4, v6) = wanted.entry(interface).or_default();
+            match address {
+                IpAddr::V4(address) => v4.push(*address),
+                IpAddr::V6(address) => v6.push(*address),
+            }
         }
         let mut search = probe::Search::default();
-        for (interface, addresses) in wanted {
-            let port = self.port(interface)?;
-            search.add(port.index, port.mac, addresses)?;
+        for (interface, (v4, v6)) in wanted {
+            let Place { index, mac } = self.place(interface)?;
+            if !v4.is_empty() {
+                search.add_v4(index, mac, v4)?;
+            }
+            if !v6.is_empty() {
+                search.add_v6(index, mac, v6)?;
+            }
         }
         Ok(search.run())
     }
@@ -136,10 +190,17 @@ impl Adverts {
         self.dropped
     }
 
-    fn port(&self, interface: &str) -> io::Result<&Port> {
+    fn place(&self, interface: &str) -> io::Result<Place> {
         let not_open =
             || io::Error::new(io::ErrorKind::NotFound, format!("interface {interface} is not open for VRRP"));
-        self.ports.iter().find(|port| port.interface == interface).ok_or_else(not_open)
+        self.places.get(interface).copied().ok_or_else(not_open)
+    }
+
+    fn port(&self, interface: &str, family: Family) -> io::Result<&Port> {
+        let not_open = || {
+            io::Error::new(io::ErrorKind::NotFound, format!("interface {interface} is not open for VRRP over {family}"))
+        };
+        self.ports.iter().find(|port| port.interface == interface && port.family == family).ok_or_else(not_open)
     }
 
     /// Ends: a port that gives nothing counts as idle, and tokio's budget makes every port look
@@ -152,10 +213,8 @@ impl Adverts {
             let port = &self.ports[at];
             match port.socket.poll_receive(cx, &mut self.buffer[..]) {
                 Poll::Pending => idle += 1,
-                Poll::Ready(Ok(length)) => {
-                    if let Some(packet) = ip::parse(&self.buffer[..length]) {
-                        return Poll::Ready(datagram(&port.interface, &packet));
-                    }
+                Poll::Ready(Ok(Some(packet))) => return Poll::Ready(datagram(&port.interface, &packet)),
+                Poll::Ready(Ok(None)) => {
                     self.dropped += 1;
                     idle = 0;
                 }
@@ -178,4 +237,10 @@ fn datagram(interface: &str, packet: &ip::Packet<'_>) -> Datagram {
         ttl: packet.ttl,
         payload: packet.payload.to_vec(),
     }
+}
+
+/// Whether this host is a router on an interface.
+fn forwards_ipv6(interface: &str) -> bool {
+    let path = format!("/proc/sys/net/ipv6/conf/{interface}/forwarding");
+    std::fs::read_to_string(path).is_ok_and(|value| value.trim() != "0")
 }

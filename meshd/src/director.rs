@@ -8,7 +8,7 @@ mod batch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use mesh_core::action::Effect;
 use mesh_core::engine::STALL;
 use mesh_core::input::ProbeAnswer;
 use mesh_core::{Action, Engine, Input, Instant};
+use mesh_wire::mesh::Family;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
@@ -51,8 +52,8 @@ pub struct Director {
     engine: Engine,
     inputs: mpsc::Receiver<Input>,
     outputs: Outputs,
-    /// Interfaces with virtual routers or their addresses.
-    interfaces: BTreeSet<String>,
+    /// Interfaces with virtual routers or their addresses, and the families of these routers.
+    interfaces: BTreeMap<String, BTreeSet<Family>>,
     links: BTreeMap<String, Link>,
     adverts: Adverts,
     netlink: Netlink,
@@ -63,7 +64,7 @@ pub struct Director {
     watch: Option<FenceWatch>,
     watch_retry: Instant,
     status_at: Instant,
-    /// ARP probes under way, at most one for each router and some that were given up.
+    /// Probes for addresses under way, at most one for each router and some that were given up.
     probes: JoinSet<Probed>,
 }
 
@@ -176,9 +177,10 @@ impl Director {
 
     /// Opens what is needed and not open, also what an error closed.
     fn open_sockets(&mut self) {
-        for link in self.links.values().filter(|l| self.interfaces.contains(&l.interface.name)) {
+        for link in self.links.values() {
             let name = &link.interface.name;
-            if let Err(error) = self.adverts.open(name, link.index, link.mac) {
+            let Some(families) = self.interfaces.get(name) else { continue };
+            if let Err(error) = self.adverts.open(name, link.index, link.mac, families) {
                 tracing::warn!(interface = %name, %error, "cannot listen for VRRP");
             }
         }
@@ -244,7 +246,7 @@ impl Director {
         let added = self.netlink.add_addresses(&wanted).await;
         let failed = wanted.iter().zip(added).filter_map(|((interface, address, _), added)| {
             let error = added.err()?;
-            let effect = Effect::Address { address: ipv4(address), interface: (*interface).to_owned() };
+            let effect = Effect::Address { address: address.net.addr(), interface: (*interface).to_owned() };
             Some((effect, format!("{:#}", anyhow::Error::from(error))))
         });
         failed.collect()
@@ -256,8 +258,8 @@ impl Director {
                 let sent = self.adverts.send(&interface, source, destination, &payload);
                 sent.map_err(|e| (Effect::Advertisement { interface }, e.to_string()))?;
             }
-            Action::GratuitousArp { interface, address, count } => {
-                let sent = self.adverts.gratuitous_arp(&interface, address, count);
+            Action::Announce { interface, address, count } => {
+                let sent = self.adverts.announce(&interface, address, count);
                 sent.map_err(|e| (Effect::Advertisement { interface }, e.to_string()))?;
             }
             Action::ProbeAddresses { probe, addresses } => {
@@ -267,7 +269,7 @@ impl Director {
             }
             Action::DelAddress { interface, address } => {
                 let removed = self.netlink.del_address(&interface, &address).await;
-                let effect = || Effect::Removal { address: ipv4(&address), interface };
+                let effect = || Effect::Removal { address: address.net.addr(), interface };
                 removed.map_err(|e| (effect(), format!("{e:#}")))?;
             }
             Action::SweepAddresses { except } => {
@@ -277,7 +279,7 @@ impl Director {
                 }
             }
             Action::FenceInstall { addresses } => {
-                let devices = self.interfaces.clone();
+                let devices = self.interfaces.keys().cloned().collect();
                 self.fence(!addresses.is_empty(), |f| f.install(&targets(&addresses), &devices))?;
             }
             Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&targets(&addresses), until))?,
@@ -415,7 +417,7 @@ fn probed(ended: Result<Probed, JoinError>) -> Input {
         Ok((probe, Err(error))) => Input::Failed { effect: Effect::Probe { probe }, error: error.to_string() },
         // It panicked; the engine stops waiting for it by itself.
         Err(error) => {
-            tracing::error!(%error, "an ARP probe died");
+            tracing::error!(%error, "a probe for addresses died");
             Input::Timeout
         }
     }
@@ -423,27 +425,23 @@ fn probed(ended: Result<Probed, JoinError>) -> Input {
 
 /// Whether an effect tells the segment that this host serves.
 fn is_claim(action: &Action) -> bool {
-    matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::GratuitousArp { .. })
+    matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::Announce { .. })
 }
 
 /// The engine's addresses, as the fence knows them.
-fn targets(addresses: &[Ipv4Addr]) -> Vec<FenceTarget> {
-    addresses.iter().copied().map(FenceTarget::V4).collect()
+fn targets(addresses: &[IpAddr]) -> Vec<FenceTarget> {
+    addresses.iter().copied().map(FenceTarget::from).collect()
 }
 
-fn ipv4(address: &mesh_config::model::VirtualAddress) -> Ipv4Addr {
-    match address.net.addr() {
-        std::net::IpAddr::V4(address) => address,
-        std::net::IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+fn interfaces_of(config: &Config) -> BTreeMap<String, BTreeSet<Family>> {
+    let mut interfaces: BTreeMap<String, BTreeSet<Family>> = BTreeMap::new();
+    for router in &config.routers {
+        interfaces.entry(router.interface.clone()).or_default().insert(router.key.family);
+        for address in router.served() {
+            interfaces.entry(router.interface_of(address).to_owned()).or_default();
+        }
     }
-}
-
-fn interfaces_of(config: &Config) -> BTreeSet<String> {
-    let of = |r: &mesh_config::model::VirtualRouter| {
-        let addresses = r.served().map(|a| r.interface_of(a).to_owned());
-        addresses.chain([r.interface.clone()]).collect::<Vec<_>>()
-    };
-    config.routers.iter().flat_map(of).collect()
+    interfaces
 }
 
 fn explain_privileges(error: io::Error) -> anyhow::Error {

@@ -10,7 +10,7 @@
 //! priority   real-time priority, locked memory
 //! telemetry  decisions as log lines
 //! clock      the only place that asks for the time decisions are made with
-//! adverts    raw sockets for VRRP, packet socket for gratuitous ARP
+//! adverts    raw sockets for VRRP, announcements and probes
 //! kernel     addresses and links by rtnetlink, the fence by nftables over netlink, virtual services
 //! mesh       QUIC endpoint, identities, enrolment, gossip
 //! probes     tracked scripts and files, health checks, notifications

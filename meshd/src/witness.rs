@@ -111,10 +111,9 @@ impl Witness {
             Action::FenceInstall { addresses } if addresses.is_empty() => {}
             Action::FenceInstall { .. } | Action::FenceArm { .. } => return unfit(Effect::Fence),
             Action::AddAddress { interface, address, .. } => {
-                let std::net::IpAddr::V4(address) = address.net.addr() else { return Ok(()) };
-                return unfit(Effect::Address { interface, address });
+                return unfit(Effect::Address { interface, address: address.net.addr() });
             }
-            Action::SendAdvertisement { interface, .. } | Action::GratuitousArp { interface, .. } => {
+            Action::SendAdvertisement { interface, .. } | Action::Announce { interface, .. } => {
                 return unfit(Effect::Advertisement { interface });
             }
         }

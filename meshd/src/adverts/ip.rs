@@ -1,24 +1,26 @@
-//! The IPv4 header as raw sockets deliver and take it (RFC 791 section 3.1).
+//! IP headers as raw sockets deliver and take them (RFC 791 section 3.1, RFC 8200 section 3).
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use mesh_wire::vrrp::{IP_PROTOCOL, TTL};
 
 const HEADER: usize = 20;
+const HEADER_V6: usize = 40;
 /// Internetwork control (RFC 2474 section 4.2.2.1), as keepalived marks its adverts.
 const TOS: u8 = 0xc0;
 
 /// What of a received packet matters to VRRP.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Packet<'a> {
-    pub(super) source: Ipv4Addr,
-    pub(super) destination: Ipv4Addr,
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    /// Or the hop limit.
     pub(super) ttl: u8,
     /// What follows the header and its options, without padding of the frame.
     pub(super) payload: &'a [u8],
 }
 
-/// `None` where the header's lengths and the packet's disagree.
+/// From a packet with its IPv4 header. `None` where the header's lengths and the packet's disagree.
 pub(super) fn parse(packet: &[u8]) -> Option<Packet<'_>> {
     let header: &[u8; HEADER] = packet.first_chunk()?;
     let header_length = usize::from(header[0] & 0x0f) * 4;
@@ -29,18 +31,31 @@ pub(super) fn parse(packet: &[u8]) -> Option<Packet<'_>> {
     let payload = packet.get(header_length..total_length)?;
     let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *header;
     Some(Packet {
-        source: Ipv4Addr::new(s0, s1, s2, s3),
-        destination: Ipv4Addr::new(d0, d1, d2, d3),
+        source: IpAddr::from([s0, s1, s2, s3]),
+        destination: IpAddr::from([d0, d1, d2, d3]),
         ttl: header[8],
         payload,
     })
 }
 
-/// A whole packet of protocol 112. The kernel fills in length, identification and checksum
+/// A whole IPv4 packet of protocol 112. The kernel fills in length, identification and checksum
 /// (raw(7), IP_HDRINCL).
 pub(super) fn emit(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::with_capacity(HEADER + payload.len());
     packet.extend([0x45, TOS, 0, 0, 0, 0, 0, 0, TTL, IP_PROTOCOL, 0, 0]);
+    packet.extend(source.octets());
+    packet.extend(destination.octets());
+    packet.extend(payload);
+    packet
+}
+
+/// A whole IPv6 packet of protocol 112.
+pub(super) fn emit_v6(source: Ipv6Addr, destination: Ipv6Addr, payload: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::with_capacity(HEADER_V6 + payload.len());
+    // Version 6, then the traffic class, across the bytes.
+    packet.extend([0x60 | TOS >> 4, TOS << 4, 0, 0]);
+    packet.extend((payload.len() as u16).to_be_bytes());
+    packet.extend([IP_PROTOCOL, TTL]);
     packet.extend(source.octets());
     packet.extend(destination.octets());
     packet.extend(payload);
@@ -65,8 +80,17 @@ mod tests {
     #[test]
     fn what_is_emitted_parses() {
         let packet = sent(b"advert");
-        let expected = Packet { source: SOURCE, destination: GROUP, ttl: 255, payload: b"advert" };
+        let expected = Packet { source: SOURCE.into(), destination: GROUP.into(), ttl: 255, payload: b"advert" };
         assert_eq!(parse(&packet), Some(expected));
+    }
+
+    #[test]
+    fn an_ipv6_packet_has_its_header() {
+        let (source, group): (Ipv6Addr, Ipv6Addr) = ("fe80::1".parse().unwrap(), "ff02::12".parse().unwrap());
+        let packet = emit_v6(source, group, &[7; 300]);
+        assert_eq!(packet[..8], [0x6c, 0x00, 0, 0, 1, 44, 112, 255], "traffic class 0xC0, length, hop limit");
+        assert_eq!((&packet[8..24], &packet[24..40]), (&source.octets()[..], &group.octets()[..]));
+        assert_eq!(packet[40..], [7; 300]);
     }
 
     #[test]

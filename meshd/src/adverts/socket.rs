@@ -1,16 +1,20 @@
 //! The kinds of socket (raw(7), packet(7)), and the only unsafe code of the VRRP path.
 
-use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::io::{self, IoSliceMut, Read};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU32;
+use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, ready};
 
-use mesh_wire::vrrp::{GROUP, IP_PROTOCOL};
+use mesh_wire::mesh::Family;
+use mesh_wire::vrrp::{GROUP, GROUP_V6, IP_PROTOCOL};
 use nix::libc;
-use nix::sys::socket::{setsockopt, sockopt};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, setsockopt, sockopt};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use super::ip::{self, Packet};
 
 /// Room for a burst of all 255 routers of a link and more, while the engine does something else:
 /// the kernel charges 0.8 to 2.5 KiB for each packet and doubles this number for that.
@@ -23,41 +27,102 @@ const PRIORITY: libc::c_int = 6;
 /// Packets that other interfaces may have put into a socket before it was bound to its own.
 const STRAYS: usize = 1024;
 
-/// IP protocol 112 on one interface.
+/// IP protocol 112 of one family on one interface.
 #[derive(Debug)]
-pub(super) struct VrrpSocket(AsyncFd<Socket>);
+pub(super) struct VrrpSocket(AsyncFd<Socket>, Family);
 
 impl VrrpSocket {
     /// By index: a name may belong to another interface by now.
-    pub(super) fn open(index: u32) -> io::Result<VrrpSocket> {
+    pub(super) fn open(index: u32, family: Family) -> io::Result<VrrpSocket> {
         let index = NonZeroU32::new(index).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking(), Some(Protocol::from(i32::from(IP_PROTOCOL))))?;
-        socket.bind_device_by_index_v4(Some(index))?;
-        // By default a socket hears the groups that any socket of the host joined.
-        socket.set_multicast_all_v4(false)?;
-        socket.set_multicast_loop_v4(false)?;
-        // The kernel takes source, TTL and TOS from the packet.
-        socket.set_header_included_v4(true)?;
+        let domain = match family {
+            Family::Ipv4 => Domain::IPV4,
+            Family::Ipv6 => Domain::IPV6,
+        };
+        let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::from(i32::from(IP_PROTOCOL))))?;
+        // By default a socket hears the groups that any socket of the host joined. The kernel takes
+        // source, TTL and TOS from the packet.
+        match family {
+            Family::Ipv4 => {
+                socket.bind_device_by_index_v4(Some(index))?;
+                socket.set_multicast_all_v4(false)?;
+                socket.set_multicast_loop_v4(false)?;
+                socket.set_header_included_v4(true)?;
+            }
+            Family::Ipv6 => {
+                socket.bind_device_by_index_v6(Some(index))?;
+                socket.set_multicast_all_v6(false)?;
+                socket.set_multicast_loop_v6(false)?;
+                socket.set_header_included_v6(true)?;
+                // What IPv4 has in the header that comes along.
+                setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
+                setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
+            }
+        }
         setsockopt(&socket, sockopt::Priority, &PRIORITY)?;
         if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
             // Without CAP_NET_ADMIN only up to net.core.rmem_max.
             socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         }
         discard_strays(&socket);
-        socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(index.get()))?;
-        Ok(VrrpSocket(readable(socket)?))
+        match family {
+            Family::Ipv4 => socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(index.get()))?,
+            Family::Ipv6 => socket.join_multicast_v6(&GROUP_V6, index.get())?,
+        }
+        Ok(VrrpSocket(readable(socket)?, family))
     }
 
-    /// The next packet, IP header first; one longer than the buffer comes cut.
-    pub(super) fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        poll_read(&self.0, cx, buffer)
+    /// The next packet; `None` for one that disagrees with its own IP header, or is longer than the
+    /// buffer.
+    pub(super) fn poll_receive<'b>(
+        &self,
+        cx: &mut Context<'_>,
+        buffer: &'b mut [u8],
+    ) -> Poll<io::Result<Option<Packet<'b>>>> {
+        match self.1 {
+            Family::Ipv4 => {
+                let length = ready!(poll_read(&self.0, cx, |mut socket| socket.read(buffer)))?;
+                Poll::Ready(Ok(ip::parse(&buffer[..length])))
+            }
+            Family::Ipv6 => {
+                let header = ready!(poll_read(&self.0, cx, |socket| read_v6(socket, buffer)))?;
+                Poll::Ready(Ok(header.map(|(length, source, destination, ttl)| Packet {
+                    source: source.into(),
+                    destination: destination.into(),
+                    ttl,
+                    payload: &buffer[..length],
+                })))
+            }
+        }
     }
 
     /// One packet, IP header first.
-    pub(super) fn send(&self, destination: Ipv4Addr, packet: &[u8]) -> io::Result<()> {
-        let address = SocketAddrV4::new(destination, 0).into();
-        self.0.get_ref().send_to(packet, &address).map(|_| ())
+    pub(super) fn send(&self, destination: IpAddr, index: u32, packet: &[u8]) -> io::Result<()> {
+        let address = match destination {
+            IpAddr::V4(address) => SocketAddr::from((address, 0)),
+            IpAddr::V6(address) => SocketAddrV6::new(address, 0, 0, index).into(),
+        };
+        self.0.get_ref().send_to(packet, &address.into()).map(|_| ())
     }
+}
+
+/// What followed an IPv6 header: its length, and source, destination and hop limit. `None` where the
+/// kernel did not tell, or cut it.
+fn read_v6(socket: &Socket, buffer: &mut [u8]) -> io::Result<Option<(usize, Ipv6Addr, Ipv6Addr, u8)>> {
+    let mut control = nix::cmsg_space!(libc::in6_pktinfo, libc::c_int);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<SockaddrIn6>(socket.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())?;
+    let (mut destination, mut hop_limit) = (None, None);
+    for part in message.cmsgs()? {
+        match part {
+            ControlMessageOwned::Ipv6PacketInfo(info) => destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr)),
+            ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
+            _ => {}
+        }
+    }
+    let whole = !message.flags.contains(MsgFlags::MSG_TRUNC);
+    let source = message.address.map(|address| address.ip()).filter(|_| whole);
+    Ok(source.zip(destination).zip(hop_limit).map(|((from, to), limit)| (message.bytes, from, to, limit)))
 }
 
 /// Tells when there is something to read. Needs a tokio runtime.
@@ -67,10 +132,14 @@ fn readable(socket: Socket) -> io::Result<AsyncFd<Socket>> {
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
 }
 
-fn poll_read(fd: &AsyncFd<Socket>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+fn poll_read<T>(
+    fd: &AsyncFd<Socket>,
+    cx: &mut Context<'_>,
+    mut read: impl FnMut(&Socket) -> io::Result<T>,
+) -> Poll<io::Result<T>> {
     loop {
         let mut guard = ready!(fd.poll_read_ready(cx))?;
-        match guard.try_io(|fd| fd.get_ref().read(buffer)) {
+        match guard.try_io(|fd| read(fd.get_ref())) {
             Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(result) => return Poll::Ready(result),
             Err(_would_block) => {}
@@ -102,41 +171,90 @@ impl PacketSocket {
 
     /// One ARP frame, Ethernet header first.
     pub(super) fn send(&self, index: u32, frame: &[u8]) -> io::Result<()> {
-        self.0.send_to(frame, &arp_address(index)).map(|_| ())
+        self.0.send_to(frame, &link_address(index, libc::ETH_P_ARP)).map(|_| ())
     }
 }
 
-/// ARP on one interface, Ethernet headers included.
+/// Sends whole IPv6 packets and receives none.
 #[derive(Debug)]
-pub(super) struct ArpSocket(AsyncFd<Socket>, u32);
+pub(super) struct Ipv6Socket(Socket);
 
-impl ArpSocket {
-    pub(super) fn open(index: u32) -> io::Result<ArpSocket> {
+impl Ipv6Socket {
+    pub(super) fn new() -> io::Result<Ipv6Socket> {
+        let socket = Socket::new(Domain::IPV6, Type::RAW.nonblocking(), Some(Protocol::from(libc::IPPROTO_RAW)))?;
+        socket.set_header_included_v6(true)?;
+        // This host knows what it says, and would suspect another host.
+        socket.set_multicast_loop_v6(false)?;
+        setsockopt(&socket, sockopt::Priority, &PRIORITY)?;
+        Ok(Ipv6Socket(socket))
+    }
+
+    /// One packet, IPv6 header first; `destination` is an address of the link.
+    pub(super) fn send(&self, destination: Ipv6Addr, index: u32, packet: &[u8]) -> io::Result<()> {
+        self.0.send_to(packet, &SocketAddrV6::new(destination, 0, 0, index).into()).map(|_| ())
+    }
+}
+
+/// ARP, or neighbour discovery, on one interface, Ethernet headers included.
+#[derive(Debug)]
+pub(super) struct LinkSocket {
+    fd: AsyncFd<Socket>,
+    index: u32,
+    protocol: libc::c_int,
+}
+
+impl LinkSocket {
+    pub(super) fn open(index: u32, family: Family) -> io::Result<LinkSocket> {
         // With protocol 0 it hears nothing until it is bound to its interface.
         let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking(), None)?;
-        socket.bind(&arp_address(index))?;
-        Ok(ArpSocket(readable(socket)?, index))
+        let protocol = match family {
+            Family::Ipv4 => libc::ETH_P_ARP,
+            Family::Ipv6 => {
+                socket
+                    .attach_filter(&NEIGHBOUR_DISCOVERY.map(|(code, yes, no, k)| SockFilter::new(code, yes, no, k)))?;
+                libc::ETH_P_IPV6
+            }
+        };
+        socket.bind(&link_address(index, protocol))?;
+        Ok(LinkSocket { fd: readable(socket)?, index, protocol })
     }
 
     /// One frame.
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
-        self.0.get_ref().send_to(frame, &arp_address(self.1)).map(|_| ())
+        self.fd.get_ref().send_to(frame, &link_address(self.index, self.protocol)).map(|_| ())
     }
 
     /// The next frame; one longer than the buffer comes cut.
     pub(super) fn poll_receive(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        poll_read(&self.0, cx, buffer)
+        poll_read(&self.fd, cx, |mut socket| socket.read(buffer))
     }
 }
 
+/// Of all IPv6 frames only neighbour solicitations and advertisements (classic BPF: code, where to go
+/// on if it is so and if not, operand).
+const NEIGHBOUR_DISCOVERY: [(u16, u8, u8, u32); 7] = {
+    const LOAD_BYTE: u16 = 0x30;
+    const IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    [
+        (LOAD_BYTE, 0, 0, 20),
+        (IF_EQUAL, 0, 4, 58),
+        (LOAD_BYTE, 0, 0, 54),
+        (IF_EQUAL, 1, 0, 135),
+        (IF_EQUAL, 0, 1, 136),
+        (RETURN, 0, 0, u32::MAX),
+        (RETURN, 0, 0, 0),
+    ]
+};
+
 /// Which interface a frame leaves by; where it goes is in the frame itself.
-fn arp_address(index: u32) -> SockAddr {
+fn link_address(index: u32, protocol: libc::c_int) -> SockAddr {
     let mut storage = SockAddrStorage::zeroed();
     // SAFETY: the storage is large enough and aligned for every address type, and all its bytes
     // being zero is a valid sockaddr_ll.
     let link: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
     link.sll_family = libc::AF_PACKET as libc::sa_family_t;
-    link.sll_protocol = (libc::ETH_P_ARP as u16).to_be();
+    link.sll_protocol = (protocol as u16).to_be();
     link.sll_ifindex = index as i32;
     // SAFETY: family and length are those of the sockaddr_ll just written.
     unsafe { SockAddr::new(storage, size_of::<libc::sockaddr_ll>() as libc::socklen_t) }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use mesh_wire::vrrp::GROUP;
+use mesh_wire::vrrp::{self, GROUP_V6};
 use nix::net::if_::if_nametoindex;
 use nix::sched::{CloneFlags, setns, unshare};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -17,9 +17,10 @@ use tokio::time::timeout;
 
 use super::*;
 
-const HERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-const HERE_TOO: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 9);
-const THERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+const GROUP: IpAddr = IpAddr::V4(vrrp::GROUP);
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
+const HERE_TOO: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 9));
+const THERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 2));
 const MAC_HERE: [u8; 6] = [0x02, 0, 0, 0, 0, 0x0a];
 const MAC_THERE: [u8; 6] = [0x02, 0, 0, 0, 0, 0x0b];
 const LIMIT: Duration = Duration::from_secs(5);
@@ -110,7 +111,7 @@ fn adverts(interface: &str, mac: [u8; 6]) -> Adverts {
 }
 
 fn open(adverts: &mut Adverts, interface: &str, mac: [u8; 6]) -> io::Result<()> {
-    adverts.open(interface, if_nametoindex(interface).unwrap(), mac)
+    adverts.open(interface, if_nametoindex(interface).unwrap(), mac, &BTreeSet::from([Family::Ipv4]))
 }
 
 async fn next(adverts: &mut Adverts) -> Datagram {
@@ -190,7 +191,7 @@ fn root_unicast_arrives_and_needs_no_group() {
 fn root_a_source_that_is_no_address_of_this_host_is_sent_all_the_same() {
     Lab::run(async |lab| {
         let (here, mut there) = lab.adverts();
-        let virtual_source = Ipv4Addr::new(10, 77, 0, 200);
+        let virtual_source = IpAddr::from([10, 77, 0, 200]);
         here.send("l0", virtual_source, GROUP, b"advert").unwrap();
         assert_eq!(next(&mut there).await.source, virtual_source);
     });
@@ -215,18 +216,18 @@ fn root_each_interface_hears_its_own_cable() {
         let (mut here, mut there) = lab.adverts();
         lab.there(|| open(&mut there, "r1", MAC_THERE)).unwrap();
         // Not open here: neither multicast nor unicast may come in by the other socket.
-        there.send("r1", Ipv4Addr::new(10, 78, 0, 2), GROUP, b"early").unwrap();
-        there.send("r1", Ipv4Addr::new(10, 78, 0, 2), Ipv4Addr::new(10, 78, 0, 1), b"early").unwrap();
+        there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, b"early").unwrap();
+        there.send("r1", IpAddr::from([10, 78, 0, 2]), IpAddr::from([10, 78, 0, 1]), b"early").unwrap();
         nothing(&mut here).await;
 
         lab.here(|| open(&mut here, "l1", MAC_HERE)).unwrap();
-        there.send("r1", Ipv4Addr::new(10, 78, 0, 2), GROUP, b"one").unwrap();
+        there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, b"one").unwrap();
         let heard = next(&mut here).await;
         assert_eq!((heard.interface.as_str(), &heard.payload[..]), ("l1", &b"one"[..]));
         nothing(&mut here).await;
 
         here.close("l1");
-        there.send("r1", Ipv4Addr::new(10, 78, 0, 2), GROUP, b"late").unwrap();
+        there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, b"late").unwrap();
         there.send("r0", THERE, GROUP, b"zero").unwrap();
         assert_eq!(next(&mut here).await.payload, b"zero");
         nothing(&mut here).await;
@@ -243,7 +244,7 @@ fn root_a_flood_on_one_interface_does_not_delay_the_other() {
             there.send("r0", THERE, GROUP, b"flood").unwrap();
         }
         for _ in 0..3 {
-            there.send("r1", Ipv4Addr::new(10, 78, 0, 2), GROUP, b"drop").unwrap();
+            there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, b"drop").unwrap();
         }
         let mut order = Vec::new();
         for _ in 0..8 {
@@ -292,8 +293,11 @@ fn root_an_interface_that_goes_and_comes_back() {
         };
         tokio::join!(nothing(&mut here), removal);
         assert!(here.send("l0", HERE, GROUP, b"gone").is_err());
-        assert!(here.gratuitous_arp("l0", HERE, 1).is_err());
-        assert!(here.open("l0", before, [1; 6]).is_err(), "no interface has this index");
+        assert!(here.announce("l0", HERE, 1).is_err());
+        assert!(
+            here.open("l0", before, [1; 6], &BTreeSet::from([Family::Ipv4])).is_err(),
+            "no interface has this index"
+        );
 
         lab.cable(0);
         lab.here(|| open(&mut here, "l0", MAC_HERE)).unwrap();
@@ -335,13 +339,13 @@ fn root_opening_twice_keeps_what_waits_and_a_new_mac_is_used() {
         let capture = lab.there(Capture::new);
         let vip = Ipv4Addr::new(10, 77, 0, 100);
         let ours = |packet: &[u8]| packet[24..28] == vip.octets();
-        here.gratuitous_arp("l0", vip, 2).unwrap();
+        here.announce("l0", vip.into(), 2).unwrap();
         for _ in 0..2 {
             assert_eq!(capture.next(0x0806, ours), arp::gratuitous_request(MAC_HERE, vip));
         }
         let new = [0x02, 0, 0, 0, 0, 0x77];
         lab.here(|| open(&mut here, "l0", new)).unwrap();
-        here.gratuitous_arp("l0", vip, 1).unwrap();
+        here.announce("l0", vip.into(), 1).unwrap();
         assert_eq!(capture.next(0x0806, ours), arp::gratuitous_request(new, vip), "and no third of the old");
     });
 }
@@ -349,13 +353,13 @@ fn root_opening_twice_keeps_what_waits_and_a_new_mac_is_used() {
 #[test]
 fn root_a_neighbour_learns_from_gratuitous_arp() {
     Lab::run(async |lab| {
-        let (here, _there) = lab.adverts();
+        let (mut here, _there) = lab.adverts();
         let neighbour = || {
             let output = Command::new("ip").args(["neighbour", "show", "10.77.0.100"]).output().unwrap();
             String::from_utf8(output.stdout).unwrap()
         };
         lab.there(|| ip("neighbour replace 10.77.0.100 lladdr 02:00:00:00:00:99 dev r0 nud stale"));
-        here.gratuitous_arp("l0", Ipv4Addr::new(10, 77, 0, 100), 1).unwrap();
+        here.announce("l0", WANTED.into(), 1).unwrap();
         let learnt = lab.there(neighbour);
         assert!(learnt.contains("02:00:00:00:00:0a"), "{learnt}");
     });
@@ -366,14 +370,13 @@ fn root_an_interface_that_is_not_open_is_an_error() {
     Lab::run(async |lab| {
         let mut adverts = lab.here(Adverts::new).unwrap();
         nothing(&mut adverts).await;
-        let errors =
-            [adverts.send("l0", HERE, GROUP, b"x").unwrap_err(), adverts.gratuitous_arp("l0", HERE, 1).unwrap_err()];
+        let errors = [adverts.send("l0", HERE, GROUP, b"x").unwrap_err(), adverts.announce("l0", HERE, 1).unwrap_err()];
         for error in errors {
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
             assert!(error.to_string().contains("l0"), "{error}");
         }
         adverts.close("l0");
-        assert!(adverts.open("l0", 0, MAC_HERE).is_err());
+        assert!(adverts.open("l0", 0, MAC_HERE, &BTreeSet::from([Family::Ipv4])).is_err());
     });
 }
 
@@ -396,7 +399,11 @@ fn root_without_net_raw_permission_is_denied() {
     assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
 }
 
-fn probe(lab: &Lab, adverts: &Adverts, address: Ipv4Addr) -> impl Future<Output = io::Result<Option<ProbeAnswer>>> {
+fn probe(
+    lab: &Lab,
+    adverts: &Adverts,
+    address: IpAddr,
+) -> impl Future<Output = io::Result<Option<ProbeAnswer>>> + use<> {
     lab.here(|| adverts.probe(&[("l0".to_owned(), address)])).unwrap()
 }
 
@@ -407,8 +414,8 @@ fn root_a_host_that_has_the_address_answers_a_probe() {
     Lab::run(async |lab| {
         let (here, _there) = lab.adverts();
         lab.there(|| ip("address add 10.77.0.100/32 dev r0"));
-        let answer = probe(&lab, &here, WANTED).await.unwrap();
-        assert_eq!(answer, Some(ProbeAnswer { address: WANTED, mac: MAC_THERE }));
+        let answer = probe(&lab, &here, WANTED.into()).await.unwrap();
+        assert_eq!(answer, Some(ProbeAnswer { address: WANTED.into(), mac: MAC_THERE }));
         let neighbours = lab.there(|| Command::new("ip").args(["neighbour", "show", "dev", "r0"]).output().unwrap());
         let text = String::from_utf8(neighbours.stdout).unwrap();
         assert!(!text.contains("02:00:00:00:00:0a"), "a probe enters no cache: {text}");
@@ -421,9 +428,9 @@ fn root_an_address_that_nobody_has_is_asked_for_twice_and_free() {
         let (here, _there) = lab.adverts();
         let capture = lab.there(Capture::new);
         // Our own address answers nobody but others.
-        for address in [WANTED, HERE] {
+        for address in [WANTED, Ipv4Addr::new(10, 77, 0, 1)] {
             let begin = crate::clock::now();
-            assert_eq!(probe(&lab, &here, address).await.unwrap(), None);
+            assert_eq!(probe(&lab, &here, address.into()).await.unwrap(), None);
             let took = crate::clock::now().since(begin);
             assert!(took >= Duration::from_millis(40), "{took:?}");
             for _ in 0..2 {
@@ -437,18 +444,18 @@ fn root_an_address_that_nobody_has_is_asked_for_twice_and_free() {
 #[test]
 fn root_announcements_and_probes_of_others_answer_a_probe_our_own_do_not() {
     Lab::run(async |lab| {
-        let (here, there) = lab.adverts();
-        let (looks, announces) = tokio::join!(probe(&lab, &here, WANTED), async {
+        let (mut here, mut there) = lab.adverts();
+        let (looks, announces) = tokio::join!(probe(&lab, &here, WANTED.into()), async {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            here.gratuitous_arp("l0", WANTED, 1).unwrap();
+            here.announce("l0", WANTED.into(), 1).unwrap();
             tokio::time::sleep(Duration::from_millis(5)).await;
-            there.gratuitous_arp("r0", WANTED, 1)
+            there.announce("r0", WANTED.into(), 1)
         });
         announces.unwrap();
-        assert_eq!(looks.unwrap(), Some(ProbeAnswer { address: WANTED, mac: MAC_THERE }));
+        assert_eq!(looks.unwrap(), Some(ProbeAnswer { address: WANTED.into(), mac: MAC_THERE }));
 
-        let rival = lab.there(|| there.probe(&[("r0".to_owned(), WANTED)])).unwrap();
-        let (ours, theirs) = tokio::join!(probe(&lab, &here, WANTED), rival);
+        let rival = lab.there(|| there.probe(&[("r0".to_owned(), WANTED.into())])).unwrap();
+        let (ours, theirs) = tokio::join!(probe(&lab, &here, WANTED.into()), rival);
         let answers = [ours.unwrap().map(|a| a.mac), theirs.unwrap().map(|a| a.mac)];
         assert_eq!(answers, [Some(MAC_THERE), Some(MAC_HERE)], "each stops the other");
     });
@@ -458,9 +465,184 @@ fn root_announcements_and_probes_of_others_answer_a_probe_our_own_do_not() {
 fn root_where_nothing_can_be_sent_a_probe_fails() {
     Lab::run(async |lab| {
         let (here, _there) = lab.adverts();
-        let Err(error) = lab.here(|| here.probe(&[("l1".to_owned(), WANTED)])) else { panic!("l1 is not open") };
+        let Err(error) = lab.here(|| here.probe(&[("l1".to_owned(), WANTED.into())])) else { panic!("l1 is not open") };
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         lab.here(|| ip("link set l0 down"));
-        assert!(probe(&lab, &here, WANTED).await.is_err());
+        assert!(probe(&lab, &here, WANTED.into()).await.is_err());
     });
+}
+
+/// IPv6 on the first cable: link-local addresses that need no detection.
+mod ipv6 {
+    use mesh_wire::ndisc;
+
+    use super::*;
+
+    const GROUP: IpAddr = IpAddr::V6(GROUP_V6);
+    const WANTED: Ipv6Addr = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, 0x100);
+
+    fn v6(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn adverts(lab: &Lab) -> (Adverts, Adverts) {
+        let open = |interface: &str, mac, own: &str| {
+            ip(&format!("address add {own}/64 dev {interface} nodad"));
+            let mut adverts = Adverts::new().unwrap();
+            let families = BTreeSet::from([Family::Ipv4, Family::Ipv6]);
+            adverts.open(interface, if_nametoindex(interface).unwrap(), mac, &families).unwrap();
+            adverts
+        };
+        (lab.here(|| open("l0", MAC_HERE, "fe80::a")), lab.there(|| open("r0", MAC_THERE, "fe80::b")))
+    }
+
+    #[test]
+    fn root_multicast_leaves_as_keepalived_sends_it_and_arrives_whole() {
+        Lab::run(async |lab| {
+            let (mut here, mut there) = adverts(&lab);
+            let capture = lab.there(Capture::new);
+            here.send("l0", v6("fe80::a"), GROUP, b"advert").unwrap();
+            let expected = Datagram {
+                interface: "r0".into(),
+                source: v6("fe80::a"),
+                destination: GROUP,
+                ttl: 255,
+                payload: b"advert".into(),
+            };
+            assert_eq!(next(&mut there).await, expected);
+            let frame = capture.next(0x86dd, |packet| packet[6] == 112);
+            assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 0x12]);
+            assert_eq!(frame[6..12], MAC_HERE);
+            assert_eq!(frame[14..22], [0x6c, 0, 0, 0, 0, 6, 112, 255], "traffic class 0xC0, length, hop limit");
+            assert_eq!(&frame[54..], b"advert");
+            nothing(&mut here).await;
+
+            // Both families on one interface, each by its own socket.
+            there.send("r0", THERE, super::GROUP, b"four").unwrap();
+            there.send("r0", v6("fe80::b"), GROUP, b"six").unwrap();
+            let mut heard = [next(&mut here).await, next(&mut here).await].map(|d| (d.source, d.payload));
+            heard.sort();
+            assert_eq!(heard, [(THERE, b"four".to_vec()), (v6("fe80::b"), b"six".to_vec())]);
+        });
+    }
+
+    #[test]
+    fn root_unicast_is_told_with_its_hop_limit() {
+        Lab::run(async |lab| {
+            let (mut here, there) = adverts(&lab);
+            there.send("r0", v6("fe80::b"), v6("fe80::a"), b"to one").unwrap();
+            let heard = next(&mut here).await;
+            assert_eq!((heard.source, heard.destination, heard.ttl), (v6("fe80::b"), v6("fe80::a"), 255));
+            // What another program sends with the kernel's default.
+            let socket = lab.there(|| Socket::new(Domain::IPV6, Type::RAW, Some(Protocol::from(112)))).unwrap();
+            let index = lab.there(|| if_nametoindex("r0")).unwrap();
+            let to = std::net::SocketAddrV6::new("fe80::a".parse().unwrap(), 0, 0, index);
+            lab.there(|| socket.send_to(b"routed", &to.into())).unwrap();
+            assert_eq!(next(&mut here).await.ttl, 64);
+        });
+    }
+
+    #[test]
+    fn root_the_longest_advert_arrives_and_a_longer_one_is_dropped_and_counted() {
+        Lab::run(async |lab| {
+            lab.here(|| ip("link set l0 mtu 9000"));
+            lab.there(|| ip("link set r0 mtu 9000"));
+            let (mut here, there) = adverts(&lab);
+            there.send("r0", v6("fe80::b"), GROUP, &[7; 8 + 255 * 16]).unwrap();
+            there.send("r0", v6("fe80::b"), GROUP, &[8; BUFFER + 1]).unwrap();
+            there.send("r0", v6("fe80::b"), GROUP, b"good").unwrap();
+            assert_eq!(next(&mut here).await.payload, [7; 8 + 255 * 16]);
+            assert_eq!(next(&mut here).await.payload, b"good");
+            assert_eq!(here.dropped(), 1);
+        });
+    }
+
+    #[test]
+    fn root_an_announcement_is_a_neighbour_advertisement_that_neighbours_learn_from() {
+        Lab::run(async |lab| {
+            let (mut here, _there) = adverts(&lab);
+            let capture = lab.there(Capture::new);
+            let is_advert = |packet: &[u8]| packet[6] == 58 && packet[40] == 136;
+            lab.there(|| ip("neighbour replace fd77::100 lladdr 02:00:00:00:00:99 dev r0 nud stale"));
+            for router in [false, true] {
+                lab.here(|| set_forwarding(router));
+                lab.here(|| here.announce("l0", WANTED.into(), 2)).unwrap();
+                for _ in 0..2 {
+                    let frame = capture.next(0x86dd, is_advert);
+                    assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 1]);
+                    assert_eq!(frame[6..12], MAC_HERE);
+                    assert_eq!(frame[14..], ndisc::unsolicited_advertisement(MAC_HERE, WANTED, router));
+                }
+            }
+            let output = lab.there(|| Command::new("ip").args(["neighbour", "show", "fd77::100"]).output().unwrap());
+            let learnt = String::from_utf8(output.stdout).unwrap();
+            assert!(learnt.contains("02:00:00:00:00:0a"), "{learnt}");
+        });
+    }
+
+    fn set_forwarding(on: bool) {
+        let value = format!("net.ipv6.conf.l0.forwarding={}", u8::from(on));
+        assert!(Command::new("sysctl").args(["-qw", &value]).status().unwrap().success());
+    }
+
+    #[test]
+    fn root_a_closed_fence_keeps_announcements_in() {
+        use crate::kernel::fence::{Fence, FenceTarget};
+        Lab::run(async |lab| {
+            let (mut here, _there) = adverts(&lab);
+            let mut fence = lab.here(Fence::probe).unwrap();
+            lab.here(|| fence.install(&[FenceTarget::V6(WANTED)], &BTreeSet::new())).unwrap();
+            let refused = lab.here(|| here.announce("l0", WANTED.into(), 1)).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+            let until = crate::clock::now() + LIMIT;
+            lab.here(|| fence.arm(&[FenceTarget::V6(WANTED)], until)).unwrap();
+            lab.here(|| here.announce("l0", WANTED.into(), 1)).unwrap();
+        });
+    }
+
+    #[test]
+    fn root_a_host_that_has_the_address_answers_a_probe_and_nobody_else() {
+        Lab::run(async |lab| {
+            let (here, _there) = adverts(&lab);
+            let capture = lab.there(Capture::new);
+            assert_eq!(probe(&lab, &here, WANTED.into()).await.unwrap(), None);
+            for _ in 0..2 {
+                let frame = capture.next(0x86dd, |packet| packet[6] == 58 && packet[40] == 135);
+                assert_eq!(frame, ndisc::probe(MAC_HERE, WANTED));
+            }
+            lab.there(|| ip("address add fd77::100/64 dev r0 nodad"));
+            let answer = probe(&lab, &here, WANTED.into()).await.unwrap();
+            assert_eq!(answer, Some(ProbeAnswer { address: WANTED.into(), mac: MAC_THERE }));
+            // One of each family in one look.
+            let both = [("l0".to_owned(), super::WANTED.into()), ("l0".to_owned(), WANTED.into())];
+            let answer = lab.here(|| here.probe(&both)).unwrap().await.unwrap();
+            assert_eq!(answer.map(|a| a.address), Some(WANTED.into()));
+        });
+    }
+
+    #[test]
+    fn root_two_that_probe_at_once_stop_each_other() {
+        Lab::run(async |lab| {
+            let (here, there) = adverts(&lab);
+            let rival = lab.there(|| there.probe(&[("r0".to_owned(), WANTED.into())])).unwrap();
+            let (ours, theirs) = tokio::join!(probe(&lab, &here, WANTED.into()), rival);
+            let answers = [ours.unwrap().map(|a| a.mac), theirs.unwrap().map(|a| a.mac)];
+            assert_eq!(answers, [Some(MAC_THERE), Some(MAC_HERE)]);
+        });
+    }
+
+    #[test]
+    fn root_without_ipv6_on_an_interface_ipv4_goes_on() {
+        Lab::run(async |lab| {
+            let (mut here, mut there) = lab.adverts();
+            let bad = BTreeSet::from([Family::Ipv4, Family::Ipv6]);
+            assert!(here.open("l0", 0, MAC_HERE, &bad).unwrap_err().to_string().contains("IPv6"));
+            lab.here(|| open(&mut here, "l0", MAC_HERE)).unwrap();
+            let error = here.send("l0", v6("fe80::a"), GROUP, b"x").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            assert!(error.to_string().contains("IPv6"), "{error}");
+            here.send("l0", HERE, super::GROUP, b"four").unwrap();
+            assert_eq!(next(&mut there).await.payload, b"four");
+        });
+    }
 }

@@ -14,7 +14,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
         match action {
             Action::FenceArm { addresses, until } => takeover.arms.entry(until).or_default().extend(addresses),
             Action::AddAddress { .. } => takeover.additions.push(action),
-            Action::SendAdvertisement { .. } | Action::GratuitousArp { .. } | Action::Record(_) => {
+            Action::SendAdvertisement { .. } | Action::Announce { .. } | Action::Record(_) => {
                 takeover.announcements.push(action);
             }
             Action::DelAddress { .. }
@@ -45,7 +45,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
 
 #[derive(Default)]
 struct Takeover {
-    arms: BTreeMap<mesh_core::Instant, Vec<std::net::Ipv4Addr>>,
+    arms: BTreeMap<mesh_core::Instant, Vec<std::net::IpAddr>>,
     additions: Vec<Action>,
     announcements: Vec<Action>,
 }

@@ -35,7 +35,7 @@ impl Failures {
             | Action::FenceArm { .. }
             | Action::AddAddress { .. } => self.memory,
             // Nothing is announced that is not there.
-            Action::SendAdvertisement { .. } | Action::GratuitousArp { .. } => self.addition || self.memory,
+            Action::SendAdvertisement { .. } | Action::Announce { .. } => self.addition || self.memory,
             // What may still be served is not given away: the lease runs out, later than the address.
             Action::SendMessage { message: Message::Release(_), .. } => self.removal && self.closing,
             // Nor is it let out of the fence.

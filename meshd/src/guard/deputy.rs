@@ -1,11 +1,12 @@
 //! What a dead daemon leaves to be done, in an order that never gives away what may still be
 //! served here: the fence is closed and the addresses are gone before anybody is told.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::{Context, bail};
 use mesh_core::Will;
-use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::{Family, NodeId};
 use nix::net::if_::if_nametoindex;
 
 use crate::adverts::Adverts;
@@ -103,8 +104,8 @@ fn resign(adverts: &mut Adverts, will: &Will) -> usize {
     let sent = will.resignations.iter().filter(|packet| {
         let mut send = || -> anyhow::Result<()> {
             let index = if_nametoindex(packet.interface.as_str())?;
-            // The MAC address is for gratuitous ARP, of which there is none.
-            adverts.open(&packet.interface, index, [0; 6])?;
+            // The MAC address is for announcements, of which there are none.
+            adverts.open(&packet.interface, index, [0; 6], &BTreeSet::from([Family::of(packet.source)]))?;
             Ok(adverts.send(&packet.interface, packet.source, packet.destination, &packet.payload)?)
         };
         send().inspect_err(|error| tracing::warn!("a resignation was not sent: {error:#}")).is_ok()

@@ -1,10 +1,14 @@
-//! Links and addresses, by rtnetlink. IPv4 only.
+//! Links and addresses, by rtnetlink.
 //!
 //! Every address put here carries a mark in the kernel (IFA_PROTO, Linux 5.18), so that a later run
 //! finds what an earlier one left, and nothing else. What a notification says is not trusted to be the
 //! latest news: it says where to look, and only what is found there becomes an [`Event`].
 //!
-//! The kernel removes the secondary addresses of a subnet together with its primary, unless
+//! An IPv6 address is added without duplicate address detection: it is needed at once, and who else has it
+//! was found out otherwise. With /128 it is deprecated, as keepalived does it: it answers, but the host does
+//! not choose it for connections of its own.
+//!
+//! The kernel removes the secondary IPv4 addresses of a subnet together with its primary, unless
 //! `promote_secondaries` is set. Two VIPs in a subnet of their own would go together, and a VIP that came
 //! first would take the host's own addresses along. So it is set on each interface before the first
 //! address is put there or removed. It stays set (systemd sets it everywhere); where it cannot be
@@ -19,17 +23,19 @@ mod requests;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 
 use anyhow::Context;
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use mesh_config::model::{Scope, VirtualAddress};
 use mesh_core::input::Interface;
 use nix::libc;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST};
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage, AddressProtocol, AddressScope, CacheInfo};
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
+};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::AsyncSocket;
 use tokio::sync::{Mutex, mpsc};
@@ -76,16 +82,13 @@ pub enum Event {
         /// The interface it was put on.
         interface: String,
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
 }
 
 /// Why an address could not be added or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum AddressError {
-    /// The address is IPv6.
-    #[error("{0}: IPv6 is not supported yet")]
-    Ipv6(IpNet),
     /// There is no such interface.
     #[error("there is no interface {0}")]
     NoInterface(String),
@@ -98,7 +101,7 @@ pub enum AddressError {
         /// The interface.
         interface: String,
         /// The address.
-        address: Ipv4Net,
+        address: IpNet,
         /// What the kernel says.
         refusal: String,
     },
@@ -117,7 +120,7 @@ pub struct Netlink {
 #[derive(Default)]
 struct Placed {
     /// The interface's number, by the interface's name at that time and the address.
-    addresses: BTreeMap<(String, Ipv4Net), u32>,
+    addresses: BTreeMap<(String, IpNet), u32>,
     /// Interfaces that have `promote_secondaries` set, as far as that was possible.
     prepared: BTreeSet<u32>,
 }
@@ -156,7 +159,7 @@ impl Netlink {
                 let index = *indexes.entry(interface).or_insert_with(|| if_nametoindex(*interface).ok());
                 let index = index.ok_or_else(|| AddressError::NoInterface((*interface).to_owned()))?;
                 let addition = addition(index, address, *lifetime_s)?;
-                placed.prepare(interface, index);
+                placed.prepare(interface, index, address.net);
                 Ok((index, addition))
             })
             .collect();
@@ -166,10 +169,9 @@ impl Netlink {
         let mut answers = batch.execute(messages.collect(), flags).into_iter();
         let outcome = |((interface, address, _), prepared): (&(&str, &VirtualAddress, u32), _)| {
             let (index, _): (u32, AddressMessage) = prepared?;
-            let net = ipv4(address)?;
             let answer = answers.next().unwrap_or_else(|| Err(Refusal::late()));
-            answer.map_err(|refusal| refused(interface, net, refusal))?;
-            placed.addresses.insert(((*interface).to_owned(), net), index);
+            answer.map_err(|refusal| refused(interface, address.net, refusal))?;
+            placed.addresses.insert(((*interface).to_owned(), address.net), index);
             Ok(())
         };
         wanted.iter().zip(prepared).map(outcome).collect()
@@ -177,12 +179,12 @@ impl Netlink {
 
     /// Removes an address; one that is not there is no failure, nor is an interface that is gone.
     pub async fn del_address(&self, interface: &str, address: &VirtualAddress) -> Result<(), AddressError> {
-        let net = ipv4(address)?;
+        let net = address.net;
         let mut placed = self.placed.lock().await;
         // The interface may have got another name since.
         let known = placed.addresses.remove(&(interface.to_owned(), net));
         let Some(index) = known.or_else(|| if_nametoindex(interface).ok()) else { return Ok(()) };
-        placed.prepare(interface, index);
+        placed.prepare(interface, index, net);
         match remove(&self.requests, index, net).await {
             Err(refusal) if !refusal.is_absence() => Err(refused(interface, net, refusal)),
             _ => Ok(()),
@@ -236,12 +238,12 @@ async fn sweep(
     for message in &found {
         let (index, Some(net)) = (message.header.index, local(message)) else { continue };
         let name = if_indextoname(index).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let listed = known.iter().any(|(on, known)| *on == name && *known == IpNet::V4(net));
+        let listed = known.iter().any(|(on, known)| *on == name && *known == net);
         let ours = listed || protocol(message) == Some(ADDRESS_PROTOCOL);
-        if !ours || except.contains(&(name.clone(), net.addr().into())) {
+        if !ours || except.contains(&(name.clone(), net.addr())) {
             continue;
         }
-        placed.prepare(&name, index);
+        placed.prepare(&name, index, net);
         match remove(requests, index, net).await {
             Ok(()) => swept.removed += 1,
             Err(refusal) if refusal.is_absence() => {}
@@ -251,7 +253,7 @@ async fn sweep(
     swept
 }
 
-async fn remove(requests: &Requests, index: u32, net: Ipv4Net) -> Result<(), Refusal> {
+async fn remove(requests: &Requests, index: u32, net: IpNet) -> Result<(), Refusal> {
     let message = RouteNetlinkMessage::DelAddress(message(index, net));
     requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
 }
@@ -266,9 +268,9 @@ fn open_requests() -> anyhow::Result<Requests> {
 }
 
 impl Placed {
-    /// Sets `promote_secondaries`, once for each interface.
-    fn prepare(&mut self, interface: &str, index: u32) {
-        if !self.prepared.insert(index) {
+    /// Sets `promote_secondaries`, once for each interface with an IPv4 address; IPv6 has no secondaries.
+    fn prepare(&mut self, interface: &str, index: u32, net: IpNet) {
+        if net.addr().is_ipv6() || !self.prepared.insert(index) {
             return;
         }
         let path = |interface: &str| format!("/proc/sys/net/ipv4/conf/{interface}/promote_secondaries");
@@ -282,26 +284,22 @@ impl Placed {
     }
 }
 
-fn ipv4(address: &VirtualAddress) -> Result<Ipv4Net, AddressError> {
-    match address.net {
-        IpNet::V4(net) => Ok(net),
-        net @ IpNet::V6(_) => Err(AddressError::Ipv6(net)),
-    }
-}
-
 /// What both adding and removing say.
-fn message(index: u32, net: Ipv4Net) -> AddressMessage {
+fn message(index: u32, net: IpNet) -> AddressMessage {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = match net {
+        IpNet::V4(_) => AddressFamily::Inet,
+        IpNet::V6(_) => AddressFamily::Inet6,
+    };
     message.header.prefix_len = net.prefix_len();
     message.header.index = index;
-    message.attributes = vec![AddressAttribute::Local(net.addr().into()), AddressAttribute::Address(net.addr().into())];
+    message.attributes = vec![AddressAttribute::Local(net.addr()), AddressAttribute::Address(net.addr())];
     message
 }
 
 /// What adding says.
 fn addition(index: u32, address: &VirtualAddress, lifetime_s: u32) -> Result<AddressMessage, AddressError> {
-    let mut message = message(index, ipv4(address)?);
+    let mut message = message(index, address.net);
     message.header.scope = match address.scope {
         Scope::Global => AddressScope::Universe,
         Scope::Site => AddressScope::Site,
@@ -311,8 +309,18 @@ fn addition(index: u32, address: &VirtualAddress, lifetime_s: u32) -> Result<Add
     };
     let mut lifetime = CacheInfo::default();
     (lifetime.ifa_valid, lifetime.ifa_preferred) = (lifetime_s, lifetime_s);
+    if let IpNet::V6(net) = address.net {
+        message.header.flags = AddressHeaderFlags::Nodad;
+        if net.prefix_len() == net.max_prefix_len() {
+            lifetime.ifa_preferred = 0;
+        }
+    }
     message.attributes.push(AddressAttribute::CacheInfo(lifetime));
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)));
+    if address.net.addr().is_ipv6() {
+        // The kernel has neither broadcast addresses nor labels there.
+        return Ok(message);
+    }
     message.attributes.extend(address.broadcast.map(AddressAttribute::Broadcast));
     if let Some(label) = &address.label {
         if label.len() > LABEL_MAX {
@@ -323,7 +331,7 @@ fn addition(index: u32, address: &VirtualAddress, lifetime_s: u32) -> Result<Add
     Ok(message)
 }
 
-fn refused(interface: &str, address: Ipv4Net, refusal: Refusal) -> AddressError {
+fn refused(interface: &str, address: IpNet, refusal: Refusal) -> AddressError {
     match refusal.errno {
         libc::ENODEV => AddressError::NoInterface(interface.to_owned()),
         _ => AddressError::Refused { interface: interface.to_owned(), address, refusal: refusal.to_string() },

@@ -82,7 +82,7 @@ pub struct VirtualRouter {
     pub initial_active: bool,
     /// Configured priority, 1 to 255; 255 owns the addresses.
     pub priority: u8,
-    /// Version on the wire.
+    /// Version on the wire; [`Version::V3`] for IPv6.
     pub version: Version,
     /// `advert_int`: whole seconds 1-255 in version 2, 10 ms to 40.95 s in steps of 10 ms in version 3.
     pub advert_interval: Duration,
@@ -92,11 +92,12 @@ pub struct VirtualRouter {
     pub preempt_delay: Duration,
     /// First eight bytes of `auth_pass`, zero padded (version 2 only).
     pub auth_pass: Option<[u8; 8]>,
-    /// Where adverts go.
+    /// Where adverts go; all its addresses are of `key.family`.
     pub transport: Transport,
-    /// `virtual_ipaddress`, in file order, at least one, all of `key.family`.
+    /// `virtual_ipaddress`, in file order, at least one, all of `key.family`, as many as fit in an
+    /// advert ([`most_addresses`]).
     pub addresses: Vec<VirtualAddress>,
-    /// `virtual_ipaddress_excluded`: served, but not in adverts.
+    /// `virtual_ipaddress_excluded`: served, but not in adverts; of either family.
     pub excluded_addresses: Vec<VirtualAddress>,
     /// `track_script`.
     pub track_scripts: Vec<TrackedScript>,
@@ -123,6 +124,21 @@ impl VirtualRouter {
     }
 }
 
+/// How many addresses fit in an advert of a family. Its count is one byte; in IPv6 an Ethernet frame of
+/// 1500 bytes holds fewer (no advert is fragmented).
+pub fn most_addresses(family: Family) -> usize {
+    match family {
+        Family::Ipv4 => 255,
+        Family::Ipv6 => (1500 - 40 - 8) / 16,
+    }
+}
+
+/// Whether this can be a virtual address: a unicast address that one host at a time can have.
+pub(crate) fn can_be_virtual(address: IpAddr) -> bool {
+    let mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+    !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || mapped)
+}
+
 /// VRRP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -137,12 +153,13 @@ pub enum Version {
 pub enum Transport {
     /// To 224.0.0.18 or ff02::12.
     Multicast {
-        /// `mcast_src_ip`: source address; default the interface's primary address.
+        /// `mcast_src_ip`: source address; default the interface's primary address, in IPv6 its
+        /// link-local one.
         source: Option<IpAddr>,
     },
     /// To each peer.
     Unicast {
-        /// `unicast_src_ip`: default the interface's primary address.
+        /// `unicast_src_ip`: the default is as for multicast.
         source: Option<IpAddr>,
         /// `unicast_peer`, at least one.
         peers: Vec<IpAddr>,
@@ -156,11 +173,11 @@ pub struct VirtualAddress {
     pub net: IpNet,
     /// `dev`: default the router's interface.
     pub interface: Option<String>,
-    /// `label`, at most 15 bytes.
+    /// `label`, at most 15 bytes; IPv4 only.
     pub label: Option<String>,
-    /// `scope`.
+    /// `scope`; in IPv6 the address itself tells.
     pub scope: Scope,
-    /// `brd`.
+    /// `brd`; IPv4 only.
     pub broadcast: Option<Ipv4Addr>,
 }
 
@@ -189,7 +206,7 @@ pub struct TrackedScript {
     pub weight: Option<i16>,
 }
 
-/// Gratuitous ARP settings of a router.
+/// When addresses are announced, by gratuitous ARP or neighbour advertisements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GratuitousArp {
     /// `garp_master_repeat`: packets in a burst; default 5.
@@ -275,7 +292,7 @@ pub struct Policy {
 pub enum QuorumLoss {
     /// Serves nothing: never two owners.
     Fence,
-    /// What VRRP would do, after an ARP probe of the addresses: UNPROTECTED.
+    /// What VRRP would do, after a probe for the addresses: UNPROTECTED.
     Vrrp,
 }
 

@@ -41,7 +41,7 @@ fn twins_in_both_languages_are_equal() {
 fn the_example_is_usable_and_uses_every_key() {
     let (config, report) = read(EXAMPLE);
     let config = config.unwrap_or_else(|| panic!("{:#?}", said(&report)));
-    assert_eq!((config.routers.len(), config.track_scripts.len(), config.virtual_servers.len()), (2, 1, 3));
+    assert_eq!((config.routers.len(), config.track_scripts.len(), config.virtual_servers.len()), (3, 1, 3));
     assert_eq!(config.mesh.lease, model::LeaseTime::Fast);
     // Every field of the schema is a line `pub(super) name: …`.
     let schema = [include_str!("native/schema.rs"), include_str!("native/services.rs")];

@@ -1,7 +1,7 @@
 //! Effects the engine asks for. The daemon brings them about in the order given, each finished
 //! before the next begins, and reports a failure as [`crate::Input::Failed`].
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use mesh_config::model::VirtualAddress;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
@@ -17,34 +17,35 @@ use crate::will::Will;
 /// One effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Send one packet of IP protocol 112 with TTL 255 and TOS 0xC0.
+    /// Send one packet of IP protocol 112 with TTL or hop limit 255 and TOS or traffic class 0xC0.
     SendAdvertisement {
         /// Out of this interface.
         interface: String,
         /// IP source.
-        source: Ipv4Addr,
-        /// 224.0.0.18, or a unicast peer.
-        destination: Ipv4Addr,
+        source: IpAddr,
+        /// 224.0.0.18, ff02::12, or a unicast peer.
+        destination: IpAddr,
         /// The VRRP packet, checksum included.
         payload: Vec<u8>,
     },
-    /// Broadcast gratuitous ARP requests for this address.
-    GratuitousArp {
+    /// Tell all hosts where this address is: gratuitous ARP requests, or unsolicited neighbour
+    /// advertisements.
+    Announce {
         /// Out of this interface, with its MAC address.
         interface: String,
         /// The virtual address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// How many.
         count: u32,
     },
-    /// Ask by ARP whether anybody has these addresses (RFC 5227 section 2.1.1): two probes for each,
-    /// 20 ms apart, and 20 ms more to listen; the answer is [`crate::Input::Probed`]. Nothing waits
-    /// for it.
+    /// Ask whether anybody has these addresses, by ARP (RFC 5227 section 2.1.1) or by neighbour
+    /// solicitations (RFC 4862 section 5.4): two probes for each, 20 ms apart, and 20 ms more to
+    /// listen; the answer is [`crate::Input::Probed`]. Nothing waits for it.
     ProbeAddresses {
         /// The number of the probe; the answer names it.
         probe: u64,
         /// Interfaces and the addresses looked for there.
-        addresses: Vec<(String, Ipv4Addr)>,
+        addresses: Vec<(String, IpAddr)>,
     },
     /// Have a virtual address in the kernel; where it is there already, renew its lifetime.
     AddAddress {
@@ -71,7 +72,7 @@ pub enum Action {
     /// [`Action::FenceInstall`] leaves them open without a gap.
     FenceAdopt {
         /// The addresses.
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
         /// When the kernel closes it.
         until: Instant,
     },
@@ -79,19 +80,19 @@ pub enum Action {
     /// whatever was fenced before; what stays in the list and was armed stays armed.
     FenceInstall {
         /// All fenced addresses; none removes the fence.
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
     },
     /// Open the fence for these addresses until a point in time; extends or shortens.
     FenceArm {
         /// The addresses.
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
         /// The kernel closes it then, whatever the daemon does.
         until: Instant,
     },
     /// Close the fence for these addresses now.
     FenceClose {
         /// The addresses.
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
     },
     /// Send to one peer, without waiting.
     SendMessage {
@@ -154,14 +155,14 @@ pub enum Effect {
         /// The interface.
         interface: String,
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// [`Action::DelAddress`] of this address.
     Removal {
         /// The interface.
         interface: String,
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// [`Action::ProbeAddresses`] of this number.
     Probe {
@@ -175,7 +176,7 @@ pub enum Effect {
     Roster,
     /// [`Action::LeaveBehind`].
     LeaveBehind,
-    /// [`Action::SendAdvertisement`] or [`Action::GratuitousArp`] on this interface.
+    /// [`Action::SendAdvertisement`] or [`Action::Announce`] on this interface.
     Advertisement {
         /// The interface.
         interface: String,

@@ -1,6 +1,6 @@
 //! What the unit tests of several modules begin with.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use mesh_config::model::{GratuitousArp, Policy, Scope, Transport, Version, VirtualAddress, VirtualRouter};
@@ -10,7 +10,7 @@ use mesh_wire::mesh::{Family, NodeId, RouterKey};
 use crate::time::Instant;
 
 /// The virtual address of [`router`].
-pub(crate) const VIP: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 80);
+pub(crate) const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 80));
 
 /// The key of [`router`].
 pub(crate) const KEY: RouterKey = key(51);

@@ -1,10 +1,10 @@
 //! Facts: all that can make the engine decide anything.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mesh_config::model::Config;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
@@ -30,7 +30,7 @@ pub enum Input {
         /// The interface it was on.
         interface: String,
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// Somebody else removed the fence's tables, or part of them.
     FenceGone,
@@ -125,7 +125,7 @@ pub enum Input {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbeAnswer {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// The MAC address that showed it.
     pub mac: [u8; 6],
 }
@@ -137,8 +137,19 @@ pub struct Interface {
     pub name: String,
     /// Administratively up, and with a carrier.
     pub running: bool,
-    /// Its addresses in the kernel's order, without those this program put there.
-    pub addresses: Vec<Ipv4Net>,
+    /// Its addresses that can be used, in the kernel's order, without those this program put there.
+    pub addresses: Vec<IpNet>,
+    /// IPv6 addresses that cannot be used.
+    pub unusable: Vec<(Ipv6Addr, Unusable)>,
+}
+
+/// Why an IPv6 address cannot be used (RFC 4862 section 5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unusable {
+    /// Whether another host has it is being found out.
+    Tentative,
+    /// Another host has it.
+    Duplicate,
 }
 
 /// A received packet of IP protocol 112.
@@ -147,10 +158,10 @@ pub struct Datagram {
     /// The interface it came in on.
     pub interface: String,
     /// IP source.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// IP destination.
-    pub destination: Ipv4Addr,
-    /// IP time to live.
+    pub destination: IpAddr,
+    /// IP time to live, or hop limit.
     pub ttl: u8,
     /// What follows the IP header.
     pub payload: Vec<u8>,

@@ -1,10 +1,9 @@
 //! One virtual router on this host: its protocol state, its lease, and what is due next.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use mesh_config::model::{LeaseTime, Version, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::RouterState;
@@ -46,9 +45,9 @@ pub struct Instance {
     pub blocked: Option<(Instant, String)>,
     /// For how long after the next failure.
     pub block_time: Option<Duration>,
-    /// The next burst of gratuitous ARP, and how many packets.
+    /// The next burst of announcements, and how many packets.
     pub garp: Option<(Instant, u32)>,
-    /// When gratuitous ARP last answered a rival.
+    /// When announcements last answered a rival.
     pub rival_answered: Instant,
     /// When address lifetimes are to be renewed.
     pub refresh_at: Option<Instant>,
@@ -57,10 +56,10 @@ pub struct Instance {
     /// Which checksum others on the segment send.
     pub checksum: ChecksumForm,
     /// Source address of our adverts, while the interface has one.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// Served addresses that this host has of its own, as the owner of the addresses (priority 255)
     /// may: they are never added, removed or fenced, or the host would lose its own address.
-    pub own: BTreeSet<Ipv4Addr>,
+    pub own: BTreeSet<IpAddr>,
     /// The last change.
     pub transition: Transition,
     /// Where it stands while no majority of the voters answers.
@@ -149,7 +148,7 @@ impl Silence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreign {
     /// Its address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Its priority.
     pub priority: u8,
     /// Silent since then means gone.
@@ -200,16 +199,16 @@ impl Instance {
 
     /// The addresses that come and go with the state: those served, but not the host's own.
     pub fn moving(&self) -> impl Iterator<Item = &VirtualAddress> {
-        self.config.served().filter(|a| v4(&a.net).is_none_or(|address| !self.own.contains(&address)))
+        self.config.served().filter(|a| !self.own.contains(&a.net.addr()))
     }
 
-    /// The same as plain addresses, for the fence; IPv4 only so far.
-    pub fn addresses(&self) -> Vec<Ipv4Addr> {
-        self.moving().filter_map(|a| v4(&a.net)).collect()
+    /// The same as plain addresses, for the fence.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.moving().map(|a| a.net.addr()).collect()
     }
 
     /// The packet for one destination, with our own priority unless another is given.
-    pub fn advertisement(&self, source: Ipv4Addr, destination: Ipv4Addr, priority: Option<u8>) -> Vec<u8> {
+    pub fn advertisement(&self, source: IpAddr, destination: IpAddr, priority: Option<u8>) -> Vec<u8> {
         let version = match self.config.version {
             Version::V2 => wire::Version::V2,
             Version::V3 => wire::Version::V3,
@@ -218,7 +217,7 @@ impl Instance {
             vrid: self.config.key.vrid,
             priority: priority.unwrap_or(self.vrrp.priority()),
             interval: Interval::new(version, self.config.advert_interval).expect("the model holds valid intervals"),
-            addresses: self.config.addresses.iter().filter_map(|a| v4(&a.net)).collect(),
+            addresses: self.config.addresses.iter().map(|a| a.net.addr()).collect(),
             auth: self.config.auth_pass.map_or(Authentication::None, Authentication::Pass),
         };
         wire::emit(&packet, source, destination, self.checksum)
@@ -259,12 +258,5 @@ impl Instance {
         }
         let wait = self.vrrp.down_interval() + Duration::from_secs(2);
         u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).max(3)
-    }
-}
-
-fn v4(net: &IpNet) -> Option<Ipv4Addr> {
-    match net {
-        IpNet::V4(net) => Some(net.addr()),
-        IpNet::V6(_) => None,
     }
 }

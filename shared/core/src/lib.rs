@@ -1,7 +1,7 @@
 //! The decisions. No input, no output, no clock, no thread, no random source that is not seeded.
 //!
 //! ```text
-//!   VRRP packets ---+                                                    +--> SendAdvertisement, GratuitousArp
+//!   VRRP packets ---+                                                    +--> SendAdvertisement, Announce
 //!   mesh messages --+            +------------- Engine ---------------+  +--> SendMessage, Publish
 //!   script results -+   Input    | membership, tracking               |  +--> FenceInstall, FenceArm, FenceClose
 //!   netlink events -+ ---------> |   -> vrrp: Claim, Stay or Yield    | -+--> AddAddress, DelAddress

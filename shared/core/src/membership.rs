@@ -3,7 +3,7 @@
 //! Information only: liveness never changes who votes.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, ROUTER_PREFIX, RouterReport, RouterState};
@@ -84,7 +84,7 @@ impl Membership {
     }
 
     /// Whether adverts from this address come from a member of the mesh.
-    pub fn sends_adverts(&self, router: &RouterKey, source: Ipv4Addr) -> bool {
+    pub fn sends_adverts(&self, router: &RouterKey, source: IpAddr) -> bool {
         self.peers.values().any(|p| p.routers.get(router).is_some_and(|r| r.source == Some(source)))
     }
 

@@ -4,7 +4,7 @@
 //! others that they may have them: [`Will::resignations`] to routers on the segment,
 //! [`Will::releases`] to the voters.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use mesh_wire::mesh::NodeId;
@@ -24,15 +24,15 @@ pub struct Will {
     pub voters: Vec<(NodeId, SocketAddr)>,
 }
 
-/// One packet of IP protocol 112 with TTL 255 and TOS 0xC0.
+/// One packet of IP protocol 112 with TTL or hop limit 255 and TOS or traffic class 0xC0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advert {
     /// Out of this interface.
     pub interface: String,
     /// IP source.
-    pub source: Ipv4Addr,
-    /// 224.0.0.18, or a unicast peer.
-    pub destination: Ipv4Addr,
+    pub source: IpAddr,
+    /// 224.0.0.18, ff02::12, or a unicast peer.
+    pub destination: IpAddr,
     /// The VRRP packet, checksum included.
     pub payload: Vec<u8>,
 }

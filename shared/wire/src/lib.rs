@@ -5,11 +5,13 @@
 //! first rule that was broken; it never panics. An `emit` cannot fail.
 //!
 //! ```text
-//! vrrp   VRRP version 2 (RFC 3768, RFC 2338 PASS) and version 3 (RFC 9568), IPv4
-//! arp    gratuitous ARP frames
+//! vrrp   VRRP version 2 (RFC 3768, RFC 2338 PASS) and version 3 (RFC 9568), IPv4 and IPv6
+//! arp    gratuitous ARP frames, ARP probes
+//! ndisc  the same for IPv6: neighbour advertisements and solicitations
 //! mesh   what directors say to each other: identities, roster, lease, gossip values, enrolment
 //! ```
 
 pub mod arp;
 pub mod mesh;
+pub mod ndisc;
 pub mod vrrp;

@@ -1,5 +1,5 @@
-//! VRRP advertisements for IPv4: version 2 (RFC 3768, with the PASS authentication of RFC 2338)
-//! and version 3 (RFC 9568).
+//! VRRP advertisements: version 2 for IPv4 (RFC 3768, with the PASS authentication of RFC 2338)
+//! and version 3 for IPv4 and IPv6 (RFC 9568).
 //!
 //! What is judged here needs nothing but the packet: its shape and its checksum. The IP TTL, and
 //! whether VRID, version, interval, password and addresses are the expected ones, is the
@@ -14,7 +14,7 @@
 //!  |   auth type   |   seconds     |            checksum           |  version 2
 //!  |reserved|      centiseconds    |            checksum           |  version 3
 //!  +---------------+---------------+-------------------------------+
-//!  |                       addresses, 4 bytes each                 |
+//!  |              addresses, 4 bytes each, or 16 in IPv6           |
 //!  +---------------------------------------------------------------+
 //!  |             8 bytes of authentication data, version 2 only    |
 //!  +---------------------------------------------------------------+
@@ -30,23 +30,36 @@ mod v3;
 #[cfg(test)]
 mod tests;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use pnet_packet::ip::IpNextHeaderProtocol;
 use pnet_packet::util;
 
+use crate::mesh::Family;
+
 /// IP protocol number of VRRP.
 pub const IP_PROTOCOL: u8 = 112;
-/// Where multicast adverts go (RFC 9568 section 5.1.1.2).
+/// Where multicast adverts go in IPv4 (RFC 9568 section 5.1.1.2).
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
-/// The only TTL an advert may have; a lower one was routed (RFC 9568 section 5.1.1.3).
+/// Where they go in IPv6 (RFC 9568 section 5.1.2.2).
+pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+/// The only TTL or hop limit an advert may have; a lower one was routed (RFC 9568 sections 5.1.1.3
+/// and 5.1.2.3).
 pub const TTL: u8 = 255;
 /// How many addresses an advert can list: the count is one byte.
 pub const MAX_ADDRESSES: usize = 255;
 
 const HEADER: usize = 8;
 const ADVERTISEMENT: u8 = 1;
+
+/// Where multicast adverts of a family go.
+pub fn group(family: Family) -> IpAddr {
+    match family {
+        Family::Ipv4 => GROUP.into(),
+        Family::Ipv6 => GROUP_V6.into(),
+    }
+}
 
 /// Version of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -149,8 +162,9 @@ pub struct Advertisement {
     pub priority: u8,
     /// The sender's advertisement interval. Its unit is that of the protocol's version.
     pub interval: Interval,
-    /// The virtual addresses, 1 to [`MAX_ADDRESSES`].
-    pub addresses: Vec<Ipv4Addr>,
+    /// The virtual addresses, 1 to [`MAX_ADDRESSES`], all of the packet's family. In IPv6 the first
+    /// one sent is link-local (RFC 9568 section 5.2.9, erratum 8300); what is received need not be.
+    pub addresses: Vec<IpAddr>,
     /// [`Authentication::None`] in version 3.
     pub auth: Authentication,
 }
@@ -168,11 +182,12 @@ impl Advertisement {
 }
 
 /// What a checksum covers. Version 3 for IPv4 is sent both ways; a router that insists on one
-/// drops what has the other.
+/// drops what has the other. In IPv6 there is one form, with the pseudo header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ChecksumForm {
-    /// An IPv4 pseudo header (source, destination, protocol, length), then the message: what
-    /// keepalived sends and insists on in version 3, unless told otherwise.
+    /// A pseudo header (source, destination, protocol, length), then the message: all there is for
+    /// IPv6 (RFC 9568 section 5.2.8), and for IPv4 what keepalived sends and insists on in version 3,
+    /// unless told otherwise.
     PseudoHeader,
     /// The message alone: version 2 (RFC 3768 section 5.3.8), and version 3 for IPv4 according to
     /// RFC 9568 section 5.2.8.
@@ -188,6 +203,9 @@ pub enum Malformed {
     /// Neither 2 nor 3.
     #[error("version {0}")]
     Version(u8),
+    /// Version 2 has no IPv6.
+    #[error("version 2 over IPv6")]
+    Version2OverIpv6,
     /// Not an advertisement, the only type there is.
     #[error("type {0}")]
     Type(u8),
@@ -235,13 +253,15 @@ pub enum Malformed {
 /// The first rule broken, in the order of [`Malformed`].
 pub fn parse(
     payload: &[u8],
-    source: Ipv4Addr,
-    destination: Ipv4Addr,
+    source: impl Into<IpAddr>,
+    destination: impl Into<IpAddr>,
 ) -> Result<(Advertisement, ChecksumForm), Malformed> {
+    let (source, destination) = (source.into(), destination.into());
     let Some(&[version_type, vrid, priority, count, byte4, byte5, sum_high, sum_low]) = payload.first_chunk() else {
         return Err(Malformed::TooShort(payload.len()));
     };
     let (version, trailer) = match version_type >> 4 {
+        2 if source.is_ipv6() => return Err(Malformed::Version2OverIpv6),
         2 => (Version::V2, v2::TRAILER),
         3 => (Version::V3, 0),
         other => return Err(Malformed::Version(other)),
@@ -256,7 +276,8 @@ pub fn parse(
         return Err(Malformed::NoAddresses);
     }
 
-    let addresses_end = HEADER + 4 * usize::from(count);
+    let address_length = if source.is_ipv6() { 16 } else { 4 };
+    let addresses_end = HEADER + address_length * usize::from(count);
     let (expected, actual) = (addresses_end + trailer, payload.len());
     let Some((message, rest)) = payload.split_at_checked(expected) else {
         return Err(Malformed::Truncated { expected, actual });
@@ -271,38 +292,72 @@ pub fn parse(
         Version::V2 => v2::parse([byte4, byte5], &message[addresses_end..])?,
         Version::V3 => (v3::parse([byte4, byte5])?, Authentication::None),
     };
-    let addresses = message[HEADER..addresses_end].as_chunks().0.iter().map(|a: &[u8; 4]| Ipv4Addr::from(*a)).collect();
+    let addresses = addresses(&message[HEADER..addresses_end], source);
     Ok((Advertisement { vrid, priority, interval: Interval(interval), addresses, auth }, form))
 }
 
-/// What follows the IP header from `source` to `destination`, checksum included.
+/// What follows the IP header from `source` to `destination`, checksum included; both are of one
+/// family.
 ///
-/// Version 2 has one form of checksum and version 3 no authentication: there `form` and `auth` are
-/// not looked at. Addresses beyond [`MAX_ADDRESSES`] are left out, as keepalived does: they are
-/// served all the same.
-pub fn emit(advertisement: &Advertisement, source: Ipv4Addr, destination: Ipv4Addr, form: ChecksumForm) -> Vec<u8> {
+/// Version 2 and IPv6 have one form of checksum and version 3 no authentication: there `form` and
+/// `auth` are not looked at. Addresses beyond [`MAX_ADDRESSES`] are left out, as keepalived does: they
+/// are served all the same; so are those of the other family. In IPv6 the first link-local address
+/// goes first, where there is one.
+pub fn emit(
+    advertisement: &Advertisement,
+    source: impl Into<IpAddr>,
+    destination: impl Into<IpAddr>,
+    form: ChecksumForm,
+) -> Vec<u8> {
+    let (source, destination) = (source.into(), destination.into());
     let Advertisement { vrid, priority, interval, addresses, auth } = advertisement;
-    let addresses = &addresses[..addresses.len().min(MAX_ADDRESSES)];
+    let addresses = listed(addresses, source);
     let (number, bytes4_5, trailer, form) = match interval.0 {
         Unit::Seconds(s) => (2, [v2::auth_type(auth), s], v2::trailer(auth), ChecksumForm::Message),
+        Unit::Centiseconds(cs) if source.is_ipv6() => (3, cs.to_be_bytes(), Vec::new(), ChecksumForm::PseudoHeader),
         Unit::Centiseconds(cs) => (3, cs.to_be_bytes(), Vec::new(), form),
     };
 
-    let mut message = Vec::with_capacity(HEADER + 4 * addresses.len() + trailer.len());
+    let mut message = Vec::with_capacity(HEADER + 16 * addresses.len() + trailer.len());
     message.extend([number << 4 | ADVERTISEMENT, *vrid, *priority, addresses.len() as u8]);
     message.extend(bytes4_5);
     message.extend([0, 0]);
-    message.extend(addresses.iter().flat_map(|a| a.octets()));
+    for address in addresses {
+        match address {
+            IpAddr::V4(address) => message.extend(address.octets()),
+            IpAddr::V6(address) => message.extend(address.octets()),
+        }
+    }
     message.extend(trailer);
     let sum = checksum(&message, source, destination, form);
     message[6..8].copy_from_slice(&sum.to_be_bytes());
     message
 }
 
+/// The addresses of an advert from `source`, in the order in which it lists them.
+fn listed(addresses: &[IpAddr], source: IpAddr) -> Vec<IpAddr> {
+    let mut listed: Vec<IpAddr> = addresses.iter().copied().filter(|a| a.is_ipv6() == source.is_ipv6()).collect();
+    let link_local = |a: &IpAddr| matches!(a, IpAddr::V6(a) if a.is_unicast_link_local());
+    if let Some(first) = listed.iter().position(link_local) {
+        listed[..=first].rotate_right(1);
+    }
+    listed.truncate(MAX_ADDRESSES);
+    listed
+}
+
+/// Addresses of the source's family, one after another.
+fn addresses(bytes: &[u8], source: IpAddr) -> Vec<IpAddr> {
+    match source {
+        IpAddr::V4(_) => bytes.as_chunks().0.iter().map(|a: &[u8; 4]| IpAddr::from(*a)).collect(),
+        IpAddr::V6(_) => bytes.as_chunks().0.iter().map(|a: &[u8; 16]| IpAddr::from(*a)).collect(),
+    }
+}
+
 /// Which form the checksum in the message is right in. Where both are, they are the same.
-fn checksum_form(version: Version, message: &[u8], source: Ipv4Addr, destination: Ipv4Addr) -> Option<ChecksumForm> {
+fn checksum_form(version: Version, message: &[u8], source: IpAddr, destination: IpAddr) -> Option<ChecksumForm> {
     let forms: &[ChecksumForm] = match version {
         Version::V2 => &[ChecksumForm::Message],
+        Version::V3 if source.is_ipv6() => &[ChecksumForm::PseudoHeader],
         Version::V3 => &[ChecksumForm::PseudoHeader, ChecksumForm::Message],
     };
     // Over a message that holds its own checksum the result is zero (RFC 1071 section 1).
@@ -310,13 +365,17 @@ fn checksum_form(version: Version, message: &[u8], source: Ipv4Addr, destination
 }
 
 /// The Internet checksum over a message as it stands.
-fn checksum(message: &[u8], source: Ipv4Addr, destination: Ipv4Addr, form: ChecksumForm) -> u16 {
+fn checksum(message: &[u8], source: IpAddr, destination: IpAddr, form: ChecksumForm) -> u16 {
     const SKIP_NOTHING: usize = usize::MAX;
-    match form {
-        ChecksumForm::Message => util::checksum(message, SKIP_NOTHING),
-        ChecksumForm::PseudoHeader => {
-            let protocol = IpNextHeaderProtocol(IP_PROTOCOL);
+    let protocol = IpNextHeaderProtocol(IP_PROTOCOL);
+    match (form, source, destination) {
+        (ChecksumForm::PseudoHeader, IpAddr::V4(source), IpAddr::V4(destination)) => {
             util::ipv4_checksum(message, SKIP_NOTHING, &[], &source, &destination, protocol)
         }
+        (ChecksumForm::PseudoHeader, IpAddr::V6(source), IpAddr::V6(destination)) => {
+            util::ipv6_checksum(message, SKIP_NOTHING, &[], &source, &destination, protocol)
+        }
+        // No packet has addresses of two families.
+        (ChecksumForm::Message | ChecksumForm::PseudoHeader, ..) => util::checksum(message, SKIP_NOTHING),
     }
 }

@@ -73,7 +73,7 @@ impl Host {
 
     /// Whether `address` is on one of its interfaces now.
     pub fn has_address(&self, address: &str) -> Result<bool> {
-        let listed = self.run(&["ip", "-4", "-o", "addr", "show"])?;
+        let listed = self.run(&["ip", "-o", "addr", "show"])?;
         Ok(listed.split_whitespace().any(|word| word.split('/').next() == Some(address)))
     }
 

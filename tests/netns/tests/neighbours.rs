@@ -192,7 +192,7 @@ fn send_adverts(host: &Host, source: Ipv4Addr, priority: u8, count: usize) -> Re
             vrid: 51,
             priority,
             interval: Interval::new(Version::V2, Duration::from_secs(1)).context("a second is an interval")?,
-            addresses: vec![VIP],
+            addresses: vec![VIP.into()],
             auth: Authentication::Pass(*b"1111\0\0\0\0"),
         };
         let payload = emit(&packet, source, GROUP, ChecksumForm::Message);

@@ -1,17 +1,17 @@
 //! One host: a clock, a kernel, a disk, a link, and perhaps a daemon.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use mesh_config::model::Config;
 use mesh_core::input::Interface;
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::roster::State;
 use mesh_core::{Action, Adopted, Engine, Input, Instant, Setup, Will};
-use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::{Role, Roster};
+use mesh_wire::mesh::{Family, NodeId};
 
 use crate::clock::{HostClock, Time};
 use crate::kernel::Kernel;
@@ -28,8 +28,8 @@ pub struct Host {
     pub id: NodeId,
     /// Its name, `lb1` and so on.
     pub name: String,
-    /// Its address on the segment.
-    pub address: Ipv4Addr,
+    /// Which one it is.
+    pub index: usize,
     /// Whether it serves.
     pub role: Role,
     /// Its configuration file.
@@ -148,7 +148,7 @@ impl Host {
         Host {
             id: layout::node_id(index),
             name: layout::name(index),
-            address: layout::host_address(index),
+            index,
             role: layout.role(index),
             config: layout.config(index),
             state: None,
@@ -197,10 +197,17 @@ impl Host {
         }
     }
 
+    /// Its address on the segment, from which it sends adverts.
+    pub fn address(&self, family: Family) -> IpAddr {
+        layout::host_address(family, self.index)
+    }
+
     /// What netlink says about the interface.
     pub fn interface(&self) -> Input {
-        let net = Ipv4Net::new(self.address, 24).expect("24 is a prefix length");
-        Input::Interface(Interface { name: INTERFACE.to_owned(), running: self.link, addresses: vec![net] })
+        let net = |family| IpNet::new(self.address(family), 24).expect("24 is a prefix length");
+        let addresses = [Family::Ipv4, Family::Ipv6].map(net).to_vec();
+        let (name, running) = (INTERFACE.to_owned(), self.link);
+        Input::Interface(Interface { name, running, addresses, unusable: Vec::new() })
     }
 
     /// The daemon, while it is not stopped.

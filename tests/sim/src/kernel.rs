@@ -1,7 +1,7 @@
 //! What one host's kernel does by itself: it serves, drops and forgets, whether a daemon runs or not.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mesh_core::Instant;
@@ -17,26 +17,26 @@ const LONGEST_TICK: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug, Default)]
 pub struct Kernel {
     /// Virtual addresses, and when the kernel removes each.
-    addresses: BTreeMap<Ipv4Addr, Instant>,
+    addresses: BTreeMap<IpAddr, Instant>,
     /// The set `vips`: dropped unless armed.
-    vips: BTreeSet<Ipv4Addr>,
+    vips: BTreeSet<IpAddr>,
     /// The set `leased`, with its elements' timeouts, and which run of the daemon put them there.
-    armed: BTreeMap<Ipv4Addr, (Instant, u32)>,
+    armed: BTreeMap<IpAddr, (Instant, u32)>,
 }
 
 impl Kernel {
     /// Whether an address is reachable here.
-    pub fn serves(&self, address: Ipv4Addr, now: Instant) -> bool {
+    pub fn serves(&self, address: IpAddr, now: Instant) -> bool {
         self.has(address, now) && (!self.vips.contains(&address) || self.is_armed(address, now))
     }
 
     /// Whether an address is there, reachable or not.
-    pub fn has(&self, address: Ipv4Addr, now: Instant) -> bool {
+    pub fn has(&self, address: IpAddr, now: Instant) -> bool {
         self.addresses.get(&address).is_some_and(|until| *until > now)
     }
 
     /// Whether what comes for this address is let through.
-    pub fn is_armed(&self, address: Ipv4Addr, now: Instant) -> bool {
+    pub fn is_armed(&self, address: IpAddr, now: Instant) -> bool {
         self.armed.get(&address).is_some_and(|(until, _)| *until > now)
     }
 
@@ -47,33 +47,33 @@ impl Kernel {
     }
 
     /// Adds an address or renews its lifetime.
-    pub fn add(&mut self, address: Ipv4Addr, now: Instant, lifetime: Duration) {
+    pub fn add(&mut self, address: IpAddr, now: Instant, lifetime: Duration) {
         self.addresses.insert(address, now + lifetime + LIFETIME_LATE);
     }
 
     /// Removes an address; whether it was there.
-    pub fn delete(&mut self, address: Ipv4Addr, now: Instant) -> bool {
+    pub fn delete(&mut self, address: IpAddr, now: Instant) -> bool {
         self.addresses.remove(&address).is_some_and(|until| until > now)
     }
 
     /// Takes out the addresses whose lifetime is over, and names them.
-    pub fn expire(&mut self, now: Instant) -> Vec<Ipv4Addr> {
+    pub fn expire(&mut self, now: Instant) -> Vec<IpAddr> {
         self.addresses.extract_if(.., |_, until| *until <= now).map(|(address, _)| address).collect()
     }
 
     /// Removes all addresses with this program's mark, but these.
-    pub fn sweep(&mut self, except: &[Ipv4Addr]) {
+    pub fn sweep(&mut self, except: &[IpAddr]) {
         self.addresses.retain(|address, _| except.contains(address));
     }
 
     /// Replaces the fenced addresses; what stays and was armed by this run stays armed.
-    pub fn fence(&mut self, addresses: &[Ipv4Addr], run: u32) {
+    pub fn fence(&mut self, addresses: &[IpAddr], run: u32) {
         self.vips = addresses.iter().copied().collect();
         self.armed.retain(|address, (_, by)| addresses.contains(address) && *by == run);
     }
 
     /// Takes what another run armed for this run's.
-    pub fn adopt(&mut self, addresses: &[Ipv4Addr], until: Instant, run: u32) {
+    pub fn adopt(&mut self, addresses: &[IpAddr], until: Instant, run: u32) {
         self.armed.extend(addresses.iter().map(|a| (*a, (until, run))));
     }
 
@@ -81,7 +81,7 @@ impl Kernel {
     ///
     /// # Errors
     /// An address is not fenced, or the sets are gone.
-    pub fn arm(&mut self, addresses: &[Ipv4Addr], now: Instant, until: Instant, run: u32) -> Result<(), String> {
+    pub fn arm(&mut self, addresses: &[IpAddr], now: Instant, until: Instant, run: u32) -> Result<(), String> {
         if let Some(stranger) = addresses.iter().find(|a| !self.vips.contains(a)) {
             return Err(format!("{stranger} is not fenced"));
         }
@@ -94,7 +94,7 @@ impl Kernel {
     }
 
     /// Closes the fence.
-    pub fn close(&mut self, addresses: &[Ipv4Addr]) {
+    pub fn close(&mut self, addresses: &[IpAddr]) {
         self.armed.retain(|address, _| !addresses.contains(address));
     }
 

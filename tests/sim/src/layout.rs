@@ -1,6 +1,6 @@
 //! What clusters are made of: how many hosts, who votes, and everybody's configuration.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -50,7 +50,7 @@ impl Shape {
     /// All of them.
     pub const ALL: [Shape; 6] = [Shape::Pair, Shape::Witness, Shape::Three, Shape::Four, Shape::Five, Shape::Seven];
 
-    /// The cluster of one seed: three routers; now and then with the longest lease there is, or
+    /// The cluster of one seed: three routers, the first two with one VRID in both families; now and then with the longest lease there is, or
     /// without preemption.
     pub fn layout(self, seed: u64) -> Layout {
         let (directors, witnesses) = match self {
@@ -90,7 +90,7 @@ pub struct Layout {
     pub voters: usize,
     /// The last so many of all hosts are not there at first, and join later.
     pub late: usize,
-    /// Virtual routers.
+    /// Virtual routers: every second one is the IPv6 router with the VRID of the one before.
     pub routers: usize,
     /// Whether a higher priority takes over from a lower one.
     pub preempt: bool,
@@ -164,7 +164,7 @@ impl Layout {
     }
 
     fn member(&self, index: usize) -> Member {
-        let address = SocketAddr::from((host_address(index), 7946));
+        let address = SocketAddr::from((host_address(Family::Ipv4, index), 7946));
         Member {
             id: node_id(index),
             name: name(index),
@@ -212,7 +212,7 @@ impl Layout {
             auth_pass: None,
             transport: Transport::Multicast { source: None },
             addresses: vec![VirtualAddress {
-                net: IpNet::new(virtual_address(router).into(), 24).expect("24 is a prefix length"),
+                net: IpNet::new(virtual_address(router), 24).expect("24 is a prefix length"),
                 interface: None,
                 label: None,
                 scope: Scope::Global,
@@ -228,6 +228,9 @@ impl Layout {
     }
 }
 
+/// Of the first two virtual routers.
+const FIRST_VRID: u8 = 51;
+
 /// Name of a host.
 pub fn name(index: usize) -> String {
     format!("lb{}", index + 1)
@@ -238,22 +241,32 @@ pub fn node_id(index: usize) -> NodeId {
     NodeId(0x1000 + index as u64)
 }
 
-/// Address of a host on the segment.
-pub fn host_address(index: usize) -> Ipv4Addr {
-    Ipv4Addr::new(10, 1, 1, 11 + index as u8)
+/// Address of a host on the segment, from which it sends adverts.
+pub fn host_address(family: Family, index: usize) -> IpAddr {
+    let last = 11 + index as u8;
+    match family {
+        Family::Ipv4 => IpAddr::from([10, 1, 1, last]),
+        Family::Ipv6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, last.into()).into(),
+    }
 }
 
 /// Address of a virtual router.
-pub fn virtual_address(router: usize) -> Ipv4Addr {
-    Ipv4Addr::new(10, 1, 1, 80 + router as u8)
+pub fn virtual_address(router: usize) -> IpAddr {
+    let last = 80 + router as u8;
+    match router_key(router).family {
+        Family::Ipv4 => IpAddr::from([10, 1, 1, last]),
+        Family::Ipv6 => Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, last.into()).into(),
+    }
 }
 
 /// Key of a virtual router.
 pub fn router_key(router: usize) -> RouterKey {
-    RouterKey { family: Family::Ipv4, vrid: 51 + router as u8, segment: 0 }
+    let family = if router.is_multiple_of(2) { Family::Ipv4 } else { Family::Ipv6 };
+    RouterKey { family, vrid: FIRST_VRID + router as u8 / 2, segment: 0 }
 }
 
 /// The router with this key.
 pub fn router_of(key: &RouterKey) -> Option<usize> {
-    usize::from(key.vrid).checked_sub(usize::from(router_key(0).vrid))
+    let pair = usize::from(key.vrid.checked_sub(FIRST_VRID)?) * 2;
+    Some(if key.family == Family::Ipv4 { pair } else { pair + 1 })
 }

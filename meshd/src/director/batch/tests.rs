@@ -1,6 +1,6 @@
 //! What may be moved, and over what not.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use mesh_core::Instant;
 use mesh_wire::mesh::lease::{Message, Release};
@@ -16,7 +16,7 @@ fn release() -> Action {
 
 fn arm(last: u8, until_ms: u64) -> Action {
     let until = Instant::from_nanos(until_ms * 1_000_000);
-    Action::FenceArm { addresses: vec![Ipv4Addr::new(10, 1, 1, last)], until }
+    Action::FenceArm { addresses: vec![IpAddr::from([10, 1, 1, last])], until }
 }
 
 fn add(last: u8) -> Action {
@@ -31,14 +31,14 @@ fn add(last: u8) -> Action {
 }
 
 fn announce(last: u8) -> Action {
-    Action::GratuitousArp { interface: "eth0".to_owned(), address: Ipv4Addr::new(10, 1, 1, last), count: 5 }
+    Action::Announce { interface: "eth0".to_owned(), address: IpAddr::from([10, 1, 1, last]), count: 5 }
 }
 
 #[test]
 fn many_takeovers_arm_once_and_add_together_before_anything_is_announced() {
     let actions = vec![arm(1, 976), add(1), announce(1), arm(2, 976), add(2), announce(2)];
     let both = Action::FenceArm {
-        addresses: vec![Ipv4Addr::new(10, 1, 1, 1), Ipv4Addr::new(10, 1, 1, 2)],
+        addresses: vec![IpAddr::from([10, 1, 1, 1]), IpAddr::from([10, 1, 1, 2])],
         until: Instant::from_nanos(976_000_000),
     };
     assert_eq!(regroup(actions), [both, add(1), add(2), announce(1), announce(2)]);
@@ -46,7 +46,7 @@ fn many_takeovers_arm_once_and_add_together_before_anything_is_announced() {
 
 #[test]
 fn nothing_is_moved_over_what_closes_or_gives_away() {
-    let close = || Action::FenceClose { addresses: vec![Ipv4Addr::new(10, 1, 1, 1)] };
+    let close = || Action::FenceClose { addresses: vec![IpAddr::from([10, 1, 1, 1])] };
     let actions = || {
         vec![
             arm(1, 976),

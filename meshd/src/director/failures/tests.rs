@@ -1,13 +1,13 @@
 //! What a failed effect forbids in the same step.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_core::Instant;
 use mesh_wire::mesh::{Family, NodeId, RouterKey, lease};
 
 use super::*;
 
-const VIP: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 80);
+const VIP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 80));
 
 fn failed(effects: &[(Effect, bool)]) -> Failures {
     let mut failures = Failures::default();
@@ -27,7 +27,7 @@ fn release() -> Action {
 
 #[test]
 fn an_address_that_could_not_be_added_is_not_announced() {
-    let announce = Action::GratuitousArp { interface: "eth0".to_owned(), address: VIP, count: 5 };
+    let announce = Action::Announce { interface: "eth0".to_owned(), address: VIP, count: 5 };
     assert!(!failed(&[]).forbid(&announce));
     assert!(failed(&[(Effect::Address { interface: "eth0".to_owned(), address: VIP }, false)]).forbid(&announce));
 }
@@ -63,7 +63,7 @@ fn a_promise_that_would_be_forgotten_is_not_made() {
         Action::SendMessage { to: NodeId(2), message: Message::Reply(reply) },
         Action::FenceArm { addresses: vec![VIP], until: Instant::default() },
         Action::AddAddress { interface: "eth0".to_owned(), address, lifetime_s: 3 },
-        Action::GratuitousArp { interface: "eth0".to_owned(), address: VIP, count: 5 },
+        Action::Announce { interface: "eth0".to_owned(), address: VIP, count: 5 },
     ];
     for promise in promises {
         assert!(!failed(&[]).forbid(&promise));

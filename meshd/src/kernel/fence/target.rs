@@ -1,7 +1,7 @@
 //! What can be fenced, and in which tables of the kernel each of it is.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use netlink_packet_netfilter::NetfilterProtoFamily as Family;
 
@@ -38,6 +38,15 @@ impl FenceTarget {
 
     pub(super) fn is_mac(&self) -> bool {
         matches!(self, FenceTarget::Mac(_))
+    }
+}
+
+impl From<IpAddr> for FenceTarget {
+    fn from(address: IpAddr) -> FenceTarget {
+        match address {
+            IpAddr::V4(address) => FenceTarget::V4(address),
+            IpAddr::V6(address) => FenceTarget::V6(address),
+        }
     }
 }
 

@@ -19,12 +19,13 @@ use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 
-use super::requests::{Refusal, Requests, local, protocol};
+use super::requests::{self, Refusal, Requests, local, protocol};
 use super::{ADDRESS_PROTOCOL, Event, Link, Placed};
 use crate::kernel::fence::split;
 
 const RTMGRP_LINK: u32 = 1;
 const RTMGRP_IPV4_IFADDR: u32 = 0x10;
+const RTMGRP_IPV6_IFADDR: u32 = 0x100;
 /// Room for some thousand notifications.
 const RECEIVE_BUFFER: usize = 4 << 20;
 const DATAGRAM: usize = 64 << 10;
@@ -64,7 +65,7 @@ impl Follower {
         sender: mpsc::Sender<Event>,
     ) -> anyhow::Result<Follower> {
         let mut socket = TokioSocket::new(NETLINK_ROUTE).context("netlink socket")?;
-        let groups = SocketAddr::new(0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR);
+        let groups = SocketAddr::new(0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR);
         socket.socket_mut().bind(&groups).context("following links and addresses")?;
         // Fails without CAP_NET_ADMIN; an overflow is then more likely, and no harm.
         let _ = setsockopt(socket.socket_ref(), sockopt::RcvBufForce, &RECEIVE_BUFFER);
@@ -196,7 +197,7 @@ impl Follower {
         }
         match self.links.get_mut(&index) {
             None => {
-                let interface = Interface { name, running, addresses: Vec::new() };
+                let interface = Interface { name, running, addresses: Vec::new(), unusable: Vec::new() };
                 self.links.insert(index, Link { index, mac, interface });
                 self.untold.insert(index);
             }
@@ -236,9 +237,12 @@ impl Follower {
             let placed_there = |((_, net), on): (&(String, _), &u32)| *on == index && Some(*net) == local(message);
             protocol(message) == Some(ADDRESS_PROTOCOL) || placed.addresses.iter().any(placed_there)
         };
-        let addresses: Vec<_> = found.iter().filter(|message| !ours(message)).filter_map(local).collect();
-        if self.untold.remove(&index) || known.interface.addresses != addresses {
-            known.interface.addresses = addresses;
+        let theirs = found.iter().filter(|message| !ours(message));
+        let unusable: Vec<_> = theirs.clone().filter_map(requests::unusable).collect();
+        let addresses: Vec<_> = theirs.filter(|m| requests::unusable(m).is_none()).filter_map(local).collect();
+        let interface = &mut known.interface;
+        if self.untold.remove(&index) || (&interface.addresses, &interface.unusable) != (&addresses, &unusable) {
+            (interface.addresses, interface.unusable) = (addresses, unusable);
             events.push(Event::Link(known.clone()));
         }
     }

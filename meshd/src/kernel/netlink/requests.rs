@@ -1,16 +1,18 @@
 //! Requests to rtnetlink, each with a deadline.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
+use mesh_core::input::Unusable;
 use nix::libc;
 use rtnetlink::packet_core::{
     ErrorMessage, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::time::timeout;
@@ -59,10 +61,10 @@ impl Requests {
             .collect())
     }
 
-    /// All IPv4 addresses, of one interface where given, in the kernel's order.
+    /// All addresses, of one interface where given, in the kernel's order, IPv4 first.
     pub(super) async fn addresses(&self, index: Option<u32>) -> Result<Vec<AddressMessage>, Refusal> {
         let mut question = AddressMessage::default();
-        question.header.family = AddressFamily::Inet;
+        question.header.family = AddressFamily::Unspec;
         question.header.index = index.unwrap_or(0);
         let answer = match self.dump(RouteNetlinkMessage::GetAddress(question)).await {
             Err(refusal) if refusal.errno == libc::ENODEV => Vec::new(),
@@ -70,7 +72,8 @@ impl Requests {
         };
         // A kernel without NETLINK_GET_STRICT_CHK tells them all.
         let wanted = |message: &AddressMessage| {
-            message.header.family == AddressFamily::Inet && index.is_none_or(|index| message.header.index == index)
+            matches!(message.header.family, AddressFamily::Inet | AddressFamily::Inet6)
+                && index.is_none_or(|index| message.header.index == index)
         };
         Ok(answer
             .into_iter()
@@ -139,9 +142,9 @@ impl Refusal {
         Refusal { errno: error.raw_os_error().unwrap_or(libc::EIO), text: error.to_string() }
     }
 
-    /// The address or the interface is not there.
+    /// The address or the interface is not there, or the interface has no IPv6.
     pub(super) fn is_absence(&self) -> bool {
-        matches!(self.errno, libc::EADDRNOTAVAIL | libc::ENODEV)
+        matches!(self.errno, libc::EADDRNOTAVAIL | libc::ENODEV | libc::ENXIO)
     }
 }
 
@@ -159,14 +162,34 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// The address itself; IFA_ADDRESS is the other end on a point-to-point link.
-pub(super) fn local(message: &AddressMessage) -> Option<Ipv4Net> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(std::net::IpAddr::V4(address)) => {
-            Ipv4Net::new(*address, message.header.prefix_len).ok()
-        }
+/// The address itself. IFA_ADDRESS is the other end on a point-to-point link; where there is none, IPv6
+/// has no IFA_LOCAL.
+pub(super) fn local(message: &AddressMessage) -> Option<IpNet> {
+    let local = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
         _ => None,
-    })
+    });
+    let ipv6 = || {
+        message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(address @ IpAddr::V6(_)) => Some(*address),
+            _ => None,
+        })
+    };
+    IpNet::new(local.or_else(ipv6)?, message.header.prefix_len).ok()
+}
+
+/// An IPv6 address that cannot be used, and why.
+pub(super) fn unusable(message: &AddressMessage) -> Option<(Ipv6Addr, Unusable)> {
+    let Some(IpNet::V6(net)) = local(message) else { return None };
+    let flags = message.header.flags;
+    // An optimistic one may be used while it is tentative (RFC 4429).
+    let tentative = flags.contains(AddressHeaderFlags::Tentative) && !flags.contains(AddressHeaderFlags::Optimistic);
+    let why = match (flags.contains(AddressHeaderFlags::Dadfailed), tentative) {
+        (true, _) => Unusable::Duplicate,
+        (false, true) => Unusable::Tentative,
+        (false, false) => return None,
+    };
+    Some((net.addr(), why))
 }
 
 /// IFA_PROTO, `None` where there is none.

@@ -5,18 +5,22 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::clock;
 use crate::kernel::testing::{Neighbour, runtime, sh, with_neighbour};
+use mesh_core::input::Unusable;
 
 fn vip(net: &str) -> VirtualAddress {
     VirtualAddress { net: net.parse().unwrap(), interface: None, label: None, scope: Scope::Global, broadcast: None }
 }
 
-fn address(text: &str) -> Ipv4Addr {
-    text.parse().unwrap()
+/// No link-local address comes by itself, at a moment of its own, on this or any later interface.
+fn without_link_local() {
+    sh("sysctl -qw net.ipv6.conf.default.addr_gen_mode=1; ip link set veth0 addrgenmode none");
+    sh("ip -6 address flush dev veth0");
 }
 
 /// A namespace with everything about it told already.
 fn following(test: impl AsyncFnOnce(&Neighbour, &Netlink, &mut mpsc::Receiver<Event>) + Send) {
     with_neighbour(|neighbour| {
+        without_link_local();
         runtime().block_on(async {
             let (netlink, mut events) = Netlink::open().await.unwrap();
             quiet(&mut events).await;
@@ -65,12 +69,13 @@ fn links(events: &[Event], name: &str) -> Vec<Interface> {
 }
 
 fn gone(interface: &str, vip: &str) -> Event {
-    Event::AddressGone { interface: interface.into(), address: address(vip) }
+    Event::AddressGone { interface: interface.into(), address: vip.parse().unwrap() }
 }
 
 #[test]
 fn root_what_is_there_is_told_first() {
     with_neighbour(|_| {
+        without_link_local();
         sh("ip address add 10.78.0.1/16 dev veth0; ip address add 10.77.0.5/24 dev veth0");
         runtime().block_on(async {
             let (earlier, _) = Netlink::open().await.unwrap();
@@ -79,10 +84,13 @@ fn root_what_is_there_is_told_first() {
             let (_netlink, mut events) = Netlink::open().await.unwrap();
             let told = quiet(&mut events).await;
             let lo = links(&told, "lo");
-            assert_eq!((lo.len(), lo[0].running, lo[0].addresses.len()), (1, true, 1));
+            assert_eq!((lo.len(), lo[0].running, lo[0].addresses.len()), (1, true, 2), "of both families");
             let veth = links(&told, "veth0");
             let nets = ["10.77.0.1/24", "10.78.0.1/16", "10.77.0.5/24"].map(|net| net.parse().unwrap());
-            assert_eq!(veth, [Interface { name: "veth0".into(), running: true, addresses: nets.into() }]);
+            assert_eq!(
+                veth,
+                [Interface { name: "veth0".into(), running: true, addresses: nets.into(), unusable: Vec::new() }]
+            );
             let link = told.iter().find_map(|event| match event {
                 Event::Link(link) if link.interface.name == "veth0" => Some(link.clone()),
                 _ => None,
@@ -100,7 +108,7 @@ fn root_an_address_is_as_it_was_asked_for() {
         let mut wanted = vip("10.77.0.80/28");
         wanted.label = Some("veth0:vip".into());
         wanted.scope = Scope::Link;
-        wanted.broadcast = Some(address("10.77.0.255"));
+        wanted.broadcast = Some("10.77.0.255".parse().unwrap());
         netlink.add_address("veth0", &wanted, 30).await.unwrap();
         let shown = sh("ip -o address show dev veth0 to 10.77.0.80");
         for part in ["10.77.0.80/28", "brd 10.77.0.255", "scope link", "veth0:vip"] {
@@ -108,7 +116,7 @@ fn root_an_address_is_as_it_was_asked_for() {
         }
         let told = netlink.requests.addresses(None).await.unwrap();
         let marked: Vec<_> = told.iter().filter(|message| protocol(message) == Some(0x6d)).collect();
-        assert_eq!(marked.iter().filter_map(|message| local(message)).collect::<Vec<_>>(), [ipv4(&wanted).unwrap()]);
+        assert_eq!(marked.iter().filter_map(|message| local(message)).collect::<Vec<_>>(), [wanted.net]);
         assert!(shown.contains("valid_lft 30sec") || shown.contains("valid_lft 29sec"), "{shown}");
         netlink.add_address("veth0", &wanted, 60).await.unwrap();
         let shown = sh("ip -o address show dev veth0 to 10.77.0.80");
@@ -128,7 +136,6 @@ fn root_what_cannot_be_done_is_said() {
         let add = async |interface: &str, vip: VirtualAddress, lifetime| {
             netlink.add_address(interface, &vip, lifetime).await.unwrap_err()
         };
-        assert!(matches!(add("veth0", vip("fd00::1/64"), 1).await, AddressError::Ipv6(_)));
         assert!(matches!(add("nosuch0", vip("10.0.0.1/32"), 1).await, AddressError::NoInterface(_)));
         let long = VirtualAddress { label: Some("0123456789abcdef".into()), ..vip("10.0.0.1/32") };
         assert!(matches!(add("veth0", long, 1).await, AddressError::Label(_)));
@@ -136,8 +143,10 @@ fn root_what_cannot_be_done_is_said() {
         assert!(refused.starts_with("10.0.0.1/32 on veth0: Invalid argument"), "{refused}");
         assert!(refused.contains('('), "no word of the kernel: {refused}");
         netlink.del_address("nosuch0", &vip("10.0.0.1/32")).await.unwrap();
-        let del = netlink.del_address("veth0", &vip("fd00::1/64")).await;
-        assert!(matches!(del, Err(AddressError::Ipv6(_))));
+        netlink.del_address("veth0", &vip("fd00::1/64")).await.unwrap();
+        sh("sysctl -qw net.ipv6.conf.veth0.disable_ipv6=1");
+        let refused = add("veth0", vip("fd00::1/64"), 9).await.to_string();
+        assert!(refused.starts_with("fd00::1/64 on veth0: Permission denied"), "{refused}");
     });
 }
 
@@ -171,7 +180,7 @@ fn root_others_addresses_are_followed_and_never_swept() {
         place(netlink, "veth0", "10.79.0.1/24", 0).await;
         let told = quiet(events).await;
         let last = links(&told, "veth0").pop().unwrap();
-        let nets: Vec<_> = last.addresses.iter().map(Ipv4Net::to_string).collect();
+        let nets: Vec<_> = last.addresses.iter().map(IpNet::to_string).collect();
         assert_eq!(nets, ["10.77.0.1/24", "10.79.0.1/24", "10.77.0.7/24"]);
         // Left by an earlier run, one of them as the primary of a subnet others joined.
         place(netlink, "veth0", "10.80.0.1/24", ADDRESS_PROTOCOL).await;
@@ -190,7 +199,7 @@ fn root_others_addresses_are_followed_and_never_swept() {
         let told = quiet(events).await;
         assert!(!told.iter().any(|event| matches!(event, Event::AddressGone { .. })), "{told:?}");
         let last = links(&told, "veth0").pop().unwrap();
-        let nets: BTreeSet<_> = last.addresses.iter().map(Ipv4Net::to_string).collect();
+        let nets: BTreeSet<_> = last.addresses.iter().map(IpNet::to_string).collect();
         assert_eq!(nets, ["10.77.0.1/24", "10.77.0.7/24", "10.79.0.1/24", "10.80.0.2/24"].map(String::from).into());
         sh("ip address del 10.79.0.1/24 dev veth0");
         assert!(
@@ -302,6 +311,102 @@ fn root_refreshing_is_cheap() {
             println!("round {round}: {:?} for each of {} addresses", took / 200, vips.len());
             assert!(took < Duration::from_secs(1));
             sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
+#[test]
+fn root_an_ipv6_address_is_usable_at_once_refreshed_and_gone() {
+    following(async |neighbour, netlink, events| {
+        neighbour.sh("ip address add fd77::2/64 dev peer0 nodad");
+        let wanted = VirtualAddress { label: Some("ignored".into()), ..vip("fd77::80/64") };
+        netlink.add_address("veth0", &wanted, 30).await.unwrap();
+        let shown = sh("ip -o address show dev veth0 to fd77::80");
+        for part in ["fd77::80/64", "nodad", "valid_lft 30sec", "preferred_lft 30sec"] {
+            assert!(shown.contains(part), "{part} is missing: {shown}");
+        }
+        assert!(!shown.contains("tentative"), "{shown}");
+        neighbour.sh("ping -6 -q -c 1 -W 1 fd77::80");
+        netlink.add_address("veth0", &wanted, 60).await.unwrap();
+        let shown = sh("ip -o address show dev veth0 to fd77::80");
+        assert!(shown.contains("valid_lft 60sec preferred_lft 60sec"), "{shown}");
+        let told = netlink.requests.addresses(None).await.unwrap();
+        let marked: Vec<_> = told.iter().filter(|message| protocol(message) == Some(0x6d)).collect();
+        assert_eq!(marked.iter().filter_map(|message| local(message)).collect::<Vec<_>>(), [wanted.net]);
+        netlink.del_address("veth0", &wanted).await.unwrap();
+        netlink.del_address("veth0", &wanted).await.unwrap();
+        assert_eq!(sh("ip -o address show dev veth0 to fd77::80"), "");
+        assert_eq!(quiet(events).await, [], "our own doing is no event");
+
+        // Deprecated: it answers, and this host does not choose it.
+        netlink.add_address("veth0", &vip("fd77::81/128"), 1).await.unwrap();
+        let shown = sh("ip -o address show dev veth0 to fd77::81");
+        assert!(shown.contains("deprecated") && shown.contains("preferred_lft 0sec"), "{shown}");
+        assert_eq!(next(events).await, gone("veth0", "fd77::81"), "its lifetime ended");
+        netlink.add_address("veth0", &vip("fe80::77/128"), 60).await.unwrap();
+        sh("ip address del fe80::77/128 dev veth0");
+        assert_eq!(next(events).await, gone("veth0", "fe80::77"));
+    });
+}
+
+#[test]
+fn root_ipv6_addresses_of_both_kinds_are_swept_and_others_are_not() {
+    following(async |_, netlink, events| {
+        place(netlink, "veth0", "fd77::7/64", 18).await;
+        place(netlink, "veth0", "fd77::90/64", ADDRESS_PROTOCOL).await;
+        place(netlink, "veth0", "fd77::91/128", ADDRESS_PROTOCOL).await;
+        place(netlink, "veth0", "fd77::92/64", 0).await;
+        assert_eq!(netlink.sweep(&[("veth0".to_owned(), "fd77::91".parse().unwrap())]).await, 1);
+        let swept = sweep_all(&[("veth0".to_owned(), "fd77::92/64".parse().unwrap())]).await.unwrap();
+        assert_eq!((swept.removed, swept.failure), (2, None));
+        let shown = sh("ip -6 -o address show dev veth0");
+        assert!(shown.contains("fd77::7/64") && !shown.contains("fd77::9"), "{shown}");
+        quiet(events).await;
+    });
+}
+
+/// A link-local address that is checked for duplicates, is ready, or is another host's.
+#[test]
+fn root_an_address_that_is_tentative_or_a_duplicate_is_told_as_such() {
+    following(async |neighbour, _, events| {
+        let ours: std::net::Ipv6Addr = "fe80::1".parse().unwrap();
+        let seen = |told: &[Event]| {
+            let of = |i: &Interface| (i.addresses.iter().any(|a| a.addr() == ours), i.unusable.clone());
+            links(told, "veth0").iter().map(of).collect::<Vec<_>>()
+        };
+        sh("ip address add fe80::1/64 dev veth0");
+        let mut told = vec![next(events).await];
+        assert_eq!(seen(&told), [(false, vec![(ours, Unusable::Tentative)])]);
+        told = vec![next(events).await];
+        assert_eq!(seen(&told), [(true, vec![])], "nobody else has it");
+
+        sh("ip address del fe80::1/64 dev veth0");
+        neighbour.sh("ip address add fe80::1/64 dev peer0 nodad");
+        quiet(events).await;
+        sh("ip address add fe80::1/64 dev veth0");
+        let mut last = None;
+        while last != Some((false, vec![(ours, Unusable::Duplicate)])) {
+            last = seen(&[next(events).await]).pop();
+        }
+        sh("ip address del fe80::1/64 dev veth0");
+        assert_eq!(seen(&[next(events).await]), [(false, vec![])]);
+    });
+}
+
+/// Other than IPv4 addresses they go when an interface is put down: first the link, so that nobody
+/// thinks that somebody removed them.
+#[test]
+fn root_an_interface_that_is_put_down_is_told_before_its_ipv6_addresses() {
+    following(async |_, netlink, events| {
+        for _ in 0..5 {
+            netlink.add_address("veth0", &vip("fd77::80/64"), 60).await.unwrap();
+            sh("ip link set veth0 down");
+            let told = quiet(events).await;
+            let down = told.iter().position(|e| matches!(e, Event::Link(l) if !l.interface.running));
+            let lost = told.iter().position(|e| *e == gone("veth0", "fd77::80"));
+            assert!(down.unwrap() < lost.unwrap(), "{told:?}");
+            sh("ip link set veth0 up");
+            quiet(events).await;
         }
     });
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::lower::Lower;
 use super::tree::{At, Statement, Word};
 use super::values;
-use crate::model::{Scope, VirtualAddress};
+use crate::model::{Scope, VirtualAddress, can_be_virtual};
 
 /// Longest interface name and address label (IFNAMSIZ less the closing zero).
 const LONGEST_NAME: usize = 15;
@@ -75,7 +75,7 @@ fn network(lower: &mut Lower<'_>, word: &Word<'_>) -> Option<IpNet> {
         return None;
     };
     // keepalived takes these and hands them to the kernel.
-    if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+    if !can_be_virtual(address) {
         lower.warning(word.at, format!("{address} cannot be a virtual address; left out"));
         return None;
     }
@@ -102,6 +102,9 @@ fn set(lower: &mut Lower<'_>, declared: &mut Declared, name: &str, value: &Word<
             declared.address.interface = Some(text.to_string());
             declared.device_at = Some(value.at);
         }
+        "label" | "scope" if net.addr().is_ipv6() => {
+            lower.ignored(value.at, format!("an IPv6 address has no `{name}` of its own; skipped"));
+        }
         "label" if text.len() > LONGEST_NAME => {
             let message = format!("label `{text}` is longer than {LONGEST_NAME} bytes; {net} is left out");
             lower.warning(value.at, message);
@@ -118,7 +121,9 @@ fn set(lower: &mut Lower<'_>, declared: &mut Declared, name: &str, value: &Word<
         _ => match broadcast(text, net) {
             Some(broadcast) => declared.address.broadcast = broadcast,
             None => {
-                let message = format!("`{text}` is no broadcast address: expected an IPv4 address; {net} is left out");
+                let message = format!(
+                    "`{text}` is no broadcast address: expected an IPv4 address, for IPv4 alone; {net} is left out"
+                );
                 lower.warning(value.at, message);
                 return None;
             }
@@ -139,9 +144,10 @@ fn scope(text: &str) -> Option<Scope> {
     }
 }
 
-/// `+` is the network's last address, `-` none.
+/// `+` is the network's last address, `-` none. IPv6 has no broadcast.
 fn broadcast(text: &str, net: IpNet) -> Option<Option<Ipv4Addr>> {
     match (text, net) {
+        (_, IpNet::V6(_)) => None,
         ("-", _) => Some(None),
         ("+", IpNet::V4(net)) => Some(Some(net.broadcast()).filter(|_| net.prefix_len() < 31)),
         _ => text.parse().ok().map(Some),

@@ -25,10 +25,12 @@ struct Draft {
     priority: Option<u8>,
     advert_interval: Option<(Duration, At)>,
     version: Option<Version>,
+    /// `version` of the instance itself.
+    version_at: Option<At>,
     authentication: Authentication,
     nopreempt: Option<At>,
     preempt_delay: Option<(Duration, At)>,
-    source: Option<IpAddr>,
+    source: Option<(IpAddr, At)>,
     /// The first keyword that asks for unicast.
     unicast: Option<At>,
     peers: Vec<(IpAddr, At)>,
@@ -69,6 +71,7 @@ pub(super) fn lower(
         priority: None,
         advert_interval: None,
         version: globals.version,
+        version_at: None,
         authentication: Authentication::default(),
         nopreempt: None,
         preempt_delay: None,
@@ -131,6 +134,7 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
         ("version", _) => {
             if let Some(version) = lower.value(statement, "2 or 3", "skipped", global::version) {
                 draft.version = Some(version);
+                draft.version_at = Some(statement.at());
             }
         }
         ("nopreempt", _) => draft.nopreempt = Some(statement.at()),
@@ -161,7 +165,10 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
         }
         // Read with the sync daemon.
         ("lvs_sync_daemon_interface", _) => {}
-        ("native_ipv6", _) => lower.warning(statement.at(), "IPv6 is not supported yet; skipped".into()),
+        ("native_ipv6", _) => {
+            let message = "`native_ipv6` is obsolete: the addresses tell the family; skipped";
+            lower.ignored(statement.at(), message.into());
+        }
         (keyword, _) if global::garp(lower, &mut draft.garp, keyword, statement) => {}
         _ => return lower.other(&INSTANCE, statement),
     }
@@ -201,11 +208,7 @@ fn switch(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<bool> {
 fn source(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
     let read = |w: &str| w.parse::<IpAddr>().ok();
     let Some(source) = lower.value(statement, "an IP address", "skipped", read) else { return };
-    if source.is_ipv6() {
-        lower.warning(statement.parameters()[0].at, format!("{source}: IPv6 is not supported yet; skipped"));
-    } else {
-        draft.source = Some(source);
-    }
+    draft.source = Some((source, statement.parameters()[0].at));
 }
 
 fn authentication(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>, block: &Block<'_>) {
@@ -259,8 +262,7 @@ fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>,
         lower.no_block(statement);
         let word = &statement.words[0];
         match word.text.parse::<IpAddr>() {
-            Ok(IpAddr::V4(peer)) => draft.peers.push((peer.into(), word.at)),
-            Ok(peer) => lower.warning(word.at, format!("{peer}: IPv6 is not supported yet; left out")),
+            Ok(peer) => draft.peers.push((peer, word.at)),
             Err(_) => lower.warning(word.at, format!("`{}` is no IP address; left out", word.text)),
         }
         if let Some(option) = statement.parameters().first() {

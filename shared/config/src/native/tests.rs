@@ -1,5 +1,6 @@
 use super::*;
-use crate::model::{LeaseTime, Policy, QuorumLoss};
+use crate::model::{LeaseTime, Policy, QuorumLoss, Transport, Version};
+use mesh_wire::mesh::Family;
 use std::time::Duration;
 
 const ROUTER: &str = "[[router]]\nname = \"A\"\ninterface = \"eth0\"\nvrid = 51\naddresses = [\"10.0.0.1\"]\n";
@@ -58,12 +59,20 @@ fn router_errors_are_placed() {
         ("unicast = { peers = [] }", "6:21 no peer"),
         ("unicast = { peers = [\"10.0.0.9\", \"10.0.0.9\"] }", "6:34 10.0.0.9 is already a peer"),
         ("unicast = { source = \"10.0.0.9\", peers = [\"10.0.0.9\"] }", "6:43 10.0.0.9 is this host's own"),
-        ("unicast = { peers = [\"fe80::1\"] }", "6:22 fe80::1: IPv6"),
+        (
+            "unicast = { peers = [\"fe80::1\"] }",
+            "6:22 fe80::1 is IPv6, and this router is IPv4; expected an address of that",
+        ),
+        ("multicast_source = \"fe80::1\"", "6:20 fe80::1 is IPv6"),
         ("unicast = { peers = [\"10.0.0.9\"] }\nmulticast_source = \"10.0.0.8\"", "7:20 `multicast_source` together"),
         ("excluded_addresses = [\"10.0.0.1/24\"]", "6:23 10.0.0.1 is already an address"),
         ("excluded_addresses = [\"x\"]", "6:23 `x` is no address"),
         ("excluded_addresses = [\"10.0.0.2/33\"]", "6:23 `10.0.0.2/33` is no address"),
-        ("excluded_addresses = [\"fe80::1\"]", "6:23 fe80::1: IPv6"),
+        (
+            "excluded_addresses = [{ address = \"fe80::1\", label = \"x\" }]",
+            "6:23 fe80::1: an IPv6 address has no label",
+        ),
+        ("excluded_addresses = [\"::1\"]", "6:23 ::1 cannot be"),
         ("excluded_addresses = [\"224.0.0.1\"]", "6:23 224.0.0.1 cannot be"),
         ("excluded_addresses = [{ address = \"10.0.0.2\", label = \"0123456789abcdef\" }]", "6:23 label"),
         ("excluded_addresses = [{ address = \"10.0.0.2\", dev = \"x\" }]", "6:47 unknown field `dev`"),
@@ -202,4 +211,32 @@ fn errors_about_lost_quorums_and_neighbours_are_placed() {
     let router = |line: &str| format!("{ROUTER}{line}\n");
     refused(&router("trusted_neighbours = [\"10.0.0.0/33\"]"), "6:23 `10.0.0.0/33` is no address");
     refused(&router("quorum_loss_delay = \"1\""), "6:21 `1` is no duration");
+}
+
+#[test]
+fn ipv6_routers() {
+    let six = ROUTER.replace("\"10.0.0.1\"", "\"2001:db8::80/64\", \"fe80::80\"");
+    let read = |text: &str| match read(text) {
+        (Some(mut config), _) => config.routers.remove(0),
+        (None, found) => panic!("{found:#?}\nin\n{text}"),
+    };
+    let router = read(&format!("{six}excluded_addresses = [\"10.0.0.9/24\"]\nadvert_interval = \"50ms\"\n"));
+    assert_eq!((router.key.family, router.version, router.key.vrid), (Family::Ipv6, Version::V3, 51));
+    assert_eq!(router.excluded_addresses[0].net, "10.0.0.9/24".parse().unwrap());
+    let router = read(&format!("{six}unicast = {{ source = \"fe80::1\", peers = [\"fe80::2\"] }}\n"));
+    let (source, peers) = (Some("fe80::1".parse().unwrap()), vec!["fe80::2".parse().unwrap()]);
+    assert_eq!(router.transport, Transport::Unicast { source, peers });
+
+    refused(&format!("{six}version = 2\n"), "6:11 VRRP version 2 has no IPv6; expected 3");
+    refused(&format!("{six}auth_pass = \"1\"\n"), "6:13 VRRP version 3 has no authentication");
+    refused(
+        &format!("{six}unicast = {{ peers = [\"10.0.0.9\"] }}\n"),
+        "6:22 10.0.0.9 is IPv4, and this router is IPv6",
+    );
+    refused(&six.replace("fe80::80", "10.0.0.9"), "5:33 10.0.0.9 is IPv4, and this router is IPv6; expected one in");
+    let global = six.replace(", \"fe80::80\"", "");
+    assert_eq!(read(&global).addresses.len(), 1);
+    refused(&format!("{global}strict = true\n"), "5:14 strict: adverts would begin with 2001:db8::80; expected a link");
+    let many: Vec<String> = (1..=91).map(|i| format!("\"2001:db8::{i:x}\"")).collect();
+    refused(&ROUTER.replace("\"10.0.0.1\"", &many.join(", ")), "5:13 91 addresses; expected 1 to 90");
 }

@@ -95,7 +95,7 @@ pub struct Engine {
     /// That leases are too short for the voters' distance was told.
     strain_told: bool,
     /// Fences to be opened further at the end of this step.
-    rearm: BTreeMap<Instant, Vec<std::net::Ipv4Addr>>,
+    rearm: BTreeMap<Instant, Vec<std::net::IpAddr>>,
     drops: BTreeMap<String, DropCount>,
     repairs: repairs::Repairs,
     published: BTreeMap<String, String>,
@@ -171,8 +171,8 @@ pub enum TimerKind {
     Vrrp,
     /// A claim after a vacancy, or after a failed effect.
     Claim,
-    /// Gratuitous ARP.
-    GratuitousArp,
+    /// Announcements of addresses.
+    Announce,
     /// Lifetimes of addresses.
     Refresh,
     /// Another try at the fence.
@@ -296,7 +296,7 @@ impl Engine {
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
             due(instance.claim_at, TimerKind::Claim);
             due(instance.blocked.as_ref().map(|(t, _)| *t), TimerKind::Claim);
-            due(instance.garp.map(|(t, _)| t), TimerKind::GratuitousArp);
+            due(instance.garp.map(|(t, _)| t), TimerKind::Announce);
             due(instance.refresh_at, TimerKind::Refresh);
             due(instance.adopted, TimerKind::LeaseEnd);
             due(self.grace_ends(instance), TimerKind::LeaseEnd);

@@ -1,6 +1,6 @@
 //! What is heard on the segment and from the mesh, before anything is decided on it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mesh_wire::mesh::roster::FIRST_VOTERS;
@@ -28,7 +28,7 @@ impl Engine {
             Ok(parsed) => parsed,
             Err(error) => return self.count_drop(now, from.source.to_string(), &format!("malformed: {error}")),
         };
-        let Some(key) = self.router_for(&from.interface, packet.vrid) else {
+        let Some(key) = self.router_for(&from.interface, Family::of(from.source), packet.vrid) else {
             return; // Another virtual router's: nothing of ours.
         };
         let instance = &self.instances[&key];
@@ -47,7 +47,7 @@ impl Engine {
 
     /// A checked advertisement. None makes the holder of a lease yield, but one from a router outside
     /// the mesh that is trusted (see [`Engine::trusts`]): between members the voters decide, and anybody on
-    /// the segment can send anything. Who is not heeded is answered with gratuitous ARP. A router
+    /// the segment can send anything. Who is not heeded is answered with announcements. A router
     /// that resigns (late, after a stall) is answered as RFC 9568 section 6.4.3 has it: backups
     /// heard it, too, and would claim.
     ///
@@ -94,10 +94,10 @@ impl Engine {
     /// Whether the holder of a lease yields to adverts from this address. With fewer than three
     /// voters, where leases protect little, to any unless the configuration says to whom: that is how
     /// a mesh begins beside a running keepalived.
-    fn trusts(&self, key: RouterKey, source: Ipv4Addr) -> bool {
+    fn trusts(&self, key: RouterKey, source: IpAddr) -> bool {
         let Some(instance) = self.instances.get(&key) else { return false };
         match self.policy(instance, |p| p.trusted_neighbours.as_ref()) {
-            Some(nets) => nets.iter().any(|net| net.contains(&IpAddr::V4(source))),
+            Some(nets) => nets.iter().any(|net| net.contains(&source)),
             None => self.voters().len() < FIRST_VOTERS,
         }
     }
@@ -110,8 +110,8 @@ impl Engine {
         self.count_drop(now, heard.source.to_string(), &reason);
     }
 
-    fn router_for(&self, interface: &str, vrid: u8) -> Option<RouterKey> {
-        let ours = |key: &RouterKey| key.family == Family::Ipv4 && key.vrid == vrid;
+    fn router_for(&self, interface: &str, family: Family, vrid: u8) -> Option<RouterKey> {
+        let ours = |key: &RouterKey| key.family == family && key.vrid == vrid;
         let found = self.instances.iter().find(|(key, i)| ours(key) && i.config.interface == interface);
         found.map(|(key, _)| *key)
     }

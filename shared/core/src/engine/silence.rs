@@ -1,15 +1,15 @@
 //! No majority of the voters answers. Silence is no refusal: with `on_quorum_loss = "vrrp"` a router
 //! then does what VRRP would, without a lease, and says that it is unprotected.
 //!
-//! A backup asks the voters, hears nobody, probes the addresses by ARP and serves if nobody has them.
+//! A backup asks the voters, hears nobody, probes the addresses on the segment and serves if nobody has them.
 //! An owner whose renewals get no answer goes on, and takes its addresses out of the fence before
 //! the lease ends. Whoever serves without a lease goes on asking for one: the first answer decides.
 //! Any voter that says who holds the lease ends all this: that is a refusal.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use mesh_config::model::{Policy, QuorumLoss};
+use mesh_config::model::{Policy, QuorumLoss, VirtualAddress};
 use mesh_wire::mesh::roster::FIRST_VOTERS;
 use mesh_wire::mesh::{NodeId, RouterKey};
 use rand::RngExt;
@@ -93,11 +93,8 @@ impl Engine {
         if let Some(ballot) = instance.lease.ballot_mut() {
             ballot.give_up_at = probe.until;
         }
-        let on = |a: &mesh_config::model::VirtualAddress| match a.net.addr() {
-            IpAddr::V4(address) => Some((instance.config.interface_of(a).to_owned(), address)),
-            IpAddr::V6(_) => None,
-        };
-        let addresses: Vec<(String, Ipv4Addr)> = instance.moving().filter_map(on).collect();
+        let on = |a: &VirtualAddress| (instance.config.interface_of(a).to_owned(), a.net.addr());
+        let addresses: Vec<(String, IpAddr)> = instance.moving().map(on).collect();
         self.out.push(Action::ProbeAddresses { probe: probe.number, addresses });
         true
     }

@@ -1,23 +1,23 @@
 //! VRRP's claim and the lease's verdict come together here, and nowhere else: who serves from
 //! when, and in which order fence, addresses, announcements and messages follow.
 //!
-//! Taking over: fence opened until the lease's end, addresses, advertisement, gratuitous ARP.
+//! Taking over: fence opened until the lease's end, addresses, advertisement, announcements.
 //! Letting go: fence closed, addresses removed, advertisement with priority 0, lease released.
 
 use std::iter;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use ipnet::IpNet;
-use mesh_config::model::{QuorumLoss, Transport};
+use mesh_config::model::{QuorumLoss, Transport, VirtualRouter};
 use mesh_wire::mesh::lease::{Message, Preempt};
-use mesh_wire::mesh::{NodeId, RouterKey};
-use mesh_wire::vrrp::GROUP;
+use mesh_wire::mesh::{Family, NodeId, RouterKey};
+use mesh_wire::vrrp::group;
 
 use super::Engine;
 use super::repairs::Repair;
 use crate::action::{Action, Effect};
 use crate::decision::{Decision, RouterEvent};
+use crate::input::Unusable;
 use crate::instance::{Backstop, Instance, Veto};
 use crate::lease::ballot::{Ballot, Lease};
 use crate::time::Instant;
@@ -37,7 +37,7 @@ const FENCE_TRUSTED: Duration = Duration::from_secs(5);
 /// Between tries to repair the fence.
 const FENCE_RETRY: Duration = Duration::from_millis(250);
 
-/// Rivals are answered with gratuitous ARP at most this often.
+/// Rivals are answered with announcements at most this often.
 const RIVAL_PERIOD: Duration = Duration::from_secs(1);
 
 impl Engine {
@@ -322,14 +322,11 @@ impl Engine {
             return;
         }
         let interfaces = &self.interfaces;
-        let has = |interface: &str, address: Ipv4Addr| {
+        let has = |interface: &str, address: IpAddr| {
             interfaces.get(interface).is_some_and(|i| i.addresses.iter().any(|net| net.addr() == address))
         };
-        let own = instance.config.served().filter_map(|a| match a.net {
-            IpNet::V4(net) if has(instance.config.interface_of(a), net.addr()) => Some(net.addr()),
-            IpNet::V4(_) | IpNet::V6(_) => None,
-        });
-        let own = own.collect();
+        let own = instance.config.served().filter(|a| has(instance.config.interface_of(a), a.net.addr()));
+        let own = own.map(|a| a.net.addr()).collect();
         if instance.own == own {
             return;
         }
@@ -355,25 +352,43 @@ impl Engine {
                 Some(_) => {}
             }
         }
-        let configured = matches!(
-            config.transport,
-            Transport::Multicast { source: Some(_) } | Transport::Unicast { source: Some(_), .. }
-        );
-        match (self.source_of(instance), configured) {
-            (Some(_), _) => None,
-            (None, true) => Some(format!("interface {} has not the configured source address", config.interface)),
-            (None, false) => Some(format!("interface {} has no IPv4 address to send from", config.interface)),
+        self.source_of(instance).is_none().then(|| self.no_source(config))
+    }
+
+    /// Why there is no address to send from. Netlink tells when there is one.
+    fn no_source(&self, config: &VirtualRouter) -> String {
+        let name = &config.interface;
+        let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &config.transport;
+        let wanted = |a: &IpAddr| source.map_or_else(|| is_link_local(a), |source| source == *a);
+        let unusable = self.interfaces.get(name).into_iter().flat_map(|i| &i.unusable);
+        let found = unusable.filter(|_| config.key.family == Family::Ipv6).find(|(a, _)| wanted(&IpAddr::V6(*a)));
+        match (found, source, config.key.family) {
+            (Some((address, Unusable::Tentative)), ..) => {
+                format!("interface {name} cannot send from {address} yet: it is checked for duplicates (tentative)")
+            }
+            (Some((address, Unusable::Duplicate)), ..) => {
+                format!("interface {name} cannot send from {address}: another host has it (dadfailed)")
+            }
+            (None, Some(_), _) => format!("interface {name} has not the configured source address"),
+            (None, None, Family::Ipv4) => format!("interface {name} has no IPv4 address to send from"),
+            (None, None, Family::Ipv6) => format!("interface {name} has no link-local IPv6 address to send from"),
         }
     }
 
-    /// Source of adverts: the configured address when the interface has it, else its primary one.
-    fn source_of(&self, instance: &Instance) -> Option<Ipv4Addr> {
+    /// Source of adverts: the configured address when the interface has it, else its primary one; in
+    /// IPv6 that is the first link-local one (RFC 9568 section 5.1.2.1).
+    fn source_of(&self, instance: &Instance) -> Option<IpAddr> {
         let interface = self.interfaces.get(&instance.config.interface)?;
         let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &instance.config.transport;
-        match source {
-            Some(IpAddr::V4(wanted)) => interface.addresses.iter().map(|a| a.addr()).find(|a| a == wanted),
-            Some(IpAddr::V6(_)) => None,
-            None => interface.addresses.first().map(|a| a.addr()),
+        let mut addresses = interface.addresses.iter().map(|a| a.addr());
+        match (source, instance.config.key.family) {
+            (Some(wanted), _) => addresses.find(|a| a == wanted),
+            (None, Family::Ipv4) => addresses.find(IpAddr::is_ipv4),
+            // The kernel lists the newest first: a further one changes nothing.
+            (None, Family::Ipv6) => {
+                let kept = |a: &IpAddr| instance.source == Some(*a);
+                addresses.clone().find(kept).or_else(|| addresses.find(is_link_local))
+            }
         }
     }
 
@@ -388,11 +403,9 @@ impl Engine {
     pub(super) fn advertisements(&self, key: RouterKey, priority: Option<u8>) -> Vec<Advert> {
         let Some(instance) = self.instances.get(&key) else { return Vec::new() };
         let Some(source) = instance.source else { return Vec::new() };
-        let destinations: Vec<Ipv4Addr> = match &instance.config.transport {
-            Transport::Multicast { .. } => vec![GROUP],
-            Transport::Unicast { peers, .. } => {
-                peers.iter().filter_map(|p| if let IpAddr::V4(p) = p { Some(*p) } else { None }).collect()
-            }
+        let destinations: Vec<IpAddr> = match &instance.config.transport {
+            Transport::Multicast { .. } => vec![group(key.family)],
+            Transport::Unicast { peers, .. } => peers.clone(),
         };
         let packet = |destination| Advert {
             interface: instance.config.interface.clone(),
@@ -403,14 +416,12 @@ impl Engine {
         destinations.into_iter().map(packet).collect()
     }
 
-    /// Gratuitous ARP for all addresses.
+    /// Tells all hosts where the addresses are.
     pub(super) fn announce(&mut self, key: RouterKey, count: u32) {
         let Some(instance) = self.instances.get(&key) else { return };
         for address in instance.config.served() {
-            if let IpNet::V4(net) = address.net {
-                let interface = instance.config.interface_of(address).to_owned();
-                self.out.push(Action::GratuitousArp { interface, address: net.addr(), count });
-            }
+            let interface = instance.config.interface_of(address).to_owned();
+            self.out.push(Action::Announce { interface, address: address.net.addr(), count });
         }
     }
 
@@ -465,13 +476,11 @@ impl Engine {
     }
 
     /// An address of ours vanished: it is put back at once.
-    pub(super) fn address_gone(&mut self, now: Instant, interface: &str, address: Ipv4Addr) {
+    pub(super) fn address_gone(&mut self, now: Instant, interface: &str, address: IpAddr) {
         let backstop = self.backstop(now);
         let serving = |i: &&Instance| {
             i.vrrp.is_active()
-                && i.config
-                    .served()
-                    .any(|a| a.net.addr() == IpAddr::V4(address) && i.config.interface_of(a) == interface)
+                && i.config.served().any(|a| a.net.addr() == address && i.config.interface_of(a) == interface)
         };
         let Some(instance) = self.instances.values().find(serving) else { return };
         let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(backstop));
@@ -573,6 +582,10 @@ impl Engine {
         }
         self.install_fence();
     }
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if Ipv6Addr::is_unicast_link_local(address))
 }
 
 /// All interfaces of a router, some of them more than once.

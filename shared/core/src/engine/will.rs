@@ -2,7 +2,7 @@
 //! before that happens.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use mesh_wire::mesh::RouterKey;
@@ -27,9 +27,9 @@ struct Part {
     router: RouterKey,
     active: bool,
     epochs: Option<RangeInclusive<u64>>,
-    source: Option<Ipv4Addr>,
+    source: Option<IpAddr>,
     checksum: ChecksumForm,
-    own: BTreeSet<Ipv4Addr>,
+    own: BTreeSet<IpAddr>,
     /// Which configuration it was made by.
     configured: u64,
 }

@@ -16,7 +16,7 @@ fn report(router: RouterKey, priority: u8, epoch: u64) -> String {
         state: RouterState::Backup,
         priority,
         epoch,
-        source: Some(Ipv4Addr::new(10, 1, 1, 11)),
+        source: Some(IpAddr::from([10, 1, 1, 11])),
         foreign: None,
         transition: Transition { at_unix_ms: 0, cause: "started".to_owned(), trace_id: String::new() },
     };
@@ -91,9 +91,9 @@ fn unknown_keys_are_somebody_elses() {
 fn adverts_of_members_are_known_by_their_source() {
     let mut members = Membership::default();
     up(&mut members, A, 200);
-    assert!(members.sends_adverts(&KEY, Ipv4Addr::new(10, 1, 1, 11)));
-    assert!(!members.sends_adverts(&KEY, Ipv4Addr::new(10, 1, 1, 12)));
-    assert!(!members.sends_adverts(&key(52), Ipv4Addr::new(10, 1, 1, 11)));
+    assert!(members.sends_adverts(&KEY, IpAddr::from([10, 1, 1, 11])));
+    assert!(!members.sends_adverts(&KEY, IpAddr::from([10, 1, 1, 12])));
+    assert!(!members.sends_adverts(&key(52), IpAddr::from([10, 1, 1, 11])));
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod timers;
 #[cfg(test)]
 mod tests;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mesh_config::model::VirtualRouter;
@@ -59,7 +59,7 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// IP source.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// Its priority; 0 gives up.
     pub priority: u8,
     /// Its interval.
@@ -152,7 +152,7 @@ impl Router {
     }
 
     /// A checked advertisement came in; `own` is the source address of our adverts.
-    pub fn receive(&mut self, now: Instant, heard: Heard, own: Ipv4Addr) -> Verdict {
+    pub fn receive(&mut self, now: Instant, heard: Heard, own: IpAddr) -> Verdict {
         match self.state {
             State::Initialize => Verdict::Stay,
             State::Backup { .. } => self.receive_as_backup(now, heard),
@@ -180,7 +180,7 @@ impl Router {
 
     /// RFC 9568 section 6.4.3 (700). A lower advertisement is answered at once in both versions, as
     /// keepalived does, without touching the advertisement timer.
-    fn receive_as_active(&mut self, now: Instant, heard: Heard, own: Ipv4Addr) -> Verdict {
+    fn receive_as_active(&mut self, now: Instant, heard: Heard, own: IpAddr) -> Verdict {
         if heard.priority == 0 {
             self.state = State::Active { advert_at: now + self.interval };
             return Verdict::Advertise;
@@ -195,7 +195,7 @@ impl Router {
     }
 
     /// Whether an active router with this advertisement is worthier than this one.
-    pub fn is_outranked(&self, heard: Heard, own: Ipv4Addr) -> bool {
+    pub fn is_outranked(&self, heard: Heard, own: IpAddr) -> bool {
         heard.priority > self.priority || (heard.priority == self.priority && heard.source > own)
     }
 

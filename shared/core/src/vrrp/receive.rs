@@ -1,10 +1,10 @@
 //! The checks of RFC 9568 section 7.1 and RFC 3768 section 7.1 that need to know the
 //! configuration; what the bytes alone show is checked in mesh-wire.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use mesh_config::model::{Transport, Version, VirtualRouter};
-use mesh_wire::vrrp::{Advertisement, Authentication, GROUP, TTL};
+use mesh_wire::vrrp::{Advertisement, Authentication, TTL, group};
 
 use super::Heard;
 use crate::input::Datagram;
@@ -12,8 +12,8 @@ use crate::input::Datagram;
 /// Why an advertisement was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Drop {
-    /// Anything else came through a router (RFC 9568 section 5.1.1.3).
-    #[error("TTL is not 255")]
+    /// Anything else came through a router (RFC 9568 sections 5.1.1.3 and 5.1.2.3).
+    #[error("TTL or hop limit is not 255")]
     Ttl,
     /// Sent to a group where peers are configured, or the other way round.
     #[error("multicast where unicast is configured, or the reverse")]
@@ -45,13 +45,13 @@ pub enum Drop {
 /// The first check that failed.
 pub fn check(
     router: &VirtualRouter,
-    own: Option<Ipv4Addr>,
+    own: Option<IpAddr>,
     from: &Datagram,
     packet: &Advertisement,
 ) -> Result<Heard, Drop> {
     match &router.transport {
         Transport::Multicast { .. } => {
-            if from.destination != GROUP {
+            if from.destination != group(router.key.family) {
                 return Err(Drop::Transport);
             }
             if from.ttl != TTL {
@@ -62,7 +62,7 @@ pub fn check(
             if from.destination.is_multicast() {
                 return Err(Drop::Transport);
             }
-            if !peers.contains(&IpAddr::V4(from.source)) {
+            if !peers.contains(&from.source) {
                 return Err(Drop::NotAPeer);
             }
         }

@@ -4,7 +4,7 @@
 //! on a [`ServesReport`], `server/0` and so on a [`ServerReport`], all as JSON.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,9 +55,9 @@ pub struct RouterReport {
     /// Epoch of the lease held, 0 without one.
     pub epoch: u64,
     /// Source address of its adverts, for telling mesh nodes from foreign routers.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// A router outside the mesh that is active on the segment, as far as this node hears.
-    pub foreign: Option<Ipv4Addr>,
+    pub foreign: Option<IpAddr>,
     /// The last change of `state`.
     pub transition: Transition,
 }

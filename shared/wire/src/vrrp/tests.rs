@@ -12,7 +12,7 @@ fn advertisement(version: Version, interval_ms: u64) -> Advertisement {
         vrid: 51,
         priority: 150,
         interval: Interval::new(version, Duration::from_millis(interval_ms)).unwrap(),
-        addresses: vec![VIP],
+        addresses: vec![VIP.into()],
         auth: Authentication::None,
     }
 }
@@ -33,7 +33,10 @@ fn same(advertisement: &Advertisement, destination: Ipv4Addr, form: ChecksumForm
 
 #[test]
 fn keepalived_v2_two_addresses() {
-    let two = Advertisement { addresses: vec![VIP, Ipv4Addr::new(10, 77, 0, 101)], ..advertisement(Version::V2, 1000) };
+    let two = Advertisement {
+        addresses: vec![VIP.into(), Ipv4Addr::new(10, 77, 0, 101).into()],
+        ..advertisement(Version::V2, 1000)
+    };
     same(&two, GROUP, ChecksumForm::Message, "2133 9602 0001 3366 0a4d0064 0a4d0065 0000000000000000");
 }
 
@@ -174,10 +177,80 @@ fn intervals_are_exact_or_refused() {
 
 #[test]
 fn lists_as_many_addresses_as_the_count_can_say() {
-    let addresses: Vec<_> = (0..300u32).map(|n| Ipv4Addr::from(0x0a00_0000 + n)).collect();
+    let addresses: Vec<_> = (0..300u32).map(|n| IpAddr::from(Ipv4Addr::from(0x0a00_0000 + n))).collect();
     let many = Advertisement { addresses: addresses.clone(), ..advertisement(Version::V3, 1000) };
     let (heard, _) = parse(&emit(&many, SOURCE, GROUP, ChecksumForm::Message), SOURCE, GROUP).unwrap();
     assert_eq!(heard.addresses, addresses[..MAX_ADDRESSES]);
+}
+
+// IPv6 (RFC 9568), captured from keepalived 2.2.7 likewise.
+
+fn link_local() -> Ipv6Addr {
+    "fe80::bc85:32ff:fe20:afcd".parse().unwrap()
+}
+
+fn v6(addresses: &[&str]) -> Advertisement {
+    let addresses = addresses.iter().map(|a| a.parse().unwrap()).collect();
+    Advertisement { vrid: 52, addresses, ..advertisement(Version::V3, 1000) }
+}
+
+const KEEPALIVED_V6: &str = "3134 9602 0064 6e9b fe800000000000000000000000000077 20010db8007700000000000000000100";
+
+#[test]
+fn keepalived_v3_ipv6() {
+    let sent = v6(&["fe80::77", "2001:db8:77::100"]);
+    for form in [ChecksumForm::PseudoHeader, ChecksumForm::Message] {
+        assert_eq!(emit(&sent, link_local(), GROUP_V6, form), bytes(KEEPALIVED_V6), "IPv6 has one form");
+    }
+    let heard = parse(&bytes(KEEPALIVED_V6), link_local(), GROUP_V6);
+    assert_eq!(heard, Ok((sent, ChecksumForm::PseudoHeader)));
+}
+
+#[test]
+fn the_first_ipv6_address_sent_is_link_local_and_the_rest_keep_their_order() {
+    let list = ["2001:db8::1", "2001:db8::2", "fe80::9", "fe80::8", "10.0.0.1", "2001:db8::3"];
+    let (heard, _) =
+        parse(&emit(&v6(&list), link_local(), GROUP_V6, ChecksumForm::PseudoHeader), link_local(), GROUP_V6).unwrap();
+    assert_eq!(heard, v6(&["fe80::9", "2001:db8::1", "2001:db8::2", "fe80::8", "2001:db8::3"]));
+    let (heard, _) = parse(&emit(&v6(&list), SOURCE, GROUP, ChecksumForm::PseudoHeader), SOURCE, GROUP).unwrap();
+    assert_eq!(heard, v6(&["10.0.0.1"]), "only those of the packet's family");
+}
+
+#[test]
+fn a_link_local_address_is_listed_however_many_come_before_it() {
+    let many = (1..=255u16).map(|n| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, n).into());
+    let last: IpAddr = "fe80::1".parse().unwrap();
+    let sent = Advertisement { addresses: many.chain([last]).collect(), ..v6(&[]) };
+    let packet = emit(&sent, link_local(), GROUP_V6, ChecksumForm::PseudoHeader);
+    let (heard, _) = parse(&packet, link_local(), GROUP_V6).unwrap();
+    assert_eq!((heard.addresses.len(), heard.addresses[0]), (255, last));
+}
+
+#[test]
+fn ipv6_packets_break_the_same_rules() {
+    let spoilt = |at: usize, value| {
+        let mut packet = bytes(KEEPALIVED_V6);
+        packet[at] = value;
+        packet[6..8].fill(0);
+        let protocol = IpNextHeaderProtocol(IP_PROTOCOL);
+        let sum = util::ipv6_checksum(&packet, 3, &[], &link_local(), &GROUP_V6, protocol);
+        packet[6..8].copy_from_slice(&sum.to_be_bytes());
+        parse(&packet, link_local(), GROUP_V6)
+    };
+    assert_eq!(spoilt(0, 0x21), Err(Malformed::Version2OverIpv6));
+    assert_eq!(spoilt(0, 0x32), Err(Malformed::Type(2)));
+    assert_eq!(spoilt(1, 0), Err(Malformed::Vrid));
+    assert_eq!(spoilt(3, 0), Err(Malformed::NoAddresses));
+    assert_eq!(spoilt(3, 3), Err(Malformed::Truncated { expected: 56, actual: 40 }));
+    assert_eq!(spoilt(5, 0), Err(Malformed::Interval));
+    assert!(matches!(spoilt(3, 1), Err(Malformed::TrailingBytes { expected: 24, actual: 40 })));
+    // The form that IPv4 may have, too, is wrong here; so is another destination.
+    let mut packet = bytes(KEEPALIVED_V6);
+    assert!(matches!(parse(&packet, link_local(), link_local()), Err(Malformed::Checksum(0x6e9b))));
+    packet[6..8].fill(0);
+    let sum = util::checksum(&packet, 3);
+    packet[6..8].copy_from_slice(&sum.to_be_bytes());
+    assert_eq!(parse(&packet, link_local(), GROUP_V6), Err(Malformed::Checksum(sum)));
 }
 
 prop_compose! {
@@ -187,7 +260,7 @@ prop_compose! {
         priority in any::<u8>(),
         seconds in 1..=255u64,
         centiseconds in 1..=4095u64,
-        addresses in vec(any::<Ipv4Addr>(), 1..=MAX_ADDRESSES),
+        addresses in vec(any::<Ipv4Addr>().prop_map(IpAddr::from), 1..=MAX_ADDRESSES),
         password in proptest::option::of(any::<[u8; 8]>()),
     ) -> Advertisement {
         let (version, interval) = if v2 {
@@ -219,8 +292,24 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(packet in vec(any::<u8>(), 0..1500), source: Ipv4Addr) {
-        let _ = parse(&packet, source, GROUP);
+    fn what_is_emitted_over_ipv6_parses_to_the_same(
+        sent in any_advertisement(),
+        centiseconds in 1..=4095u64,
+        addresses in vec(any::<Ipv6Addr>().prop_map(IpAddr::from), 1..=MAX_ADDRESSES),
+        source: Ipv6Addr,
+        destination: Ipv6Addr,
+    ) {
+        let interval = Interval::new(Version::V3, Duration::from_millis(centiseconds * 10)).unwrap();
+        let sent = Advertisement { interval, addresses, auth: Authentication::None, ..sent };
+        let packet = emit(&sent, source, destination, ChecksumForm::PseudoHeader);
+        let (heard, form) = parse(&packet, source, destination).unwrap();
+        prop_assert_eq!(form, ChecksumForm::PseudoHeader);
+        prop_assert_eq!(Advertisement { addresses: listed(&sent.addresses, source.into()), ..sent }, heard);
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(packet in vec(any::<u8>(), 0..1500), source: IpAddr, destination: IpAddr) {
+        let _ = parse(&packet, source, destination);
     }
 
     /// Random bytes hardly ever have a good checksum: here it is made right, so that what follows

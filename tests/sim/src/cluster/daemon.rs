@@ -1,12 +1,13 @@
 //! What the daemon does: feeds its engine, and brings about what the engine asks for, in order.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mesh_core::action::Effect;
 use mesh_core::engine::STALL;
 use mesh_core::input::Datagram;
 use mesh_core::{Action, Decision, Engine, Input, Instant, Setup};
+use mesh_wire::mesh::Family;
 use mesh_wire::mesh::lease::{Message, Request};
 use mesh_wire::vrrp::TTL;
 use rand::RngExt;
@@ -17,7 +18,7 @@ use crate::clock::ms;
 use crate::host::{Daemon, Host};
 use crate::layout::router_of;
 
-/// Two ARP probes, and listening.
+/// Two probes for an address, and listening.
 const PROBE: Duration = ms(40);
 
 /// Inputs a stopped process finds when it goes on; sockets drop the rest.
@@ -151,8 +152,10 @@ impl Cluster {
         let Ok((packet, _)) = mesh_wire::vrrp::parse(&datagram.payload, datagram.source, datagram.destination) else {
             return false;
         };
-        let sends =
-            |h: &Host| h.address == datagram.source && h.config.routers.iter().any(|r| r.key.vrid == packet.vrid);
+        let key = (Family::of(datagram.source), packet.vrid);
+        let sends = |h: &Host| {
+            h.address(key.0) == datagram.source && h.config.routers.iter().any(|r| (r.key.family, r.key.vrid) == key)
+        };
         self.foreign_until + ms(10_000) > self.now || !self.hosts.iter().any(sends)
     }
 
@@ -270,7 +273,7 @@ impl Cluster {
                 self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
             }
             Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
-            Action::GratuitousArp { .. } | Action::RunScripts(_) | Action::TellServices(_) => {}
+            Action::Announce { .. } | Action::RunScripts(_) | Action::TellServices(_) => {}
             Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),
             Action::LeaveBehind(left) => self.hosts[host].runtime.adopted = left,
             Action::AddAddress { .. }
@@ -303,7 +306,7 @@ impl Cluster {
         let run = self.hosts[host].run;
         match action {
             Action::AddAddress { interface, address, lifetime_s } => {
-                let IpAddr::V4(address) = address.net.addr() else { return };
+                let address = address.net.addr();
                 if self.fails() {
                     let effect = Effect::Address { interface, address };
                     return self.report_failure(host, effect, "out of memory");
@@ -312,13 +315,10 @@ impl Cluster {
                 self.hosts[host].kernel.add(address, now, lifetime);
             }
             Action::DelAddress { address, .. } => {
-                if let IpAddr::V4(address) = address.net.addr() {
-                    self.hosts[host].kernel.delete(address, now);
-                }
+                self.hosts[host].kernel.delete(address.net.addr(), now);
             }
             Action::SweepAddresses { except } => {
-                let v4 = |address: &IpAddr| if let IpAddr::V4(v4) = address { Some(*v4) } else { None };
-                let except: Vec<Ipv4Addr> = except.iter().filter_map(|(_, address)| v4(address)).collect();
+                let except: Vec<IpAddr> = except.into_iter().map(|(_, address)| address).collect();
                 self.hosts[host].kernel.sweep(&except);
             }
             Action::FenceAdopt { addresses, until } => self.hosts[host].kernel.adopt(&addresses, until, run),
@@ -364,5 +364,5 @@ impl Cluster {
 
 /// Whether an effect tells the segment that this host serves.
 fn is_claim(action: &Action) -> bool {
-    matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::GratuitousArp { .. })
+    matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::Announce { .. })
 }

@@ -1,6 +1,6 @@
 //! What happens in a simulated world, and what judges learn of it.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mesh_core::roster::State;
@@ -35,7 +35,7 @@ pub(super) enum Event {
         host: usize,
         run: u32,
         probe: u64,
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
     },
     Timer {
         host: usize,

@@ -33,9 +33,7 @@ impl Cluster {
         machine.runtime.adopted.clear();
         let will = machine.runtime.will.take().unwrap_or_default();
         for (_, address) in &will.addresses {
-            if let std::net::IpAddr::V4(address) = address.addr() {
-                machine.kernel.delete(address, now);
-            }
+            machine.kernel.delete(address.addr(), now);
         }
         self.look_at_kernel(host);
         self.say(host, || format!("the guard acts: {} releases", will.releases.len()));

@@ -1,6 +1,6 @@
 //! What planted bugs do, at the places where the harness stands between engines, kernels and wires.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mesh_core::lease::memory::VoterStart;
@@ -39,7 +39,7 @@ impl Cluster {
     }
 
     /// Until when a fence is opened that was asked to be open until `until`.
-    pub(super) fn armed_until(&self, host: usize, addresses: &[Ipv4Addr], now: Instant, until: Instant) -> Instant {
+    pub(super) fn armed_until(&self, host: usize, addresses: &[IpAddr], now: Instant, until: Instant) -> Instant {
         match self.mutant {
             Some(Mutant::UserSpaceTimer) => Instant::from_nanos(u64::MAX),
             Some(Mutant::GenerousFence) => until + ms(100),

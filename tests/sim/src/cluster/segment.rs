@@ -1,13 +1,14 @@
 //! The segment all hosts share: adverts, and who else sends some.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
 use mesh_core::action::Effect;
 use mesh_core::input::{Datagram, ProbeAnswer};
 use mesh_core::vrrp::{Heard, Router, Verdict};
 use mesh_core::{Input, Instant};
-use mesh_wire::vrrp::{self, Advertisement, Authentication, ChecksumForm, GROUP, Interval, TTL};
+use mesh_wire::mesh::Family;
+use mesh_wire::vrrp::{self, Advertisement, Authentication, ChecksumForm, Interval, TTL};
 use rand::RngExt;
 
 use super::{Cluster, Event};
@@ -16,7 +17,12 @@ use crate::layout::{INTERFACE, router_key, virtual_address};
 use crate::network::Channel;
 
 /// Where the router outside the mesh sends from.
-const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 200);
+fn stranger(router: usize) -> IpAddr {
+    match router_key(router).family {
+        Family::Ipv4 => IpAddr::from([10, 1, 1, 200]),
+        Family::Ipv6 => Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 200).into(),
+    }
+}
 
 /// A router that knows VRRP and nothing of the mesh. Its clock is true time.
 #[derive(Debug)]
@@ -83,7 +89,7 @@ impl Cluster {
             return;
         }
         let verdict = match heard {
-            Some(heard) => foreign.machine.receive(instant, heard, STRANGER),
+            Some(heard) => foreign.machine.receive(instant, heard, stranger(router)),
             None => {
                 foreign.timer = Time::MAX;
                 foreign.machine.timeout(instant)
@@ -117,7 +123,8 @@ impl Cluster {
     fn reach_foreign(&mut self, from: usize, datagram: &Datagram) {
         let Some(foreign) = &self.foreign else { return };
         let Ok((packet, _)) = vrrp::parse(&datagram.payload, datagram.source, datagram.destination) else { return };
-        if packet.vrid != router_key(foreign.router).vrid {
+        let key = router_key(foreign.router);
+        if (Family::of(datagram.source), packet.vrid) != (key.family, key.vrid) {
             return;
         }
         let number = foreign.number;
@@ -128,17 +135,17 @@ impl Cluster {
     }
 
     fn stranger_advertises(&mut self, router: usize, priority: u8) {
-        let datagram = self.advert(router, priority, STRANGER);
+        let datagram = self.advert(router, priority, stranger(router));
         self.spread(self.hosts.len(), &datagram);
     }
 
     /// Whoever serves one of the addresses answers, where question and answer get through.
-    pub(super) fn probed(&mut self, host: usize, probe: u64, addresses: &[Ipv4Addr]) {
+    pub(super) fn probed(&mut self, host: usize, probe: u64, addresses: &[IpAddr]) {
         let mut answer = None;
         for other in (0..self.hosts.len()).filter(|o| *o != host) {
             let machine = &self.hosts[other];
             let linked = machine.is_reachable() && self.hosts[host].is_reachable();
-            let serves = |a: &&Ipv4Addr| machine.kernel.serves(**a, machine.now(self.now));
+            let serves = |a: &&IpAddr| machine.kernel.serves(**a, machine.now(self.now));
             let Some(address) = addresses.iter().find(serves).filter(|_| linked) else { continue };
             let mut through = |from, to| self.network.send(&mut self.rng, Channel::Arp, from, to).next().is_some();
             if through(host, other) && through(other, host) {
@@ -154,7 +161,8 @@ impl Cluster {
         let router = self.rng.random_range(0..self.layout.routers);
         let priority = [0, 1, 150, 254, 255][self.rng.random_range(0..5)];
         let host = self.rng.random_range(0..=self.hosts.len());
-        let source = self.hosts.get(host).map_or(STRANGER, |h| h.address);
+        let family = router_key(router).family;
+        let source = self.hosts.get(host).map_or_else(|| stranger(router), |h| h.address(family));
         let mut datagram = self.advert(router, priority, source);
         match self.rng.random_range(0..6) {
             0 => datagram.ttl = 64,
@@ -170,7 +178,7 @@ impl Cluster {
         self.spread(self.hosts.len(), &datagram);
     }
 
-    fn advert(&self, router: usize, priority: u8, source: Ipv4Addr) -> Datagram {
+    fn advert(&self, router: usize, priority: u8, source: IpAddr) -> Datagram {
         let packet = Advertisement {
             vrid: router_key(router).vrid,
             priority,
@@ -178,8 +186,9 @@ impl Cluster {
             addresses: vec![virtual_address(router)],
             auth: Authentication::None,
         };
-        let payload = vrrp::emit(&packet, source, GROUP, ChecksumForm::PseudoHeader);
-        Datagram { interface: INTERFACE.to_owned(), source, destination: GROUP, ttl: TTL, payload }
+        let destination = vrrp::group(Family::of(source));
+        let payload = vrrp::emit(&packet, source, destination, ChecksumForm::PseudoHeader);
+        Datagram { interface: INTERFACE.to_owned(), source, destination, ttl: TTL, payload }
     }
 }
 

@@ -10,13 +10,11 @@ use super::super::address::Declared;
 use super::super::lower::Lower;
 use super::super::tree::At;
 use super::Draft;
-use crate::model::{Config, Policy, TrackedScript, Transport, Version, VirtualRouter};
+use crate::model::{Config, Policy, TrackedScript, Transport, Version, VirtualRouter, most_addresses};
 use crate::report::RouterPlaces;
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
 const OWNER: u8 = 255;
-/// An advert's count of addresses is one byte.
-const MOST_ADDRESSES: usize = 255;
 
 /// Adds the router, or says why not.
 pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Draft, end: At) {
@@ -32,11 +30,13 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
     }
     let (Some(interface), Some((vrid, vrid_at))) = (interface, draft.vrid) else { return };
 
-    let version = draft.version.unwrap_or(Version::V2);
+    let family = family(&draft);
+    let version = version(lower, &draft, family);
     let priority = priority(lower, &mut draft);
     let auth_pass = auth_pass(lower, &draft, version);
+    one_family(lower, &draft, family);
     let transport = transport(lower, &draft);
-    if !addresses(lower, &mut draft, end) {
+    if !addresses(lower, &mut draft, family, end) {
         return;
     }
     let (preempt, preempt_delay) = preemption(lower, &draft, priority);
@@ -54,7 +54,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
     lower.places().routers.insert(draft.name.clone(), places);
     config.routers.push(VirtualRouter {
         name: draft.name,
-        key: RouterKey { family: Family::Ipv4, vrid, segment: 0 },
+        key: RouterKey { family, vrid, segment: 0 },
         interface: interface.0,
         initial_active: draft.active == Some(true),
         priority,
@@ -72,6 +72,39 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
         skip_check_adv_addr: draft.skip_check_adv_addr,
         policy: Policy::default(),
     });
+}
+
+/// The family of an instance is that of its first address.
+fn family(draft: &Draft) -> Family {
+    let served = draft.addresses.first().map(|d| d.address.net.addr());
+    let first = served.or(draft.source.map(|(source, _)| source)).or(draft.peers.first().map(|(peer, _)| *peer));
+    first.map_or(Family::Ipv4, Family::of)
+}
+
+/// IPv6 has version 3 alone, whatever `vrrp_version` says.
+fn version(lower: &mut Lower<'_>, draft: &Draft, family: Family) -> Version {
+    match (family, draft.version) {
+        (Family::Ipv4, version) => version.unwrap_or(Version::V2),
+        (Family::Ipv6, Some(Version::V2)) => {
+            if let Some(at) = draft.version_at {
+                lower.warning(at, "VRRP version 2 has no IPv6; version 3 is used".into());
+            }
+            Version::V3
+        }
+        (Family::Ipv6, None | Some(Version::V3)) => Version::V3,
+    }
+}
+
+/// Adverts are of one family: so are all addresses they list, come from or go to.
+fn one_family(lower: &mut Lower<'_>, draft: &Draft, family: Family) {
+    let apart = "expected one in `virtual_ipaddress_excluded`, or an instance of its own";
+    let served = draft.addresses.iter().map(|d| (d.address.net.addr(), d.at, apart));
+    let ends = draft.source.into_iter().chain(draft.peers.iter().copied());
+    let all = served.chain(ends.map(|(address, at)| (address, at, "expected an address of that family")));
+    for (address, at, expected) in all.filter(|(address, ..)| Family::of(*address) != family) {
+        let message = format!("{address} is {}, and `{}` is {family}; {expected}", Family::of(address), draft.name);
+        lower.error(at, message);
+    }
 }
 
 /// MASTER without a priority owns the addresses, an owner without a state is MASTER; strict wants
@@ -116,10 +149,11 @@ fn auth_pass(lower: &mut Lower<'_>, draft: &Draft, version: Version) -> Option<[
 }
 
 fn transport(lower: &mut Lower<'_>, draft: &Draft) -> Transport {
+    let source = draft.source.map(|(source, _)| source);
     let mut peers: Vec<IpAddr> = Vec::new();
     let mut seen = BTreeSet::new();
     for (peer, at) in &draft.peers {
-        if Some(*peer) == draft.source {
+        if Some(*peer) == source {
             lower.ignored(*at, format!("{peer} is this host's own `unicast_src_ip`; left out"));
         } else if seen.insert(*peer) {
             peers.push(*peer);
@@ -128,25 +162,20 @@ fn transport(lower: &mut Lower<'_>, draft: &Draft) -> Transport {
         }
     }
     if !peers.is_empty() {
-        return Transport::Unicast { source: draft.source, peers };
+        return Transport::Unicast { source, peers };
     }
     if let Some(at) = draft.unicast {
         lower.warning(at, "unicast without a peer in `unicast_peer`; adverts are multicast".into());
     }
-    Transport::Multicast { source: draft.source }
+    Transport::Multicast { source }
 }
 
 /// Drops what cannot be served; false when the instance serves nothing and is left out.
-fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, end: At) -> bool {
-    let some_ipv6 = draft.addresses.iter().any(|d| d.address.net.addr().is_ipv6());
+fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, family: Family, end: At) -> bool {
     let mut seen = BTreeSet::new();
     for list in [&mut draft.addresses, &mut draft.excluded] {
         list.retain(|d| {
             let address = d.address.net.addr();
-            if address.is_ipv6() {
-                lower.warning(d.at, format!("{address}: IPv6 is not supported yet; left out"));
-                return false;
-            }
             if !seen.insert(address) {
                 lower.warning(d.at, format!("{address} is already an address of this instance; left out"));
                 return false;
@@ -155,7 +184,7 @@ fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, end: At) -> bool {
         });
     }
     if draft.addresses.is_empty() {
-        if !draft.excluded.is_empty() && !some_ipv6 {
+        if !draft.excluded.is_empty() {
             let message = "adverts would carry no address; expected one in `virtual_ipaddress`";
             lower.error(end, format!("`{}` has only excluded addresses: {message}", draft.name));
         } else {
@@ -163,15 +192,38 @@ fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, end: At) -> bool {
         }
         return false;
     }
-    if draft.addresses.len() > MOST_ADDRESSES {
-        let excess = draft.addresses.split_off(MOST_ADDRESSES);
-        let message =
-            format!("{} addresses are more than the {MOST_ADDRESSES} of an advert", excess.len() + MOST_ADDRESSES);
+    link_local_first(lower, draft);
+    let most = most_addresses(family);
+    if draft.addresses.len() > most {
+        let excess = draft.addresses.split_off(most);
+        let message = format!("{} addresses are more than the {most} of an advert", excess.len() + most);
         lower.warning(excess[0].at, format!("{message}; from here on they are served as excluded ones"));
         let further: Vec<Declared> = std::mem::replace(&mut draft.excluded, excess);
         draft.excluded.extend(further);
     }
     true
+}
+
+/// RFC 9568 section 5.2.9 wants a link-local address first. Where there is one it becomes the first;
+/// where there is none, keepalived sends what there is, and minds it in strict mode.
+fn link_local_first(lower: &mut Lower<'_>, draft: &mut Draft) {
+    let found = draft.addresses.iter().position(|d| is_link_local(d.address.net.addr()));
+    match (draft.addresses.first(), found) {
+        (Some(first), None) if first.address.net.addr().is_ipv6() => {
+            let message = "adverts begin with no link-local address, as VRRP for IPv6 wants it; some routers drop them";
+            if draft.strict {
+                lower.warning(first.at, format!("strict mode: {message}"));
+            } else {
+                lower.ignored(first.at, message.into());
+            }
+        }
+        (_, Some(at)) => draft.addresses[..=at].rotate_right(1),
+        (_, None) => {}
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 fn preemption(lower: &mut Lower<'_>, draft: &Draft, priority: u8) -> (bool, Duration) {

@@ -155,11 +155,7 @@ fn unicast() {
 
     let router = warned(" unicast_src_ip 10.0.0.7", "4:2 W unicast without a peer");
     assert_eq!(router.transport, Transport::Multicast { source: Some(ip("10.0.0.7")) });
-    for (line, start) in [
-        ("x", "6:3 W `x` is no IP address"),
-        ("fe80::1", "6:3 W fe80::1: IPv6 is not supported yet"),
-        ("10.0.0.8", "6:3 I 10.0.0.8 is already a peer"),
-    ] {
+    for (line, start) in [("x", "6:3 W `x` is no IP address"), ("10.0.0.8", "6:3 I 10.0.0.8 is already a peer")] {
         let router = warned(&format!(" unicast_peer {{\n  10.0.0.8\n  {line}\n }}"), start);
         assert_eq!(router.transport, Transport::Unicast { source: None, peers: vec![ip("10.0.0.8")] });
     }
@@ -198,7 +194,8 @@ fn address_findings() {
         ("10.0.0.2 preferred_lft 0", "5:12 W `preferred_lft` is not supported yet", 2),
         ("224.0.0.5", "5:3 W 224.0.0.5 cannot be a virtual address", 1),
         ("0.0.0.0", "5:3 W 0.0.0.0 cannot be a virtual address", 1),
-        ("fe80::1", "5:3 W fe80::1: IPv6 is not supported yet; left out", 1),
+        ("::", "5:3 W :: cannot be a virtual address", 1),
+        ("::ffff:10.0.0.9", "5:3 W ::ffff:10.0.0.9 cannot be a virtual address", 1),
         ("10.0.0.2 {\n }", "5:12 E `10.0.0.2` takes no block", 0),
     ] {
         let config = assert_found(&with(&format!(" virtual_ipaddress {{\n  {line}\n }}")), start);
@@ -276,7 +273,7 @@ fn keywords_that_wait() {
         (" track_interface {\n  eth1\n }", "4:2 W `track_interface` is not supported yet"),
         (" use_vmac", "4:2 W `use_vmac` is not supported yet"),
         (" virtual_routes {\n  10.9.0.0/16 via 10.0.0.9\n }", "4:2 W `virtual_routes` is not supported yet"),
-        (" native_ipv6", "4:2 W IPv6 is not supported yet"),
+        (" native_ipv6", "4:2 I `native_ipv6` is obsolete: the addresses tell the family"),
         (" smtp_alert", "4:2 I `smtp_alert` has no effect"),
         (" debug 3", "4:2 I `debug` has no effect"),
         (" priorty 100", "4:2 W unknown keyword `priorty`; skipped (did you mean `priority`?)"),
@@ -298,4 +295,107 @@ fn instances_must_not_share() {
     let named = format!("{}{}", with(""), with(" priority 7"));
     let config = assert_found(&named, "9:15 W a second `vrrp_instance A`; the first one stays").unwrap();
     assert_eq!((config.routers.len(), config.routers[0].priority), (1, 100));
+}
+
+/// Two IPv6 addresses, and these lines before them.
+fn with_ipv6(lines: &str) -> String {
+    with(lines).replace("  10.0.0.1\n", "  fe80::80/64\n  2001:db8::80/64\n")
+}
+
+#[test]
+fn ipv6_has_version_3_whatever_vrrp_version_says() {
+    let router = only(&with_ipv6(" advert_int 0.05"));
+    assert_eq!((router.key.family, router.version), (Family::Ipv6, Version::V3));
+    assert_eq!(router.advert_interval, Duration::from_millis(50));
+    let nets: Vec<String> = router.addresses.iter().map(|a| a.net.to_string()).collect();
+    assert_eq!(nets, ["fe80::80/64", "2001:db8::80/64"]);
+    let global = format!("global_defs {{\n vrrp_version 2\n}}\n{}", with_ipv6(""));
+    assert_eq!(only(&global).version, Version::V3);
+    let config = assert_found(&with_ipv6(" version 2"), "4:2 W VRRP version 2 has no IPv6; version 3 is used");
+    assert_eq!(config.unwrap().routers[0].version, Version::V3);
+    assert_found(&with_ipv6(" authentication {\n  auth_type PASS\n  auth_pass x\n }"), "4:2 W VRRP version 3 has no");
+}
+
+#[test]
+fn ipv6_peers_and_sources() {
+    let ip = |s: &str| s.parse::<IpAddr>().unwrap();
+    let router = only(&with_ipv6(" unicast_src_ip fe80::7\n unicast_peer {\n  fe80::8\n  2001:db8::9\n }"));
+    let peers = vec![ip("fe80::8"), ip("2001:db8::9")];
+    assert_eq!(router.transport, Transport::Unicast { source: Some(ip("fe80::7")), peers });
+    let router = only(&with_ipv6(" mcast_src_ip fe80::7"));
+    assert_eq!(router.transport, Transport::Multicast { source: Some(ip("fe80::7")) });
+}
+
+#[test]
+fn families_mix_in_excluded_addresses_alone() {
+    let four = " virtual_ipaddress_excluded {\n  10.0.0.9/24\n  2001:db8::9\n }";
+    let router = only(&with_ipv6(four));
+    assert_eq!((router.key.family, router.excluded_addresses.len()), (Family::Ipv6, 2));
+    let router = only(&with(" virtual_ipaddress_excluded {\n  2001:db8::9/64\n }"));
+    assert_eq!((router.key.family, router.version), (Family::Ipv4, Version::V2));
+    assert_eq!(router.excluded_addresses[0].net, "2001:db8::9/64".parse().unwrap());
+
+    let what = "is IPv4, and `A` is IPv6; expected one in `virtual_ipaddress_excluded`, or an instance of its own";
+    let mixed = with_ipv6("").replace("  2001:db8::80/64\n", "  10.0.0.1/24\n");
+    assert_eq!(assert_found(&mixed, &format!("7:3 E 10.0.0.1 {what}")), None);
+    for (lines, at) in [
+        (" unicast_src_ip 10.0.0.7\n unicast_peer {\n  fe80::8\n }", "4:17 E 10.0.0.7"),
+        (" unicast_peer {\n  10.0.0.8\n }", "5:3 E 10.0.0.8"),
+        (" mcast_src_ip 10.0.0.7", "4:15 E 10.0.0.7"),
+    ] {
+        assert_eq!(
+            assert_found(
+                &with_ipv6(lines),
+                &format!("{at} is IPv4, and `A` is IPv6; expected an address of that family")
+            ),
+            None
+        );
+    }
+    assert_found(&with(" unicast_peer {\n  fe80::8\n }"), "5:3 E fe80::8 is IPv6, and `A` is IPv4");
+}
+
+#[test]
+fn a_link_local_address_goes_first_and_is_missed() {
+    let last = with_ipv6("").replace("  fe80::80/64\n  2001:db8::80/64\n", "  2001:db8::1\n  2001:db8::2\n  fe80::1\n");
+    let nets: Vec<String> = only(&last).addresses.iter().map(|a| a.net.addr().to_string()).collect();
+    assert_eq!(nets, ["fe80::1", "2001:db8::1", "2001:db8::2"]);
+    let none = |lines| with_ipv6(lines).replace("  fe80::80/64\n", "");
+    assert_found(&none(""), "6:3 I adverts begin with no link-local address");
+    let (config, found) = read(&none(" strict_mode"));
+    assert!(found.iter().any(|f| f.starts_with("6:3 W strict mode: adverts begin with no link-local")), "{found:#?}");
+    assert_eq!(config.unwrap().routers[0].addresses.len(), 1);
+}
+
+#[test]
+fn ipv6_addresses_have_no_label_scope_or_broadcast() {
+    for (line, start, served) in [
+        ("2001:db8::9 label eth0:1", "5:21 I an IPv6 address has no `label`", 3),
+        ("2001:db8::9 scope link", "5:21 I an IPv6 address has no `scope`", 3),
+        ("2001:db8::9 brd 10.0.0.255", "5:19 W `10.0.0.255` is no broadcast address", 2),
+        ("2001:db8::9/129", "5:3 W `129` is no prefix length: expected 0 to 128; 128 is used", 3),
+        ("ff02::5", "5:3 W ff02::5 cannot be a virtual address", 2),
+        ("::1", "5:3 W ::1 cannot be a virtual address", 2),
+    ] {
+        let config = assert_found(&with_ipv6(&format!(" virtual_ipaddress {{\n  {line}\n }}")), start).unwrap();
+        let router = &config.routers[0];
+        assert_eq!(router.addresses.len(), served, "{line}");
+        assert!(router.addresses.iter().all(|a| (a.label.as_ref(), a.scope) == (None, Scope::Global)), "{line}");
+    }
+}
+
+#[test]
+fn more_ipv6_addresses_than_a_frame_holds_become_excluded() {
+    let lines: String = (1..=92).map(|i| format!("  2001:db8::{i:x}\n")).collect();
+    let text = with_ipv6(&format!(" virtual_ipaddress {{\n{lines} }}"));
+    let config = assert_found(&text, "94:3 W 94 addresses are more than the 90 of an advert").unwrap();
+    let router = &config.routers[0];
+    assert_eq!((router.addresses.len(), router.excluded_addresses.len()), (90, 4));
+    assert_eq!(router.addresses[0].net, "fe80::80/64".parse().unwrap(), "the link-local one stays in");
+}
+
+#[test]
+fn one_vrid_in_both_families_is_two_routers() {
+    let both = format!("{}{}", with(""), with_ipv6("").replace(" A ", " B "));
+    let keys: Vec<String> = assert_clean(&both).routers.iter().map(|r| r.key.to_string()).collect();
+    assert_eq!(keys, ["4.51", "6.51"]);
 }

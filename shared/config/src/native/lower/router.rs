@@ -13,14 +13,15 @@ use super::super::Source;
 use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
 use super::super::text::{AddressEntry, Time, TrackedEntry};
 use super::{filled, number, policy, time, within};
-use crate::model::{GratuitousArp, Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter};
+use crate::model::{
+    GratuitousArp, Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual,
+    most_addresses,
+};
 use crate::report::{Place, RouterPlaces};
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
 const OWNER: u8 = 255;
 const LONGEST_NAME: usize = 15;
-/// An advert's count of addresses is one byte.
-const MOST_ADDRESSES: usize = 255;
 
 /// Lowers one router; `None` after an error that leaves nothing to go on with.
 pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router: Router) -> Option<VirtualRouter> {
@@ -38,10 +39,6 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
     }
     let vrid_place = source.place(router.vrid.span());
     let vrid = within(source, &router.vrid, 1..=255).and_then(|n| u8::try_from(n).ok())?;
-    let version = match number(source, router.version.as_ref(), 2..=3, 2_u8) {
-        3 => Version::V3,
-        _ => Version::V2,
-    };
     let priority = number(source, router.priority.as_ref(), 1..=255, 100_u8);
     let active = state(source, router.state.as_ref(), priority, router.strict);
     let (preempt, preempt_delay) =
@@ -51,16 +48,24 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
         RouterPlaces { name: name_place, vrid: vrid_place, addresses: Vec::new(), interfaces: vec![interface.clone()] };
     let list = router.addresses.span();
     let addresses = addresses(source, &mut places, router.addresses.into_inner());
-    if addresses.is_empty() || addresses.len() > MOST_ADDRESSES {
-        source.error(list, format!("{} addresses; expected 1 to {MOST_ADDRESSES}", addresses.len()));
+    let family = addresses.first().map_or(Family::Ipv4, |(a, _)| Family::of(a.net.addr()));
+    let most = most_addresses(family);
+    if addresses.is_empty() || addresses.len() > most {
+        source.error(list, format!("{} addresses; expected 1 to {most}", addresses.len()));
     }
+    for (address, span) in &addresses {
+        let expected = "expected one in `excluded_addresses`, or a router of its own";
+        of_family(source, family, address.net.addr(), span.clone(), expected);
+    }
+    link_local_first(source, &addresses, router.strict);
+    let version = version(source, router.version.as_ref(), family);
     let excluded_addresses = self::addresses(source, &mut places, router.excluded_addresses);
     unique(source, &addresses, &excluded_addresses);
     source.report.places.routers.insert(name.clone(), places);
 
     Some(VirtualRouter {
         name,
-        key: RouterKey { family: Family::Ipv4, vrid, segment: 0 },
+        key: RouterKey { family, vrid, segment: 0 },
         interface: interface.0,
         initial_active: active,
         priority,
@@ -69,7 +74,7 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
         preempt,
         preempt_delay,
         auth_pass: router.auth_pass.and_then(|pass| password(source, &pass, version, router.strict)),
-        transport: transport(source, router.unicast, router.multicast_source),
+        transport: transport(source, family, router.unicast, router.multicast_source),
         addresses: addresses.into_iter().map(|(a, _)| a).collect(),
         excluded_addresses: excluded_addresses.into_iter().map(|(a, _)| a).collect(),
         track_scripts: track_scripts(source, scripts, router.track_scripts, priority),
@@ -144,26 +149,58 @@ fn password(source: &mut Source<'_>, pass: &Spanned<String>, version: Version, s
     None
 }
 
+/// IPv6 has version 3 alone.
+fn version(source: &mut Source<'_>, version: Option<&Spanned<i64>>, family: Family) -> Version {
+    let default = if family == Family::Ipv6 { 3 } else { 2 };
+    let number = number(source, version, 2..=3, default);
+    match (number, family, version) {
+        (2, Family::Ipv6, Some(version)) => {
+            source.error(version.span(), "VRRP version 2 has no IPv6; expected 3".into());
+            Version::V3
+        }
+        (3_u8, ..) => Version::V3,
+        _ => Version::V2,
+    }
+}
+
+/// Adverts are of one family: so are all addresses they list, come from or go to.
+fn of_family(source: &mut Source<'_>, family: Family, address: IpAddr, span: Range<usize>, expected: &str) {
+    if Family::of(address) != family {
+        source.error(span, format!("{address} is {}, and this router is {family}; {expected}", Family::of(address)));
+    }
+}
+
+/// RFC 9568 section 5.2.9: adverts over IPv6 begin with a link-local address. Where there is one, they do.
+fn link_local_first(source: &mut Source<'_>, addresses: &Spans, strict: bool) {
+    let link_local = |a: &VirtualAddress| matches!(a.net.addr(), IpAddr::V6(a) if a.is_unicast_link_local());
+    let Some((first, span)) = addresses.first().filter(|(a, _)| a.net.addr().is_ipv6()) else { return };
+    if strict && !addresses.iter().any(|(a, _)| link_local(a)) {
+        let message = format!("strict: adverts would begin with {}; expected a link-local address", first.net.addr());
+        source.error(span.clone(), message);
+    }
+}
+
 fn transport(
     source: &mut Source<'_>,
+    family: Family,
     unicast: Option<Spanned<Unicast>>,
     multicast_source: Option<Spanned<IpAddr>>,
 ) -> Transport {
     let Some(unicast) = unicast else {
-        return Transport::Multicast { source: multicast_source.map(|s| ipv4(source, &s)) };
+        return Transport::Multicast { source: multicast_source.map(|s| checked(source, family, &s)) };
     };
     if let Some(multicast) = multicast_source {
         source.error(multicast.span(), "`multicast_source` together with `unicast`; expected one of them".into());
     }
     let Unicast { source: from, peers } = unicast.into_inner();
-    let from = from.map(|s| ipv4(source, &s));
+    let from = from.map(|s| checked(source, family, &s));
     if peers.get_ref().is_empty() {
         source.error(peers.span(), "no peer; expected at least one address".into());
     }
     let mut list = Vec::new();
     let mut seen = BTreeSet::new();
     for peer in peers.into_inner() {
-        let address = ipv4(source, &peer);
+        let address = checked(source, family, &peer);
         if Some(address) == from || !seen.insert(address) {
             let whose = if Some(address) == from { "this host's own `source`" } else { "already a peer" };
             source.error(peer.span(), format!("{address} is {whose}"));
@@ -173,10 +210,8 @@ fn transport(
     Transport::Unicast { source: from, peers: list }
 }
 
-fn ipv4(source: &mut Source<'_>, address: &Spanned<IpAddr>) -> IpAddr {
-    if address.get_ref().is_ipv6() {
-        source.error(address.span(), format!("{}: IPv6 is not supported yet", address.get_ref()));
-    }
+fn checked(source: &mut Source<'_>, family: Family, address: &Spanned<IpAddr>) -> IpAddr {
+    of_family(source, family, *address.get_ref(), address.span(), "expected an address of that family");
     *address.get_ref()
 }
 
@@ -210,9 +245,10 @@ fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Ran
         }
     };
     let address = net.addr();
-    if address.is_ipv6() {
-        source.error(span.clone(), format!("{address}: IPv6 is not supported yet"));
-    } else if address.is_unspecified() || address.is_multicast() || address.is_loopback() {
+    if address.is_ipv6() && (entry.label.is_some() || entry.scope.is_some() || entry.broadcast.is_some()) {
+        source.error(span.clone(), format!("{address}: an IPv6 address has no label, scope or broadcast of its own"));
+    }
+    if !can_be_virtual(address) {
         source.error(span.clone(), format!("{address} cannot be a virtual address"));
     }
     if let Some(label) = entry.label.as_ref().filter(|l| l.is_empty() || l.len() > LONGEST_NAME) {

@@ -30,7 +30,7 @@ pub(super) fn run(scripts: &[TrackScript]) -> Action {
     Action::RunScripts(scripts.to_vec())
 }
 
-pub(super) fn install(addresses: &[Ipv4Addr]) -> Action {
+pub(super) fn install(addresses: &[IpAddr]) -> Action {
     Action::FenceInstall { addresses: addresses.to_vec() }
 }
 
@@ -51,7 +51,7 @@ pub(super) fn del() -> Action {
 }
 
 pub(super) fn garp(count: u32) -> Action {
-    Action::GratuitousArp { interface: "eth0".to_owned(), address: VIP, count }
+    Action::Announce { interface: "eth0".to_owned(), address: VIP, count }
 }
 
 /// The bytes of VI_1's advertisement from a node.
@@ -71,7 +71,7 @@ pub(super) fn advert(priority: u8) -> Action {
     Action::SendAdvertisement {
         interface: "eth0".to_owned(),
         source: source(LB1),
-        destination: GROUP,
+        destination: GROUP.into(),
         payload: advert_bytes(LB1, priority),
     }
 }

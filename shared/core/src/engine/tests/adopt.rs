@@ -14,7 +14,7 @@ use crate::vrrp;
 const LONG: Duration = Duration::from_micros(2_968_000);
 
 fn placed() -> Vec<(String, IpAddr)> {
-    vec![("eth0".to_owned(), IpAddr::V4(VIP))]
+    vec![("eth0".to_owned(), VIP)]
 }
 
 fn left_by(actions: &[Action]) -> Vec<Adopted> {
@@ -188,7 +188,7 @@ fn without_a_mesh_the_next_run_goes_on_too() {
 #[test]
 fn what_does_not_match_is_given_back() {
     let other_address = VirtualRouter { addresses: vec![vip("10.1.1.81/24")], ..router(200) };
-    let other = Ipv4Addr::new(10, 1, 1, 81);
+    let other = IpAddr::from([10, 1, 1, 81]);
     let late = ms(3300) + LONG - Duration::from_millis(50);
     for (router, fenced, now) in [(other_address, other, ms(3500)), (router(200), VIP, late)] {
         let mut engine = next_run(left(), vec![router], Some(3), now);

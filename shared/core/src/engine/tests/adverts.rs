@@ -11,7 +11,7 @@ pub(super) fn multicast(from: NodeId, priority: u8) -> Input {
     Input::Advertisement(Datagram {
         interface: "eth0".to_owned(),
         source: source(from),
-        destination: GROUP,
+        destination: GROUP.into(),
         ttl: 255,
         payload: advert_bytes(from, priority),
     })
@@ -25,7 +25,7 @@ fn garbage(n: u8) -> Input {
     Input::Advertisement(Datagram {
         interface: "eth0".to_owned(),
         source: source(LB2),
-        destination: GROUP,
+        destination: GROUP.into(),
         ttl: 255,
         payload: vec![0x31, 51, n],
     })
@@ -65,7 +65,7 @@ fn preempt_delay_ends_while_a_less_worthy_router_is_active() {
 fn a_member_cannot_demote_the_holder_of_a_lease() {
     let mut engine = holding();
     engine.step(ms(3300), gossip(&report(LB2, RouterState::Backup, 250, 0), LB2));
-    let answer = Action::GratuitousArp { interface: "eth0".to_owned(), address: VIP, count: 1 };
+    let answer = Action::Announce { interface: "eth0".to_owned(), address: VIP, count: 1 };
     assert_eq!(plain(engine.step(ms(3301), multicast(LB2, 250))), [answer], "hosts may have learnt its MAC address");
     assert_eq!(plain(engine.step(ms(3302), multicast(LB2, 250))), [], "once a second");
     assert!(engine.instances[&KEY].vrrp.is_active());
@@ -142,7 +142,7 @@ fn a_refused_packet_names_router_and_rule() {
     let mut engine = plain_active();
     let Input::Advertisement(datagram) = multicast(LB2, 250) else { unreachable!() };
     let routed = Input::Advertisement(Datagram { ttl: 64, ..datagram });
-    assert_eq!(plain(engine.step(ms(3300), routed)), [dropped(LB2, "VI_1: TTL is not 255", 1)]);
+    assert_eq!(plain(engine.step(ms(3300), routed)), [dropped(LB2, "VI_1: TTL or hop limit is not 255", 1)]);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_flood_is_bounded() {
     let mut told = 0;
     for n in 0..5000_u32 {
         let Input::Advertisement(datagram) = garbage(0) else { unreachable!() };
-        let source = Ipv4Addr::from(0x0a02_0000 + n);
+        let source = IpAddr::from(Ipv4Addr::from(0x0a02_0000 + n));
         let actions = engine.step(ms(3300), Input::Advertisement(Datagram { source, ..datagram }));
         told += actions.len();
     }

@@ -7,7 +7,7 @@ fn second() -> VirtualRouter {
     VirtualRouter { name: "VI_2".into(), key: key(52), addresses: vec![vip("10.1.1.81/24")], ..router(100) }
 }
 
-const VIP_2: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 81);
+const VIP_2: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 81));
 
 #[test]
 fn the_same_again_changes_nothing() {

@@ -37,9 +37,9 @@ enum Delivery {
 struct Node {
     engine: Engine,
     frozen: bool,
-    fenced: BTreeSet<Ipv4Addr>,
-    open: BTreeMap<Ipv4Addr, Instant>,
-    present: BTreeSet<Ipv4Addr>,
+    fenced: BTreeSet<IpAddr>,
+    open: BTreeMap<IpAddr, Instant>,
+    present: BTreeSet<IpAddr>,
     decisions: Vec<(Instant, Decision)>,
     /// What the run before left behind.
     left: Vec<Adopted>,
@@ -143,15 +143,13 @@ impl Mesh {
                 node.open.remove(a);
             }),
             Action::AddAddress { address, .. } => {
-                let std::net::IpAddr::V4(address) = address.net.addr() else { return };
-                node.present.insert(address);
+                node.present.insert(address.net.addr());
             }
             Action::DelAddress { address, .. } => {
-                let std::net::IpAddr::V4(address) = address.net.addr() else { return };
-                node.present.remove(&address);
+                node.present.remove(&address.net.addr());
             }
             Action::SweepAddresses { except } => {
-                node.present.retain(|a| except.iter().any(|(_, kept)| *kept == std::net::IpAddr::V4(*a)));
+                node.present.retain(|a| except.iter().any(|(_, kept)| kept == a));
             }
             Action::LeaveBehind(left) => node.left = left,
             Action::Stopped => node.frozen = true,
@@ -176,7 +174,7 @@ impl Mesh {
                 self.wire.insert((at, self.serial), Delivery::Probed { by: id, probe });
             }
             Action::StoreRoster { ticket, .. } => self.post(Delivery::Stored { to: id, ticket }),
-            Action::GratuitousArp { .. }
+            Action::Announce { .. }
             | Action::AdoptRoster(_)
             | Action::RosterChanged { .. }
             | Action::Remember(_)

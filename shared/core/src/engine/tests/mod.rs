@@ -8,6 +8,7 @@ mod configure;
 mod distance;
 mod faults;
 mod fence;
+mod ipv6;
 mod lease_loss;
 mod memory;
 mod mesh;
@@ -24,7 +25,7 @@ mod veto;
 mod voter;
 mod will;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use mesh_config::model::{Config, LeaseTime, VirtualRouter};
@@ -65,13 +66,13 @@ fn setup(id: NodeId, roster: Option<Roster>) -> Setup {
 }
 
 /// Source address of a node's adverts.
-fn source(id: NodeId) -> Ipv4Addr {
-    Ipv4Addr::new(10, 1, 1, 10 + id.0 as u8)
+fn source(id: NodeId) -> IpAddr {
+    IpAddr::from([10, 1, 1, 10 + id.0 as u8])
 }
 
 fn eth0(id: NodeId) -> Interface {
     let address = format!("{}/24", source(id)).parse().unwrap();
-    Interface { name: "eth0".to_owned(), running: true, addresses: vec![address] }
+    Interface { name: "eth0".to_owned(), running: true, addresses: vec![address], unusable: Vec::new() }
 }
 
 /// An engine in Backup whose start is over; all times count from zero.

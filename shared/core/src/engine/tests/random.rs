@@ -117,7 +117,7 @@ fn advert() -> impl Strategy<Value = Input> {
             Input::Advertisement(Datagram {
                 interface: "eth0".to_owned(),
                 source: source(LB2),
-                destination: GROUP,
+                destination: GROUP.into(),
                 ttl: 255,
                 payload,
             })
@@ -200,9 +200,9 @@ fn op() -> impl Strategy<Value = Op> {
 /// What the kernel holds after the actions so far.
 #[derive(Default)]
 struct Kernel {
-    fenced: Vec<Ipv4Addr>,
-    open: BTreeMap<Ipv4Addr, Instant>,
-    present: BTreeSet<Ipv4Addr>,
+    fenced: Vec<IpAddr>,
+    open: BTreeMap<IpAddr, Instant>,
+    present: BTreeSet<IpAddr>,
     requests: Vec<Request>,
 }
 
@@ -217,9 +217,9 @@ impl Kernel {
                 Action::FenceArm { addresses, until } => self.open.extend(addresses.into_iter().map(|a| (a, until))),
                 Action::FenceClose { addresses } => self.open.retain(|a, _| !addresses.contains(a)),
                 Action::AddAddress { address, .. } => {
-                    self.present.extend(served(&address));
+                    self.present.insert(address.net.addr());
                 }
-                Action::DelAddress { address, .. } => self.present.retain(|a| Some(*a) != served(&address)),
+                Action::DelAddress { address, .. } => self.present.retain(|a| *a != address.net.addr()),
                 Action::SendMessage { message: Message::Request(request), .. } => self.requests.push(request),
                 _ => {}
             }
@@ -247,10 +247,6 @@ impl Kernel {
         }
         Ok(())
     }
-}
-
-fn served(address: &mesh_config::model::VirtualAddress) -> Option<Ipv4Addr> {
-    if let std::net::IpAddr::V4(address) = address.net.addr() { Some(address) } else { None }
 }
 
 /// After a Timeout at `now` nothing is due at `now` any more.

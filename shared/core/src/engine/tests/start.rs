@@ -38,7 +38,7 @@ fn it_waits_for_its_interface() {
 
 #[test]
 fn a_configured_source_address_has_to_be_there() {
-    let wanted = std::net::IpAddr::V4(Ipv4Addr::new(10, 1, 1, 99));
+    let wanted = IpAddr::from([10, 1, 1, 99]);
     let transport = mesh_config::model::Transport::Multicast { source: Some(wanted) };
     let mut engine = Engine::new(setup(LB1, None), config(vec![VirtualRouter { transport, ..router(200) }]), ms(0));
     let fault = told(RouterEvent::Fault, "interface eth0 has not the configured source address");
@@ -46,7 +46,7 @@ fn a_configured_source_address_has_to_be_there() {
 
     let both = vec!["10.1.1.11/24".parse().unwrap(), "10.1.1.99/24".parse().unwrap()];
     engine.step(ms(1), Input::Interface(Interface { addresses: both, ..eth0(LB1) }));
-    assert_eq!(engine.instances[&KEY].source, Some(Ipv4Addr::new(10, 1, 1, 99)));
+    assert_eq!(engine.instances[&KEY].source, Some(IpAddr::from([10, 1, 1, 99])));
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn gratuitous_arp_is_refreshed_where_asked_for() {
     for n in 0..13 {
         let at = CLAIM + Duration::from_secs(n);
         bursts.extend(engine.step(at, Input::Timeout).into_iter().filter_map(|a| match a {
-            Action::GratuitousArp { count, .. } => Some((n, count)),
+            Action::Announce { count, .. } => Some((n, count)),
             _ => None,
         }));
     }
@@ -115,7 +115,7 @@ fn renewals_of_one_node_go_in_one_message() {
     assert_eq!(request(&actions).claims.len(), 2);
     let renewal = request(&actions);
     let opened = plain(engine.step(ms(3221), granted(LB2, ms(3221), &renewal)));
-    let both = vec![VIP, Ipv4Addr::new(10, 1, 1, 81)];
+    let both = vec![VIP, IpAddr::from([10, 1, 1, 81])];
     assert_eq!(opened, [Action::FenceArm { addresses: both, until: ms(3220 + 976) }]);
 }
 

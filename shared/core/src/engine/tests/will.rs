@@ -92,8 +92,7 @@ fn without_a_mesh_the_segment_is_told() {
 #[test]
 fn unicast_peers_are_told_one_by_one() {
     let peers = [source(LB2), source(LB3)];
-    let transport =
-        mesh_config::model::Transport::Unicast { source: None, peers: peers.map(std::net::IpAddr::V4).to_vec() };
+    let transport = mesh_config::model::Transport::Unicast { source: None, peers: peers.to_vec() };
     let mut engine = started(LB1, vec![VirtualRouter { transport, ..router(200) }], None);
     let will = wills(&engine.step(CLAIM, Input::Timeout)).remove(0);
     assert_eq!(will.resignations.iter().map(|r| r.destination).collect::<Vec<_>>(), peers);

@@ -1,7 +1,5 @@
 //! Each reason to drop an advertisement, and what is no reason.
 
-use std::net::IpAddr;
-
 use mesh_config::model::Transport;
 use mesh_wire::vrrp::{Advertisement, Authentication, GROUP, Interval};
 
@@ -12,7 +10,7 @@ use crate::input::Datagram;
 const PASSWORD: [u8; 8] = *b"secret\0\0";
 
 fn datagram() -> Datagram {
-    Datagram { interface: "eth0".to_owned(), source: HIGHER, destination: GROUP, ttl: 255, payload: Vec::new() }
+    Datagram { interface: "eth0".to_owned(), source: HIGHER, destination: GROUP.into(), ttl: 255, payload: Vec::new() }
 }
 
 fn packet(version: mesh_wire::vrrp::Version, interval: Duration) -> Advertisement {
@@ -34,7 +32,7 @@ fn v2() -> Advertisement {
 }
 
 fn unicast() -> VirtualRouter {
-    VirtualRouter { transport: Transport::Unicast { source: None, peers: vec![IpAddr::V4(HIGHER)] }, ..router(100) }
+    VirtualRouter { transport: Transport::Unicast { source: None, peers: vec![HIGHER] }, ..router(100) }
 }
 
 #[test]

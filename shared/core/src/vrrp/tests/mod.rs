@@ -4,13 +4,15 @@ mod check;
 mod table;
 mod timers;
 
+use std::net::Ipv4Addr;
+
 use super::*;
 use crate::fixture::{ms, router};
 use mesh_config::model::Version;
 
-const OWN: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 11);
-const LOWER: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 10);
-const HIGHER: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 12);
+const OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 11));
+const LOWER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 10));
+const HIGHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 12));
 
 /// A router of priority 100 with adverts every second.
 fn machine(version: Version) -> Router {
@@ -29,7 +31,7 @@ fn active(version: Version, now: Instant) -> Router {
     machine
 }
 
-fn heard(priority: u8, source: Ipv4Addr) -> Heard {
+fn heard(priority: u8, source: IpAddr) -> Heard {
     Heard { source, priority, interval: Duration::from_secs(1) }
 }
 

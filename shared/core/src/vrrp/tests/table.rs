@@ -143,8 +143,8 @@ fn active_router() {
 
 #[test]
 fn between_equals_addresses_compare_as_unsigned() {
-    let low = Ipv4Addr::new(10, 0, 0, 1);
-    let high = Ipv4Addr::new(200, 0, 0, 1);
+    let low = IpAddr::from([10, 0, 0, 1]);
+    let high = IpAddr::from([200, 0, 0, 1]);
     let mut machine = active(Version::V3, ms(0));
     assert_eq!(machine.receive(ms(1), heard(100, high), low), YIELD);
     let mut machine = active(Version::V3, ms(0));
