@@ -31,11 +31,11 @@ fn root_a_clean_failover_is_a_gap_and_not_two_owners() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn root_two_owners_are_seen_for_as_long_as_they_last() -> Result<()> {
+/// Two owners are seen for as long as they last.
+fn two_owners(scenarios: [Scenario; 2]) -> Result<()> {
     let _turn = Lab::beside()?;
     let mut cluster = settled(Daemon::Keepalived)?;
-    for scenario in [Scenario::Killed, Scenario::Frozen, Scenario::VrrpFiltered, Scenario::CutFromAll] {
+    for scenario in scenarios {
         let outcome = trial(&mut cluster, scenario)?;
         println!("{}: fault: {}", scenario.title(), outcome.faulty);
         println!("{}: healed: {}", scenario.title(), outcome.healed);
@@ -47,6 +47,16 @@ fn root_two_owners_are_seen_for_as_long_as_they_last() -> Result<()> {
         assert!(outcome.faulty.gap() < MS(50), "the old owner answers all the time: {}", outcome.faulty);
     }
     Ok(())
+}
+
+#[test]
+fn root_two_owners_where_the_daemon_does_not_let_go() -> Result<()> {
+    two_owners([Scenario::Killed, Scenario::Frozen])
+}
+
+#[test]
+fn root_two_owners_where_the_network_parts_them() -> Result<()> {
+    two_owners([Scenario::VrrpFiltered, Scenario::CutFromAll])
 }
 
 #[test]

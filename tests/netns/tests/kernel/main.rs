@@ -1,0 +1,18 @@
+//! Real directors on a real kernel. One program for all of them, so that those which wait overlap (`Lab::beside`).
+
+mod chaos;
+mod faults_daemon;
+mod faults_network;
+mod guard;
+mod host;
+mod interop;
+mod judge;
+mod lab;
+mod lab_faults;
+mod neighbours;
+mod repair;
+mod roster;
+mod scale;
+mod two_nodes;
+mod voter_memory;
+mod witness;
