@@ -2,7 +2,7 @@
 //! 12.5 ms would be 5 % of a processor. The kernel's part needs root, and a network namespace of its own.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use divan::{Bencher, black_box};
@@ -44,7 +44,7 @@ impl Owner {
     }
 
     /// Everything that is due in one period; gives the addresses the fence was opened for.
-    fn period(&mut self) -> BTreeSet<std::net::IpAddr> {
+    fn period(&mut self) -> BTreeSet<IpAddr> {
         let end = self.now + PERIOD;
         let mut armed = BTreeSet::new();
         while let Some((at, _)) = self.engine.deadline().filter(|(at, _)| *at <= end) {
@@ -94,7 +94,7 @@ fn renewed(bencher: Bencher<'_, '_>, routers: u8) {
 fn renewed_and_fenced(bencher: Bencher<'_, '_>, routers: u8) {
     unshare(CloneFlags::CLONE_NEWNET).expect("root, for a network namespace");
     let mut owner = Owner::new(routers);
-    let targets = |addresses: BTreeSet<std::net::IpAddr>| addresses.into_iter().map(FenceTarget::V4).collect::<Vec<_>>();
+    let targets = |addresses: BTreeSet<IpAddr>| addresses.into_iter().map(FenceTarget::from).collect::<Vec<_>>();
     let mut fence = Fence::probe().expect("a kernel with nf_tables");
     fence.install(&targets(owner.period()), &BTreeSet::new()).expect("the fence");
     bencher.bench_local(|| {

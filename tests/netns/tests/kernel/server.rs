@@ -144,7 +144,7 @@ fn mesh() -> Result<(Cluster, [String; 2])> {
 }
 
 fn on_a_mesh(test: impl FnOnce(&mut Cluster, [String; 2]) -> Result<()>) -> Result<()> {
-    let _alone = Lab::alone()?;
+    let _lab = Lab::beside()?;
     let (mut cluster, before) = mesh()?;
     test(&mut cluster, before).inspect_err(|_| cluster.lab_ref().save_logs())
 }
