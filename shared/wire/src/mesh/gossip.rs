@@ -1,8 +1,10 @@
 //! Values that nodes publish by gossip: information for people, placement and status, never votes.
 //!
-//! Keys of one node: `node` holds a [`NodeReport`], `router/KEY` a [`RouterReport`], both as JSON.
+//! Keys of one node: `node` holds a [`NodeReport`], `router/KEY` a [`RouterReport`], `serves/0` and so
+//! on a [`ServesReport`], `server/0` and so on a [`ServerReport`], all as JSON.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,10 @@ use super::{RouterKey, roster::Role};
 pub const NODE_KEY: &str = "node";
 /// What the key of every [`RouterReport`] begins with.
 pub const ROUTER_PREFIX: &str = "router/";
+/// What the key of every [`ServesReport`] begins with; the number of the part follows.
+pub const SERVES_PREFIX: &str = "serves/";
+/// What the key of every [`ServerReport`] begins with; the number of the part follows.
+pub const SERVER_PREFIX: &str = "server/";
 
 /// A node about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,4 +83,81 @@ pub struct Transition {
     pub cause: String,
     /// 32 hexadecimal digits, the same on every node that took part.
     pub trace_id: String,
+}
+
+/// One part of what a director tells real servers about its virtual servers. The parts 0 to
+/// `parts` - 1 of one revision are the whole, which replaces what that director told before; a part
+/// that is missing or deleted says nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServesReport {
+    /// The same in all parts that belong together.
+    pub revision: u64,
+    /// How many parts there are, at least one.
+    pub parts: u32,
+    /// Virtual servers; one may be told in several pieces, of which each stands for itself.
+    pub virtual_servers: Vec<Served>,
+}
+
+/// A virtual server, as far as its real servers have to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// How people call it.
+    pub name: String,
+    /// Where clients' packets go to; port 0 is every port. Nothing for firewall marks, whose
+    /// addresses only rules on the director know.
+    pub endpoints: Vec<SocketAddr>,
+    /// What is forwarded.
+    pub protocol: Protocol,
+    /// Real servers as configured, port 0 for that of the endpoint, and how packets reach them.
+    pub real_servers: BTreeMap<SocketAddr, Forwarding>,
+}
+
+/// Transport protocol of a virtual server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+}
+
+/// How a director forwards to a real server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forwarding {
+    /// With the real server's address in place of the virtual one.
+    Nat,
+    /// As it came, to the real server's MAC address.
+    Dr,
+    /// As it came, inside an IP packet.
+    Tun,
+    /// As it came, inside GUE.
+    Gue,
+    /// As it came, inside GRE.
+    Gre,
+}
+
+/// One part of what a real server says about itself. Its parts say the same about `ready`, and
+/// together list all ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerReport {
+    /// All that packets for the virtual addresses need is in place. False while it is being put
+    /// there, and from the moment the server begins to leave: send no new connections then.
+    pub ready: bool,
+    /// Its TCP ports behind virtual servers, by the address that directors know them by, each once
+    /// it was tried.
+    pub ports: BTreeMap<SocketAddr, PortState>,
+}
+
+/// What a real server sees of one of its own ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortState {
+    /// Takes connections.
+    Up,
+    /// Does not.
+    Down,
 }
