@@ -79,6 +79,8 @@ pub(super) struct Running {
 pub(super) struct Ended {
     /// It came up, or went down.
     pub(super) changed: bool,
+    /// There was no result before.
+    pub(super) known: bool,
     /// The first result; scripts hear of it though it confirms what was assumed.
     pub(super) first: bool,
     /// What it adds to the weight changed.
@@ -201,8 +203,9 @@ impl Checker {
             Outcome::Failure(reason) => Some(reason.as_str()),
         };
         self.reason = failure.map(str::to_owned);
+        let had_run = self.has_run;
         let check = self.check.clone();
-        let (ended, from, delay) = match &check.kind {
+        let (mut ended, from, delay) = match &check.kind {
             CheckKind::Http(http) => {
                 let (ended, delay) = self.end_http(failure, http.urls.len(), http.fast_recovery);
                 (ended, now, delay)
@@ -226,6 +229,7 @@ impl Checker {
             CheckKind::File { .. } | CheckKind::Bfd { .. } => return Ended::default(),
         };
         self.due = Some(now.max(from + delay));
+        ended.known = !had_run && self.has_run;
         ended
     }
 

@@ -87,6 +87,7 @@ impl Kernel {
     /// Nothing is wanted of it any more.
     pub(super) fn rest(&mut self) {
         self.read_at = None;
+        self.refused.clear();
     }
 
     /// Whether something was asked for that is not answered yet.
@@ -124,7 +125,7 @@ impl Kernel {
 
     /// The answer to a reading. Says whether it was waited for.
     pub(super) fn found(&mut self, now: Instant, answer: Result<input::Kernel, String>, out: &mut Vec<Action>) -> bool {
-        if !self.busy.take_if(|busy| busy.changes.is_none()).is_some() {
+        if self.busy.take_if(|busy| busy.changes.is_none()).is_none() {
             return false;
         }
         match answer {
@@ -150,7 +151,7 @@ impl Kernel {
         true
     }
 
-    /// The answer to changes. Says whether it was waited for.
+    /// The answer to changes. Says whether services came or went.
     pub(super) fn applied(&mut self, now: Instant, failed: Vec<(Change, String)>, out: &mut Vec<Action>) -> bool {
         let Some(busy) = self.busy.take_if(|busy| busy.changes.is_some()) else { return false };
         if let Some(held) = &mut self.held {
@@ -160,6 +161,8 @@ impl Kernel {
                 }
             }
         }
+        let whole = |change: &Change| matches!(change, Change::AddService { .. } | Change::DeleteService { .. });
+        let services = busy.changes.iter().flatten().any(whole);
         if !failed.is_empty() {
             self.suspect = true;
             self.read_at = Some(now);
@@ -169,7 +172,7 @@ impl Kernel {
             self.tell_once(format!("ip_vs refuses {target}: {reason}"), out);
             self.refused.insert(target, Refused { until: now + PERIOD, reason });
         }
-        true
+        services
     }
 
     /// Asks for what differs, of the services in `keys`, or of everything.

@@ -24,6 +24,7 @@ pub mod action;
 mod checker;
 pub mod input;
 mod kernel;
+mod mesh;
 mod pool;
 mod reload;
 mod status;
@@ -33,6 +34,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -47,6 +49,7 @@ use self::checker::{Checker, Ended};
 pub use self::input::Input;
 use self::input::{CheckRun, Outcome, Surroundings};
 use self::kernel::{Kernel, Wanted};
+use self::mesh::Peer;
 use self::pool::{Occasion, Service, Voice};
 use crate::ipvs::{ServiceKey, SyncDaemon, SyncRole, Table, Timeouts};
 use crate::time::Instant;
@@ -88,6 +91,14 @@ pub struct Services {
     watched: Vec<TrackFile>,
     files: BTreeMap<String, i64>,
     around: Surroundings,
+    /// What other nodes say.
+    peers: BTreeMap<NodeId, Peer>,
+    /// What was gossiped last, by key.
+    published: BTreeMap<String, String>,
+    /// What was said last about this node's fitness.
+    unfit: BTreeMap<IpAddr, String>,
+    /// Services to be judged again though nothing happens.
+    rejudge: BTreeSet<(Instant, usize)>,
     addresses: BTreeSet<IpAddr>,
     kernel: Kernel,
     /// Real servers were judged for the first time.
@@ -127,6 +138,10 @@ impl Services {
             watched: Vec::new(),
             files: BTreeMap::new(),
             around: Surroundings::default(),
+            peers: BTreeMap::new(),
+            published: BTreeMap::new(),
+            unfit: BTreeMap::new(),
+            rejudge: BTreeSet::new(),
             addresses: BTreeSet::new(),
             kernel: Kernel::default(),
             started: false,
@@ -157,36 +172,31 @@ impl Services {
     /// When to call [`Services::step`] with [`Input::Timeout`] at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         let check = self.timers.first().map(|(at, _)| *at);
-        [check, self.kernel.deadline(), self.stop_deadline()].into_iter().flatten().min()
+        let judge = self.rejudge.first().map(|(at, _)| *at);
+        [check, judge, self.kernel.deadline(), self.stop_deadline()].into_iter().flatten().min()
     }
 
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Timeout => {}
-            Input::Surroundings(around) => self.surround(around),
+            Input::Surroundings(around) => self.surround(now, around),
             Input::Addresses(addresses) => {
                 self.addresses = addresses;
                 self.suspend();
             }
-            // Nobody's word counts yet but our own.
-            Input::Gossip { .. } => {}
+            Input::Gossip { node, key, value } => self.gossip(now, node, &key, value.as_deref()),
             Input::Checked { run, outcome } => self.checked(now, run, &outcome),
             Input::File { name, value } => self.file(&name, value.unwrap_or(0)),
             Input::Bfd { name, up } => self.bfd(&name, up),
             Input::Kernel(answer) => self.kernel_found(now, answer),
             Input::Applied { failed } => {
-                self.kernel.applied(now, failed, &mut self.out);
+                if self.kernel.applied(now, failed, &mut self.out) {
+                    self.note_programmed();
+                }
             }
             Input::Configure(config) => self.configure(now, &config),
             Input::Shutdown { keep } => self.shut_down(now, keep),
         }
-    }
-
-    fn surround(&mut self, around: Surroundings) {
-        if around.active_here != self.around.active_here {
-            self.all_differ = true;
-        }
-        self.around = around;
     }
 
     /// `ha_suspend`: no checks while none of the addresses is on this host.
@@ -210,15 +220,31 @@ impl Services {
     fn end(&mut self, now: Instant, place: Place, outcome: &Outcome) {
         let weight = self.services[place.service].config.real_servers[place.member].weight;
         let log_all = self.lvs.log_all_failures;
+        let mine = self.services[place.service].members[place.member].mine;
         let checker = self.checker(place);
         let was_up = checker.up;
         let ended = checker.end(now, outcome, weight);
+        if !mine {
+            checker.due = None;
+        }
         let log = (log_all || checker.check.log_all_failures) && was_up && !ended.changed;
         if let Some(reason) = checker.reason.clone().filter(|_| log) {
             self.tell_failure(place, &reason);
         }
         self.set_timer(place);
         self.note(place, ended);
+        self.answer(now, place, outcome);
+    }
+
+    /// Somebody said that it is down, and it is not.
+    fn answer(&mut self, now: Instant, place: Place, outcome: &Outcome) {
+        let unix_ms = self.unix_ms(now);
+        let member = &mut self.services[place.service].members[place.member];
+        if !std::mem::take(&mut member.asked) || matches!(outcome, Outcome::Failure(_)) {
+            return;
+        }
+        member.confirmed_unix_ms = unix_ms;
+        self.dirty.insert(place.service);
     }
 
     /// `log_all_failures`: a failure that does not count yet.
@@ -268,8 +294,19 @@ impl Services {
             return;
         }
         self.all_differ = true;
+        self.note_programmed();
         if !self.started && self.stopping.is_none() {
             self.start(now);
+        }
+    }
+
+    /// What is in ip_vs changed.
+    fn note_programmed(&mut self) {
+        for (index, service) in self.services.iter_mut().enumerate() {
+            let programmed = service.config.endpoints.iter().all(|e| self.kernel.has(&pool::key(*e, &service.config)));
+            if std::mem::replace(&mut service.programmed, programmed) != programmed {
+                self.dirty.insert(index);
+            }
         }
     }
 
@@ -291,11 +328,12 @@ impl Services {
         for place in all {
             self.warm_up(now, place);
         }
+        self.dirty = (0..self.services.len()).collect();
     }
 
     /// Real servers that an earlier run took out stay out until they are checked.
     fn distrust(&mut self, now: Instant, index: usize, table: &Table) {
-        let soon = now + self.rng.random_range(Duration::ZERO..SOON);
+        let soon = now + SOON.mul_f64(self.rng.random_range(0.0..1.0));
         let service = &mut self.services[index];
         let present: Vec<_> = service.config.endpoints.iter().map(|e| (*e, pool::key(*e, &service.config))).collect();
         let pools: Vec<_> = present.iter().filter_map(|(e, key)| Some((*e, table.get(key)?))).collect();
@@ -338,6 +376,9 @@ impl Services {
 
     /// The first check comes at a random moment within `warmup`.
     fn warm_up(&mut self, now: Instant, place: Place) {
+        if !self.started || !self.services[place.service].members[place.member].mine {
+            return;
+        }
         let random = self.rng.random_range(0.0..1.0);
         let checker = self.checker(place);
         if checker.runs() && checker.due.is_none() && checker.running.is_none() {
@@ -348,6 +389,12 @@ impl Services {
 
     /// Starts what is due, and gives up on what is overdue.
     fn run_timers(&mut self, now: Instant) {
+        while let Some(&(at, index)) = self.rejudge.first()
+            && at <= now
+        {
+            self.rejudge.pop_first();
+            self.dirty.insert(index);
+        }
         while let Some(&(at, id)) = self.timers.first()
             && at <= now
         {
@@ -366,10 +413,10 @@ impl Services {
 
     fn start_check(&mut self, now: Instant, place: Place) {
         let suspended = self.services[place.service].suspended;
-        let stopping = self.stopping.is_some();
+        let unwanted = self.stopping.is_some() || !self.services[place.service].members[place.member].mine;
         let number = self.runs + 1;
         let checker = self.checker(place);
-        if stopping {
+        if unwanted {
             checker.due = None;
         } else if suspended {
             checker.due = Some(now + checker.check.delay_loop.max(Duration::from_millis(1)));
@@ -388,20 +435,34 @@ impl Services {
         if !self.started || self.stopping.is_some() {
             return;
         }
-        let _ = now;
-        for index in std::mem::take(&mut self.dirty) {
-            self.judge(index);
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut fitness = false;
+        for index in dirty {
+            fitness |= self.judge(now, index);
+        }
+        if fitness {
+            self.tell_fitness();
         }
     }
 
-    fn judge(&mut self, index: usize) {
+    /// Decides about the real servers of a service. Says whether this node's fitness changed.
+    fn judge(&mut self, now: Instant, index: usize) -> bool {
+        for member in 0..self.services[index].members.len() {
+            let (own, _) = mesh::own_health(&self.services[index], member);
+            let member = &mut self.services[index].members[member];
+            if std::mem::replace(&mut member.own, own) != own {
+                member.since = now;
+                member.contradicted.clear();
+            }
+        }
+        let verdicts = self.verdicts(now, index);
+        let fitness = self.judge_fitness(now, index, &verdicts);
         let service = &mut self.services[index];
-        for member in 0..service.members.len() {
-            let (live, cause) = local_verdict(&service.members[member].checkers);
+        for (member, (live, cause)) in verdicts.members.iter().enumerate() {
             let before = service.members[member].live;
-            service.set_live(member, live, &cause, &mut self.voice);
+            service.set_live(member, *live, cause, &mut self.voice);
             let first = std::mem::take(&mut service.members[member].first);
-            if first && before == live {
+            if first && before == *live {
                 service.tell_member(member, &mut self.voice);
             }
             service.mail_member(member, &mut self.voice);
@@ -409,17 +470,24 @@ impl Services {
         // Weights may have changed, too.
         service.update_quorum(Occasion::Change, &mut self.voice);
         self.differing.extend(service.keys());
+        self.publish(index);
+        fitness
     }
 
     fn work_on_kernel(&mut self, now: Instant) {
-        if self.uses_ip_vs() {
+        if self.uses_ip_vs() || self.kernel.is_busy() {
             self.kernel.run(now, &mut self.out);
+        } else {
+            self.kernel.rest();
         }
-        if self.kernel.is_busy() || !self.started || self.stopping.is_some() {
+        if self.kernel.is_busy() {
             return;
         }
         if self.kernel.retry_due(now) {
             self.all_differ = true;
+        }
+        if !self.started || self.stopping.is_some() {
+            return;
         }
         if std::mem::take(&mut self.all_differ) {
             self.differing.clear();
@@ -502,9 +570,9 @@ impl Services {
 }
 
 /// Up when all checks are: whether a real server is used where only this node's checks count.
-fn local_verdict(checkers: &[Checker]) -> (bool, String) {
+fn local_verdict(checkers: &[Checker]) -> (bool, Cow<'static, str>) {
     match checkers.iter().find(|checker| !checker.up) {
-        None => (true, "every check succeeds".to_owned()),
-        Some(checker) => (false, checker.reason.clone().unwrap_or_else(|| "not checked yet".to_owned())),
+        None => (true, Cow::Borrowed("every check succeeds")),
+        Some(checker) => (false, checker.reason.clone().map_or(Cow::Borrowed("not checked yet"), Cow::Owned)),
     }
 }

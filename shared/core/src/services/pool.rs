@@ -9,14 +9,19 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use mesh_config::model::{Endpoint, Forwarding, Script, VirtualServer};
+use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::gossip::Health;
 
 use super::action::{Action, Decision};
 use super::checker::Checker;
+use super::mesh::Unfit;
 use super::words;
 use crate::ipvs::{self, Destination, DestinationKey, Netmask, Persistence, SchedulerFlags, ServiceKey};
+use crate::time::Instant;
 
 /// The largest weight.
 const WEIGHTS: i64 = 65535;
@@ -33,6 +38,10 @@ pub(super) struct Service {
     pub(super) sorry: bool,
     /// `ha_suspend`, and none of the addresses is here.
     pub(super) suspended: bool,
+    /// All of it is in ip_vs.
+    pub(super) programmed: bool,
+    /// Somebody else should serve its addresses.
+    pub(super) unfit: Option<Unfit>,
 }
 
 /// One real server of it.
@@ -47,6 +56,21 @@ pub(super) struct Member {
     pub(super) first: bool,
     /// Texts of mails about it.
     pub(super) mails: Vec<String>,
+    /// Who checks it; nobody where only this node's checks count.
+    pub(super) assigned: Vec<NodeId>,
+    /// This node does.
+    pub(super) mine: bool,
+    /// What its checks said last, and since when.
+    pub(super) own: Health,
+    pub(super) since: Instant,
+    /// When it was last checked out of turn.
+    pub(super) hastened: Option<Instant>,
+    /// Somebody says that it is down, and asks whether it is up from here.
+    pub(super) asked: bool,
+    /// When that was answered with yes, on the wall clock.
+    pub(super) confirmed_unix_ms: u64,
+    /// Who found it up after it was found down here.
+    pub(super) contradicted: BTreeSet<NodeId>,
 }
 
 /// Who tells, and where.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_config::model::{CheckKind, Config, RealServer, VirtualServer};
+use mesh_wire::mesh::gossip::{Health, SERVICE_PREFIX};
 
 use super::checker::Checker;
 use super::pool::{Member, Occasion, Service};
@@ -27,17 +28,24 @@ impl Services {
             let service = self.renew(now, server, before);
             self.services.push(service);
         }
-        for mut service in old.into_values().filter(|_| self.started) {
+        for mut service in old.into_values() {
+            self.unpublish(&format!("{SERVICE_PREFIX}{}", service.config.name), 1);
+            if !self.started {
+                continue;
+            }
             for member in 0..service.members.len() {
                 service.drop_member(member, Occasion::Change, &mut self.voice);
             }
             service.drop_quorum(Occasion::Change, &mut self.voice);
         }
         self.index();
+        (0..self.services.len()).for_each(|index| self.assign(now, index));
         self.suspend();
         self.watch(config);
         self.dirty = (0..self.services.len()).collect();
         self.all_differ = true;
+        // What left the configuration makes nobody unfit.
+        self.tell_fitness();
         if self.started {
             (0..self.services.len()).for_each(|index| self.start_service(index));
             let all: Vec<Place> = self.places.values().copied().collect();
@@ -52,12 +60,20 @@ impl Services {
     }
 
     fn renew(&mut self, now: Instant, server: &VirtualServer, before: Option<Service>) -> Service {
-        let mut service =
-            Service { config: server.clone(), members: Vec::new(), quorum_up: false, sorry: false, suspended: false };
+        let mut service = Service {
+            config: server.clone(),
+            members: Vec::new(),
+            quorum_up: false,
+            sorry: false,
+            suspended: false,
+            programmed: false,
+            unfit: None,
+        };
         let mut old = BTreeMap::new();
         if let Some(mut before) = before {
             service.quorum_up = before.quorum_up;
             service.sorry = before.sorry && server.sorry_server.is_some();
+            (service.programmed, service.unfit) = (before.programmed, before.unfit.take());
             let gone = |real: &RealServer| !server.real_servers.iter().any(|r| r.address == real.address);
             for index in 0..before.members.len() {
                 if self.started && gone(&before.config.real_servers[index]) {
@@ -89,7 +105,21 @@ impl Services {
             }
         }
         let Some(mut before) = before else {
-            return Member { checkers, live: false, known: false, first: false, mails: Vec::new() };
+            return Member {
+                checkers,
+                live: false,
+                known: false,
+                first: false,
+                mails: Vec::new(),
+                assigned: Vec::new(),
+                mine: true,
+                own: Health::Unknown,
+                since: now,
+                hastened: None,
+                asked: false,
+                confirmed_unix_ms: 0,
+                contradicted: Default::default(),
+            };
         };
         let mut new = Vec::new();
         for (index, checker) in checkers.iter_mut().enumerate() {
@@ -107,13 +137,13 @@ impl Services {
                 if failing || untried { checker.retry_less() } else { checker.up = true }
             }
         }
-        Member { checkers, live: before.live, known: before.known, first: before.first, mails: before.mails }
+        Member { checkers, ..before }
     }
 
     /// Where everything is.
     fn index(&mut self) {
-        let before: Vec<_> = std::mem::take(&mut self.timers).into_iter().collect();
-        drop(before);
+        self.timers.clear();
+        self.rejudge.clear();
         self.places.clear();
         self.users.clear();
         let mut places = Vec::new();

@@ -42,6 +42,7 @@ impl Services {
             FlushOnStop::All if self.uses_ip_vs() => Stage::Read,
             FlushOnStop::All | FlushOnStop::Own | FlushOnStop::VirtualServers => Stage::Change,
         };
+        self.kernel.rest();
         if stage == Stage::Read {
             self.kernel.read_soon(now);
         }

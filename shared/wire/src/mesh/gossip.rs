@@ -1,7 +1,8 @@
 //! Values that nodes publish by gossip: information for people, placement and status, never votes.
 //!
 //! Keys of one node: `node` holds a [`NodeReport`], `router/KEY` a [`RouterReport`], `serves/0` and so
-//! on a [`ServesReport`], `server/0` and so on a [`ServerReport`], all as JSON.
+//! on a [`ServesReport`], `server/0` and so on a [`ServerReport`], `service/NAME` a [`ServiceReport`], all
+//! as JSON.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -20,6 +21,10 @@ pub const SERVICE_PREFIX: &str = "service/";
 pub const SERVES_PREFIX: &str = "serves/";
 /// What the key of every [`ServerReport`] begins with; the number of the part follows.
 pub const SERVER_PREFIX: &str = "server/";
+
+/// What the key of every [`ServiceReport`] begins with; the virtual server's name follows, and `#2` and
+/// so on for further parts.
+pub const SERVICE_PREFIX: &str = "service/";
 
 /// A node about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +145,49 @@ pub enum Forwarding {
     Gue,
     /// As it came, inside GRE.
     Gre,
+}
+
+/// One part of what a director says about one of its virtual servers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceReport {
+    /// The virtual server's name.
+    pub name: String,
+    /// All of it is in ip_vs there.
+    pub programmed: bool,
+    /// Real servers that this director checks, as configured.
+    pub real_servers: BTreeMap<SocketAddr, RealServerReport>,
+}
+
+/// What a director's own checks say about a real server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealServerReport {
+    /// Whether it serves.
+    pub state: Health,
+    /// Why not, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when, in milliseconds since 1970-01-01 UTC on that node's wall clock.
+    pub since_unix_ms: u64,
+    /// When it was found up after somebody else had said that it is down, on the same clock.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub confirmed_unix_ms: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Health of a real server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// All checks succeed.
+    Up,
+    /// One does not.
+    Down,
+    /// There was no result yet.
+    #[default]
+    Unknown,
 }
 
 /// One part of what a real server says about itself. Its parts say the same about `ready`, and

@@ -11,6 +11,8 @@ use super::*;
 use crate::ipvs::{self, Change, DestinationKey};
 
 mod alone;
+mod chance;
+mod together;
 
 pub(super) fn at(ms: u64) -> Instant {
     Instant::from_nanos(ms * 1_000_000)
@@ -110,9 +112,9 @@ impl Host {
             Action::Apply(changes) => {
                 let mut failed = Vec::new();
                 for change in changes {
-                    match (self.refuses)(change) {
-                        Some(reason) => failed.push((change.clone(), reason)),
-                        None => self.change(change),
+                    let refused = (self.refuses)(change);
+                    if let Err(reason) = refused.map_or_else(|| self.change(change), Err) {
+                        failed.push((change.clone(), reason));
                     }
                 }
                 self.log.push(action);
@@ -123,13 +125,22 @@ impl Host {
         None
     }
 
-    fn change(&mut self, change: &Change) {
+    fn change(&mut self, change: &Change) -> Result<(), String> {
         match change {
             Change::StartSync(daemon) => drop(self.kernel.sync.insert(daemon.role, daemon.clone())),
             Change::StopSync(role) => drop(self.kernel.sync.remove(role)),
-            Change::SetTimeouts(timeouts) => self.kernel.timeouts = *timeouts,
-            _ => ipvs::apply::apply(&mut self.kernel.table, change).unwrap(),
+            Change::SetTimeouts(new) => {
+                let keep = |new: u32, old: u32| if new == 0 { old } else { new };
+                let old = self.kernel.timeouts;
+                self.kernel.timeouts = Timeouts {
+                    tcp: keep(new.tcp, old.tcp),
+                    tcp_fin: keep(new.tcp_fin, old.tcp_fin),
+                    udp: keep(new.udp, old.udp),
+                };
+            }
+            _ => ipvs::apply::apply(&mut self.kernel.table, change).map_err(|refused| refused.to_string())?,
         }
+        Ok(())
     }
 
     /// Lets time pass, timer by timer.
@@ -184,7 +195,6 @@ pub(super) fn destination(text: &str) -> DestinationKey {
     address(text).into()
 }
 
-#[allow(dead_code, reason = "used by tests of single steps")]
 pub(super) fn run_of(actions: &[Action]) -> Vec<CheckRun> {
     let runs = actions.iter().filter_map(|action| match action {
         Action::Check { run, .. } => Some(*run),
