@@ -96,9 +96,10 @@ impl Answers {
         longest.saturating_sub(ASKED_EVERY)
     }
 
-    /// Questions that two or more answered.
+    /// How often two or more answered both of two questions that follow each other: one alone is a handover that
+    /// took less than 10 ms.
     pub fn dual(&self) -> usize {
-        self.0.iter().filter(|(_, names)| names.len() > 1).count()
+        self.0.windows(2).filter(|pair| pair.iter().all(|(_, names)| names.len() > 1)).count()
     }
 }
 
@@ -108,7 +109,7 @@ mod tests {
 
     #[test]
     fn gaps_owners_and_double_answers_are_counted() {
-        let rounds = [(0, "a"), (10, "a"), (20, ""), (30, ""), (40, "b"), (50, "ab"), (60, "a")];
+        let rounds = [(0, "a"), (10, "a"), (20, ""), (30, ""), (40, "b"), (50, "ab"), (60, "ba"), (70, "a")];
         let round = |(ms, names): (u64, &str)| (Duration::from_millis(ms), names.chars().map(String::from).collect());
         let answers = Answers(rounds.map(round).to_vec());
         assert_eq!(answers.owners(), ["a", "b", "a", "b", "a"]);
