@@ -69,11 +69,13 @@ fn changes(actions: &[Action]) -> Vec<String> {
 }
 
 fn warnings(actions: &[Action]) -> Vec<&str> {
-    let of = |action| match action {
-        &Action::Warn(ref text) => Some(text.as_str()),
-        _ => None,
-    };
-    actions.iter().filter_map(of).collect()
+    let mut found = Vec::new();
+    for action in actions {
+        if let Action::Warn(text) = action {
+            found.push(text.as_str());
+        }
+    }
+    found
 }
 
 /// What is said about readiness.
