@@ -269,7 +269,8 @@ pub enum Change {
     StopSync(SyncRole),
 }
 
-/// What went through a service or to a destination since it was added, and how much in a second.
+/// What went through a service or to a destination since it was added, and how much in a second. The
+/// kernel sums up every two seconds: what is younger is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Connections scheduled.
@@ -282,7 +283,7 @@ pub struct Statistics {
     pub bytes_in: u64,
     /// Bytes to clients; only NAT sees them.
     pub bytes_out: u64,
-    /// Connections a second of late, as the kernel estimates it every two seconds.
+    /// Connections a second, of late.
     pub connections_per_s: u64,
     /// Packets from clients a second.
     pub packets_in_per_s: u64,

@@ -13,11 +13,12 @@
 //!
 //! One kernel is booted for all tests of a binary, by the first of them; this takes about three seconds.
 //!
-//! `uml` boots, `network` makes hosts inside, `ipvsadm` and `keepalived` say what others see and do,
+//! `uml` boots, `network` makes hosts inside, `ipvsadm` and `keepalived` say what others see and do, `meshd` starts it,
 //! `values` writes services shortly.
 
 pub mod ipvsadm;
 pub mod keepalived;
+pub mod meshd;
 pub mod network;
 pub mod uml;
 pub mod values;

@@ -89,7 +89,7 @@ impl Drop for Network {
     fn drop(&mut self) {
         for host in &self.hosts {
             let netns = format!("{}-{host}", self.id);
-            let line = format!("kill -9 $(ip netns pids {netns}) 2>/dev/null; ip netns delete {netns}");
+            let line = format!("ip netns pids {netns} | xargs -r kill -9; ip netns delete {netns}");
             if let Err(error) = sh(&line) {
                 eprintln!("{error:#}");
             }

@@ -79,7 +79,11 @@ fn modules() -> Result<()> {
     fs::write(loader, format!("#!/bin/sh\nPATH={PATH} exec modprobe -d /run/modules \"$@\"\n"))?;
     fs::set_permissions(loader, fs::Permissions::from_mode(0o755))?;
     // The kernel asks this program for what it misses; ipvsadm and keepalived ask the same one.
-    fs::write("/proc/sys/kernel/modprobe", loader).context("name the module loader")
+    fs::write("/proc/sys/kernel/modprobe", loader).context("name the module loader")?;
+    // Hosts have IPv6 from their start.
+    let status = Command::new(loader).arg("ipv6").status().context("load ipv6 (package kmod)")?;
+    ensure!(status.success(), "load ipv6: {status}");
+    Ok(())
 }
 
 /// Runs it to its end. Whatever else ends meanwhile was left to process 1 by its parent.
