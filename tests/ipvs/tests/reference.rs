@@ -1,8 +1,8 @@
-//! What keepalived makes of a configuration: what meshd makes of it is to be compared with this.
+//! What keepalived makes of a configuration, and meshd of the same one.
 
 use anyhow::Result;
 use mesh_ipvs::inside;
-use mesh_ipvs::keepalived::keepalived_programs;
+use mesh_ipvs::keepalived::{keepalived_programs, meshd_programs};
 
 /// A service of each kind, without checkers: every real server is up.
 const EVERY_KIND: &str = "
@@ -87,6 +87,14 @@ const PROGRAMMED: &str = "\
 fn root_keepalived_programs_a_service_of_each_kind() -> Result<()> {
     inside(|| {
         assert_eq!(keepalived_programs(EVERY_KIND)?.join("\n"), PROGRAMMED);
+        Ok(())
+    })
+}
+
+#[test]
+fn root_meshd_programs_the_same() -> Result<()> {
+    inside(|| {
+        assert_eq!(meshd_programs(EVERY_KIND)?.join("\n"), PROGRAMMED);
         Ok(())
     })
 }

@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use mesh_config::model::{CheckKind, CheckScope};
+use mesh_config::model::{CheckKind, CheckScope, Forwarding, RealServer};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::{
     Health, PortState, RealServerReport, SERVER_PREFIX, SERVICE_PREFIX, ServerReport, ServiceReport,
@@ -348,11 +348,10 @@ impl Services {
     ) -> (bool, Cow<'static, str>) {
         let service = &self.services[index];
         let m = &service.members[member];
-        let address = service.config.real_servers[member].address;
         if let Some(told) = m.checkers.iter().find(|c| !c.runs() && !c.up) {
             return (false, told.reason.clone().map_or(Cow::Borrowed("not known yet"), Cow::Owned));
         }
-        if let Some(server) = self.down_by_itself(&address) {
+        if let Some(server) = self.down_by_itself(&service.config.real_servers[member]) {
             return (false, format!("{server} itself says that it does not serve there").into());
         }
         if m.assigned.is_empty() {
@@ -509,12 +508,17 @@ impl Services {
         words.collect::<Vec<_>>().join(", ")
     }
 
-    /// The living real server that says itself that it does not serve at this address.
-    fn down_by_itself(&self, address: &SocketAddr) -> Option<String> {
-        let servers = self.peers.iter().filter(|(node, peer)| !peer.server.is_empty() && self.lives(**node));
-        let mut says = servers.filter(|(_, peer)| {
-            let mut states = peer.server.values().filter_map(|r| Some((r.ready, r.ports.get(address)?)));
-            states.any(|(ready, state)| !ready || *state == PortState::Down)
+    /// The member that says itself that it does not serve as this real server. The last word of one that left
+    /// stands as long as it is a member: it took the virtual address with it, which checks cannot see. With NAT it
+    /// needs none.
+    fn down_by_itself(&self, real: &RealServer) -> Option<String> {
+        let mut says = self.peers.iter().filter(|(node, peer)| {
+            let lives = self.lives(**node);
+            let mut states = peer.server.values().filter_map(|r| Some((r.ready, r.ports.get(&real.address)?)));
+            states.any(|(ready, state)| {
+                let gone = !ready && (lives || real.forwarding != Forwarding::Nat);
+                gone || lives && *state == PortState::Down
+            })
         });
         says.next().map(|(node, _)| self.name_of(*node))
     }

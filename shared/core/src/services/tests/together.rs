@@ -336,6 +336,29 @@ fn a_real_server_s_own_word_counts_when_it_is_down_only() {
     assert_eq!(cluster.pools(), [3; 3], "its word alone does not bring it back");
 }
 
+/// It took the virtual address with it, which checks of its port cannot see; with NAT it needs none.
+#[test]
+fn a_real_server_that_left_stays_out_until_it_is_back() {
+    for (forwarding, pool) in [(Forwarding::DirectRouting, 3), (Forwarding::Nat, 4)] {
+        let mut service = web(4);
+        service.real_servers.iter_mut().for_each(|real| real.forwarding = forwarding);
+        let mut cluster = Cluster::new(3, &config(vec![service]));
+        cluster.server = Some(true);
+        cluster.surround();
+        let says = |ready| ServerReport { ready, ports: [(address(WEBS[0]), PortState::Up)].into() };
+        cluster.says(&says(false));
+        cluster.server = Some(false);
+        cluster.surround();
+        cluster.run(secs(20));
+        assert_eq!(cluster.pools(), [pool; 3], "{forwarding:?}");
+        cluster.server = Some(true);
+        cluster.surround();
+        cluster.says(&says(true));
+        cluster.run(secs(20));
+        assert_eq!(cluster.pools(), [4; 3], "{forwarding:?}");
+    }
+}
+
 #[test]
 fn when_a_real_server_vanishes_it_is_checked_at_once() {
     let mut slow = web(4);
