@@ -192,6 +192,21 @@ fn a_refused_scheduler_concerns_its_service_only() {
 }
 
 #[test]
+fn real_servers_come_and_go_where_a_new_scheduler_is_refused() {
+    let mut server = web(2);
+    let mut host = Host::start(&config(vec![server.clone()]));
+    host.refuses = |change| matches!(change, Change::EditService { .. }).then(|| "no such scheduler".to_owned());
+    server.scheduler = "fo".to_owned();
+    host.give(Input::Configure(Box::new(config(vec![server]))));
+    host.dead.insert(address("10.0.0.11:80"));
+    while host.services.services[0].members[0].live {
+        host.run(Duration::from_millis(1));
+        assert!(host.now < at(60_000));
+    }
+    assert_eq!(host.pool(), ["10.0.0.12:80 1"], "at once");
+}
+
+#[test]
 fn a_check_without_an_answer_is_a_failure_and_a_late_answer_is_none() {
     let mut services = Services::new(setup(1), &config(vec![web(1)]), at(0));
     services.step(at(0), Input::Timeout);
