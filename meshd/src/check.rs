@@ -1,10 +1,11 @@
 //! `meshd check`, and reading the configuration for the daemon.
 //!
 //! What the text alone shows is found by `mesh-config`; here come the file itself, the interfaces of
-//! this host, and the scripts with the users they run as. As in keepalived, a tracked script that
+//! this host, checks that can never succeed, and the scripts with the users they run as. As in keepalived, a tracked script that
 //! cannot run (not found, no such user, insecure where security is asked for) is not tracked.
 
 mod scripts;
+mod services;
 
 use std::collections::hash_map::RandomState;
 use std::ffi::OsString;
@@ -120,7 +121,10 @@ fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyho
     let missing = report.places.missing_interfaces(interfaces);
     report.add(missing);
     let security_off = match &mut config {
-        Some(config) => scripts::apply(config, &mut report),
+        Some(config) => {
+            services::judge(config, file, &mut report);
+            scripts::apply(config, &mut report)
+        }
         None => false,
     };
     Ok(Examined { config, report, security_off })

@@ -26,6 +26,7 @@ pub mod adverts;
 pub mod check;
 pub mod clock;
 pub mod control;
+pub mod descriptors;
 pub mod director;
 pub mod guard;
 pub mod kernel;

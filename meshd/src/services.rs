@@ -2,12 +2,15 @@
 //! and scripts out, and no decision. Leases and adverts never wait for it.
 
 mod kernel;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::ensure;
 use mesh_config::model::Config;
 use mesh_control::Service;
 use mesh_core::Instant;
@@ -90,7 +93,7 @@ pub fn start(
             unfit: None,
             stopped: false,
         };
-        driver.run().await;
+        driver.run().await?;
         // Whoever asked may have given up waiting.
         let _ = done.send(());
         Ok(())
@@ -140,11 +143,12 @@ struct Driver {
 }
 
 impl Driver {
-    /// Runs until the services have stopped.
-    async fn run(mut self) {
+    /// Runs until the services have stopped, or nobody talks to the kernel any more.
+    async fn run(mut self) -> anyhow::Result<()> {
         self.step(Input::Timeout);
         let (mut show_at, mut look_at) = (clock::now(), clock::now());
         while !self.stopped {
+            ensure!(!self.kernel.is_closed(), "the thread that talks to ip_vs died");
             let now = clock::now();
             if now >= show_at {
                 self.outputs.shown.send_replace(Arc::new(self.services.status(now)));
@@ -160,6 +164,7 @@ impl Driver {
         }
         // What is told at the end: notify scripts and mail, as far as there is time.
         let _ = tokio::time::timeout(LAST_WORDS, self.notifier.idle()).await;
+        Ok(())
     }
 
     /// Waits for facts, and takes in what is there.

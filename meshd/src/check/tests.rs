@@ -164,3 +164,19 @@ fn load_gives_what_is_usable() {
     assert_eq!(config.routers[0].interface, "lo");
     assert_eq!(report.worst(), Some(Severity::Warning));
 }
+
+#[test]
+fn checks_that_can_never_succeed_are_told() {
+    let files = Files::new();
+    let check = |check: &str| {
+        let real = format!("real_server 10.0.0.2 80 {{\n  {check}\n }}");
+        files
+            .examine(&format!("virtual_server 10.0.0.1 80 {{\n protocol TCP\n lb_algo rr\n lb_kind NAT\n {real}\n}}\n"))
+    };
+    let get = |url: &str| check(&format!("HTTP_GET {{\n   url {{\n    path /\n    {url}\n   }}\n  }}"));
+    assert_eq!((said(&get("status_code 200")), get("status_code 200").exit_code()), (String::new(), 0));
+    let examined = get("status_code 200\n    regex \"a(\"");
+    let expected = "warning: `10.0.0.1:80/tcp`: every check of real server 10.0.0.2:80 will fail: ";
+    assert!(said(&examined).contains(expected), "{}", said(&examined));
+    assert_eq!(examined.exit_code(), CHANGED);
+}

@@ -276,7 +276,8 @@ impl View {
         news
     }
 
-    /// Tells the engine. What finds no room is found again at the next tick.
+    /// Tells the engine and the services. What finds no room is found again at the next tick; services
+    /// without room keep nothing from the engine.
     fn tell(&mut self, shared: &Shared, news: Vec<News>) {
         for News { node, alive, version, values } in news {
             if self.heard.get(&node).copied().unwrap_or(false) != alive {
@@ -287,35 +288,52 @@ impl View {
             }
             let Some(values) = values else { continue };
             let told = self.values.entry(node).or_default();
+            let mut complete = true;
             let gone: Vec<String> = told.keys().filter(|key| !values.contains_key(*key)).cloned().collect();
             for key in gone {
-                if !offer_value(shared, node, &key, None) {
-                    return;
+                match offer_value(shared, node, &key, None) {
+                    Offered::Taken => drop(told.remove(&key)),
+                    Offered::Later => complete = false,
+                    Offered::Stop => return,
                 }
-                told.remove(&key);
             }
             for (key, value) in values {
                 if told.get(&key) != Some(&value) {
-                    if !offer_value(shared, node, &key, Some(&value)) {
-                        return;
+                    match offer_value(shared, node, &key, Some(&value)) {
+                        Offered::Taken => drop(told.insert(key, value)),
+                        Offered::Later => complete = false,
+                        Offered::Stop => return,
                     }
-                    told.insert(key, value);
                 }
             }
-            self.seen.insert(node, version);
+            if complete {
+                self.seen.insert(node, version);
+            }
         }
     }
 }
 
+/// What became of a value.
+enum Offered {
+    Taken,
+    /// The services have no room.
+    Later,
+    /// The engine has none.
+    Stop,
+}
+
 /// A value goes to whom it concerns: services have a machine of their own.
-fn offer_value(shared: &Shared, node: NodeId, key: &str, value: Option<&String>) -> bool {
+fn offer_value(shared: &Shared, node: NodeId, key: &str, value: Option<&String>) -> Offered {
     let (key, value) = (key.to_owned(), value.cloned());
     if ![SERVER_PREFIX, SERVICE_PREFIX].iter().any(|prefix| key.starts_with(prefix)) {
-        return offer(shared, Input::Gossip { node, key, value });
+        return if offer(shared, Input::Gossip { node, key, value }) { Offered::Taken } else { Offered::Stop };
     }
     // Without services there is nobody to tell, and after their end neither.
-    let Some(services) = &shared.services else { return true };
-    !matches!(services.try_send(services::Input::Gossip { node, key, value }), Err(TrySendError::Full(_)))
+    let Some(services) = &shared.services else { return Offered::Taken };
+    match services.try_send(services::Input::Gossip { node, key, value }) {
+        Err(TrySendError::Full(_)) => Offered::Later,
+        Ok(()) | Err(TrySendError::Closed(_)) => Offered::Taken,
+    }
 }
 
 fn offer(shared: &Shared, input: Input) -> bool {

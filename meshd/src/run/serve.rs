@@ -34,7 +34,7 @@ use crate::services::{self, ServicesThread};
 use crate::signals::Signals;
 use crate::threads::{self, Ended, MeshThread};
 use crate::witness::Witness;
-use crate::{clock, memory, priority};
+use crate::{clock, descriptors, memory, priority};
 
 /// Facts that may wait for the engine; it takes microseconds for each, so that a full queue means
 /// that it hangs. Gossip waits for room, lease messages are dropped, as the network may.
@@ -57,6 +57,9 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let realtime = config.mesh.realtime;
     if realtime {
         lock_memory();
+    }
+    if let Err(error) = descriptors::raise_limit() {
+        tracing::info!(%error, "the limit of open files stays as it is");
     }
     let socket = control::bind(&socket(places))?;
     let _alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;

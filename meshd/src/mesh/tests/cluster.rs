@@ -70,12 +70,22 @@ impl Node {
     }
 
     pub(super) async fn run(dir: TempDir, address: SocketAddr, identity: Identity, loaded: State) -> Node {
+        Node::run_with(dir, address, (identity, loaded), None).await
+    }
+
+    /// With services that take what they have room for.
+    pub(super) async fn run_with(
+        dir: TempDir,
+        address: SocketAddr,
+        (identity, loaded): (Identity, State),
+        services: Option<mpsc::Sender<mesh_core::services::Input>>,
+    ) -> Node {
         let id = identity.node;
         let (inputs, queue) = mpsc::channel(1024);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let core = new_engine(id, &loaded);
         let roster = loaded.roster;
-        let options = MeshOptions { identity, roster: roster.clone(), listen: address, inputs, services: None };
+        let options = MeshOptions { identity, roster: roster.clone(), listen: address, inputs, services };
         let mesh = runtime.spawn(start(options)).await.unwrap().unwrap();
         let (seen, roster) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(roster)));
         runtime.spawn(engine(mesh.clone(), core, queue, seen.clone(), roster.clone()));

@@ -255,3 +255,23 @@ async fn be_the_frozen_node(dir: PathBuf) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_without_room_keep_nothing_from_the_engine() {
+    let [a, b, c] = three().await;
+    let (dir, address) = a.vanish().await;
+    let loaded = load(&state(&dir)).unwrap().unwrap();
+    let (services, mut queue) = tokio::sync::mpsc::channel(1);
+    let a = Node::run_with(dir, address, loaded, Some(services)).await;
+    until_connected(&[&a, &b, &c]).await;
+    let keys = ["service/one", "service/two", "zone"];
+    for key in keys {
+        b.mesh.publish(key.to_owned(), Some("{}".to_owned()));
+    }
+    a.wait(0, "the engine hears", |i| matches!(i, Input::Gossip { key, .. } if key == "zone")).await;
+    for wanted in &keys[..2] {
+        let told = tokio::time::timeout(Duration::from_secs(5), queue.recv()).await.expect("offered again");
+        let value = Some("{}".to_owned());
+        assert_eq!(told, Some(mesh_core::services::Input::Gossip { node: b.id, key: (*wanted).to_owned(), value }));
+    }
+}

@@ -23,7 +23,7 @@ pub struct Mail {
     pub alert_checker: Option<bool>,
     /// `no_email_faults`: none when a router becomes faulty.
     pub no_faults: bool,
-    /// `no_checker_emails`: none about virtual and real servers, whatever else is said.
+    /// `no_checker_emails`: none about a check that does not change whether its real server is used.
     pub no_checker: bool,
 }
 
@@ -47,10 +47,10 @@ impl Default for Mail {
 impl Mail {
     /// Whether a virtual server sends mail about its quorum; `own` is its `smtp_alert`. Default: no.
     pub fn about_virtual_server(&self, own: Option<bool>) -> bool {
-        !self.no_checker && own.or(self.alert_checker).or(self.alert).unwrap_or(false)
+        own.or(self.alert_checker).or(self.alert).unwrap_or(false)
     }
     /// Whether a real server sends mail about its state; `own` is its `smtp_alert`. Default: yes.
     pub fn about_real_server(&self, own: Option<bool>) -> bool {
-        !self.no_checker && own.or(self.alert_checker).or(self.alert).unwrap_or(true)
+        own.or(self.alert_checker).or(self.alert).unwrap_or(true)
     }
 }

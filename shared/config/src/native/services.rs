@@ -92,7 +92,7 @@ pub(super) struct MailTable {
     #[serde(default)]
     pub(super) no_faults: bool,
     #[serde(default)]
-    pub(super) no_servers: bool,
+    pub(super) changes_only: bool,
 }
 
 #[derive(Debug, Deserialize)]

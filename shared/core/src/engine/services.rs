@@ -35,7 +35,7 @@ pub(super) struct Neighbour {
 impl Engine {
     /// Something changed that services may have to know.
     pub(super) fn note_surroundings(&mut self, now: Instant) {
-        if !self.config.virtual_servers.is_empty() {
+        if !self.config.virtual_servers.is_empty() || self.config.lvs.sync.is_some() {
             self.neighbour.tell_at.get_or_insert(now + TELL_PAUSE);
         }
     }

@@ -291,7 +291,8 @@ impl Checker {
             if undecided {
                 self.delta = 0;
                 ended = self.judge(false);
-                let how = if reason.starts_with("no answer") { "timed out" } else { "failed" };
+                let late = ["no end", "no answer"].iter().any(|words| reason.starts_with(words));
+                let how = if late { "timed out" } else { "failed" };
                 ended.mail = Some(format!("=> MISC CHECK {how} on service <="));
             }
         } else {

@@ -271,8 +271,10 @@ impl Kernel {
 
     fn is_refused(&self, change: &Change) -> bool {
         let target = Target::of(change);
+        // What is there takes real servers, whatever else of it was refused.
         if let Target::Destination(service, _) = &target
             && self.refused.contains_key(&Target::Service(*service))
+            && self.held.as_ref().is_none_or(|held| !held.table.contains_key(service))
         {
             return true;
         }

@@ -7,7 +7,8 @@
 //!                                                                                     v
 //!      down where a majority of them says so; or the owner and one other; or the owner alone, if
 //!      that concerns less than half of the pool. If it is half or more, and another director reaches
-//!      more, the fault is between here and there: the servers stay in, and the node is unfit.
+//!      more, the fault is between here and there: the servers stay in, and the node is unfit. Where
+//!      nobody takes over within ten seconds they go, and the node serves with what it reaches.
 //! ```
 //!
 //! Who hears that a real server is down checks it at once, and says so if that succeeds: an older
@@ -52,6 +53,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// An unfit node is so for at least this long after the cause ended.
 const UNFIT: Duration = Duration::from_secs(10);
 
+/// How long somebody else has to take over from an unfit node. Then it serves with what it reaches:
+/// nobody else may be able to.
+const HANDED_OVER: Duration = Duration::from_secs(10);
+
 /// What another node says.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
@@ -75,6 +80,8 @@ impl Peer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unfit {
     pub(super) reason: String,
+    /// Since when it serves all the same.
+    serves_since: Option<Instant>,
     /// When it ends, once the cause has.
     until: Option<Instant>,
 }
@@ -94,6 +101,8 @@ struct Views {
 pub(super) struct Verdicts {
     /// For each, whether it is used and why.
     pub(super) members: Vec<(bool, Cow<'static, str>)>,
+    /// This node serves it, or may.
+    serves: bool,
     unfit: Option<String>,
     /// When it has to be looked at again though nothing happens.
     again: Option<Instant>,
@@ -255,11 +264,13 @@ impl Services {
     pub(super) fn assign(&mut self, now: Instant, index: usize) {
         let directors = self.directors(index);
         let service = &self.services[index];
+        let unfit = service.unfit.is_some();
         let owners: Vec<NodeId> =
             service.config.addresses().filter_map(|a| self.around.owners.get(&a).copied()).collect();
         for member in 0..service.members.len() {
             let checkers = checkers(&self.services[index], member, &directors, &owners);
-            let mine = checkers.is_empty() || checkers.contains(&self.setup.node);
+            // Whoever is unfit goes on, or would not know when that ends.
+            let mine = checkers.is_empty() || checkers.contains(&self.setup.node) || unfit;
             let m = &mut self.services[index].members[member];
             let taken_up = mine && !m.mine;
             (m.assigned, m.mine) = (checkers, mine);
@@ -325,13 +336,13 @@ impl Services {
             service.config.addresses().filter_map(|a| self.around.owners.get(&a).copied()).collect();
         // Where nobody is known to serve, everybody may.
         let serves = owners.is_empty() || owners.contains(&node);
-        let mut verdicts = Verdicts { members: Vec::new(), unfit: None, again: None };
+        let mut verdicts = Verdicts { members: Vec::new(), serves, unfit: None, again: None };
         let mut doubtful = Vec::new();
         for member in 0..service.members.len() {
             let verdict = self.common_verdict(now, index, member, serves, &mut doubtful, &mut verdicts.again);
             verdicts.members.push(verdict);
         }
-        self.weigh_doubts(index, serves, &doubtful, &mut verdicts);
+        self.weigh_doubts(now, index, !owners.is_empty(), &doubtful, &mut verdicts);
         verdicts
     }
 
@@ -396,8 +407,15 @@ impl Services {
         (m.live, Cow::Borrowed("nobody has checked it yet"))
     }
 
-    /// Real servers that only this node does not reach.
-    fn weigh_doubts(&self, index: usize, serves: bool, doubtful: &[(usize, Vec<NodeId>)], verdicts: &mut Verdicts) {
+    /// Real servers that only this node does not reach. What no member serves cannot be handed over.
+    fn weigh_doubts(
+        &self,
+        now: Instant,
+        index: usize,
+        movable: bool,
+        doubtful: &[(usize, Vec<NodeId>)],
+        verdicts: &mut Verdicts,
+    ) {
         if doubtful.is_empty() {
             return;
         }
@@ -411,20 +429,22 @@ impl Services {
         };
         let all: Vec<_> = doubtful.iter().collect();
         let contradicted: Vec<_> = doubtful.iter().filter(|(_, by)| !by.is_empty()).collect();
-        let movable = service.config.addresses().next().is_some();
         let better = if movable && many(&contradicted) { self.better_placed(service) } else { None };
         if let Some(better) = better {
             let (here, there) = (&self.setup.name, self.name_of(better));
             let (count, of, name) = (contradicted.len(), service.members.len(), &service.config.name);
             verdicts.unfit =
                 Some(format!("{here} does not reach {count} of {of} real servers of {name}; {there} does"));
-            for (member, by) in contradicted {
-                verdicts.members[*member] = (true, format!("{} reaches it", self.names(by)).into());
+            let stays = service.unfit.as_ref().and_then(|unfit| unfit.serves_since);
+            if stays.is_none_or(|since| now < since + HANDED_OVER) {
+                for (member, by) in contradicted {
+                    verdicts.members[*member] = (true, format!("{} reaches it", self.names(by)).into());
+                }
+                return;
             }
-            return;
         }
         let waiting = contradicted.len() < all.len();
-        if !serves || (waiting && many(&all)) {
+        if !verdicts.serves || (waiting && many(&all)) {
             return;
         }
         for (member, by) in doubtful {
@@ -532,7 +552,13 @@ impl Services {
         let service = &mut self.services[index];
         let before = service.unfit.clone();
         match (&verdicts.unfit, &mut service.unfit) {
-            (Some(reason), unfit) => *unfit = Some(Unfit { reason: reason.clone(), until: None }),
+            (Some(reason), unfit) => {
+                let before = unfit.take().and_then(|unfit| unfit.serves_since);
+                let serves_since = verdicts.serves.then(|| before.unwrap_or(now));
+                let patience = serves_since.map(|since| since + HANDED_OVER).filter(|at| *at > now);
+                self.rejudge.extend(patience.map(|at| (at, index)));
+                *unfit = Some(Unfit { reason: reason.clone(), serves_since, until: None });
+            }
             (None, Some(unfit)) => {
                 let until = *unfit.until.get_or_insert(now + UNFIT);
                 if until <= now {
@@ -542,6 +568,9 @@ impl Services {
                 }
             }
             (None, None) => {}
+        }
+        if before.is_some() && self.services[index].unfit.is_none() {
+            self.assign(now, index);
         }
         self.rejudge.extend(verdicts.again.map(|at| (at, index)));
         self.services[index].unfit != before

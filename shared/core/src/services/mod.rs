@@ -39,7 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mesh_config::model::{CheckKind, Config, LvsSettings, TrackFile};
+use mesh_config::model::{CheckKind, Config, LvsSettings, Mail, TrackFile};
 use mesh_wire::mesh::NodeId;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -149,7 +149,7 @@ impl Services {
             differing: BTreeSet::new(),
             all_differ: false,
             stopping: None,
-            voice: Voice { router_id: setup.name.clone(), fifo: None, said: Vec::new() },
+            voice: Voice { router_id: setup.name.clone(), fifo: None, mail: Mail::default(), said: Vec::new() },
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
             setup,
@@ -465,7 +465,7 @@ impl Services {
             if first && before == *live {
                 service.tell_member(member, &mut self.voice);
             }
-            service.mail_member(member, &mut self.voice);
+            service.mail_member(member, before != *live, &mut self.voice);
         }
         // Weights may have changed, too.
         service.update_quorum(Occasion::Change, &mut self.voice);

@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use mesh_config::model::{Endpoint, Forwarding, Script, VirtualServer};
+use mesh_config::model::{Endpoint, Forwarding, Mail, Script, VirtualServer};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::Health;
 
@@ -80,6 +80,8 @@ pub(super) struct Voice {
     pub(super) router_id: String,
     /// `lvs_notify_fifo`.
     pub(super) fifo: Option<PathBuf>,
+    /// Who sends mail that does not say so itself.
+    pub(super) mail: Mail,
     /// What was said.
     pub(super) said: Vec<Action>,
 }
@@ -135,11 +137,12 @@ impl Service {
         voice.fifo(format!("RS {who} {} {}", words::virtual_server(&self.config), up_or_down(live)));
     }
 
-    /// Mails about a real server, as it is now.
-    pub(super) fn mail_member(&mut self, index: usize, voice: &mut Voice) {
+    /// Mails about a real server, as it is now: with `no_checker_emails` only when it was put in or
+    /// taken out just now.
+    pub(super) fn mail_member(&mut self, index: usize, changed: bool, voice: &mut Voice) {
         let real = &self.config.real_servers[index];
         let texts = std::mem::take(&mut self.members[index].mails);
-        if !real.smtp_alert.unwrap_or(true) {
+        if !voice.mail.about_real_server(real.smtp_alert) || (voice.mail.no_checker && !changed) {
             return;
         }
         let subject = format!(
@@ -196,7 +199,7 @@ impl Service {
         let who = words::virtual_server(&self.config);
         let state = up_or_down(self.quorum_up);
         voice.fifo(format!("VS {who} {state}"));
-        if self.config.smtp_alert.unwrap_or(false) {
+        if voice.mail.about_virtual_server(self.config.smtp_alert) {
             let subject = format!("[{}] Virtualserver {who} - {state}", voice.router_id);
             voice.said.push(Action::Mail { subject, body: body.to_owned() });
         }
@@ -212,7 +215,7 @@ impl Service {
         self.tell_member(index, voice);
         let text = if stop { "=> Shutting down <=" } else { "=> Removing <=" };
         self.members[index].mails.push(text.to_owned());
-        self.mail_member(index, voice);
+        self.mail_member(index, true, voice);
     }
 
     /// After real servers went for ever: the quorum goes, without a sorry server coming.

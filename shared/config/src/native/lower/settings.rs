@@ -23,7 +23,7 @@ pub(super) fn mail(source: &mut Source<'_>, table: MailTable) -> Mail {
         alert_vrrp: table.alert_routers,
         alert_checker: table.alert_servers,
         no_faults: table.no_faults,
-        no_checker: table.no_servers,
+        no_checker: table.changes_only,
     }
 }
 

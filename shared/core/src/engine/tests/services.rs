@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh_config::model::{Endpoint, Protocol, VirtualServer};
+use mesh_config::model::{Endpoint, Protocol, SyncDaemon, VirtualServer};
 
 use super::*;
 use crate::services::input::{Member, Surroundings};
@@ -57,6 +57,25 @@ fn members_are_told_as_they_come_and_go() {
     assert_eq!(until(&mut engine, ms(1700)), [], "nothing new");
     engine.step(ms(1800), Input::PeerDown { node: LB2, left: false });
     assert_eq!(until(&mut engine, ms(1900)).iter().map(alive).collect::<Vec<_>>(), [2]);
+}
+
+#[test]
+fn connection_synchronisation_hears_where_its_router_is_active() {
+    let mut config = config(vec![router(200)]);
+    config.lvs.sync = Some(SyncDaemon {
+        interface: "eth0".to_owned(),
+        router: Some("VI_1".to_owned()),
+        id: 51,
+        max_length: 0,
+        port: 0,
+        group: None,
+        ttl: 0,
+    });
+    let mut engine = Engine::new(setup(LB1, None), config, ms(0));
+    engine.step(ms(0), Input::Interface(eth0(LB1)));
+    let told = until(&mut engine, ms(10_000));
+    let active: Vec<bool> = told.iter().map(|s| s.active_here.contains("VI_1")).collect();
+    assert_eq!(active, [false, true], "without a virtual server, too");
 }
 
 #[test]

@@ -207,6 +207,11 @@ fn mails_are_keepalived_s() {
     assert_eq!(text(dns(), &both), expected);
     let expected = ["=> MISC CHECK failed on service <=", "=> MISC CHECK succeeded on service <="];
     assert_eq!(text(misc(false), &both), expected);
+    // As the probe and this machine itself say it.
+    for late in ["no end in 3 s", "no answer in 13 s"] {
+        let expected = ["=> MISC CHECK timed out on service <="];
+        assert_eq!(text(misc(false), &[Outcome::Failure(late.to_owned())]), expected);
+    }
     // The failed URL is back first, and then all of them.
     let three = [both[0].clone(), Outcome::Success, Outcome::Success];
     let expected = ["=> CHECK failed on service : HTTP request failed <=", "=> CHECK succeed on service <="];

@@ -28,7 +28,7 @@ fn service(config: VirtualServer) -> Service {
 }
 
 fn voice() -> Voice {
-    Voice { router_id: "lb1".to_owned(), fifo: Some("/run/fifo".into()), said: Vec::new() }
+    Voice { router_id: "lb1".to_owned(), fifo: Some("/run/fifo".into()), mail: Mail::default(), said: Vec::new() }
 }
 
 fn lines(voice: &mut Voice) -> Vec<String> {
@@ -139,7 +139,7 @@ fn scripts_fifo_and_mail_come_in_order() {
     assert_eq!(lines(&mut voice), ["VS [10.0.0.1]:tcp:80 UP", up]);
     service.set_live(0, false, "", &mut voice);
     service.members[0].mails.push("=> TCP CHECK failed on service <=".to_owned());
-    service.mail_member(0, &mut voice);
+    service.mail_member(0, true, &mut voice);
     let lost = "[lb1] Virtualserver [10.0.0.1]:tcp:80 - DOWN: => Lost quorum 1+0=1 <= 0 <=";
     let down = "[lb1] Realserver [10.0.0.11]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN: \
                 => TCP CHECK failed on service <=";

@@ -192,6 +192,21 @@ fn a_refused_scheduler_concerns_its_service_only() {
 }
 
 #[test]
+fn real_servers_come_and_go_where_a_new_scheduler_is_refused() {
+    let mut server = web(2);
+    let mut host = Host::start(&config(vec![server.clone()]));
+    host.refuses = |change| matches!(change, Change::EditService { .. }).then(|| "no such scheduler".to_owned());
+    server.scheduler = "fo".to_owned();
+    host.give(Input::Configure(Box::new(config(vec![server]))));
+    host.dead.insert(address("10.0.0.11:80"));
+    while host.services.services[0].members[0].live {
+        host.run(Duration::from_millis(1));
+        assert!(host.now < at(60_000));
+    }
+    assert_eq!(host.pool(), ["10.0.0.12:80 1"], "at once");
+}
+
+#[test]
 fn a_check_without_an_answer_is_a_failure_and_a_late_answer_is_none() {
     let mut services = Services::new(setup(1), &config(vec![web(1)]), at(0));
     services.step(at(0), Input::Timeout);
@@ -420,4 +435,43 @@ fn the_last_real_server_goes_and_the_sorry_server_comes_in_one_change() {
     assert!(matches!(changes[..], [Change::AddDestination { .. }, Change::DeleteDestination { .. }]));
     assert_eq!(host.pool(), ["10.0.0.99:80 1"]);
     assert_eq!(host.services.status(host.now)[0].sorry_server.as_deref(), Some("10.0.0.99:80"));
+}
+
+/// Mail of a node whose only real server is found dead.
+fn mail_of_a_loss(config: &Config) -> Vec<String> {
+    let mut host = Host::new(config);
+    host.dead.insert(address("10.0.0.11:80"));
+    host.give(Input::Timeout);
+    host.run(secs(30));
+    host.told().into_iter().filter(|line| line.starts_with("mail")).collect()
+}
+
+#[test]
+fn mail_follows_the_global_settings() {
+    let quorum = |how: &str| format!("mail [lb1] Virtualserver [10.0.0.1]:tcp:80 - {how} <=");
+    let gained = quorum("UP: => Starting with quorum up 1+0=1 <= 1");
+    let lost = quorum("DOWN: => Lost quorum 1+0=1 <= 0");
+    let (gained, lost) = (gained.as_str(), lost.as_str());
+    let mut config = config(vec![web(1)]);
+    assert_eq!(mail_of_a_loss(&config), [DOWN_MAIL]);
+    config.mail.alert = Some(true);
+    assert_eq!(mail_of_a_loss(&config), [gained, lost, DOWN_MAIL]);
+    config.mail.alert_checker = Some(false);
+    assert_eq!(mail_of_a_loss(&config), [""; 0]);
+    config.virtual_servers[0].smtp_alert = Some(true);
+    assert_eq!(mail_of_a_loss(&config), [gained, lost]);
+    config.virtual_servers[0].real_servers[0].smtp_alert = Some(true);
+    assert_eq!(mail_of_a_loss(&config), [gained, lost, DOWN_MAIL]);
+}
+
+#[test]
+fn without_mail_of_each_check_there_is_one_for_each_change() {
+    let mut server = web(1);
+    let mut second = tcp(address("10.0.0.11:80"));
+    second.retry = 3;
+    server.real_servers[0].checks.push(second);
+    let mut config = config(vec![server]);
+    assert_eq!(mail_of_a_loss(&config), [DOWN_MAIL, DOWN_MAIL], "each check");
+    config.mail.no_checker = true;
+    assert_eq!(mail_of_a_loss(&config), [DOWN_MAIL]);
 }

@@ -118,6 +118,17 @@ impl Cluster {
         }
     }
 
+    /// The first host, which serves, says that somebody else should.
+    fn until_unfit(&mut self) {
+        for _ in 0..20 {
+            if !self.unfit(0).is_empty() {
+                return;
+            }
+            self.run(secs(1));
+        }
+        panic!("it serves on");
+    }
+
     /// Nobody reaches it.
     fn kill(&mut self, real: &str) {
         for host in &mut self.hosts {
@@ -209,21 +220,70 @@ fn a_dead_real_server_goes_everywhere_soon_after_the_first_has_noticed() {
 fn an_owner_that_alone_is_cut_off_says_that_others_should_serve() {
     let mut cluster = Cluster::new(3, &config(vec![web(4)]));
     cluster.cut(0, &WEBS[..3]);
-    cluster.run(secs(20));
+    cluster.until_unfit();
     assert_eq!(cluster.pools(), [4; 3], "the servers are alive");
-    assert_eq!(cluster.unfit(0), ["lb1 does not reach 3 of 4 real servers of 10.0.0.1:80/tcp; lb2 does"]);
     assert_eq!((cluster.unfit(1), cluster.unfit(2)), (vec![], vec![]));
     assert!(cluster.status(0).unfit_because.is_some());
     // Somebody else takes over; the cause goes on.
     cluster.owner = Some(1);
     cluster.surround();
     cluster.run(secs(30));
+    assert_eq!(cluster.unfit(0), ["lb1 does not reach 3 of 4 real servers of 10.0.0.1:80/tcp; lb2 does"]);
     assert_eq!((cluster.unfit(0).len(), cluster.pools()), (1, vec![4; 3]));
     cluster.cut(0, &[]);
     cluster.run(secs(11));
     assert_eq!(cluster.unfit(0).len(), 1, "not before ten seconds have passed");
     cluster.run(secs(15));
     assert_eq!(cluster.unfit(0), [""; 0]);
+}
+
+#[test]
+fn a_cut_off_owner_that_nobody_takes_over_from_serves_with_what_it_reaches() {
+    let mut cluster = Cluster::new(3, &config(vec![web(4)]));
+    cluster.cut(0, &WEBS[..3]);
+    cluster.run(secs(25));
+    assert_eq!((cluster.pools(), cluster.unfit(0).len()), (vec![1, 4, 4], 1));
+    // Until it is rid of it, or reaches them again.
+    cluster.owner = Some(1);
+    cluster.surround();
+    assert_eq!(cluster.pools(), [4; 3]);
+    cluster.owner = Some(0);
+    cluster.surround();
+    cluster.run(secs(9));
+    assert_eq!(cluster.pools(), [4; 3], "there is another chance to hand it over");
+    cluster.run(secs(2));
+    assert_eq!(cluster.pools(), [1, 4, 4]);
+    cluster.cut(0, &[]);
+    cluster.run(secs(25));
+    assert_eq!((cluster.pools(), cluster.unfit(0)), (vec![4; 3], vec![]));
+}
+
+#[test]
+fn what_no_member_serves_is_not_handed_over() {
+    let mut cluster = Cluster::new(3, &config(vec![web(4)]));
+    cluster.owner = None;
+    cluster.surround();
+    cluster.cut(0, &WEBS[..3]);
+    cluster.run(secs(25));
+    assert_eq!((cluster.pools(), cluster.unfit(0)), (vec![1, 4, 4], vec![]));
+}
+
+#[test]
+fn whoever_is_unfit_stays_so_though_others_check_now() {
+    for successor in 1..5 {
+        let mut cluster = Cluster::new(5, &config(vec![web(4)]));
+        cluster.cut(0, &WEBS[..3]);
+        cluster.until_unfit();
+        cluster.owner = Some(successor);
+        cluster.surround();
+        cluster.run(secs(60));
+        assert_eq!((cluster.unfit(0).len(), cluster.pools()), (1, vec![4; 5]), "lb{}", successor + 1);
+        cluster.cut(0, &[]);
+        cluster.run(secs(25));
+        assert_eq!(cluster.unfit(0), [""; 0]);
+        let members = &cluster.hosts[0].services.services[0].members;
+        assert!(members.iter().all(|m| m.mine == m.assigned.contains(&NodeId(1))), "not longer than needed");
+    }
 }
 
 #[test]

@@ -1,0 +1,31 @@
+use super::*;
+
+/// A daemon that checks, and programs nothing, would look alive.
+#[tokio::test]
+async fn the_end_of_the_kernel_s_thread_is_the_end() {
+    let (inputs, received) = mpsc::channel(QUEUE);
+    let (engine, _engine) = mpsc::channel(1);
+    let (kernel, tasks) = mpsc::channel(1);
+    let (around, surroundings) = watch::channel(Surroundings::default());
+    let config = Config::default();
+    let setup =
+        Setup { node: mesh_wire::mesh::NodeId(0), name: "lb1".to_owned(), seed: 1, unix_at_zero: Duration::ZERO };
+    let driver = Driver {
+        services: Services::new(setup, &config, clock::now()),
+        inputs: received,
+        surroundings,
+        kernel,
+        checkers: Checkers::new(settings(&config), inputs.clone()),
+        files: Files::new(inputs.clone()).unwrap(),
+        notifier: Notifier::new(notify_settings(&config)),
+        outputs: Outputs { engine, mesh: None, shown: watch::channel(Arc::default()).0 },
+        suspends: false,
+        addresses: BTreeSet::new(),
+        unfit: None,
+        stopped: false,
+    };
+    drop(tasks);
+    let ended = tokio::time::timeout(Duration::from_secs(10), driver.run()).await.expect("it is noticed");
+    assert_eq!(ended.unwrap_err().to_string(), "the thread that talks to ip_vs died");
+    drop(around);
+}
