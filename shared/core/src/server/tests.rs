@@ -70,7 +70,7 @@ fn changes(actions: &[Action]) -> Vec<String> {
 
 fn warnings(actions: &[Action]) -> Vec<&str> {
     let of = |action| match action {
-        &Action::Warn(ref text) => Some(text.as_str()),
+        Action::Warn(text) => Some(text.as_str()),
         _ => None,
     };
     actions.iter().filter_map(of).collect()

@@ -15,8 +15,6 @@ use super::{RouterKey, roster::Role};
 pub const NODE_KEY: &str = "node";
 /// What the key of every [`RouterReport`] begins with.
 pub const ROUTER_PREFIX: &str = "router/";
-/// What the keys of everything that a director says about the health of real servers begin with.
-pub const SERVICE_PREFIX: &str = "service/";
 /// What the key of every [`ServesReport`] begins with; the number of the part follows.
 pub const SERVES_PREFIX: &str = "serves/";
 /// What the key of every [`ServerReport`] begins with; the number of the part follows.

@@ -346,7 +346,7 @@ fn an_address_owner_gets_it_by_a_planned_move() {
 #[test]
 fn an_owner_that_does_not_reach_its_real_servers_hands_over() {
     let mut mesh = settled();
-    let unfit: BTreeMap<_, _> = [(VIP.into(), "it does not reach 3 of 4 real servers".to_owned())].into();
+    let unfit: BTreeMap<_, _> = [(VIP, "it does not reach 3 of 4 real servers".to_owned())].into();
     mesh.step(LB1, Input::Unfit(unfit.clone()));
     mesh.settles_on(LB2, Duration::from_millis(50));
     mesh.run_until(mesh.now + Duration::from_secs(20));
@@ -364,7 +364,7 @@ fn an_owner_that_does_not_reach_its_real_servers_hands_over() {
 fn who_is_as_badly_off_as_all_others_goes_on_serving() {
     let mut mesh = settled();
     for id in [LB2, LB3, LB1] {
-        mesh.step(id, Input::Unfit([(VIP.into(), "none of 4 real servers answers it".to_owned())].into()));
+        mesh.step(id, Input::Unfit([(VIP, "none of 4 real servers answers it".to_owned())].into()));
         mesh.run_until(mesh.now + Duration::from_secs(1));
     }
     mesh.run_until(mesh.now + Duration::from_secs(20));

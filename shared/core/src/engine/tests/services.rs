@@ -38,7 +38,7 @@ fn without_a_mesh_there_is_this_node() {
     let alone = Member { name: "lb1".to_owned(), role: Role::Director, alive: true };
     let backup = Surroundings { members: [(LB1, alone)].into(), ..Surroundings::default() };
     let active = Surroundings {
-        owners: BTreeMap::from([(VIP.into(), LB1)]),
+        owners: BTreeMap::from([(VIP, LB1)]),
         active_here: ["VI_1".to_owned()].into(),
         ..backup.clone()
     };
