@@ -81,6 +81,23 @@ fn check_has_keepalived_s_exit_codes() {
 }
 
 #[test]
+fn check_reads_included_files_for_the_host_it_is_told() {
+    let dir = with_config("@lb1 $PRIORITY=100\n@lb2 $PRIORITY=300\ninclude parts/*.conf\n");
+    std::fs::create_dir(dir.path().join("parts")).expect("a directory in it");
+    let part = ROUTER.replace("100", "$PRIORITY");
+    std::fs::write(dir.path().join("parts/a.conf"), part).expect("a file in that");
+    let check = |id: &str| meshd(dir.path(), &["check", "--config-id", id, "director.conf"]);
+    let output = check("lb1");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(said.contains("; 1 virtual routers with 1 addresses"), "{said}");
+    let output = check("lb2");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert!(said.starts_with("parts/a.conf:4:14: warning: `300`"), "{said}");
+}
+
+#[test]
 fn a_state_directory_that_cannot_be() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(dir.path().join("state"), "a file").expect("a file");

@@ -426,3 +426,6 @@ async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::R
         tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
     }
 }
+
+#[cfg(test)]
+mod tests;

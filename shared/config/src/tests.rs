@@ -1,10 +1,16 @@
 use super::*;
 use crate::report::Severity;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
 
 const CONF: &str = include_str!("../fixtures/director.conf");
 const TOML: &str = include_str!("../fixtures/director.toml");
 const AS_FOUND: &str = include_str!("../fixtures/as-found.conf");
+const LANGUAGE: &str = include_str!("../fixtures/language.conf");
+const PLAIN: &str = include_str!("../fixtures/language-plain.conf");
 const EXAMPLE: &str = include_str!("../../../deploy/examples/meshd.toml");
 
 fn read(text: &str) -> (Option<Config>, Report) {
@@ -113,13 +119,71 @@ fn large_files_are_read_in_linear_time() {
     assert_eq!(report.findings.len(), 10_000);
 }
 
+/// Files by their names.
+struct Texts<'t>(BTreeMap<&'t str, &'t str>);
+
+impl host::Files for Texts<'_> {
+    fn read(&self, path: &Path, _: u64) -> io::Result<Vec<u8>> {
+        let text = path.to_str().and_then(|path| self.0.get(path));
+        text.map(|text| text.as_bytes().to_vec()).ok_or(io::ErrorKind::NotFound.into())
+    }
+    fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
+        let inside = self.0.keys().filter_map(|path| Path::new(path).strip_prefix(directory).ok());
+        Ok(inside.map(|path| path.as_os_str().to_owned()).collect())
+    }
+    fn one_name(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(path.to_path_buf())
+    }
+}
+
+fn read_with(text: &str, files: &Texts<'_>) -> (Option<Config>, Report) {
+    let host = Host { files, config_id: "lb1", directory: "/etc".into(), environment: &|_| None, seed: 1 };
+    parse(Path::new("fixtures/f"), text, &host)
+}
+
+/// What language.conf includes.
+fn parts() -> Texts<'static> {
+    Texts(BTreeMap::from([
+        ("fixtures/parts/scripts.conf", include_str!("../fixtures/parts/scripts.conf")),
+        ("fixtures/parts/script.conf", include_str!("../fixtures/parts/script.conf")),
+    ]))
+}
+
+#[test]
+fn the_language_changes_nothing_but_the_writing() {
+    let (language, report) = read_with(LANGUAGE, &parts());
+    let (plain, plain_report) = read_with(PLAIN, &parts());
+    let missing = "fixtures/f:17:9: ignored: there is no file `fixtures/parts/none.conf`; nothing is included";
+    assert_eq!(said(&report), [missing]);
+    assert!(plain_report.findings.is_empty(), "{:#?}", said(&plain_report));
+    assert_eq!(plain.as_ref().expect("usable").routers.len(), 3);
+    assert_eq!(language, plain);
+}
+
+#[test]
+fn findings_in_a_variable_say_where_it_is_used_first() {
+    let (_, report) = read_with(&LANGUAGE.replace("  priority $P", "  prioritie $P"), &parts());
+    let found = said(&report);
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert_eq!(
+        found[1],
+        "fixtures/f:24:3: warning: unknown keyword `prioritie`; skipped (did you mean `priority`?) \
+         (in `$INSTANCE`, used in line 41)"
+    );
+}
+
 fn assert_sound(text: &str) {
-    let (config, report) = read(text);
+    assert_sound_with(text, &Texts(BTreeMap::new()));
+}
+
+fn assert_sound_with(text: &str, files: &Texts<'_>) {
+    let (config, report) = read_with(text, files);
     assert!(report.findings.is_sorted_by_key(|f| &f.place), "findings out of order");
     assert_eq!(config.is_none(), report.worst() == Some(Severity::Error));
-    let lines = text.split('\n').count();
     for finding in &report.findings {
         let place = &finding.place;
+        let text = place.file.to_str().and_then(|file| files.0.get(file)).unwrap_or(&text);
+        let lines = text.split('\n').count();
         let width = text.split('\n').nth(place.line - 1).map_or(0, |l| l.chars().count());
         assert!(place.line <= lines && (1..=width + 1).contains(&place.column), "{finding} is outside the text");
         assert!(!finding.message.is_empty());
@@ -172,8 +236,31 @@ proptest! {
 
     #[test]
     fn mutated_files_are_survived(text in prop_oneof![
-        mutated(CONF), mutated(AS_FOUND), mutated(TOML), mutated(EXAMPLE)
+        mutated(CONF), mutated(AS_FOUND), mutated(TOML), mutated(EXAMPLE), mutated(LANGUAGE)
     ]) {
-        assert_sound(&text);
+        assert_sound_with(&text, &parts());
+    }
+
+    #[test]
+    fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        match decode(bytes) {
+            Ok(text) => assert_sound(&text),
+            Err((line, column)) => prop_assert!(line > 0 && column > 0),
+        }
+    }
+
+    /// Files that include each other, with all of the language.
+    #[test]
+    fn any_language_is_survived(words in prop::collection::vec(prop::sample::select(vec![
+        "\n", "\n", "\n", "\\\n", "$A=", "$B=", "$A", "${A}", "${B}", "$B", "x", "1", "\"", "#", "!", "\\#", "{", "}", "@lb1", "@^lb1",
+        "@lb2", "~SEQ(A,1,3)", "~SEQ(B,${A})", "~SEQx(A,3,-1,1)", "~SEQ(A,1,", "~LST({A,B},{1,2},{3})", "~LST(A,${B},x)", "include a",
+        "include f", "include *", "includea b", "include {a,b}", "include_check", "+match", "${_HASH}", "$_BANG", "${_PWD}",
+        "${_RANDOM 1 2}", "${_RANDOM 2 1}", "${_ENV X}", "vrrp_instance", "virtual_ipaddress", "10.0.0.1", "global_defs", "é",
+    ]), 0..80), cuts in any::<[prop::sample::Index; 2]>()) {
+        let [mut first, mut second] = cuts.map(|cut| cut.index(words.len() + 1));
+        (first, second) = (first.min(second), first.max(second));
+        let texts = [&words[..first], &words[first..second], &words[second..]].map(|part| part.join(" "));
+        let files = [("fixtures/f", &*texts[0]), ("fixtures/a", &*texts[1]), ("fixtures/b", &*texts[2])];
+        assert_sound_with(&texts[0], &Texts(BTreeMap::from(files)));
     }
 }

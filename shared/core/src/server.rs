@@ -194,7 +194,10 @@ impl Server {
         }
         let mut out = self.warn(&wanted);
         let changes = self.changes(&wanted, host);
-        self.ports.want(&wanted.ports);
+        // The last word names the ports that are served no more.
+        if !self.leaving {
+            self.ports.want(&wanted.ports);
+        }
         self.settled = changes.is_empty();
         if self.settled {
             self.failures.clear();

@@ -104,6 +104,7 @@ fn global_findings() {
         (" notification_email a@b", "2:2 E `notification_email` has no block"),
         (" notification_email {\n }", "2:21 W `notification_email` is empty"),
         (" notification_email_from", "2:2 W `notification_email_from` has no value"),
+        (" smtp_alert_vrrp", "2:2 I `smtp_alert_vrrp`: no mail is sent about virtual routers"),
         (" smtp_alert maybe", "2:13 W `maybe` is no value for `smtp_alert`"),
         (" vrrp_netlink_cmd_rcv_bufs 1000", "2:2 I `vrrp_netlink_cmd_rcv_bufs`"),
         (" dynamic_interfaces", "2:2 W `dynamic_interfaces` is not supported yet: every interface"),

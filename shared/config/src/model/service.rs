@@ -252,11 +252,12 @@ pub enum CheckKind {
     File {
         /// Name of a [`TrackFile`].
         file: String,
-        /// `weight`: multiplies the number; its sign says what `dynamic` adds.
+        /// `weight`: multiplies the number; with 0, any other number than 0 is a failure.
         weight: i32,
         /// `weight ... reverse`.
         reverse: bool,
-        /// `dynamic`: the number times the weight is added to the real server's weight.
+        /// The number times the weight is added to the real server's weight; keepalived does so wherever
+        /// the weight is not 0.
         dynamic: bool,
     },
     /// `BFD_CHECK`: a BFD session.
@@ -269,7 +270,7 @@ pub enum CheckKind {
 /// Which answers satisfy a `UDP_CHECK`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpReply {
-    /// Bytes and masks the answer begins with; nothing for any content.
+    /// Bytes the answer begins with, each with the bits that have to be equal; nothing for any content.
     pub pattern: Vec<(u8, u8)>,
     /// `min_reply_length`; default 0.
     pub least: u16,
@@ -314,8 +315,8 @@ pub struct Url {
     pub virtualhost: Option<String>,
     /// `digest`: MD5 of the body, 32 hexadecimal digits in lower case.
     pub digest: Option<String>,
-    /// `status_code`: first and last of each range; default 200 to 299, or any (100 to 599) with a
-    /// digest.
+    /// `status_code`: first and last of each range, at least one; default 200 to 299, or any (100 to
+    /// 599) with a digest.
     pub status: Vec<(u16, u16)>,
     /// `regex`.
     pub regex: Option<Regex>,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{LeaseTime, Policy, QuorumLoss, Transport, Version};
+use crate::model::{CheckKind, HttpCheck, LeaseTime, Policy, QuorumLoss, Transport, UdpReply, Url, Version};
 use mesh_wire::mesh::Family;
 use std::time::Duration;
 
@@ -176,6 +176,34 @@ fn server_errors_are_placed() {
     ] {
         refused(&format!("{server}{lines}\n"), start);
     }
+}
+
+#[test]
+fn checks_have_what_they_decide_by() {
+    let kinds = |track_file: &str, checks: &str| {
+        let (config, found) = read(&format!(
+            "[[track_file]]\nname = \"f\"\npath = \"/run/f\"\n{track_file}\n[[virtual_server]]\naddress = \"10.0.0.1:80\"\n\
+             protocol = \"tcp\"\nscheduler = \"rr\"\nforwarding = \"dr\"\n[[virtual_server.real_server]]\n\
+             address = \"10.0.0.2:80\"\ncheck = [{checks}]\n"
+        ));
+        let mut config = config.unwrap_or_else(|| panic!("{found:#?}"));
+        let checks = config.virtual_servers.remove(0).real_servers.remove(0).checks;
+        checks.into_iter().map(|check| check.kind).collect::<Vec<_>>()
+    };
+    let file = |weight, dynamic| CheckKind::File { file: "f".into(), weight, reverse: false, dynamic };
+    let own = "{ type = \"file\", file = \"f\", weight = 0 }";
+    let off = "{ type = \"file\", file = \"f\", dynamic = false }";
+    let expected = [file(3, true), file(0, false), file(3, false)];
+    assert_eq!(kinds("weight = 3", &format!("{{ type = \"file\", file = \"f\" }}, {own}, {off}")), expected);
+
+    let reply = UdpReply { pattern: vec![(0x00, 0x0f), (0xff, 0xff), (0x00, 0x00)], least: 0, most: 255 };
+    let udp = CheckKind::Udp { payload: None, reply: Some(reply) };
+    assert_eq!(kinds("", "{ type = \"udp\", reply = \"x0 ff XX\" }"), [udp]);
+
+    let http = HttpCheck::new(false, vec![Url::new("/"), Url { status: vec![(200, 299)], ..Url::new("/a") }]);
+    let url = "[{ path = \"/\" }, { path = \"/a\", status = [] }]";
+    assert_eq!(kinds("", &format!("{{ type = \"http\", url = {url} }}")), [CheckKind::Http(http)]);
+    assert_eq!(Url::new("/").status, [(200, 299)]);
 }
 
 #[test]

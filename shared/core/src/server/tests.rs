@@ -424,6 +424,7 @@ fn readiness_and_ports_are_told_as_they_change() {
     }
     assert_eq!(server.tried(at("10.1.1.21:81"), Try::Refused), [], "nobody asked for it");
     assert_eq!(said(&server.leave()), [(false, vec![(http, PortState::Down)])]);
+    assert_eq!(said(&server.look(&host)), [], "the last word stands: it names the ports that are gone");
 }
 
 #[test]

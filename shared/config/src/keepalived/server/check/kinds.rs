@@ -188,12 +188,13 @@ pub(super) fn file(
 ) -> Option<Check> {
     let mut common = Common { has: Has::None, ..Common::default() };
     let mut name = None;
-    let (mut weight, mut reverse, mut dynamic) = (i32::MIN, false, false);
+    let (mut weight, mut reverse) = (i32::MIN, false);
     common.block(lower, &FILE_CHECK, block, |lower, statement| {
         match statement.keyword() {
             "track_file" => name = track_file(lower, outer, statement).or(name.take()),
             "weight" => file::weight(lower, statement, i32::MAX, &mut weight, &mut reverse),
-            "dynamic" => dynamic = words::set(lower, statement),
+            // In keepalived 2.2.7's manual only: the number is added without it, too.
+            "dynamic" => _ = words::set(lower, statement),
             _ => return Read::No,
         }
         Read::Leaf
@@ -205,7 +206,8 @@ pub(super) fn file(
     if weight == i32::MIN {
         (weight, reverse) = (*default, *default_reverse);
     }
-    Some(common.times(outer, CheckKind::File { file: name.clone(), weight, reverse, dynamic }))
+    let kind = CheckKind::File { file: name.clone(), weight, reverse, dynamic: weight != 0 };
+    Some(common.times(outer, kind))
 }
 
 fn track_file<'a>(lower: &mut Lower<'_>, outer: &Outer<'a>, statement: &Statement<'_>) -> Option<&'a TrackFile> {

@@ -158,6 +158,12 @@ fn udp_checks_have_bytes() {
     let pattern = vec![(0x0b, 0x0f), (0x01, 0xff), (0xf0, 0xf0)];
     let reply = Some(UdpReply { pattern, least: 2, most: 9 });
     assert_eq!(one.kind, CheckKind::Udp { payload, reply });
+    let pattern = |digits: &str| {
+        let one = check("", &format!("UDP_CHECK {{\n require_reply {digits}\n}}"));
+        let CheckKind::Udp { reply: Some(reply), .. } = one.kind else { panic!() };
+        reply.pattern
+    };
+    assert_eq!(pattern("XX x"), [(0, 0), (0, 0xf0)]);
     let one = check("", "UDP_CHECK {\n require_reply\n}");
     let reply = Some(UdpReply { pattern: vec![], least: 0, most: 255 });
     assert_eq!(one.kind, CheckKind::Udp { payload: None, reply });
@@ -178,7 +184,10 @@ fn the_other_kinds_reach_the_model() {
     let files = "track_file f {\n file /run/f\n weight 4 reverse\n}\nvrrp_track_file g {\n file \"/run/a b\"\n init_file 7 overwrite\n}\n";
     let text = format!(
         "{files}{}",
-        server("", "FILE_CHECK {\n track_file f\n}\nFILE_CHECK {\n track_file g\n weight -3\n dynamic\n}")
+        server(
+            "",
+            "FILE_CHECK {\n track_file f\n}\nFILE_CHECK {\n track_file g\n weight -3\n dynamic\n}\nFILE_CHECK {\n track_file f\n weight 0\n dynamic\n}"
+        )
     );
     let config = assert_clean(&text);
     let file = |name: &str, path: &str| TrackFile {
@@ -195,7 +204,7 @@ fn the_other_kinds_reach_the_model() {
     assert_eq!(config.track_files, expected);
     let checks: Vec<&CheckKind> = config.virtual_servers[0].real_servers[0].checks.iter().map(|c| &c.kind).collect();
     let file = |name: &str, weight, reverse, dynamic| CheckKind::File { file: name.into(), weight, reverse, dynamic };
-    assert_eq!(checks, [&file("f", 4, true, false), &file("g", -3, false, true)]);
+    assert_eq!(checks, [&file("f", 4, true, true), &file("g", -3, false, true), &file("f", 0, false, false)]);
 
     let text = format!("bfd_instance b {{\n}}\n{}", server("", "BFD_CHECK {\n name b\n alpha\n}"));
     let server = warned(&text, "1:1 W `bfd_instance` is not supported yet").unwrap();

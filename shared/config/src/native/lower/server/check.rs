@@ -344,5 +344,6 @@ fn file(source: &mut Source<'_>, around: &Around<'_>, table: &CheckTable) -> Opt
         (None, Some(_)) => false,
         (None, None) => tracked.reverse,
     };
-    Some(CheckKind::File { file: tracked.name.clone(), weight, reverse, dynamic: on(table.dynamic.as_ref()) })
+    let dynamic = table.dynamic.as_ref().map_or(weight != 0, |dynamic| *dynamic.get_ref());
+    Some(CheckKind::File { file: tracked.name.clone(), weight, reverse, dynamic })
 }
