@@ -271,7 +271,7 @@ fn root_a_failover_with_synchronisation_keeps_connections() -> Result<()> {
             [(tcp(VIP), pool("rr", by(Forwarding::DirectRouting), &["10.0.0.11:80", "10.0.0.12:80"]))].into();
         for (director, role) in [(&bed.director, SyncRole::Master), (&second, SyncRole::Backup)] {
             // Every packet tells of its connection.
-            director.enter(|| Ok(drop(Ipvs::open()?)))?;
+            director.enter(|| Ipvs::open().map(drop).map_err(Into::into))?;
             director.sh("echo '0 1' > /proc/sys/net/ipv4/vs/sync_threshold")?;
             let mut changes = all_of(&table);
             changes.push(Change::StartSync(sync(role, "eth1")));
