@@ -20,7 +20,8 @@ impl Engine {
             node: self.setup.name.clone(),
             nodes: self.roster.iter().flat_map(|r| &r.members).map(|m| self.node_status(m)).collect(),
             routers: self.known_routers().into_iter().map(|key| self.router_status(now, key)).collect(),
-            services: self.config.virtual_servers.iter().map(service_status).collect(),
+            // Told by their own machine, see [`crate::services`].
+            services: Vec::new(),
             counters: self.counters(),
             drops: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
             guard: None,
@@ -232,34 +233,4 @@ fn last_transition(reports: &[(NodeId, bool, RouterReport)]) -> Option<control::
         cause: report.transition.cause.clone(),
         trace_id: report.transition.trace_id.clone(),
     })
-}
-
-fn service_status(server: &mesh_config::model::VirtualServer) -> control::Service {
-    use mesh_config::model::Forwarding;
-    let forwarding = match server.forwarding {
-        Forwarding::Nat => "nat",
-        Forwarding::DirectRouting => "dr",
-        Forwarding::Tunnel(_) => "tun",
-    };
-    let real_server = |r: &mesh_config::model::RealServer| control::RealServer {
-        address: r.address.to_string(),
-        weight: r.weight.into(),
-        health: "unknown".to_owned(),
-        seen_by: BTreeMap::new(),
-        reasons: BTreeMap::new(),
-        checked_by: Vec::new(),
-    };
-    control::Service {
-        virtual_server: server.name.clone(),
-        scheduler: server.scheduler.clone(),
-        forwarding: forwarding.to_owned(),
-        persistence_s: server.persistence.unwrap_or(0),
-        on: Vec::new(),
-        real_servers: server.real_servers.iter().map(real_server).collect(),
-        quorum: None,
-        live_weight: 0,
-        sorry_server: None,
-        not_programmed_because: None,
-        unfit_because: None,
-    }
 }
