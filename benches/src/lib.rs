@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net};
-use mesh_config::model::{Config, GratuitousArp, Policy, Scope, Transport, Version, VirtualAddress, VirtualRouter};
+use mesh_config::model::{Config, VirtualAddress, VirtualRouter};
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::{Engine, Input, Instant, Setup, input};
 use mesh_wire::mesh::roster::{Member, Role, Roster};
@@ -13,31 +13,15 @@ use mesh_wire::mesh::{Family, NodeId, RouterKey};
 /// A configuration with `routers` virtual routers (at most 255) of `addresses` addresses each.
 pub fn config(routers: u8, addresses: u8) -> Config {
     let router = |vrid: u8| VirtualRouter {
-        name: format!("VI_{vrid}"),
-        key: RouterKey { family: Family::Ipv4, vrid, segment: 0 },
-        interface: "eth0".to_owned(),
-        initial_active: false,
-        priority: 100,
-        version: Version::V2,
-        advert_interval: Duration::from_secs(1),
-        preempt: true,
-        preempt_delay: Duration::ZERO,
-        auth_pass: None,
-        transport: Transport::Multicast { source: None },
         addresses: (0..addresses).map(|i| address(vrid, i)).collect(),
-        excluded_addresses: Vec::new(),
-        track_scripts: Vec::new(),
-        garp: GratuitousArp::default(),
-        strict: false,
-        skip_check_adv_addr: false,
-        policy: Policy::default(),
+        ..VirtualRouter::new(format!("VI_{vrid}"), RouterKey { family: Family::Ipv4, vrid, segment: 0 }, "eth0")
     };
     Config { routers: (1..=routers).map(router).collect(), ..Config::default() }
 }
 
 fn address(vrid: u8, i: u8) -> VirtualAddress {
     let net = Ipv4Net::new(Ipv4Addr::new(10, 7, vrid, i), 32).expect("32 is a prefix length");
-    VirtualAddress { net: IpNet::V4(net), interface: None, label: None, scope: Scope::Global, broadcast: None }
+    VirtualAddress::new(IpNet::V4(net))
 }
 
 /// An engine without a mesh whose interface is up, at `now`.

@@ -23,6 +23,8 @@ pub struct Config {
     pub track_scripts: Vec<TrackScript>,
     /// `vrrp_instance` blocks, in file order, names unique.
     pub routers: Vec<VirtualRouter>,
+    /// `vrrp_sync_group` blocks, in file order, names unique; no router is in two of them.
+    pub sync_groups: Vec<SyncGroup>,
     /// `virtual_server` blocks, names unique.
     pub virtual_servers: Vec<VirtualServer>,
     /// `track_file` blocks, in file order, names unique.
@@ -114,6 +116,31 @@ pub struct VirtualRouter {
 }
 
 impl VirtualRouter {
+    /// A router with no address, and every other value at its default: version 2 for IPv4, as
+    /// keepalived has it, and 3 for IPv6.
+    pub fn new(name: impl Into<String>, key: RouterKey, interface: impl Into<String>) -> Self {
+        VirtualRouter {
+            name: name.into(),
+            key,
+            interface: interface.into(),
+            initial_active: false,
+            priority: 100,
+            version: if key.family == Family::Ipv4 { Version::V2 } else { Version::V3 },
+            advert_interval: Duration::from_secs(1),
+            preempt: true,
+            preempt_delay: Duration::ZERO,
+            auth_pass: None,
+            transport: Transport::Multicast { source: None },
+            addresses: Vec::new(),
+            excluded_addresses: Vec::new(),
+            track_scripts: Vec::new(),
+            garp: GratuitousArp::default(),
+            strict: false,
+            skip_check_adv_addr: false,
+            policy: Policy::default(),
+        }
+    }
+
     /// Served addresses: those in adverts, then the excluded ones.
     pub fn served(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.excluded_addresses)
@@ -122,6 +149,15 @@ impl VirtualRouter {
     pub fn interface_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
         address.interface.as_deref().unwrap_or(&self.interface)
     }
+}
+
+/// Virtual routers that are Active together, or not at all (`vrrp_sync_group`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncGroup {
+    /// Unique name.
+    pub name: String,
+    /// `group`: names of its members, in file order, each a router of the configuration.
+    pub routers: Vec<String>,
 }
 
 /// How many addresses fit in an advert of a family. Its count is one byte; in IPv6 an Ethernet frame of
@@ -179,6 +215,13 @@ pub struct VirtualAddress {
     pub scope: Scope,
     /// `brd`; IPv4 only.
     pub broadcast: Option<Ipv4Addr>,
+}
+
+impl VirtualAddress {
+    /// On the router's interface, of global scope, nothing more.
+    pub fn new(net: IpNet) -> Self {
+        VirtualAddress { net, interface: None, label: None, scope: Scope::Global, broadcast: None }
+    }
 }
 
 /// Scope of an address (RT_SCOPE_*).

@@ -1,9 +1,8 @@
 //! What the unit tests of several modules begin with.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
-use mesh_config::model::{GratuitousArp, Policy, Scope, Transport, Version, VirtualAddress, VirtualRouter};
+use mesh_config::model::{Version, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
@@ -32,30 +31,15 @@ pub(crate) const fn us(n: u64) -> Instant {
 /// VI_1: version 3, adverts every second, [`VIP`] on eth0.
 pub(crate) fn router(priority: u8) -> VirtualRouter {
     VirtualRouter {
-        name: "VI_1".to_owned(),
-        key: KEY,
-        interface: "eth0".to_owned(),
-        initial_active: false,
         priority,
         version: Version::V3,
-        advert_interval: Duration::from_secs(1),
-        preempt: true,
-        preempt_delay: Duration::ZERO,
-        auth_pass: None,
-        transport: Transport::Multicast { source: None },
         addresses: vec![vip("10.1.1.80/24")],
-        excluded_addresses: Vec::new(),
-        track_scripts: Vec::new(),
-        garp: GratuitousArp::default(),
-        strict: false,
-        skip_check_adv_addr: false,
-        policy: Policy::default(),
+        ..VirtualRouter::new("VI_1", KEY, "eth0")
     }
 }
 
 pub(crate) fn vip(net: &str) -> VirtualAddress {
-    let net = net.parse().unwrap();
-    VirtualAddress { net, interface: None, label: None, scope: Scope::Global, broadcast: None }
+    VirtualAddress::new(net.parse().unwrap())
 }
 
 /// lb1 to lbN, all directors and voters, at epoch N as if they had joined one after another.

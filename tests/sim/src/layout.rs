@@ -6,8 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use ipnet::IpNet;
 use mesh_config::model::{
-    Config, GratuitousArp, LeaseTime, MeshSettings, Policy, Scope, TrackScript, TrackedScript, Transport, Version,
-    VirtualAddress, VirtualRouter,
+    Config, LeaseTime, MeshSettings, TrackScript, TrackedScript, Version, VirtualAddress, VirtualRouter,
 };
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
@@ -200,30 +199,15 @@ impl Layout {
     /// One router of a host's configuration.
     pub fn router(&self, index: usize, router: usize) -> VirtualRouter {
         VirtualRouter {
-            name: format!("VI_{}", router + 1),
-            key: router_key(router),
-            interface: INTERFACE.to_owned(),
-            initial_active: false,
             priority: self.priority(index, router),
             version: Version::V3,
             advert_interval: self.interval(router),
             preempt: self.preempt,
-            preempt_delay: Duration::ZERO,
-            auth_pass: None,
-            transport: Transport::Multicast { source: None },
-            addresses: vec![VirtualAddress {
-                net: IpNet::new(virtual_address(router), 24).expect("24 is a prefix length"),
-                interface: None,
-                label: None,
-                scope: Scope::Global,
-                broadcast: None,
-            }],
-            excluded_addresses: Vec::new(),
+            addresses: vec![VirtualAddress::new(
+                IpNet::new(virtual_address(router), 24).expect("24 is a prefix length"),
+            )],
             track_scripts: vec![TrackedScript { name: SCRIPT.to_owned(), weight: None }],
-            garp: GratuitousArp::default(),
-            strict: false,
-            skip_check_adv_addr: false,
-            policy: Policy::default(),
+            ..VirtualRouter::new(format!("VI_{}", router + 1), router_key(router), INTERFACE)
         }
     }
 }

@@ -20,13 +20,7 @@ fn arm(last: u8, until_ms: u64) -> Action {
 }
 
 fn add(last: u8) -> Action {
-    let address = mesh_config::model::VirtualAddress {
-        net: format!("10.1.1.{last}/32").parse().unwrap(),
-        interface: None,
-        label: None,
-        scope: mesh_config::model::Scope::Global,
-        broadcast: None,
-    };
+    let address = mesh_config::model::VirtualAddress::new(format!("10.1.1.{last}/32").parse().unwrap());
     Action::AddAddress { interface: "eth0".to_owned(), address, lifetime_s: 3 }
 }
 

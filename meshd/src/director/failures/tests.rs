@@ -52,13 +52,7 @@ fn a_fence_stays_around_an_address_that_could_not_be_removed() {
 fn a_promise_that_would_be_forgotten_is_not_made() {
     let reply = lease::Reply { seq: 1, clock_ns: 1, roster_epoch: 3, verdicts: Vec::new() };
     let address = "10.1.1.80/24".parse().unwrap();
-    let address = mesh_config::model::VirtualAddress {
-        net: address,
-        interface: None,
-        label: None,
-        scope: mesh_config::model::Scope::Global,
-        broadcast: None,
-    };
+    let address = mesh_config::model::VirtualAddress::new(address);
     let promises = [
         Action::SendMessage { to: NodeId(2), message: Message::Reply(reply) },
         Action::FenceArm { addresses: vec![VIP], until: Instant::default() },

@@ -8,7 +8,7 @@ use crate::kernel::testing::{Neighbour, runtime, sh, with_neighbour};
 use mesh_core::input::Unusable;
 
 fn vip(net: &str) -> VirtualAddress {
-    VirtualAddress { net: net.parse().unwrap(), interface: None, label: None, scope: Scope::Global, broadcast: None }
+    VirtualAddress::new(net.parse().unwrap())
 }
 
 /// No link-local address comes by itself, at a moment of its own, on this or any later interface.

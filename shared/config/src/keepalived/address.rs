@@ -33,11 +33,7 @@ pub(super) fn parse(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<
     lower.no_block(statement);
     let word = &statement.words[0];
     let net = network(lower, word)?;
-    let mut declared = Declared {
-        address: VirtualAddress { net, interface: None, label: None, scope: Scope::Global, broadcast: None },
-        at: word.at,
-        device_at: None,
-    };
+    let mut declared = Declared { address: VirtualAddress::new(net), at: word.at, device_at: None };
     let mut options = statement.parameters().iter();
     while let Some(option) = options.next() {
         match &*option.text {

@@ -10,7 +10,7 @@ use super::super::address::Declared;
 use super::super::lower::Lower;
 use super::super::tree::At;
 use super::Draft;
-use crate::model::{Config, Policy, TrackedScript, Transport, Version, VirtualRouter, most_addresses};
+use crate::model::{Config, TrackedScript, Transport, Version, VirtualRouter, most_addresses};
 use crate::report::RouterPlaces;
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
@@ -53,9 +53,6 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
     };
     lower.places().routers.insert(draft.name.clone(), places);
     config.routers.push(VirtualRouter {
-        name: draft.name,
-        key: RouterKey { family, vrid, segment: 0 },
-        interface: interface.0,
         initial_active: draft.active == Some(true),
         priority,
         version,
@@ -70,7 +67,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
         garp: draft.garp,
         strict: draft.strict,
         skip_check_adv_addr: draft.skip_check_adv_addr,
-        policy: Policy::default(),
+        ..VirtualRouter::new(draft.name, RouterKey { family, vrid, segment: 0 }, interface.0)
     });
 }
 

@@ -64,9 +64,6 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
     source.report.places.routers.insert(name.clone(), places);
 
     Some(VirtualRouter {
-        name,
-        key: RouterKey { family, vrid, segment: 0 },
-        interface: interface.0,
         initial_active: active,
         priority,
         version,
@@ -82,6 +79,7 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
         strict: router.strict,
         skip_check_adv_addr: router.skip_address_check,
         policy: policy(source, router.on_quorum_loss, router.quorum_loss_delay, router.trusted_neighbours),
+        ..VirtualRouter::new(name, RouterKey { family, vrid, segment: 0 }, interface.0)
     })
 }
 
