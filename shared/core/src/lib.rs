@@ -31,6 +31,7 @@ pub mod membership;
 pub mod roster;
 pub mod server;
 pub mod services;
+pub mod story;
 pub mod time;
 pub mod tracking;
 pub mod vrrp;

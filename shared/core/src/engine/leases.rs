@@ -119,6 +119,7 @@ impl Engine {
         self.check_clock(now, from, reply.clock_ns, at);
         for (router, verdict) in &reply.verdicts {
             let Some(claim) = claims.iter().find(|c| c.router == *router) else { continue };
+            self.note_answer(now, *router, (from, at, *verdict));
             let Some(instance) = self.instances.get_mut(router) else { continue };
             instance.note_epoch(verdict);
             if let Some(ballot) = instance.lease.ballot_mut() {
@@ -296,6 +297,9 @@ impl Engine {
     /// unless other voters' refusals still stand.
     pub(super) fn hear_vacant(&mut self, now: Instant, voter: NodeId, vacant: &Vacant) {
         let owner = self.name_of(vacant.owner);
+        if self.instances.contains_key(&vacant.router) {
+            self.chronicle.vacant(now, self.setup.node, vacant);
+        }
         let Some(instance) = self.instances.get_mut(&vacant.router) else { return };
         instance.vacancy =
             if vacant.released { format!("{owner} released the lease") } else { format!("{owner}'s lease ran out") };

@@ -9,6 +9,7 @@ mod serves;
 mod services;
 mod silence;
 mod status;
+mod story;
 mod takeover;
 mod voting;
 mod will;
@@ -129,6 +130,8 @@ pub struct Engine {
     will: Option<will::Basis>,
     /// What the services were told and have said.
     neighbour: services::Neighbour,
+    /// What happened, for traces.
+    chronicle: story::Chronicle,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -232,6 +235,7 @@ impl Engine {
             orphans: Vec::new(),
             will: None,
             neighbour: services::Neighbour::default(),
+            chronicle: story::Chronicle::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -364,6 +368,7 @@ impl Engine {
             }
             Input::Gossip { node, key, value } => {
                 self.membership.gossip(node, &key, value.as_deref());
+                self.note_successor(now, node);
                 self.note_surroundings(now);
             }
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
@@ -430,6 +435,7 @@ impl Engine {
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.config = config;
+        self.forget_stories();
         self.note_surroundings(now);
     }
 

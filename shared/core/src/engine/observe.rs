@@ -57,6 +57,7 @@ impl Engine {
     /// from its owner that way.
     fn receive_heard(&mut self, now: Instant, key: RouterKey, heard: Heard) {
         let member = self.membership.sends_adverts(&key, heard.source);
+        self.chronicle.sign(now, key, None);
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let beside = instance.foreign.is_some_and(|f| f.source == heard.source);
         if !member {

@@ -174,6 +174,8 @@ impl Engine {
             (RouterEvent::Active { epoch, voters }, cause)
         };
         self.record_router(now, key, event, epoch, cause);
+        let began = self.instances[&key].lease.ballot().map(Ballot::began);
+        self.note_active(now, key, epoch, began);
     }
 
     /// A claim was refused by the voters, or by their silence.
@@ -193,22 +195,24 @@ impl Engine {
             let priority = self.instances[&key].vrrp.priority();
             let message = Message::Preempt(Preempt { router: key, priority });
             self.out.push(Action::SendMessage { to: holder, message });
+            self.note_refused(now, key, &veto, ballot);
             return;
         }
-        self.show_veto(now, key, veto, ballot.epoch);
+        self.show_veto(now, key, veto, ballot);
     }
 
     /// Tells a refusal once, and again only when it is another one.
-    fn show_veto(&mut self, now: Instant, key: RouterKey, veto: Veto, epoch: u64) {
+    fn show_veto(&mut self, now: Instant, key: RouterKey, veto: Veto, ballot: &Ballot) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let known = instance.veto.as_ref().is_some_and(|v| v.holder == veto.holder && v.reason == veto.reason);
         instance.veto = Some(veto.clone());
         if known {
-            return;
+            return self.forget_answers(key);
         }
+        self.note_refused(now, key, &veto, ballot);
         let by: Vec<String> = veto.by.iter().map(|v| self.name_of(*v)).collect();
         let cause = if by.is_empty() { veto.reason } else { format!("{}, say {}", veto.reason, by.join(" and ")) };
-        self.record_router(now, key, RouterEvent::Vetoed { by }, epoch, cause);
+        self.record_router(now, key, RouterEvent::Vetoed { by }, ballot.epoch, cause);
     }
 
     /// Serves no longer, or gives up a claim: closes the fence before anybody else may open theirs.
@@ -260,6 +264,7 @@ impl Engine {
         if was_active {
             let epoch = lease.ballot().map_or(0, |b| b.epoch);
             self.record_router(now, key, RouterEvent::Backup, epoch, cause.to_owned());
+            self.note_retired(now, key, epoch, cause);
         }
     }
 

@@ -49,7 +49,10 @@ impl Engine {
                 let reason = "a request for more virtual routers than a voter has room for";
                 self.count_drop(now, from.to_string(), reason);
             }
-            verdicts.extend(self.voter.decide(now, from, seq, claim).map(|v| (claim.router, v)));
+            let held = self.voter.holder(now, &claim.router);
+            let verdict = self.voter.decide(now, from, seq, claim);
+            self.note_vote(now, from, claim, held, verdict);
+            verdicts.extend(verdict.map(|v| (claim.router, v)));
         }
         verdicts
     }

@@ -107,6 +107,11 @@ impl Ballot {
         Ballot { first_epoch: *epochs.start(), ask_at, ..ballot }
     }
 
+    /// When it was made.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
     /// Notes that the claim was sent.
     pub fn asked(&mut self, now: Instant) {
         self.ask_at = now + self.pace.ask_again();

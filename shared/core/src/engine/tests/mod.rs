@@ -20,6 +20,7 @@ mod services;
 mod silence;
 mod start;
 mod status;
+mod story;
 mod takeover;
 mod veto;
 mod voter;
