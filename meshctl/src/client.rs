@@ -19,6 +19,8 @@ use tokio::time::timeout;
 
 /// For a whole request, and between two events of a watch: the daemon reports at least every 250 ms.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Between two signs of life of a stream without regular events: comments come every 5 s.
+const SILENCE: Duration = Duration::from_secs(12);
 /// Largest answer, or event, in bytes: a thousand routers are well below a tenth of it.
 const LARGEST: usize = 16 << 20;
 
@@ -159,19 +161,37 @@ impl Events {
         }
     }
 
+    /// The next one, of a stream that may be silent for long: the daemon shows that it lives by comments.
+    pub(crate) async fn next_whenever(&mut self) -> Result<Value, Failure> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(event);
+            }
+            let Ok(more) = timeout(SILENCE, self.more()).await else {
+                return Err(lost(&self.socket, &format_args!("nothing heard for {} s", SILENCE.as_secs())));
+            };
+            more?;
+        }
+    }
+
     async fn read(&mut self) -> Result<Value, Failure> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(event);
             }
-            let frame = self.body.frame().await.ok_or_else(|| lost(&self.socket, &"end of the stream"))?;
-            let frame = frame.map_err(|error| lost(&self.socket, &error))?;
-            self.unread.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-            self.split()?;
-            if self.unread.len() > LARGEST {
-                return Err(Failure::Unreadable(anyhow::anyhow!("an event of meshd is larger than {LARGEST} bytes")));
-            }
+            self.more().await?;
         }
+    }
+
+    async fn more(&mut self) -> Result<(), Failure> {
+        let frame = self.body.frame().await.ok_or_else(|| lost(&self.socket, &"end of the stream"))?;
+        let frame = frame.map_err(|error| lost(&self.socket, &error))?;
+        self.unread.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        self.split()?;
+        if self.unread.len() > LARGEST {
+            return Err(Failure::Unreadable(anyhow::anyhow!("an event of meshd is larger than {LARGEST} bytes")));
+        }
+        Ok(())
     }
 
     /// Takes the events that are complete, each ended by an empty line, out of what was read.

@@ -4,6 +4,7 @@
 //! main     the command line, and what becomes of a failure
 //! client   HTTP on the daemon's unix socket, every wait with a deadline
 //! watch    `status --watch`: reconnects, redraws
+//! story    events, traces, explanations
 //! stop     ends the daemon, and waits for it
 //! screen   the terminal while it is redrawn
 //! show     tables
@@ -29,6 +30,7 @@ mod client;
 mod screen;
 mod show;
 mod stop;
+mod story;
 mod watch;
 
 /// Shows and steers the mesh from any of its nodes.
@@ -68,6 +70,26 @@ enum Command {
     Voters {
         #[command(subcommand)]
         command: Option<VotersCommand>,
+    },
+    /// What happened, all over the mesh.
+    Events {
+        /// Go on with what happens; Ctrl-C leaves. With --json, one line for each event.
+        #[arg(long)]
+        follow: bool,
+        /// Only the last so long: a number and s, m, h or d; at most 7d.
+        #[arg(long, value_name = "TIME", value_parser = ttl)]
+        since: Option<u32>,
+    },
+    /// A takeover or planned move, step by step, from the memory of all nodes.
+    Trace {
+        /// The first digits of its id, or a VIP or router, for its latest [default: the latest of all].
+        #[arg(value_name = "ID|VIP")]
+        which: Option<String>,
+    },
+    /// Why a VIP is where it is, what every voter would answer now, and what would happen if this node died.
+    Explain {
+        /// A VIP, or a router's name.
+        vip: String,
     },
     /// Enrolment.
     Token(Token),
@@ -174,6 +196,19 @@ async fn run(cli: Cli) -> Result<(), Failure> {
                 return print(&pretty(status.get("nodes").unwrap_or(&Value::Null)));
             }
             print(&show::nodes(&show::read(status)?, &look()))
+        }
+        Command::Events { follow: true, since } => story::follow(&client, since, cli.json).await,
+        Command::Events { follow: false, since } => {
+            let events = client.get(&story::events_path("/events", since)).await?;
+            if cli.json { print(&pretty(&events)) } else { print(&show::events(&show::read(events)?, &look())) }
+        }
+        Command::Trace { which } => {
+            let trace = client.get(&story::trace_path(which.as_deref())).await?;
+            if cli.json { print(&pretty(&trace)) } else { print(&show::trace(&show::read(trace)?, &look())) }
+        }
+        Command::Explain { vip } => {
+            let explained = client.get(&story::explain_path(&vip)).await?;
+            if cli.json { print(&pretty(&explained)) } else { print(&show::explanation(&show::read(explained)?)) }
         }
         Command::Stop { keep } => stop::stop(&client, keep).await,
         Command::Upgrade => {

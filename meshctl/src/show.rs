@@ -10,10 +10,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 mod services;
+mod story;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use services::{services, services_json};
+pub(crate) use story::{event, events, explanation, trace};
 
 /// So many digits of a digest tell two configurations apart.
 const DIGEST: usize = 8;

@@ -27,8 +27,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
+use crate::telemetry::Archive;
 use connection::Limited;
 pub use ending::{Command, Ending};
+pub use pages::{listen, serve_pages};
 pub use roster::{Changing, RosterAccess};
 pub(crate) use socket::lock;
 pub use socket::{Socket, bind, is_held};
@@ -36,8 +38,10 @@ pub use socket::{Socket, bind, is_held};
 mod connection;
 mod ending;
 mod metrics;
+mod pages;
 mod roster;
 mod socket;
+mod story;
 #[cfg(test)]
 mod tests;
 
@@ -77,6 +81,8 @@ pub struct ControlState {
     pub tokens: Option<Arc<MakeToken>>,
     /// The roster; none without a mesh.
     pub roster: Option<Arc<dyn RosterAccess>>,
+    /// What the nodes remember; none in a daemon that remembers nothing.
+    pub archive: Option<Archive>,
     /// `HOST:PORT` other nodes join by; empty without a mesh.
     pub seed: String,
     /// Ends the daemon.
@@ -85,17 +91,22 @@ pub struct ControlState {
 
 /// Answers until `stop`, then lets open requests finish and removes the socket.
 pub async fn serve(socket: Socket, state: ControlState, stop: CancellationToken) -> anyhow::Result<()> {
-    let (refreshed, last_refresh) = watch::channel(Instant::now());
-    let _refreshes = AbortOnDropHandle::new(tokio::spawn(note_refreshes(state.status.clone(), refreshed)));
     let (listener, _held) = socket.into_parts();
     let listener = Limited::new(listener, Arc::new(Semaphore::new(CONNECTIONS)), STALLED);
-    let watchers = Arc::new(Semaphore::new(WATCHERS));
-    let routes = routes(Shared { state, last_refresh, watchers, stop: stop.clone() });
+    let (shared, _refreshes) = shared(state, stop.clone());
+    let routes = routes(shared);
     let server = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         ended = server => ended.context("control socket"),
         () = async { stop.cancelled().await; sleep(GOODBYE).await } => Ok(()),
     }
+}
+
+/// What the requests of one listener share, and what has to live as long.
+fn shared(state: ControlState, stop: CancellationToken) -> (Shared, AbortOnDropHandle<()>) {
+    let (refreshed, last_refresh) = watch::channel(Instant::now());
+    let refreshes = AbortOnDropHandle::new(tokio::spawn(note_refreshes(state.status.clone(), refreshed)));
+    (Shared { state, last_refresh, watchers: Arc::new(Semaphore::new(WATCHERS)), stop }, refreshes)
 }
 
 #[derive(Clone)]
@@ -111,6 +122,10 @@ fn routes(shared: Shared) -> Router {
         .route("/status", get(status))
         .route("/status/watch", get(watch_status))
         .route("/metrics", get(metrics))
+        .route("/events", get(story::events))
+        .route("/events/follow", get(story::follow))
+        .route("/traces", get(story::trace))
+        .route("/explain", get(story::explain))
         .route("/stop", post(ending::stop))
         .route("/upgrade", post(ending::upgrade))
         .route("/tokens", get(roster::tokens).post(make_token))

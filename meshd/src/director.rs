@@ -27,7 +27,7 @@ use crate::adverts::Adverts;
 use crate::clock;
 use crate::kernel::fence::{Fence, FenceTarget, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
-use crate::telemetry;
+use crate::telemetry::Effects;
 
 mod failures;
 mod outputs;
@@ -144,6 +144,10 @@ impl Director {
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
             Some(ended) = self.probes.join_next() => Some(probed(ended)),
+            Some(asked) = self.outputs.questions.recv() => {
+                asked.answer(&self.engine);
+                Some(Input::Timeout)
+            }
             // Last: anybody on the segment can send as many as they like.
             datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
         }
@@ -192,6 +196,7 @@ impl Director {
         while let Some(input) = queue.pop_front() {
             let begin = clock::now();
             let actions = batch::regroup(self.engine.step(begin, input));
+            let mut effects = Effects::of(self.engine.take_story());
             let mut failures = Failures::default();
             let mut stalled = false;
             let mut actions = actions.into_iter().peekable();
@@ -205,6 +210,7 @@ impl Director {
                 }
                 let installing = matches!(action, Action::FenceInstall { .. });
                 let closing = installing || matches!(action, Action::FenceClose { .. });
+                let effect = effects.begin(&action);
                 let failed = if matches!(action, Action::AddAddress { .. }) {
                     let more = std::iter::from_fn(|| actions.next_if(|a| matches!(a, Action::AddAddress { .. })));
                     let additions: Vec<_> = std::iter::once(action).chain(more).collect();
@@ -212,6 +218,7 @@ impl Director {
                 } else {
                     self.act(action).await.err().into_iter().collect()
                 };
+                effects.end(effect, failed.first().map(|(_, error)| error.as_str()));
                 if installing && failed.is_empty() {
                     queue.extend(self.new_gaps());
                 }
@@ -220,6 +227,7 @@ impl Director {
                     queue.push_back(Input::Failed { effect, error });
                 }
             }
+            self.outputs.telemetry.tell(effects);
             if stalled {
                 queue.push_front(Input::Stalled);
             }
@@ -295,7 +303,7 @@ impl Director {
                 kept.map_err(|e| (Effect::LeaveBehind, e.to_string()))?;
                 tracing::info!(routers = left.len(), "left to the next run");
             }
-            Action::Record(decision) => telemetry::record(&decision),
+            Action::Record(decision) => self.outputs.telemetry.record(decision),
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
             }

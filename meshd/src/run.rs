@@ -1,6 +1,7 @@
 //! The commands that make, join and run: what is read and checked before the daemon proper begins.
 
 mod serve;
+mod telling;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -20,12 +20,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::kernel::Task;
+use crate::clock;
 use crate::mesh::MeshHandle;
 use crate::probes::checks::{CheckerSettings, Checkers};
 use crate::probes::files::Files;
 use crate::probes::notify::{Notifier, NotifySettings};
+use crate::telemetry::Telemetry;
 use crate::threads::{self, Ended};
-use crate::{clock, telemetry};
 
 /// Facts that may wait: results of checks wait for room, gossip is offered again.
 pub const QUEUE: usize = 4096;
@@ -49,6 +50,8 @@ pub struct Outputs {
     pub engine: mpsc::Sender<mesh_core::Input>,
     /// The mesh; `None` without one.
     pub mesh: Option<MeshHandle>,
+    /// Where is told what happened.
+    pub telemetry: Telemetry,
     /// What `meshctl services` shows.
     pub shown: watch::Sender<Arc<Vec<Service>>>,
 }
@@ -75,7 +78,7 @@ pub fn start(
 ) -> anyhow::Result<ServicesThread> {
     let (inputs, received) = queue;
     let (done, stopped) = oneshot::channel();
-    let kernel = kernel::start(inputs.clone())?;
+    let kernel = kernel::start(inputs.clone(), outputs.telemetry.clone())?;
     let answers = inputs.clone();
     let suspends = suspends(&config);
     let ended = threads::spawn("meshd-services", false, move || async move {
@@ -234,7 +237,7 @@ impl Driver {
                 }
             }
             Action::Unfit(unfit) => self.unfit = Some(unfit),
-            Action::Record(decision) => telemetry::record_services(&decision),
+            Action::Record(decision) => self.outputs.telemetry.record_services(decision),
             Action::Stopped => self.stopped = true,
         }
     }

@@ -1,77 +1,112 @@
-//! Decisions as log lines. One decision is one line; fields carry the field's standard words.
+//! What happened, for whoever wants to know: log lines, events, traces, an OpenTelemetry collector.
+//!
+//! ```text
+//!  engine, services --Report--> queue --> collector --+--> journal: `meshctl events`, `trace`, `explain`
+//!  (their own threads)         (bounded)  (a task)    +--> otlp: bounded queues, retried, counted
+//!      +--> log lines
+//! ```
+//!
+//! Whoever reports never waits: what finds the queue full is dropped, and counted. What is kept in
+//! memory is bounded, too, the oldest goes first.
 
-use mesh_core::decision::RouterEvent;
-use mesh_core::{Decision, services};
+mod archive;
+mod collector;
+mod effects;
+mod event;
+mod journal;
+mod log;
+pub mod otlp;
+#[cfg(test)]
+mod tests;
 
-/// Tells a decision.
-pub fn record(decision: &Decision) {
-    match decision {
-        Decision::Router { name, key, event, cause, trace_id } => router(name, key.vrid, event, cause, trace_id),
-        Decision::Peer { node, name, event } => tracing::info!(peer = %name, node = %node, "peer {name} {event}"),
-        Decision::Roster { epoch, voters } => {
-            tracing::info!(roster_epoch = epoch, voters = voters.join(","), "roster {epoch}: {} voters", voters.len());
-        }
-        Decision::Script { name, up: true, cause } => tracing::info!(script = %name, "script {name} is up: {cause}"),
-        Decision::Script { name, up: false, cause } => tracing::warn!(script = %name, "script {name} is down: {cause}"),
-        Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
-        Decision::Warning { text } => tracing::warn!("{text}"),
-        Decision::Dropped { from, reason, count } => tracing::warn!(from = %from, count, "dropped: {reason}"),
-    }
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mesh_core::story::Told;
+use mesh_core::{Decision, Instant, services};
+use tokio::sync::mpsc;
+
+use crate::clock;
+
+pub(crate) use self::archive::Cursors;
+pub use self::archive::{Archive, Asked};
+pub use self::collector::run as collect;
+pub(crate) use self::effects::Effects;
+pub use self::effects::Measured;
+pub use self::journal::Journal;
+
+/// Reports that may wait; the collector takes microseconds for each, and 255 routers that change at
+/// once are well below it.
+const QUEUE: usize = 4096;
+
+/// Something to be collected.
+#[derive(Debug)]
+pub struct Report {
+    at: Instant,
+    what: What,
 }
 
-/// Tells a decision about services.
-pub fn record_services(decision: &services::action::Decision) {
-    use services::action::Decision;
-    match decision {
-        Decision::RealServer { service, address, up: true, cause } => {
-            tracing::info!(%service, real_server = %address, "{address} serves {service}: {cause}");
-        }
-        Decision::RealServer { service, address, up: false, cause } => {
-            tracing::warn!(%service, real_server = %address, "{address} does not serve {service}: {cause}");
-        }
-        Decision::Quorum { service, gained: true, cause } => {
-            tracing::info!(%service, "{service} has its quorum: {cause}")
-        }
-        Decision::Quorum { service, gained: false, cause } => {
-            tracing::warn!(%service, "{service} has lost its quorum: {cause}");
-        }
-        Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
-        Decision::Warning { text } => tracing::warn!("{text}"),
-    }
+#[derive(Debug)]
+enum What {
+    Decision(Decision),
+    Services(services::action::Decision),
+    Story(Vec<Told>, Vec<Measured>),
+    /// ip_vs was changed from then until when the report was made: so many changes, of which so many failed.
+    IpVs {
+        begin: Instant,
+        changes: usize,
+        failed: usize,
+    },
 }
 
-fn router(name: &str, vrid: u8, event: &RouterEvent, cause: &str, trace_id: &str) {
-    match event {
-        RouterEvent::Active { epoch, voters } if voters.is_empty() => {
-            tracing::info!(vrid, epoch, cause, trace_id, "{name}: ACTIVE");
+/// Where threads report what happened, without waiting.
+#[derive(Clone, Debug)]
+pub struct Telemetry {
+    queue: mpsc::Sender<Report>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Telemetry {
+    /// A queue, and its other end.
+    pub fn new() -> (Telemetry, mpsc::Receiver<Report>) {
+        let (queue, reports) = mpsc::channel(QUEUE);
+        (Telemetry { queue, lost: Arc::default() }, reports)
+    }
+
+    /// Tells a decision: a log line, and an event.
+    pub fn record(&self, decision: Decision) {
+        log::record(&decision);
+        self.report(What::Decision(decision));
+    }
+
+    /// Tells a decision about services.
+    pub fn record_services(&self, decision: services::action::Decision) {
+        log::record_services(&decision);
+        self.report(What::Services(decision));
+    }
+
+    /// Tells what happened, and how long the effects of it took.
+    pub(crate) fn tell(&self, effects: Effects) {
+        let (told, measured) = effects.into_parts();
+        if !told.is_empty() {
+            self.report(What::Story(told, measured));
         }
-        RouterEvent::Active { epoch, voters } => {
-            tracing::info!(
-                vrid,
-                epoch,
-                cause,
-                voters = voters.join(","),
-                trace_id,
-                "{name}: ACTIVE, granted by a majority"
-            );
-        }
-        RouterEvent::Unprotected => {
-            tracing::warn!(vrid, cause, trace_id, "{name}: UNPROTECTED, serves without a lease");
-        }
-        RouterEvent::Protected { epoch, voters } => {
-            tracing::info!(
-                vrid,
-                epoch,
-                cause,
-                voters = voters.join(","),
-                trace_id,
-                "{name}: protected by a lease again"
-            );
-        }
-        RouterEvent::Backup => tracing::info!(vrid, cause, trace_id, "{name}: BACKUP"),
-        RouterEvent::Fault => tracing::warn!(vrid, cause, trace_id, "{name}: FAULT"),
-        RouterEvent::Vetoed { by } => {
-            tracing::warn!(vrid, cause, by = by.join(","), trace_id, "{name}: takeover vetoed");
+    }
+
+    /// Tells that ip_vs was changed.
+    pub(crate) fn ip_vs_changed(&self, begin: Instant, changes: usize, failed: usize) {
+        self.report(What::IpVs { begin, changes, failed });
+    }
+
+    /// Reports that found no room.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn report(&self, what: What) {
+        // A collector that is gone is noticed elsewhere.
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.queue.try_send(Report { at: clock::now(), what }) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

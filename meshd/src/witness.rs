@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::director::{Failures, Outputs, status_pause};
 use crate::server::Told;
-use crate::telemetry;
+use crate::telemetry::Effects;
 
 /// The engine of a node without virtual addresses.
 pub struct Witness {
@@ -43,6 +43,10 @@ impl Witness {
                 biased;
                 () = tokio::time::sleep(wake.since(clock::now())) => Some(Input::Timeout),
                 input = self.inputs.recv() => input,
+                Some(asked) = self.outputs.questions.recv() => {
+                    asked.answer(&self.engine);
+                    Some(Input::Timeout)
+                }
             };
             let Some(input) = input else { break };
             self.pass_on(&input);
@@ -80,6 +84,7 @@ impl Witness {
                 let _ = self.act(action);
             }
         }
+        self.outputs.telemetry.tell(Effects::of(self.engine.take_story()));
     }
 
     fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
@@ -87,7 +92,7 @@ impl Witness {
         match action {
             Action::KeepWill(will) => self.outputs.keep_will(&will),
             Action::Remember(changes) => self.outputs.remember(&changes)?,
-            Action::Record(decision) => telemetry::record(&decision),
+            Action::Record(decision) => self.outputs.telemetry.record(decision),
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
             }

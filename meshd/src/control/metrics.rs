@@ -103,6 +103,16 @@ fn counted(registry: &mut Registry, status: &Status) {
     for (name, value) in &status.counters {
         registry.register(name, "Since this daemon started", count(value));
     }
+    let (failovers, vetoes) = (Family::<Labels, Counter>::default(), Family::<Labels, Counter>::default());
+    for (cause, value) in &status.failovers {
+        failovers.get_or_create(&vec![("cause", cause.clone())]).inc_by(*value);
+    }
+    registry.register("failovers", "Times this node began to serve, by cause", failovers);
+    for veto in &status.vetoes {
+        let labels = vec![("voter", veto.voter.clone()), ("reason", veto.reason.clone())];
+        vetoes.get_or_create(&labels).inc_by(veto.count);
+    }
+    registry.register("vetoes", "Refused claims of this node, by voter and reason", vetoes);
     let drops = Family::<Labels, Counter>::default();
     for (what, value) in &status.drops {
         drops.get_or_create(&vec![("what", what.clone())]).inc_by(*value);
@@ -157,6 +167,8 @@ mod tests {
             routers: vec![router],
             services: vec![],
             guard: None,
+            failovers: BTreeMap::from([("expiry".into(), 3)]),
+            vetoes: vec![mesh_control::story::VetoCount { voter: "lb3".into(), reason: "held".into(), count: 4 }],
             counters: BTreeMap::from([("fence_repairs".into(), 2)]),
             drops: BTreeMap::from([("10.1.1.9: malformed".into(), 5)]),
         }
@@ -180,6 +192,8 @@ mod tests {
             "meshd_lease_epoch{router=\"VI_\\\"1\\\"\",owner=\"lb1\"} 7.0",
             "meshd_lease_remaining_seconds{router=\"VI_\\\"1\\\"\",owner=\"lb1\"} 0.812",
             "meshd_fence_repairs_total 2",
+            "meshd_failovers_total{cause=\"expiry\"} 3",
+            "meshd_vetoes_total{voter=\"lb3\",reason=\"held\"} 4",
             "meshd_dropped_total{what=\"10.1.1.9: malformed\"} 5",
             "# EOF",
         ];

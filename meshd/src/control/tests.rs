@@ -34,6 +34,8 @@ fn empty(node: &str) -> Arc<Status> {
         counters: Default::default(),
         drops: Default::default(),
         guard: None,
+        failovers: Default::default(),
+        vetoes: vec![],
     })
 }
 
@@ -66,6 +68,7 @@ impl Daemon {
             services: watch::channel(Arc::default()).1,
             tokens: None,
             roster: None,
+            archive: None,
             seed: "10.1.1.11:7946".to_owned(),
             ending,
         };

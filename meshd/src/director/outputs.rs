@@ -9,12 +9,13 @@ use mesh_core::action::Effect;
 use mesh_core::lease::memory::Changes;
 use mesh_core::services::input::Surroundings;
 use mesh_core::will::Will;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::legacy::Legacy;
 use crate::memory::Memory;
 use crate::mesh::MeshHandle;
 use crate::priority;
+use crate::telemetry::{Asked, Telemetry};
 
 /// Where effects that are not the kernel's go.
 pub struct Outputs {
@@ -32,6 +33,10 @@ pub struct Outputs {
     pub legacy: Legacy,
     /// What the guard told, where there is one.
     pub guard: Option<mesh_control::Guard>,
+    /// Where is told what happened.
+    pub telemetry: Telemetry,
+    /// Questions about what the engine knows.
+    pub questions: mpsc::Receiver<Asked>,
     /// Told once, when everything is handed over.
     pub stopped: Option<oneshot::Sender<()>>,
 }
@@ -69,7 +74,11 @@ impl Outputs {
         let dropped = self.mesh.iter().flat_map(MeshHandle::counters);
         let dropped = dropped.map(|(name, count)| (format!("mesh_{name}"), count));
         let lost = self.memory.as_ref().is_some_and(|memory| !memory.is_kept());
-        let own = [("voter_memory_lost", u64::from(lost)), ("realtime_threads", priority::raised())];
+        let own = [
+            ("voter_memory_lost", u64::from(lost)),
+            ("realtime_threads", priority::raised()),
+            ("telemetry_reports_lost", self.telemetry.lost()),
+        ];
         dropped.chain(own.map(|(name, count)| (name.to_owned(), count)))
     }
 }

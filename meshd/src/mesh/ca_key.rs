@@ -17,6 +17,7 @@ use quinn::{RecvStream, SendStream};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
+use super::ask;
 use super::shared::Shared;
 use super::traffic::STREAM_TIME;
 
@@ -69,13 +70,16 @@ async fn ask(shared: &Shared, voter: NodeId) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || identity.keep_ca_key(&key)).await.context("writing broke off")?
 }
 
-/// Answers one request.
+/// Answers one request: for the key, or a question (see [`ask`]).
 pub(super) async fn answer(shared: Arc<Shared>, from: NodeId, mut send: SendStream, mut recv: RecvStream) {
     let reply = async {
         let request =
             timeout(STREAM_TIME, recv.read_to_end(MAX_REPLY)).await.context("a stream that does not end")??;
-        let CaKeyRequest = codec::decode_value(&request)?;
         ensure!(shared.roster().member(from).is_some(), "not a member any more");
+        if ask::is_question(&request) {
+            return ask::answer(&shared, &request, &mut send).await;
+        }
+        let CaKeyRequest = codec::decode_value(&request)?;
         let enrols = shared.roster().enrols(from);
         let ca_key = shared.identity.ca_key().filter(|_| enrols).map(Secret);
         timeout(STREAM_TIME, send.write_all(&codec::encode_value(&CaKeyReply { ca_key }))).await??;

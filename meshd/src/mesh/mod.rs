@@ -12,6 +12,7 @@
 //!  identity   the CA, certificates, node ids          enrol     init, and the joiner's side
 //!  tls        who is believed                         seed      the seed's side
 //!  ca_key     from voter to voter                     limits    for one source address
+//!  ask        what other nodes remember
 //!  socket     the port, and what on it is not ours    endpoint  accepting
 //!  release    the guard's: leases of a dead daemon are given back
 //! ```
@@ -20,6 +21,7 @@
 //! when it is full; connections coming and going wait for room, they are never dropped; gossip
 //! waits while more than a few inputs are queued, so that it cannot hold up a lease message.
 
+mod ask;
 mod ca_key;
 mod counters;
 mod endpoint;
@@ -109,6 +111,8 @@ pub async fn start(options: MeshOptions) -> anyhow::Result<MeshHandle> {
         tickets: shared::Tickets::default(),
         streams: Arc::new(Semaphore::new(MOST_STREAMS)),
         enrolments: Arc::new(Semaphore::new(MOST_ENROLMENTS)),
+        archive: OnceLock::new(),
+        questions: Semaphore::new(ask::MOST_QUESTIONS),
         enrolling: limits::PerSource::default(),
         store: watch::Sender::new(None),
         issued: token::Issued::default(),

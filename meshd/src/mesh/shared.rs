@@ -17,6 +17,7 @@ use super::gossip::Gossip;
 use super::identity::Identity;
 use super::limits::PerSource;
 use super::token::Issued;
+use crate::telemetry::Archive;
 
 /// What the first byte of a frame says: a lease message, gossip, "you are accepted", or "you were
 /// removed" and the roster that says so.
@@ -59,6 +60,10 @@ pub(super) struct Shared {
     pub(super) streams: Arc<Semaphore>,
     pub(super) enrolments: Arc<Semaphore>,
     pub(super) enrolling: PerSource,
+    /// What questions of other nodes are answered from; set once.
+    pub(super) archive: OnceLock<Archive>,
+    /// Questions answered at a time.
+    pub(super) questions: Semaphore,
     /// What the roster file is to hold, and the ticket of it.
     pub(super) store: watch::Sender<Option<(u64, State)>>,
     /// Tokens made here, for `meshctl token list`.

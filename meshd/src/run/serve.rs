@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::telling::Telling;
 use super::{
     End, Member, Places, address_of, check_role, config_file, listen, load_config, node_name, role_of, socket,
     what_to_run,
@@ -32,6 +33,7 @@ use crate::probes::script::Scripts;
 use crate::server::{RealServer, Told};
 use crate::services::{self, ServicesThread};
 use crate::signals::Signals;
+use crate::telemetry::Archive;
 use crate::threads::{self, Ended, MeshThread};
 use crate::witness::Witness;
 use crate::{clock, descriptors, memory, priority};
@@ -39,6 +41,9 @@ use crate::{clock, descriptors, memory, priority};
 /// Facts that may wait for the engine; it takes microseconds for each, so that a full queue means
 /// that it hangs. Gossip waits for room, lease messages are dropped, as the network may.
 const INPUT_QUEUE: usize = 4096;
+
+/// Questions about what the engine knows that may wait for it.
+const QUESTIONS: usize = 16;
 
 /// How long a configuration read again waits for room in the queue: nothing else is noticed meanwhile.
 const TAKEN_WITHIN: Duration = Duration::from_secs(1);
@@ -70,6 +75,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (memory, voter) = recall(places, member.as_ref())?;
     let setup = Setup { adopted: legacy.take_adopted(), ..setup(places, &config, member.as_ref(), voter)? };
     let services_setup = services_setup(&setup);
+    let name = setup.name.clone();
     let engine = Engine::new(setup, config.clone(), clock::now());
 
     let seed =
@@ -86,13 +92,19 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (surroundings, around) = watch::channel(Surroundings::default());
     let (services_shown, services_seen) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = oneshot::channel();
+    let (telemetry, told) = Telling::start(&config, &name, node, status_seen.clone())?;
+    let (engine_questions, questions) = mpsc::channel(QUESTIONS);
+    let archive = Archive { journal: Arc::clone(&told.journal), engine: engine_questions, mesh: mesh.clone() };
+    if let Some(mesh) = &mesh {
+        mesh.answer_from(archive.clone());
+    }
     let shown = guard.as_ref().map(|link| mesh_control::Guard {
         pid: link.pid,
         daemon_pid: std::process::id(),
         restarts: link.restarts,
         last_death: link.last_death.clone(),
     });
-    let (told, server_thread) = start_server(role, mesh.as_ref(), &legacy)?;
+    let (directors_tell, server_thread) = start_server(role, mesh.as_ref(), &legacy)?;
     let outputs = Outputs {
         mesh: mesh.clone(),
         memory,
@@ -101,16 +113,22 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         scripts,
         surroundings,
         status,
+        telemetry: telemetry.clone(),
+        questions,
         stopped: Some(stopped),
     };
-    let outlets = services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), shown: services_shown };
+    let outlets = services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), telemetry, shown: services_shown };
     let services = directs.then(|| services::start(services_setup, config.clone(), service_queue, around, outlets));
-    let director = spawn_engine(engine, &config, directs, input_queue, outputs, told)?;
+    let director = spawn_engine(engine, &config, directs, input_queue, outputs, directors_tell)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
-    let state = control_state(mesh.as_ref(), seed, (status_seen, services_seen), ending);
-    let server = tokio::spawn(control::serve(socket, state, stop.clone()));
+    let state = control_state(mesh.as_ref(), seed, (status_seen, services_seen), ending, archive);
+    let pages = match config.telemetry.listen {
+        Some(address) => Some((control::listen(address).await?, state.clone())),
+        None => None,
+    };
+    let server = tokio::spawn(serve_control(socket, state, pages, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
     if let Some(guard) = &guard {
@@ -144,6 +162,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         // Whoever asked by the socket gets an answer.
         let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
     }
+    told.finish().await;
     asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
 
@@ -265,13 +284,33 @@ fn control_state(
     seed: String,
     (status, services): (watch::Receiver<Arc<Status>>, watch::Receiver<Arc<Vec<Service>>>),
     ending: control::Ending,
+    archive: Archive,
 ) -> ControlState {
     let tokens = mesh.cloned().map(|mesh| {
         let make = move |ttl| mesh.create_token(ttl).map(|token| (token.text, token.expires_unix));
         Arc::new(make) as Arc<control::MakeToken>
     });
     let roster = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::RosterAccess>);
-    ControlState { status, services, tokens, roster, seed, ending }
+    ControlState { status, services, tokens, roster, archive: Some(archive), seed, ending }
+}
+
+/// The control socket, and the pages on TCP where they are asked for: one ends with the other.
+async fn serve_control(
+    socket: control::Socket,
+    state: ControlState,
+    pages: Option<(tokio::net::TcpListener, ControlState)>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let pages = async {
+        match pages {
+            Some((listener, state)) => control::serve_pages(listener, state, stop.clone()).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = control::serve(socket, state, stop.clone()) => ended,
+        Err(error) = pages => Err(error),
+    }
 }
 
 /// Starts the engine's thread.

@@ -6,7 +6,9 @@ use mesh_core::services::Input;
 use mesh_core::services::input::Kernel as Held;
 use tokio::sync::mpsc;
 
+use crate::clock;
 use crate::kernel::ipvs::{Ipvs, IpvsError};
+use crate::telemetry::Telemetry;
 
 /// What may wait for the kernel; the services ask for one thing at a time.
 const QUEUE: usize = 16;
@@ -24,7 +26,7 @@ pub(super) enum Task {
 /// # Errors
 ///
 /// The system has no room for another thread.
-pub(super) fn start(answers: mpsc::Sender<Input>) -> anyhow::Result<mpsc::Sender<Task>> {
+pub(super) fn start(answers: mpsc::Sender<Input>, telemetry: Telemetry) -> anyhow::Result<mpsc::Sender<Task>> {
     let (tasks, mut queue) = mpsc::channel(QUEUE);
     let thread = std::thread::Builder::new().name("meshd-ipvs".to_owned());
     let run = move || {
@@ -32,7 +34,12 @@ pub(super) fn start(answers: mpsc::Sender<Input>) -> anyhow::Result<mpsc::Sender
         while let Some(task) = queue.blocking_recv() {
             let answer = match task {
                 Task::Read => Input::Kernel(kernel.read().map_err(|error| error.to_string())),
-                Task::Apply(changes) => Input::Applied { failed: kernel.apply(changes) },
+                Task::Apply(changes) => {
+                    let (begin, count) = (clock::now(), changes.len());
+                    let failed = kernel.apply(changes);
+                    telemetry.ip_vs_changed(begin, count, failed.len());
+                    Input::Applied { failed }
+                }
             };
             if answers.blocking_send(answer).is_err() {
                 break;

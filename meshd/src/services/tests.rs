@@ -18,7 +18,7 @@ async fn the_end_of_the_kernel_s_thread_is_the_end() {
         checkers: Checkers::new(settings(&config), inputs.clone()),
         files: Files::new(inputs.clone()).unwrap(),
         notifier: Notifier::new(notify_settings(&config)),
-        outputs: Outputs { engine, mesh: None, shown: watch::channel(Arc::default()).0 },
+        outputs: Outputs { engine, mesh: None, telemetry: Telemetry::new().0, shown: watch::channel(Arc::default()).0 },
         suspends: false,
         addresses: BTreeSet::new(),
         unfit: None,

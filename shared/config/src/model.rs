@@ -8,9 +8,11 @@ use mesh_wire::mesh::{Family, RouterKey};
 
 mod mail;
 mod service;
+mod telemetry;
 
 pub use self::mail::Mail;
 pub use self::service::*;
+pub use self::telemetry::TelemetrySettings;
 
 /// A whole configuration, every value checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Config {
     pub mail: Mail,
     /// Settings of the mesh; only meshd.toml has them.
     pub mesh: MeshSettings,
+    /// Where it tells what happens; only meshd.toml has it. Read at the start only.
+    pub telemetry: TelemetrySettings,
 }
 
 /// `script_user` and `enable_script_security`.

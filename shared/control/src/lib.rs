@@ -4,6 +4,10 @@
 //! |---|---|
 //! | `GET /status` | [`Status`] |
 //! | `GET /status/watch` | server-sent events, one [`Status`] as JSON in each `data:` |
+//! | `GET /events?since=S&limit=N` | [`story::Events`] of all nodes, those of the last S seconds, N at most |
+//! | `GET /events/follow?since=S` | server-sent events, one [`story::Event`] in each `data:`, for as long as one reads |
+//! | `GET /traces?id=ID&router=NAME_OR_VIP` | [`story::Trace`]: the one of this id (its first digits do), else the latest |
+//! | `GET /explain?router=NAME_OR_VIP` | [`story::Explanation`] |
 //! | `GET /metrics` | the same in figures, as OpenMetrics text, for Prometheus |
 //! | `POST /tokens` with [`TokenRequest`] | [`TokenReply`] |
 //! | `POST /stop` with [`StopRequest`] | [`StopReply`]; the daemon stops |
@@ -16,6 +20,8 @@
 //! Fields may be added, never renamed or removed; readers ignore what they do not know.
 
 use serde::{Deserialize, Serialize};
+
+pub mod story;
 
 /// Default place of the socket.
 pub const DEFAULT_SOCKET: &str = "/run/meshd/meshd.sock";
@@ -39,6 +45,12 @@ pub struct Status {
     /// What it has dropped, by sender and reason in words.
     #[serde(default)]
     pub drops: std::collections::BTreeMap<String, u64>,
+    /// How often it began to serve: by `handover`, `release`, `expiry` of another's lease, or `silence`.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub failovers: std::collections::BTreeMap<String, u64>,
+    /// How often which voter refused its claims, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vetoes: Vec<story::VetoCount>,
     /// What the guard of its daemon did; none without a guard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+pub use mesh_control::story::names;
 use mesh_wire::mesh::{NodeId, RouterKey};
 
 use crate::time::Instant;
@@ -86,57 +87,6 @@ impl From<u64> for Value {
     fn from(number: u64) -> Value {
         Value::Number(i64::try_from(number).unwrap_or(i64::MAX))
     }
-}
-
-/// Names of spans and their attributes.
-pub mod names {
-    /// Root: a router begins to serve, or tried to.
-    pub const TAKEOVER: &str = "takeover";
-    /// Root: the same after the owner handed over to this node.
-    pub const PLANNED_MOVE: &str = "planned move";
-    /// From the owner's last sign of life to the claim.
-    pub const DETECTION: &str = "detection";
-    /// From asking one voter to its answer, at the node that asks.
-    pub const LEASE_REQUEST: &str = "lease request";
-    /// A voter's decision, at the voter.
-    pub const VOTE: &str = "vote";
-    /// A router serves no longer.
-    pub const RETIREMENT: &str = "retirement";
-    /// The kernel's fence is opened or closed.
-    pub const FENCE: &str = "fence";
-    /// Addresses are added or removed.
-    pub const ADDRESSES: &str = "addresses";
-    /// The first advertisement, or the last one.
-    pub const ADVERTISEMENT: &str = "advertisement";
-    /// Gratuitous ARP or unsolicited neighbour advertisements.
-    pub const ANNOUNCEMENT: &str = "announcement";
-    /// ip_vs is changed.
-    pub const IP_VS: &str = "ip_vs";
-    /// From the announcement to the first frame for the address that came here.
-    pub const NEIGHBOUR: &str = "first neighbour";
-
-    /// Instance name.
-    pub const ROUTER: &str = "meshd.router.name";
-    /// Virtual address, the first one.
-    pub const VIP: &str = "meshd.router.vip";
-    /// VRID.
-    pub const VRID: &str = "meshd.router.vrid";
-    /// Epoch of the lease.
-    pub const EPOCH: &str = "meshd.lease.epoch";
-    /// Why, in words.
-    pub const CAUSE: &str = "meshd.cause";
-    /// Who served before.
-    pub const FROM: &str = "meshd.from";
-    /// Who serves, or wanted to.
-    pub const TO: &str = "meshd.to";
-    /// `active` or `vetoed`.
-    pub const OUTCOME: &str = "meshd.outcome";
-    /// The voter.
-    pub const VOTER: &str = "meshd.voter";
-    /// What it said: `granted`, `held`, `stale`, `wrong_roster` or `quarantine`.
-    pub const VERDICT: &str = "meshd.verdict";
-    /// The same in words, with the reason.
-    pub const REASON: &str = "meshd.verdict.reason";
 }
 
 /// What is to be told, in order.

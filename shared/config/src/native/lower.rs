@@ -3,6 +3,7 @@
 mod router;
 mod server;
 mod settings;
+mod telemetry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -22,6 +23,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
     let mut config = Config {
         router_id: file.router_id,
         mesh: mesh(source, file.mesh),
+        telemetry: telemetry::telemetry(source, file.telemetry),
         scripts: scripts(source, file.scripts),
         ..Config::default()
     };

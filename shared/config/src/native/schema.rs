@@ -15,6 +15,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) mesh: Mesh,
     #[serde(default)]
+    pub(super) telemetry: Telemetry,
+    #[serde(default)]
     pub(super) scripts: Scripts,
     #[serde(default)]
     pub(super) script: Vec<Script>,
@@ -44,6 +46,16 @@ pub(super) struct Mesh {
     pub(super) on_quorum_loss: Option<QuorumLossName>,
     pub(super) quorum_loss_delay: Option<Spanned<Time>>,
     pub(super) trusted_neighbours: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Telemetry {
+    pub(super) listen: Option<Spanned<SocketAddr>>,
+    pub(super) endpoint: Option<Spanned<String>>,
+    pub(super) headers_file: Option<Spanned<String>>,
+    pub(super) service_name: Option<Spanned<String>>,
+    pub(super) sampling: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

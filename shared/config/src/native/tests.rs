@@ -1,5 +1,7 @@
 use super::*;
-use crate::model::{CheckKind, HttpCheck, LeaseTime, Policy, QuorumLoss, Transport, UdpReply, Url, Version};
+use crate::model::{
+    CheckKind, HttpCheck, LeaseTime, Policy, QuorumLoss, TelemetrySettings, Transport, UdpReply, Url, Version,
+};
 use mesh_wire::mesh::Family;
 use std::time::Duration;
 
@@ -267,4 +269,33 @@ fn ipv6_routers() {
     refused(&format!("{global}strict = true\n"), "5:14 strict: adverts would begin with 2001:db8::80; expected a link");
     let many: Vec<String> = (1..=91).map(|i| format!("\"2001:db8::{i:x}\"")).collect();
     refused(&ROUTER.replace("\"10.0.0.1\"", &many.join(", ")), "5:13 91 addresses; expected 1 to 90");
+}
+
+#[test]
+fn telemetry_is_read_and_its_errors_are_placed() {
+    let all = "[telemetry]\nlisten = \"127.0.0.1:9110\"\nendpoint = \"http://10.1.1.5:4317\"\nheaders_file = \"/etc/h\"\n\
+               service_name = \"edge\"\nsampling = false\n";
+    let (config, found) = read(all);
+    assert!(found.is_empty(), "{found:#?}");
+    let expected = TelemetrySettings {
+        listen: Some("127.0.0.1:9110".parse().unwrap()),
+        endpoint: Some("http://10.1.1.5:4317".to_owned()),
+        headers_file: Some("/etc/h".into()),
+        service_name: Some("edge".to_owned()),
+        sampling: false,
+    };
+    assert_eq!(config.unwrap().telemetry, expected);
+    assert_eq!(read("").0.unwrap().telemetry, TelemetrySettings::default());
+    for (line, start) in [
+        ("listen = \"127.0.0.1:0\"", "2:10 127.0.0.1:0 has no port; expected"),
+        ("listen = 9110", "2:10 invalid type"),
+        ("endpoint = \"collector:4317\"", "2:12 `collector:4317` is no collector; expected \"http://"),
+        ("endpoint = \"http://\"", "2:12 `http://` is no collector"),
+        ("headers_file = \"\"", "2:16 an empty name"),
+        ("service_name = \" \"", "2:16 an empty name"),
+        ("sampling = \"off\"", "2:12 invalid type"),
+        ("sample = true", "2:1 unknown field `sample`, expected one of `listen`"),
+    ] {
+        refused(&format!("[telemetry]\n{line}\n"), start);
+    }
 }

@@ -1,6 +1,7 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
 pub mod adopt;
+pub mod explain;
 mod leases;
 mod observe;
 mod repairs;

@@ -24,6 +24,8 @@ impl Engine {
             services: Vec::new(),
             counters: self.counters(),
             drops: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
+            failovers: self.failovers().map(|(cause, count)| (cause.to_owned(), count)).collect(),
+            vetoes: self.vetoes().map(veto_count).collect(),
             guard: None,
         }
     }
@@ -106,7 +108,7 @@ impl Engine {
         own.into_iter().chain(remote).collect()
     }
 
-    fn router_status(&self, now: Instant, key: RouterKey) -> control::Router {
+    pub(super) fn router_status(&self, now: Instant, key: RouterKey) -> control::Router {
         let reports = self.reports(key);
         let lease = self.lease_status(now, key);
         let active = self.active_node(now, key, &reports);
@@ -197,6 +199,10 @@ impl Engine {
     fn node_name(&self, id: NodeId) -> String {
         if id == self.setup.node { self.setup.name.clone() } else { self.name_of(id) }
     }
+}
+
+fn veto_count((voter, reason, count): (String, &'static str, u64)) -> control::story::VetoCount {
+    control::story::VetoCount { voter, reason: reason.to_owned(), count }
 }
 
 fn millis(d: Duration) -> u64 {

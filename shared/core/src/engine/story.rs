@@ -25,6 +25,8 @@ pub(super) struct Chronicle {
     pub(super) routers: BTreeMap<RouterKey, Notes>,
     /// How often a voter refused claims of this node, by its verdict.
     vetoes: BTreeMap<(NodeId, &'static str), u64>,
+    /// How often this node began to serve, by cause.
+    failovers: BTreeMap<&'static str, u64>,
 }
 
 /// About one router.
@@ -36,6 +38,8 @@ pub(super) struct Notes {
     owner: Option<NodeId>,
     /// When the owner kept the lease free for this node.
     reserved_at: Option<Instant>,
+    /// Whether the lease that ended last was released.
+    released: bool,
     /// The last answer of each voter to the claim under way.
     answers: BTreeMap<NodeId, Answer>,
     /// The claim won last: its epoch, and when.
@@ -65,6 +69,7 @@ impl Chronicle {
     pub(super) fn vacant(&mut self, now: Instant, node: NodeId, vacant: &Vacant) {
         let notes = self.routers.entry(vacant.router).or_default();
         notes.owner = Some(vacant.owner);
+        notes.released = vacant.released;
         if vacant.released {
             notes.sign = Some(now);
             notes.reserved_at = (vacant.reserved_for == Some(node)).then_some(now);
@@ -113,6 +118,11 @@ impl Engine {
     /// How often which voter refused claims of this node, and how.
     pub fn vetoes(&self) -> impl Iterator<Item = (String, &'static str, u64)> + '_ {
         self.chronicle.vetoes.iter().map(|((voter, verdict), count)| (self.name_of(*voter), *verdict, *count))
+    }
+
+    /// How often this node began to serve, by what triggered it.
+    pub fn failovers(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.chronicle.failovers.iter().map(|(cause, count)| (*cause, *count))
     }
 
     /// Notes a voter's answer to a request sent at `sent`.
@@ -179,10 +189,18 @@ impl Engine {
         let Some(instance) = self.instances.get(&key) else { return };
         let (trace_id, cause) = (instance.transition.trace_id.clone(), instance.transition.cause.clone());
         let addresses = instance.addresses();
+        let vacancy = instance.vacancy == cause;
         let notes = self.chronicle.routers.entry(key).or_default();
         notes.won = Some((epoch, now));
         notes.retired = None;
         let planned = notes.reserved_at.take().is_some_and(|at| now.since(at) <= PLANNED);
+        let trigger = match (planned, vacancy, notes.released) {
+            (true, ..) => "handover",
+            (false, true, true) => "release",
+            (false, true, false) => "expiry",
+            (false, false, _) => "silence",
+        };
+        *self.chronicle.failovers.entry(trigger).or_default() += 1;
         let name = if planned { names::PLANNED_MOVE } else { names::TAKEOVER };
         let root = self.claim_spans(now, key, epoch, trace_id, (name, cause), began.unwrap_or(now), "active");
         self.tell(Span { addresses, ..root });

@@ -152,6 +152,35 @@ fn a_lease_kept_free_for_this_node_is_a_planned_move() {
 }
 
 #[test]
+fn a_voter_explains_what_it_would_answer_and_promises_nothing_by_it() {
+    let engine = holding();
+    let explained = engine.explain(ms(3300), "10.1.1.80").unwrap();
+    let answers = explained.opinion.unwrap().answers;
+    let no = "no: lb1 holds it under epoch 1 for another 920 ms";
+    let words = ["yes, renewed: it holds the lease under epoch 1, 920 ms left", no, no];
+    assert_eq!(answers.into_values().collect::<Vec<_>>(), words);
+    assert_eq!((explained.key.as_str(), explained.router.active.as_deref()), ("4.51", Some("lb1")));
+    assert_eq!(engine.explain(ms(3300), "VI_1").unwrap().key, "4.51");
+    assert_eq!(engine.explain(ms(3300), "10.1.1.81"), None);
+    assert_eq!(engine.voter.holder(ms(3300), &KEY).unwrap().owner, LB1);
+}
+
+#[test]
+fn what_would_happen_if_this_node_died() {
+    let mut engine = holding();
+    let died = |engine: &Engine| engine.explain(ms(3300), "VI_1").unwrap().if_died;
+    assert_eq!(died(&engine), "nobody could take over: 0 of 3 voters would be left, 2 are needed");
+    engine.step(ms(3300), peer_up(LB2));
+    engine.step(ms(3300), peer_up(LB3));
+    let alone = "nobody could take over: no other director that is there can serve it; ";
+    assert_eq!(died(&engine), format!("{alone}2 of 3 voters would be left, 2 are needed"));
+    engine.step(ms(3300), gossip(&report(LB3, RouterState::Backup, 150, 0), LB3));
+    let lb3 = "lb3 (priority 150) would take over: at once where the guard lives, else when the lease ends, at most \
+               1000 ms later; 2 of 3 voters would be left, 2 are needed";
+    assert_eq!(died(&engine), lb3);
+}
+
+#[test]
 fn a_member_that_speaks_of_many_routers_fills_no_memory() {
     let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
     let before = engine.chronicle.routers.len();

@@ -1,0 +1,63 @@
+//! Questions of one node to another about what it remembers, as JSON, each on a stream of its own.
+//!
+//! They are no part of the lease protocol, and readers ignore what they do not know: nodes of different
+//! versions understand each other. One that knows no such questions closes the stream.
+
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use mesh_control::story::Question;
+use mesh_wire::mesh::NodeId;
+use quinn::SendStream;
+use tokio::time::timeout;
+
+use super::MeshHandle;
+use super::shared::Shared;
+use super::traffic::STREAM_TIME;
+use crate::telemetry::Archive;
+
+/// The first byte of a question, by which it is told from other requests: it is a JSON string or object.
+const FIRST: [u8; 2] = [b'{', b'"'];
+/// The longest answer; a thousand events take a third of it.
+const MAX_ANSWER: usize = 1 << 20;
+/// Questions answered at a time; the others wait for at most as long as a stream may take.
+pub(super) const MOST_QUESTIONS: usize = 8;
+
+impl MeshHandle {
+    /// Answers questions of other nodes from now on.
+    pub fn answer_from(&self, archive: Archive) {
+        // Only the first counts: there is one archive.
+        let _ = self.shared.archive.set(archive);
+    }
+
+    /// Asks another node; the answer is JSON.
+    ///
+    /// # Errors
+    /// It is not connected, or breaks off, or knows no such questions.
+    pub async fn ask(&self, node: NodeId, question: &Question) -> anyhow::Result<Vec<u8>> {
+        let connection = self.shared.peers.get(&node).map(|connection| connection.clone()).context("not connected")?;
+        let (mut send, mut recv) = connection.open_bi().await?;
+        send.write_all(&serde_json::to_vec(question)?).await?;
+        send.finish()?;
+        let answer = recv.read_to_end(MAX_ANSWER).await?;
+        ensure!(!answer.is_empty(), "it is of a version that remembers nothing");
+        Ok(answer)
+    }
+}
+
+/// Whether a request is a question.
+pub(super) fn is_question(request: &[u8]) -> bool {
+    request.first().is_some_and(|byte| FIRST.contains(byte))
+}
+
+/// Answers one.
+pub(super) async fn answer(shared: &Arc<Shared>, request: &[u8], send: &mut SendStream) -> anyhow::Result<()> {
+    let question: Question = serde_json::from_slice(request)?;
+    let archive = shared.archive.get().context("nothing is remembered yet")?;
+    let _place = timeout(STREAM_TIME, shared.questions.acquire()).await.context("too many questions")??;
+    let answer = archive.answer(question).await?;
+    ensure!(answer.len() <= MAX_ANSWER, "an answer of {} bytes", answer.len());
+    timeout(STREAM_TIME, send.write_all(&answer)).await??;
+    send.finish()?;
+    Ok(())
+}

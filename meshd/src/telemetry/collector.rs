@@ -1,0 +1,199 @@
+//! Makes events and spans of what is reported, and passes them on.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mesh_control::story::{Attribute, Span};
+use mesh_core::Instant;
+use mesh_core::story::{self, Told, Value, names, span_id};
+use mesh_wire::mesh::{NodeId, RouterKey};
+use tokio::sync::mpsc;
+
+use super::effects::Measured;
+use super::otlp::Exporter;
+use super::{Journal, Report, What, event};
+use crate::clock;
+
+/// How long the end of a service waits for its successor, before it is told without.
+const SUCCESSOR_WAIT: Duration = Duration::from_secs(60);
+/// Between two looks at what waits.
+const TICK: Duration = Duration::from_secs(1);
+/// ip_vs is changed for a takeover within that time after it.
+const IP_VS_WAIT: Duration = Duration::from_secs(2);
+/// Reports taken at a time.
+const BATCH: usize = 256;
+
+/// Takes what is reported.
+pub(super) struct Collector {
+    node: NodeId,
+    journal: Arc<Journal>,
+    exporter: Exporter,
+    /// Ends of service whose successor is not known, with what is a part of them.
+    waiting: BTreeMap<RouterKey, (Instant, Vec<story::Span>)>,
+    /// The last takeover of this node.
+    last: Option<story::Span>,
+}
+
+/// Collects until nobody reports any more.
+pub async fn run(node: NodeId, journal: Arc<Journal>, exporter: Exporter, mut reports: mpsc::Receiver<Report>) {
+    let mut collector = Collector::new(node, journal, exporter);
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut batch = Vec::new();
+    loop {
+        tokio::select! {
+            taken = reports.recv_many(&mut batch, BATCH) => {
+                if taken == 0 {
+                    break;
+                }
+                batch.drain(..).for_each(|report| collector.take(report));
+            }
+            _ = tick.tick() => collector.give_up(clock::now()),
+        }
+    }
+    collector.give_up(Instant::MAX);
+}
+
+impl Collector {
+    pub(super) fn new(node: NodeId, journal: Arc<Journal>, exporter: Exporter) -> Collector {
+        Collector { node, journal, exporter, waiting: BTreeMap::new(), last: None }
+    }
+
+    pub(super) fn take(&mut self, Report { at, what }: Report) {
+        match what {
+            What::Decision(decision) => self.event(at, event::of(decision)),
+            What::Services(decision) => self.event(at, event::of_services(decision)),
+            What::Story(told, measured) => told.into_iter().for_each(|told| self.told(at, told, &measured)),
+            What::IpVs { begin, changes, failed } => self.ip_vs((begin, at), changes, failed),
+        }
+    }
+
+    /// What waited for too long is told as it is.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        let late: Vec<RouterKey> =
+            self.waiting.iter().filter(|(_, (until, _))| *until <= now).map(|(key, _)| *key).collect();
+        for key in late {
+            let spans = self.waiting.remove(&key).map(|(_, spans)| spans);
+            spans.into_iter().flatten().for_each(|span| self.pass_on(span));
+        }
+    }
+
+    fn event(&mut self, at: Instant, event: mesh_control::story::Event) {
+        let event = self.journal.event(unix_us(at), event);
+        self.exporter.event(&event);
+    }
+
+    fn told(&mut self, at: Instant, told: Told, measured: &[Measured]) {
+        match told {
+            Told::Span(span) => self.span(at, span, measured),
+            Told::Successor { router, trace_id, parent } => {
+                let Some((_, spans)) = self.waiting.remove(&router) else { return };
+                for span in spans {
+                    // The end of service itself comes first, and what is a part of it after.
+                    let parent = span.parent.or(Some(parent));
+                    self.pass_on(story::Span { trace_id: trace_id.clone(), parent, ..span });
+                }
+            }
+        }
+    }
+
+    fn span(&mut self, at: Instant, mut span: story::Span, measured: &[Measured]) {
+        let parts = if span.addresses.is_empty() { Vec::new() } else { self.parts(&span, measured) };
+        span.end = parts.iter().map(|p| p.end).chain([span.end]).max().unwrap_or(span.end);
+        if span.waits {
+            let router = span.router;
+            let spans = [span].into_iter().chain(parts).collect();
+            let earlier = self.waiting.insert(router, (at + SUCCESSOR_WAIT, spans));
+            earlier.into_iter().flat_map(|(_, spans)| spans).for_each(|span| self.pass_on(span));
+            return;
+        }
+        let takes_over = !span.addresses.is_empty() && matches!(span.name, names::TAKEOVER | names::PLANNED_MOVE);
+        if takes_over {
+            self.last = Some(span.clone());
+        }
+        self.pass_on(span);
+        parts.into_iter().for_each(|part| self.pass_on(part));
+    }
+
+    /// The effects that are a part of a span, each kind as one.
+    fn parts(&self, span: &story::Span, measured: &[Measured]) -> Vec<story::Span> {
+        let mut parts: Vec<story::Span> = Vec::new();
+        for effect in measured.iter().filter(|m| m.whose.is(span.router, &span.addresses)) {
+            match parts.iter_mut().find(|p| p.name == effect.name) {
+                // What is opened once more after all is announced is a renewal.
+                Some(_) if effect.name == names::FENCE => {}
+                Some(part) => {
+                    part.end = effect.end;
+                    part.failed = part.failed.take().or_else(|| effect.failed.clone());
+                }
+                None => parts.push(story::Span {
+                    id: span_id(&span.trace_id, self.node, effect.name, span.id),
+                    parent: Some(span.id),
+                    name: effect.name,
+                    begin: effect.begin,
+                    end: effect.end,
+                    attributes: Vec::new(),
+                    failed: effect.failed.clone(),
+                    addresses: Vec::<IpAddr>::new(),
+                    waits: false,
+                    ..span.clone()
+                }),
+            }
+        }
+        parts
+    }
+
+    /// A change of ip_vs right after a takeover is a part of it.
+    fn ip_vs(&mut self, (begin, end): (Instant, Instant), changes: usize, failed: usize) {
+        let Some(last) = self.last.as_ref().filter(|l| begin >= l.begin && begin <= l.end + IP_VS_WAIT) else { return };
+        let changes = u64::try_from(changes).unwrap_or(u64::MAX);
+        let span = story::Span {
+            id: span_id(&last.trace_id, self.node, names::IP_VS, begin.as_nanos()),
+            parent: Some(last.id),
+            name: names::IP_VS,
+            begin,
+            end,
+            attributes: vec![("meshd.ip_vs.changes", changes.into())],
+            failed: (failed > 0).then(|| format!("{failed} of {changes} changes failed")),
+            addresses: Vec::new(),
+            ..last.clone()
+        };
+        self.pass_on(span);
+    }
+
+    fn pass_on(&mut self, span: story::Span) {
+        let span = told(self.journal.node(), span);
+        self.exporter.span(&span);
+        self.journal.span(span);
+    }
+}
+
+/// A span as it is shown and sent.
+fn told(node: &str, span: story::Span) -> Span {
+    let attributes = span.attributes.into_iter().map(|(name, value)| {
+        let value = match value {
+            Value::Text(text) => Attribute::Text(text),
+            Value::Number(number) => Attribute::Number(number),
+        };
+        (name.to_owned(), value)
+    });
+    Span {
+        trace_id: span.trace_id,
+        span_id: format!("{:016x}", span.id),
+        parent_span_id: span.parent.map(|id| format!("{id:016x}")),
+        name: span.name.to_owned(),
+        node: node.to_owned(),
+        begin_unix_us: unix_us(span.begin),
+        end_unix_us: unix_us(span.end),
+        attributes: attributes.collect(),
+        failed: span.failed,
+    }
+}
+
+/// By the wall clock as it is now: what happened a moment ago.
+fn unix_us(at: Instant) -> u64 {
+    let ago = clock::now().since(at);
+    u64::try_from(clock::unix_time().saturating_sub(ago).as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,84 @@
+//! Decisions as events.
+
+use mesh_control::story::Event;
+use mesh_core::decision::RouterEvent;
+use mesh_core::{Decision, services};
+
+/// The event a decision is; node, time and number are left to the journal.
+pub(super) fn of(decision: Decision) -> Event {
+    match decision {
+        Decision::Router { name, event, cause, trace_id, .. } => router(name, event, cause, trace_id),
+        Decision::Peer { name, event, .. } => plain("peer", "info", format!("peer {name} {event}"), String::new()),
+        Decision::Roster { epoch, voters } => Event {
+            text: format!("roster {epoch}: {} voters", voters.len()),
+            voters,
+            ..plain("roster", "info", String::new(), String::new())
+        },
+        Decision::Script { name, up, cause } => {
+            let state = if up { "up" } else { "down" };
+            plain("script", severity(!up), format!("script {name} is {state}"), cause)
+        }
+        Decision::Repaired { what } => plain("repair", "warning", format!("repaired: {what}"), String::new()),
+        Decision::Warning { text } => plain("warning", "warning", text, String::new()),
+        Decision::Dropped { from, reason, count } => {
+            plain("dropped", "warning", format!("dropped {count} from {from}"), reason)
+        }
+    }
+}
+
+/// The event a decision about services is.
+pub(super) fn of_services(decision: services::action::Decision) -> Event {
+    use services::action::Decision;
+    match decision {
+        Decision::RealServer { service, address, up, cause } => {
+            let serves = if up { "serves" } else { "does not serve" };
+            plain("real_server", severity(!up), format!("{address} {serves} {service}"), cause)
+        }
+        Decision::Quorum { service, gained, cause } => {
+            let has = if gained { "has" } else { "has lost" };
+            plain("quorum", severity(!gained), format!("{service} {has} its quorum"), cause)
+        }
+        Decision::Repaired { what } => plain("repair", "warning", format!("repaired: {what}"), String::new()),
+        Decision::Warning { text } => plain("warning", "warning", text, String::new()),
+    }
+}
+
+fn router(name: String, event: RouterEvent, cause: String, trace_id: String) -> Event {
+    let (state, bad, voters, text) = match event {
+        RouterEvent::Active { voters, .. } => ("active", false, voters, "active"),
+        RouterEvent::Protected { voters, .. } => ("protected", false, voters, "protected by a lease again"),
+        RouterEvent::Unprotected => ("unprotected", true, Vec::new(), "UNPROTECTED, serves without a lease"),
+        RouterEvent::Backup => ("backup", false, Vec::new(), "backup"),
+        RouterEvent::Fault => ("fault", true, Vec::new(), "fault"),
+        RouterEvent::Vetoed { by } => ("vetoed", true, by, "takeover vetoed"),
+    };
+    Event {
+        text: format!("{name}: {text}"),
+        router: Some(name),
+        state: Some(state.to_owned()),
+        voters,
+        trace_id: Some(trace_id),
+        ..plain("router", severity(bad), String::new(), cause)
+    }
+}
+
+fn severity(bad: bool) -> &'static str {
+    if bad { "warning" } else { "info" }
+}
+
+fn plain(kind: &str, severity: &str, text: String, cause: String) -> Event {
+    Event {
+        at_unix_us: 0,
+        at: String::new(),
+        seq: 0,
+        node: String::new(),
+        severity: severity.to_owned(),
+        kind: kind.to_owned(),
+        router: None,
+        state: None,
+        text,
+        cause,
+        voters: Vec::new(),
+        trace_id: None,
+    }
+}

@@ -1,0 +1,77 @@
+//! Decisions as log lines. One decision is one line; fields carry the field's standard words.
+
+use mesh_core::decision::RouterEvent;
+use mesh_core::{Decision, services};
+
+/// Tells a decision.
+pub(super) fn record(decision: &Decision) {
+    match decision {
+        Decision::Router { name, key, event, cause, trace_id } => router(name, key.vrid, event, cause, trace_id),
+        Decision::Peer { node, name, event } => tracing::info!(peer = %name, node = %node, "peer {name} {event}"),
+        Decision::Roster { epoch, voters } => {
+            tracing::info!(roster_epoch = epoch, voters = voters.join(","), "roster {epoch}: {} voters", voters.len());
+        }
+        Decision::Script { name, up: true, cause } => tracing::info!(script = %name, "script {name} is up: {cause}"),
+        Decision::Script { name, up: false, cause } => tracing::warn!(script = %name, "script {name} is down: {cause}"),
+        Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
+        Decision::Warning { text } => tracing::warn!("{text}"),
+        Decision::Dropped { from, reason, count } => tracing::warn!(from = %from, count, "dropped: {reason}"),
+    }
+}
+
+/// Tells a decision about services.
+pub(super) fn record_services(decision: &services::action::Decision) {
+    use services::action::Decision;
+    match decision {
+        Decision::RealServer { service, address, up: true, cause } => {
+            tracing::info!(%service, real_server = %address, "{address} serves {service}: {cause}");
+        }
+        Decision::RealServer { service, address, up: false, cause } => {
+            tracing::warn!(%service, real_server = %address, "{address} does not serve {service}: {cause}");
+        }
+        Decision::Quorum { service, gained: true, cause } => {
+            tracing::info!(%service, "{service} has its quorum: {cause}")
+        }
+        Decision::Quorum { service, gained: false, cause } => {
+            tracing::warn!(%service, "{service} has lost its quorum: {cause}");
+        }
+        Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
+        Decision::Warning { text } => tracing::warn!("{text}"),
+    }
+}
+
+fn router(name: &str, vrid: u8, event: &RouterEvent, cause: &str, trace_id: &str) {
+    match event {
+        RouterEvent::Active { epoch, voters } if voters.is_empty() => {
+            tracing::info!(vrid, epoch, cause, trace_id, "{name}: ACTIVE");
+        }
+        RouterEvent::Active { epoch, voters } => {
+            tracing::info!(
+                vrid,
+                epoch,
+                cause,
+                voters = voters.join(","),
+                trace_id,
+                "{name}: ACTIVE, granted by a majority"
+            );
+        }
+        RouterEvent::Unprotected => {
+            tracing::warn!(vrid, cause, trace_id, "{name}: UNPROTECTED, serves without a lease");
+        }
+        RouterEvent::Protected { epoch, voters } => {
+            tracing::info!(
+                vrid,
+                epoch,
+                cause,
+                voters = voters.join(","),
+                trace_id,
+                "{name}: protected by a lease again"
+            );
+        }
+        RouterEvent::Backup => tracing::info!(vrid, cause, trace_id, "{name}: BACKUP"),
+        RouterEvent::Fault => tracing::warn!(vrid, cause, trace_id, "{name}: FAULT"),
+        RouterEvent::Vetoed { by } => {
+            tracing::warn!(vrid, cause, by = by.join(","), trace_id, "{name}: takeover vetoed");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Metrics: read from the status when they are due.
+
+use std::sync::Arc;
+
+use mesh_control::Status;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Meter as OtelMeter, MeterProvider};
+use opentelemetry_otlp::{MetricExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use tokio::sync::watch;
+
+use super::Access;
+
+/// A gauge's or counter's values, with what tells them apart.
+type Values<T> = Vec<(T, Vec<KeyValue>)>;
+
+/// Sends metrics every minute, or as OTEL_METRIC_EXPORT_INTERVAL says, by a thread of the SDK.
+pub(super) struct Meter(SdkMeterProvider);
+
+impl Meter {
+    pub(super) fn start(
+        access: &Access,
+        resource: Resource,
+        status: watch::Receiver<Arc<Status>>,
+    ) -> anyhow::Result<Meter> {
+        let builder = MetricExporter::builder().with_tonic().with_metadata(access.headers.clone());
+        let exporter = match &access.endpoint {
+            Some(endpoint) => builder.with_endpoint(endpoint).build(),
+            None => builder.build(),
+        }?;
+        let reader = PeriodicReader::builder(exporter).build();
+        let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource).build();
+        observe(&provider.meter("meshd"), &status);
+        Ok(Meter(provider))
+    }
+
+    /// Sends them once more, and ends.
+    pub(super) async fn finish(self) {
+        // It blocks.
+        let _ = tokio::task::spawn_blocking(move || self.0.shutdown()).await;
+    }
+}
+
+fn observe(meter: &OtelMeter, status: &watch::Receiver<Arc<Status>>) {
+    let counters: [(&'static str, &'static str, fn(&Status) -> Values<u64>); 4] = [
+        ("meshd.failovers", "Times this node began to serve, by cause", failovers),
+        ("meshd.vetoes", "Refused claims of this node, by voter and reason", vetoes),
+        ("meshd.dropped", "Packets and messages dropped, by sender and reason", dropped),
+        ("meshd.events", "What this daemon counted since it started, by name", counted),
+    ];
+    for (name, description, values) in counters {
+        let status = status.clone();
+        let observe = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
+            let status = Arc::clone(&status.borrow());
+            values(&status).into_iter().for_each(|(value, labels)| observer.observe(value, &labels));
+        };
+        meter.u64_observable_counter(name).with_description(description).with_callback(observe).build();
+    }
+    let gauges: [(&'static str, &'static str, &'static str, fn(&Status) -> Values<f64>); 3] = [
+        ("meshd.lease.margin", "s", "What is left of a lease this node holds", margins),
+        ("meshd.mesh.round_trip", "s", "To each member", round_trips),
+        ("meshd.router.active", "1", "1 for the director that serves a virtual router", active),
+    ];
+    for (name, unit, description, values) in gauges {
+        let status = status.clone();
+        let observe = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<f64>| {
+            let status = Arc::clone(&status.borrow());
+            values(&status).into_iter().for_each(|(value, labels)| observer.observe(value, &labels));
+        };
+        let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(description);
+        gauge.with_callback(observe).build();
+    }
+}
+
+fn label(name: &'static str, value: &str) -> KeyValue {
+    KeyValue::new(name, value.to_owned())
+}
+
+fn failovers(status: &Status) -> Values<u64> {
+    status.failovers.iter().map(|(cause, count)| (*count, vec![label("meshd.cause", cause)])).collect()
+}
+
+fn vetoes(status: &Status) -> Values<u64> {
+    let labels =
+        |v: &mesh_control::story::VetoCount| vec![label("meshd.voter", &v.voter), label("meshd.verdict", &v.reason)];
+    status.vetoes.iter().map(|v| (v.count, labels(v))).collect()
+}
+
+fn dropped(status: &Status) -> Values<u64> {
+    status.drops.iter().map(|(what, count)| (*count, vec![label("meshd.reason", what)])).collect()
+}
+
+fn counted(status: &Status) -> Values<u64> {
+    status.counters.iter().map(|(name, count)| (*count, vec![label("meshd.counter", name)])).collect()
+}
+
+fn margins(status: &Status) -> Values<f64> {
+    let held = status.routers.iter().filter_map(|r| Some((r, r.lease.as_ref().filter(|l| l.owner == status.node)?)));
+    held.map(|(r, l)| (l.remaining_ms as f64 / 1000.0, vec![label("meshd.router.name", &r.name)])).collect()
+}
+
+fn round_trips(status: &Status) -> Values<f64> {
+    let known = status.nodes.iter().filter_map(|n| Some((n, n.rtt_ms?)));
+    known.map(|(n, rtt)| (rtt / 1000.0, vec![label("meshd.peer", &n.name)])).collect()
+}
+
+fn active(status: &Status) -> Values<f64> {
+    let served = status.routers.iter().filter_map(|r| Some((r, r.active.as_ref()?)));
+    let labels = |name: &str, node: &str| vec![label("meshd.router.name", name), label("meshd.node", node)];
+    served.map(|(r, node)| (1.0, labels(&r.name, node))).collect()
+}
