@@ -64,6 +64,8 @@ pub struct Director {
     watch: Option<FenceWatch>,
     watch_retry: Instant,
     status_at: Instant,
+    /// How often it was opened, or opened further.
+    fence_arms: u64,
     /// Probes for addresses under way, at most one for each router and some that were given up.
     probes: JoinSet<Probed>,
 }
@@ -110,6 +112,7 @@ impl Director {
             watch: None,
             watch_retry: now,
             status_at: now,
+            fence_arms: 0,
             probes: JoinSet::new(),
         })
     }
@@ -290,7 +293,10 @@ impl Director {
                 let devices = self.interfaces.keys().cloned().collect();
                 self.fence(!addresses.is_empty(), |f| f.install(&targets(&addresses), &devices))?;
             }
-            Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&targets(&addresses), until))?,
+            Action::FenceArm { addresses, until } => {
+                self.fence_arms += 1;
+                self.fence(true, |f| f.arm(&targets(&addresses), until))?;
+            }
             Action::FenceClose { addresses } => self.fence(true, |f| f.close(&targets(&addresses)))?,
             Action::Remember(changes) => self.outputs.remember(&changes)?,
             Action::FenceAdopt { addresses, until } => self.fence(true, |f| {
@@ -377,6 +383,7 @@ impl Director {
     fn status(&self, now: Instant) -> Status {
         let mut status = self.engine.status(now);
         status.counters.insert("malformed_ip_packets".to_owned(), self.adverts.dropped());
+        status.counters.insert("fence_arms".to_owned(), self.fence_arms);
         status.counters.extend(self.outputs.counters());
         status.guard.clone_from(&self.outputs.guard);
         status

@@ -49,8 +49,9 @@ pub(crate) fn trace(trace: &Trace, look: &Look) -> String {
     if let Some(why) = &root.failed {
         let _ = writeln!(text, "came to nothing: {why}");
     }
-    if let Some(gap) = trace.gap_us() {
-        let _ = writeln!(text, "nobody served for {} at most", millis(gap));
+    if let Some((least, most)) = trace.gap_us() {
+        let least = least.map_or_else(String::new, |least| format!(", {} at least", millis(least)));
+        let _ = writeln!(text, "nobody served for {} at most{least}", millis(most));
     }
     let _ = writeln!(text, "trace {}\n", trace.trace_id);
     text += &unreachable(&trace.unreachable, "steps");

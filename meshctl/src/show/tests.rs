@@ -1,4 +1,5 @@
 mod services;
+mod story;
 
 use jiff::Timestamp;
 use mesh_control::Status;

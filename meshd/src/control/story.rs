@@ -120,3 +120,6 @@ fn archive(shared: &Shared) -> Result<&Archive, Refused> {
     let nothing = || refuse(StatusCode::CONFLICT, "this daemon remembers nothing");
     shared.state.archive.as_ref().ok_or_else(nothing)
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,20 @@ impl Daemon {
         Daemon { dir, status, stop, server, asked }
     }
 
+    /// What pages on TCP are made of.
+    pub(super) fn state(&self, archive: crate::telemetry::Archive) -> ControlState {
+        let (commands, _) = mpsc::channel(1);
+        ControlState {
+            status: self.status.subscribe(),
+            services: watch::channel(Arc::default()).1,
+            tokens: None,
+            roster: None,
+            archive: Some(archive),
+            seed: String::new(),
+            ending: Ending { commands, guard: None },
+        }
+    }
+
     pub(super) fn path(&self) -> PathBuf {
         self.dir.path().join("meshd.sock")
     }

@@ -15,6 +15,7 @@ use crate::legacy::Legacy;
 use crate::memory::Memory;
 use crate::mesh::MeshHandle;
 use crate::priority;
+use crate::probes::checks;
 use crate::telemetry::{Asked, Telemetry};
 
 /// Where effects that are not the kernel's go.
@@ -74,7 +75,10 @@ impl Outputs {
         let dropped = self.mesh.iter().flat_map(MeshHandle::counters);
         let dropped = dropped.map(|(name, count)| (format!("mesh_{name}"), count));
         let lost = self.memory.as_ref().is_some_and(|memory| !memory.is_kept());
+        let (checks, check_us) = checks::latency();
         let own = [
+            ("checks", checks),
+            ("check_microseconds", check_us),
             ("voter_memory_lost", u64::from(lost)),
             ("realtime_threads", priority::raised()),
             ("telemetry_reports_lost", self.telemetry.lost()),

@@ -19,12 +19,15 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use complaints::{complaints, tls_complaint};
+pub use latency::latency;
 
 use super::process::{Group, Programs};
+use crate::clock;
 
 mod complaints;
 mod dns;
 mod http;
+mod latency;
 mod misc;
 mod patience;
 mod ping;
@@ -113,7 +116,9 @@ impl Checkers {
 
 /// Carries a run out, and its answer to the core.
 async fn carry(run: CheckRun, results: mpsc::Sender<Input>, run_once: impl Future<Output = Ended>) {
+    let begin = clock::now();
     let ended = AssertUnwindSafe(run_once).catch_unwind().await;
+    latency::note(clock::now().since(begin));
     let Ended { outcome, rest } = ended.unwrap_or_else(|_| Ended::failed("the checker itself failed"));
     let tell = results.send(Input::Checked { run, outcome });
     // A send fails when nobody listens any more, and then nobody misses the answer.

@@ -67,6 +67,10 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         tracing::info!(%error, "the limit of open files stays as it is");
     }
     let socket = control::bind(&socket(places))?;
+    let pages = match config.telemetry.listen {
+        Some(address) => Some(control::listen(address).await?),
+        None => None,
+    };
     let _alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;
     let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
     let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
@@ -124,10 +128,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
     let state = control_state(mesh.as_ref(), seed, (status_seen, services_seen), ending, archive);
-    let pages = match config.telemetry.listen {
-        Some(address) => Some((control::listen(address).await?, state.clone())),
-        None => None,
-    };
+    let pages = pages.map(|listener| (listener, state.clone()));
     let server = tokio::spawn(serve_control(socket, state, pages, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");

@@ -9,12 +9,13 @@ use mesh_wire::mesh::NodeId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::telemetry::otlp::{self, Export};
 use crate::telemetry::{self, Journal, Telemetry};
 
-/// For what is reported last to be collected: nobody reports any more then.
+/// For what was reported last to be collected.
 const LAST_REPORTS: Duration = Duration::from_millis(200);
 
 /// What collects.
@@ -22,6 +23,7 @@ pub(super) struct Telling {
     /// What this node remembers.
     pub(super) journal: Arc<Journal>,
     collector: JoinHandle<()>,
+    stop: CancellationToken,
     export: Option<Export>,
 }
 
@@ -37,16 +39,16 @@ impl Telling {
         let journal = Arc::new(Journal::new(name, first));
         let (exporter, export) = otlp::start(&config.telemetry, name, status)?;
         let (telemetry, reports) = Telemetry::new();
-        let collector = tokio::spawn(telemetry::collect(node, Arc::clone(&journal), exporter, reports));
-        Ok((telemetry, Telling { journal, collector, export }))
+        let stop = CancellationToken::new();
+        let collect = telemetry::collect(node, Arc::clone(&journal), exporter, reports, stop.clone());
+        Ok((telemetry, Telling { journal, collector: tokio::spawn(collect), stop, export }))
     }
 
     /// Sends what is left, with a deadline.
-    pub(super) async fn finish(mut self) {
-        // It ends when all who report are gone; a thread that hangs keeps it, and is not waited for.
-        if timeout(LAST_REPORTS, &mut self.collector).await.is_err() {
-            self.collector.abort();
-        }
+    pub(super) async fn finish(self) {
+        self.stop.cancel();
+        // It waits for nothing; what it holds goes to the exporter.
+        let _ = timeout(LAST_REPORTS, self.collector).await;
         if let Some(export) = self.export {
             export.finish().await;
         }

@@ -10,6 +10,7 @@ use mesh_core::Instant;
 use mesh_core::story::{self, Told, Value, names, span_id};
 use mesh_wire::mesh::{NodeId, RouterKey};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::effects::Measured;
 use super::otlp::Exporter;
@@ -36,8 +37,14 @@ pub(super) struct Collector {
     last: Option<story::Span>,
 }
 
-/// Collects until nobody reports any more.
-pub async fn run(node: NodeId, journal: Arc<Journal>, exporter: Exporter, mut reports: mpsc::Receiver<Report>) {
+/// Collects until it is told to stop, or nobody reports any more.
+pub async fn run(
+    node: NodeId,
+    journal: Arc<Journal>,
+    exporter: Exporter,
+    mut reports: mpsc::Receiver<Report>,
+    stop: CancellationToken,
+) {
     let mut collector = Collector::new(node, journal, exporter);
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -51,7 +58,11 @@ pub async fn run(node: NodeId, journal: Arc<Journal>, exporter: Exporter, mut re
                 batch.drain(..).for_each(|report| collector.take(report));
             }
             _ = tick.tick() => collector.give_up(clock::now()),
+            () = stop.cancelled() => break,
         }
+    }
+    while let Ok(report) = reports.try_recv() {
+        collector.take(report);
     }
     collector.give_up(Instant::MAX);
 }

@@ -129,19 +129,21 @@ impl Trace {
         roots.min_by_key(|s| (!acts(s), s.failed.is_some(), s.begin_unix_us))
     }
 
-    /// For how long nobody served: from the end of service, where the one who served told it, else from its
-    /// last sign of life, until all hosts were told of the new owner. None where nothing changed hands.
-    pub fn gap_us(&self) -> Option<u64> {
+    /// For how long nobody served, in microseconds, at least and at most: until hosts were told of the new owner;
+    /// since the end of service, where who served before tells it, and since its last sign of life. None where
+    /// nothing changed hands.
+    pub fn gap_us(&self) -> Option<(Option<u64>, u64)> {
         let root = self.root().filter(|r| r.name != names::RETIREMENT && r.failed.is_none())?;
         let part = |of: &Span, name: &str| {
             let is = |s: &&Span| s.parent_span_id.as_deref() == Some(of.span_id.as_str()) && s.name == name;
             self.spans.iter().find(is).map(|s| s.end_unix_us)
         };
-        let served =
-            part(root, names::ANNOUNCEMENT).or_else(|| part(root, names::ADDRESSES)).unwrap_or(root.end_unix_us);
+        let served = [names::ANNOUNCEMENT, names::ADDRESSES].into_iter().find_map(|name| part(root, name));
+        let served = served.unwrap_or(root.end_unix_us);
         let retired = self.spans.iter().find(|s| s.name == names::RETIREMENT);
-        let begin = retired.map(|r| part(r, names::FENCE).unwrap_or(r.begin_unix_us));
-        Some(served.saturating_sub(begin.unwrap_or(root.begin_unix_us)))
+        let least = retired.map(|r| served.saturating_sub(part(r, names::FENCE).unwrap_or(r.begin_unix_us)));
+        let most = served.saturating_sub(root.begin_unix_us);
+        Some((least.map(|least| least.min(most)), most))
     }
 }
 

@@ -1,12 +1,15 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_core::Input;
 use mesh_wire::mesh::lease::{Claim, Message, Preempt, Request};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Node, PATIENCE, three, until, until_connected};
 use crate::clock;
+use crate::telemetry::{Archive, Journal, Telemetry, collect, otlp::Exporter};
 
 pub(super) fn message(n: u8) -> Message {
     Message::Preempt(Preempt { router: RouterKey { family: Family::Ipv4, vrid: n, segment: 0 }, priority: n })
@@ -143,4 +146,30 @@ async fn connections_settle_on_one_and_stay() {
     until_connected(&[&a, &b, &c]).await;
     until("one connection a pair", || [&a, &b, &c].iter().all(|n| n.mesh.shared.endpoint.open_connections() == 2))
         .await;
+}
+
+/// A node's memory, with one warning in it.
+async fn archive(node: &Node, name: &str) -> Archive {
+    let journal = Arc::new(Journal::new(name, 0));
+    let (telemetry, reports) = Telemetry::new();
+    tokio::spawn(collect(node.id, Arc::clone(&journal), Exporter::default(), reports, CancellationToken::new()));
+    telemetry.record(mesh_core::Decision::Warning { text: format!("{name} warns") });
+    until("it is remembered", || !journal.events(0, 0, 1).events.is_empty()).await;
+    Archive { journal, engine: tokio::sync::mpsc::channel(1).0, mesh: Some(node.mesh.clone()) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_other_nodes_remember_is_asked_for_and_who_does_not_answer_is_named() {
+    let [a, b, c] = three().await;
+    let name = |node: &Node| a.mesh.roster().member(node.id).unwrap().name.clone();
+    let (mine, theirs) = (archive(&a, &name(&a)).await, archive(&b, &name(&b)).await);
+    b.mesh.answer_from(theirs);
+    let found = mine.events(0, 10).await;
+    let mut told: Vec<_> = found.events.iter().map(|e| e.text.clone()).collect();
+    told.sort();
+    assert_eq!(told, [format!("{} warns", name(&a)), format!("{} warns", name(&b))]);
+    let missing: Vec<_> = found.unreachable.iter().map(|u| (u.node.clone(), u.because.as_str())).collect();
+    assert_eq!(missing, [(name(&c), "it is of a version that remembers nothing")]);
+    let limited = mine.events(0, 1).await.events;
+    assert_eq!(limited.len(), 1, "the newest of all");
 }

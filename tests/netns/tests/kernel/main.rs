@@ -15,6 +15,7 @@ mod repair;
 mod roster;
 mod scale;
 mod server;
+mod telemetry;
 mod two_nodes;
 mod voter_memory;
 mod witness;
