@@ -202,15 +202,15 @@ impl Engine {
         };
         *self.chronicle.failovers.entry(trigger).or_default() += 1;
         let name = if planned { names::PLANNED_MOVE } else { names::TAKEOVER };
-        let root = self.claim_spans(now, key, epoch, trace_id, (name, cause), began.unwrap_or(now), "active");
+        let root = self.claim_spans(now, key, (epoch, trace_id), (name, cause, "active"), began.unwrap_or(now));
         self.tell(Span { addresses, ..root });
     }
 
     /// A claim was refused: told like the refusal itself, once.
     pub(super) fn note_refused(&mut self, now: Instant, key: RouterKey, veto: &Veto, ballot: &Ballot) {
         let trace_id = self.trace_id(now, key, ballot.epoch);
-        let what = (names::TAKEOVER, ballot.cause.clone());
-        let root = self.claim_spans(now, key, ballot.epoch, trace_id, what, ballot.began(), "vetoed");
+        let what = (names::TAKEOVER, ballot.cause.clone(), "vetoed");
+        let root = self.claim_spans(now, key, (ballot.epoch, trace_id), what, ballot.began());
         // Two that asked under one epoch are parts of one takeover: the winner's.
         let winner = ballot.held_by_other().find(|(_, _, epoch)| *epoch == ballot.epoch).map(|(_, owner, _)| owner);
         let parent = winner.map(|owner| root_id(&root.trace_id, owner));
@@ -281,11 +281,9 @@ impl Engine {
         &mut self,
         now: Instant,
         key: RouterKey,
-        epoch: u64,
-        trace_id: String,
-        (name, cause): (&'static str, String),
+        (epoch, trace_id): (u64, String),
+        (name, cause, outcome): (&'static str, String, &'static str),
         claimed: Instant,
-        outcome: &'static str,
     ) -> Span {
         let node = self.setup.node;
         let notes = self.chronicle.routers.entry(key).or_default();
