@@ -15,6 +15,9 @@ use super::Access;
 /// A gauge's or counter's values, with what tells them apart.
 type Values<T> = Vec<(T, Vec<KeyValue>)>;
 
+/// Where its values come from.
+type Read<T> = fn(&Status) -> Values<T>;
+
 /// Sends metrics every minute, or as OTEL_METRIC_EXPORT_INTERVAL says, by a thread of the SDK.
 pub(super) struct Meter(SdkMeterProvider);
 
@@ -43,7 +46,7 @@ impl Meter {
 }
 
 fn observe(meter: &OtelMeter, status: &watch::Receiver<Arc<Status>>) {
-    let counters: [(&'static str, &'static str, fn(&Status) -> Values<u64>); 4] = [
+    let counters: [(&'static str, &'static str, Read<u64>); 4] = [
         ("meshd.failovers", "Times this node began to serve, by cause", failovers),
         ("meshd.vetoes", "Refused claims of this node, by voter and reason", vetoes),
         ("meshd.dropped", "Packets and messages dropped, by sender and reason", dropped),
@@ -57,7 +60,7 @@ fn observe(meter: &OtelMeter, status: &watch::Receiver<Arc<Status>>) {
         };
         meter.u64_observable_counter(name).with_description(description).with_callback(observe).build();
     }
-    let gauges: [(&'static str, &'static str, &'static str, fn(&Status) -> Values<f64>); 3] = [
+    let gauges: [(&'static str, &'static str, &'static str, Read<f64>); 3] = [
         ("meshd.lease.margin", "s", "What is left of a lease this node holds", margins),
         ("meshd.mesh.round_trip", "s", "To each member", round_trips),
         ("meshd.router.active", "1", "1 for the director that serves a virtual router", active),

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use super::super::Journal;
 use super::*;
 
 #[test]
@@ -19,8 +20,6 @@ fn event(n: usize) -> Event {
     let event = mesh_core::Decision::Warning { text: n.to_string() };
     Journal::new("lb1", 0).event(1, super::super::event::of(event))
 }
-
-use super::super::Journal;
 
 /// Nobody listens: what waits is bounded, the rest is counted, and the end comes in time.
 #[tokio::test]
