@@ -15,7 +15,6 @@ mod repair;
 mod roster;
 mod scale;
 mod server;
-mod telemetry;
 mod two_nodes;
 mod voter_memory;
 mod witness;
