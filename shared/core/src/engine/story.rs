@@ -216,6 +216,10 @@ impl Engine {
         let parent = winner.map(|owner| root_id(&root.trace_id, owner));
         self.tell(Span { parent, failed: Some(veto.reason.clone()), ..root });
         self.forget_answers(key);
+        // Voters may tell who serves after this node before the successor itself does.
+        if let Some((_, owner, epoch)) = ballot.held_by_other().max_by_key(|(_, _, epoch)| *epoch) {
+            self.succeeded(now, key, owner, epoch);
+        }
     }
 
     /// A claim that is not told of.
@@ -262,7 +266,16 @@ impl Engine {
         for (key, retired) in waiting {
             let report = self.membership.router(node, &key);
             let serves = report.filter(|r| r.state == RouterState::Active && r.epoch > retired);
-            let Some(epoch) = serves.map(|r| r.epoch) else { continue };
+            if let Some(epoch) = serves.map(|r| r.epoch) {
+                self.succeeded(now, key, node, epoch);
+            }
+        }
+    }
+
+    /// Another node serves after this one did.
+    fn succeeded(&mut self, now: Instant, key: RouterKey, node: NodeId, epoch: u64) {
+        let retired = self.chronicle.routers.get(&key).and_then(|notes| notes.retired);
+        if retired.is_some_and(|retired| retired < epoch) && node != self.setup.node {
             let trace_id = self.trace_id(now, key, epoch);
             let parent = root_id(&trace_id, node);
             self.chronicle.routers.entry(key).or_default().retired = None;
