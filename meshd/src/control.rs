@@ -29,6 +29,7 @@ use tracing::{debug, info};
 
 use connection::Limited;
 pub use ending::{Command, Ending};
+pub use orders::{OrderAccess, Ordering};
 pub use roster::{Changing, RosterAccess};
 pub(crate) use socket::lock;
 pub use socket::{Socket, bind, is_held};
@@ -36,6 +37,7 @@ pub use socket::{Socket, bind, is_held};
 mod connection;
 mod ending;
 mod metrics;
+mod orders;
 mod roster;
 mod socket;
 #[cfg(test)]
@@ -77,6 +79,8 @@ pub struct ControlState {
     pub tokens: Option<Arc<MakeToken>>,
     /// The roster; none without a mesh.
     pub roster: Option<Arc<dyn RosterAccess>>,
+    /// Takes orders to move something; none without a mesh.
+    pub orders: Option<Arc<dyn OrderAccess>>,
     /// `HOST:PORT` other nodes join by; empty without a mesh.
     pub seed: String,
     /// Ends the daemon.
@@ -118,6 +122,11 @@ fn routes(shared: Shared) -> Router {
         .route("/voters/add", post(roster::add_voter))
         .route("/voters/remove", post(roster::remove_voter))
         .route("/nodes/remove", post(roster::remove_node))
+        .route("/nodes/drain", post(orders::drain))
+        .route("/nodes/undrain", post(orders::undrain))
+        .route("/moves", post(orders::move_to))
+        .route("/moves/back", post(orders::move_back))
+        .route("/plan", post(orders::plan))
         .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, "not a method of this resource"))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "no such resource").hint("is meshctl newer than meshd?"))
         .layer(DefaultBodyLimit::max(BODY))

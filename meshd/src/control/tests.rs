@@ -66,6 +66,7 @@ impl Daemon {
             services: watch::channel(Arc::default()).1,
             tokens: None,
             roster: None,
+            orders: None,
             seed: "10.1.1.11:7946".to_owned(),
             ending,
         };

@@ -271,7 +271,8 @@ fn control_state(
         Arc::new(make) as Arc<control::MakeToken>
     });
     let roster = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::RosterAccess>);
-    ControlState { status, services, tokens, roster, seed, ending }
+    let orders = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::OrderAccess>);
+    ControlState { status, services, tokens, roster, orders, seed, ending }
 }
 
 /// Starts the engine's thread.

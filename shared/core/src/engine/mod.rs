@@ -2,7 +2,9 @@
 
 pub mod adopt;
 mod leases;
+mod moves;
 mod observe;
+mod placement;
 mod repairs;
 mod roster;
 mod serves;
@@ -129,6 +131,10 @@ pub struct Engine {
     will: Option<will::Basis>,
     /// What the services were told and have said.
     neighbour: services::Neighbour,
+    /// Who should serve what.
+    places: placement::Places,
+    /// Planned moves.
+    moves: moves::Moves,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -185,6 +191,8 @@ pub enum TimerKind {
     Roster,
     /// News for the services.
     Services,
+    /// A planned move, or the order of directors.
+    Moves,
 }
 
 impl Engine {
@@ -232,6 +240,8 @@ impl Engine {
             orphans: Vec::new(),
             will: None,
             neighbour: services::Neighbour::default(),
+            places: placement::Places::default(),
+            moves: moves::Moves::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -265,6 +275,7 @@ impl Engine {
         // Renewals go out before the advertisements of the same tick (rule D4), claims after.
         self.ask_voters(now);
         self.run_timers(now);
+        self.run_moves(now);
         self.ask_voters(now);
         self.flush_rearm();
         self.flush_ends();
@@ -291,6 +302,7 @@ impl Engine {
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
         due(self.neighbour.tell_at, TimerKind::Services);
+        due(self.moves_deadline(), TimerKind::Moves);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
@@ -364,6 +376,8 @@ impl Engine {
             }
             Input::Gossip { node, key, value } => {
                 self.membership.gossip(node, &key, value.as_deref());
+                self.hear_mark(now, &key, value.as_deref());
+                self.note_place_of(node, &key);
                 self.note_surroundings(now);
             }
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
@@ -376,6 +390,7 @@ impl Engine {
                 }
             }
             Input::Unfit(unfit) => self.set_unfit(now, unfit),
+            Input::Order { ticket, wish } => self.wish(now, ticket, &wish),
             Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
             Input::ChangeRoster { ticket, change } => {
                 self.consult(now, Event::Change { ticket: Some(ticket), change });
@@ -430,6 +445,7 @@ impl Engine {
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.config = config;
+        self.reported.clear();
         self.note_surroundings(now);
     }
 
@@ -566,8 +582,9 @@ impl Engine {
             role,
             version: self.setup.version.clone(),
             config_digest: self.digest.clone(),
-            draining: self.stopping,
+            draining: self.drains_here(),
             roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
+            capacity: self.config.mesh.placement.capacity,
         };
         self.publish_value(NODE_KEY.to_owned(), json(&node));
         self.publish_serves();
@@ -593,6 +610,7 @@ impl Engine {
         let transition = &instance.transition;
         report.state == instance.state()
             && report.priority == instance.shown_priority()
+            && report.place.as_ref().is_some_and(|p| p.base == instance.base)
             && report.epoch == instance.held_epoch()
             && report.source == instance.source
             && report.foreign == instance.foreign.map(|f| f.source)
@@ -624,6 +642,7 @@ impl Engine {
                 cause: instance.transition.cause.clone(),
                 trace_id: instance.transition.trace_id.clone(),
             },
+            place: Some(self.place_report(instance)),
         }
     }
 
