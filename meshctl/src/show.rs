@@ -9,10 +9,12 @@ use mesh_control::{Cluster, Lease, Liveness, Node, Protection, Router, RouterSta
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod plan;
 mod services;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use plan::plan;
 pub(crate) use services::{services, services_json};
 
 /// So many digits of a digest tell two configurations apart.

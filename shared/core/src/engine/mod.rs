@@ -445,6 +445,7 @@ impl Engine {
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.config = config;
+        self.places.spread_here = self.config.routers.iter().any(|r| self.config.spreads(r));
         self.reported.clear();
         self.note_surroundings(now);
     }

@@ -21,8 +21,12 @@ const LOOK_PAUSE: Duration = Duration::from_millis(100);
 pub(super) struct Places {
     /// When to look again.
     pub(super) look_at: Option<Instant>,
-    /// Somebody says that one of its routers is spread.
+    /// One of our routers is spread.
+    pub(super) spread_here: bool,
+    /// Somebody says that one of its routers is.
     spread_elsewhere: bool,
+    /// Priorities may be other than configured.
+    followed: bool,
     /// Our routers' priorities before tracking, by their place among the directors; those that serve
     /// a spread router have [`TOP`] whatever this says.
     bases: BTreeMap<RouterKey, u8>,
@@ -37,8 +41,8 @@ pub(super) struct Places {
 impl Engine {
     /// Whether anything but configured priorities decides, anywhere.
     pub(super) fn places_anything(&self) -> bool {
-        let here = || self.instances.values().any(|i| self.config.spreads(&i.config));
-        self.roster.is_some() && (self.places.spread_elsewhere || self.moves.marks.any() || here())
+        let spread = self.places.spread_here || self.places.spread_elsewhere;
+        self.roster.is_some() && (spread || self.moves.marks.any())
     }
 
     /// Something changed that placement may go by.
@@ -103,6 +107,10 @@ impl Engine {
 
     /// Gives our routers the priorities of their places.
     pub(super) fn follow_places(&mut self, now: Instant) {
+        let active = self.places_anything() || !self.places.bases.is_empty();
+        if !std::mem::replace(&mut self.places.followed, active) && !active {
+            return;
+        }
         for key in self.keys() {
             let instance = &self.instances[&key];
             let base = self.base_of(instance);

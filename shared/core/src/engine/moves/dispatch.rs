@@ -94,6 +94,11 @@ impl Dispatch {
         turn.into_iter().chain(plan).min()
     }
 
+    /// Whether it matters who dispatches: that is not looked at in every step of a large mesh.
+    fn has_work(&self) -> bool {
+        self.job.is_some() || !self.queue.is_empty() || self.plan_at.is_some()
+    }
+
     /// Something changed: to be planned again.
     pub(in crate::engine) fn plan_again(&mut self, at: Instant) {
         self.plan_at = Some(self.plan_at.map_or(at, |t| t.min(at)));
@@ -202,12 +207,14 @@ impl Engine {
 
     /// The dispatcher's turn.
     pub(super) fn run_dispatch(&mut self, now: Instant) {
+        if !self.moves.dispatch.has_work() {
+            return;
+        }
         let active = self.dispatcher() == Some(self.setup.node) && self.reaches_quorum();
         let was = std::mem::replace(&mut self.moves.dispatch.active, active);
         if !active {
-            if was {
-                self.resign(now);
-            }
+            self.moves.dispatch.plan_at = None;
+            self.resign(now);
             return;
         }
         if !was {
