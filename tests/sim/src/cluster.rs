@@ -129,6 +129,18 @@ impl Cluster {
         self.hosts[host].serves.contains(&router)
     }
 
+    /// Whether the mesh or an operator says who serves a router, and not its priorities.
+    pub fn is_placed(&self, router: usize) -> bool {
+        let key = crate::layout::router_key(router);
+        let says = |host: &Host| {
+            let Some(daemon) = &host.daemon else { return false };
+            let status = daemon.engine.status(host.now(self.now));
+            let pinned = |r: &mesh_control::Router| r.vrid == key.vrid && r.pinned_to.is_some();
+            status.routers.iter().any(pinned) || status.nodes.iter().any(|n| n.draining)
+        };
+        self.layout.spread || self.hosts.iter().any(says)
+    }
+
     /// Counts changes of what [`Cluster::serving`] says.
     pub fn service_changes(&self) -> u64 {
         self.service_changes

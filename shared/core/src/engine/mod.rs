@@ -378,6 +378,7 @@ impl Engine {
                 self.membership.gossip(node, &key, value.as_deref());
                 self.hear_mark(now, &key, value.as_deref());
                 self.note_place_of(node, &key);
+                self.recognise_members();
                 self.note_surroundings(now);
             }
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,

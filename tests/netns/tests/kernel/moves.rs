@@ -157,7 +157,7 @@ fn root_a_rolling_restart_under_load() -> Result<()> {
         let after: Vec<u32> = DIRECTORS.iter().map(|(name, _)| cluster.daemon_pid(name)).collect::<Result<_>>()?;
         ensure!(before.iter().zip(&after).all(|(a, b)| a != b), "{before:?} {after:?}");
         ensure!(seen.dual().is_zero() && seen.owners() == [OWNER, NEXT, OWNER], "{seen}");
-        ensure!(seen.gap() <= Duration::from_millis(150), "{seen}");
+        ensure!(seen.gap() <= Duration::from_millis(50), "{seen}");
         ensure!(done > 1000 && lost <= 2, "{done} requests, {lost} lost, the slowest {slowest} ms");
         Ok(())
     })

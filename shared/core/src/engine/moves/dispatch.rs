@@ -372,7 +372,13 @@ impl Engine {
             }
             self.moves.dispatch.unseen = None;
         }
-        let Some(next) = placement::next_move(&view) else { return self.forget_returns(now, &view) };
+        let Some(next) = placement::next_move(&view) else {
+            // What was refused may go after all, a little later.
+            if self.moves.dispatch.refused.is_empty() {
+                self.forget_returns(now, &view);
+            }
+            return;
+        };
         let steady = self.places.steady_since + self.config.mesh.placement.rebalance_after;
         if !next.reason.is_ordered() && steady > now {
             self.moves.dispatch.plan_again(steady);
