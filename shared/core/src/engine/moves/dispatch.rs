@@ -168,6 +168,8 @@ impl Engine {
             return Err(format!("{} refused: {name} is not there", self.setup.name));
         };
         director.drain = Drain::Draining;
+        // What was refused a moment ago may go a moment later.
+        view.groups.values_mut().for_each(|g| g.seats.values_mut().for_each(|s| s.refused = false));
         let plan = placement::plan(&view);
         if let Some(stuck) = plan.stuck.iter().find(|s| s.on == node && !s.owned) {
             let names = self.router_names(&view.groups[&stuck.group].routers).join(", ");
