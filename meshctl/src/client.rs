@@ -54,12 +54,23 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.json(request(Method::GET, path, Bytes::new())).await
+        self.json(request(Method::GET, path, Bytes::new()), DEADLINE).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: &impl Serialize) -> Result<Value, Failure> {
         let body = serde_json::to_vec(body).context("request")?;
-        self.json(request(Method::POST, path, body.into())).await
+        self.json(request(Method::POST, path, body.into()), DEADLINE).await
+    }
+
+    /// The same for what takes the mesh a while.
+    pub(crate) async fn post_within(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        deadline: Duration,
+    ) -> Result<Value, Failure> {
+        let body = serde_json::to_vec(body).context("request")?;
+        self.json(request(Method::POST, path, body.into()), deadline).await
     }
 
     /// Server-sent events.
@@ -68,7 +79,7 @@ impl Client {
             let response = self.send(request(Method::GET, path, Bytes::new())).await?;
             if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
         };
-        let response = self.within(answered).await?;
+        let response = self.within(DEADLINE, answered).await?;
         Ok(Events {
             body: response.into_body(),
             unread: Vec::new(),
@@ -77,8 +88,8 @@ impl Client {
         })
     }
 
-    async fn json(&self, request: Request<Full<Bytes>>) -> Result<Value, Failure> {
-        self.within(async {
+    async fn json(&self, request: Request<Full<Bytes>>, deadline: Duration) -> Result<Value, Failure> {
+        self.within(deadline, async {
             let response = self.send(request).await?;
             if !response.status().is_success() {
                 return Err(refusal(response).await);
@@ -88,9 +99,13 @@ impl Client {
         .await
     }
 
-    async fn within<T>(&self, answered: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-        timeout(DEADLINE, answered).await.unwrap_or_else(|_| {
-            let error = format!("meshd on {} does not answer within {} s", self.socket.display(), DEADLINE.as_secs());
+    async fn within<T>(
+        &self,
+        deadline: Duration,
+        answered: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout(deadline, answered).await.unwrap_or_else(|_| {
+            let error = format!("meshd on {} does not answer within {} s", self.socket.display(), deadline.as_secs());
             Err(Failure::NoDaemon { error, hint: "it is stopped, or its host is overloaded: see its log" })
         })
     }

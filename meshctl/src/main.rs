@@ -6,6 +6,7 @@
 //! watch    `status --watch`: reconnects, redraws
 //! story    events, traces, explanations
 //! stop     ends the daemon, and waits for it
+//! moves    orders to move something, and waits until it is so
 //! screen   the terminal while it is redrawn
 //! show     tables
 //! ```
@@ -27,6 +28,7 @@ use client::{Client, Failure};
 use show::Look;
 
 mod client;
+mod moves;
 mod screen;
 mod show;
 mod stop;
@@ -93,6 +95,27 @@ enum Command {
     },
     /// Enrolment.
     Token(Token),
+    /// Have another director serve a virtual router, and its sync group, until said otherwise; comes back when it does.
+    Move {
+        /// The router's name, its sync group's, or one of its addresses.
+        what: String,
+        /// The director's name, or its identity.
+        #[arg(required_unless_present = "back", conflicts_with = "back")]
+        node: Option<String>,
+        /// Undo an earlier move: the router goes where it would be without it.
+        #[arg(long)]
+        back: bool,
+    },
+    /// Have a director hand over all it serves, and take nothing any more; comes back when it is empty.
+    Drain(Waiting),
+    /// Have a director serve again; comes back when it has what belongs to it.
+    Undrain(Waiting),
+    /// What would move as things stand, and why; nothing does.
+    Plan {
+        /// As if this director were drained.
+        #[arg(long, value_name = "NODE")]
+        drain: Option<String>,
+    },
     /// Stop the daemon of this host; comes back when it has ended.
     Stop {
         /// Leave what it serves to its next run, to be started at once, instead of handing it over.
@@ -125,6 +148,18 @@ enum VotersCommand {
         /// Its name, or its identity.
         node: String,
     },
+}
+
+#[derive(Args)]
+struct Waiting {
+    /// The director's name, or its identity.
+    node: String,
+    /// Come back as soon as the order is taken.
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait at most: a number and s, m, h or d.
+    #[arg(long, default_value = "10m", value_parser = ttl, conflicts_with = "no_wait")]
+    within: u32,
 }
 
 #[derive(Args)]
@@ -210,6 +245,15 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             let explained = client.get(&story::explain_path(&vip)).await?;
             if cli.json { print(&pretty(&explained)) } else { print(&show::explanation(&show::read(explained)?)) }
         }
+        Command::Move { what, node: Some(node), back: _ } => moves::move_to(&client, cli.json, what, node).await,
+        Command::Move { what, node: None, back: _ } => moves::move_back(&client, cli.json, what).await,
+        Command::Drain(Waiting { node, no_wait, within }) => {
+            moves::drain(&client, cli.json, node, (!no_wait).then_some(within)).await
+        }
+        Command::Undrain(Waiting { node, no_wait, within }) => {
+            moves::undrain(&client, cli.json, node, (!no_wait).then_some(within)).await
+        }
+        Command::Plan { drain } => moves::plan(&client, cli.json, drain).await,
         Command::Stop { keep } => stop::stop(&client, keep).await,
         Command::Upgrade => {
             let pid = stop::upgrade(&client).await?;

@@ -9,11 +9,13 @@ use mesh_control::{Cluster, Lease, Liveness, Node, Protection, Router, RouterSta
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+mod plan;
 mod services;
 mod story;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use plan::plan;
 pub(crate) use services::{services, services_json};
 pub(crate) use story::{event, events, explanation, trace};
 

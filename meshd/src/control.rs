@@ -30,6 +30,7 @@ use tracing::{debug, info};
 use crate::telemetry::Archive;
 use connection::Limited;
 pub use ending::{Command, Ending};
+pub use orders::{OrderAccess, Ordering};
 pub use pages::{listen, serve_pages};
 pub use roster::{Changing, RosterAccess};
 pub(crate) use socket::lock;
@@ -38,6 +39,7 @@ pub use socket::{Socket, bind, is_held};
 mod connection;
 mod ending;
 mod metrics;
+mod orders;
 mod pages;
 mod roster;
 mod socket;
@@ -83,6 +85,8 @@ pub struct ControlState {
     pub roster: Option<Arc<dyn RosterAccess>>,
     /// What the nodes remember; none in a daemon that remembers nothing.
     pub archive: Option<Archive>,
+    /// Takes orders to move something; none without a mesh.
+    pub orders: Option<Arc<dyn OrderAccess>>,
     /// `HOST:PORT` other nodes join by; empty without a mesh.
     pub seed: String,
     /// Ends the daemon.
@@ -133,6 +137,11 @@ fn routes(shared: Shared) -> Router {
         .route("/voters/add", post(roster::add_voter))
         .route("/voters/remove", post(roster::remove_voter))
         .route("/nodes/remove", post(roster::remove_node))
+        .route("/nodes/drain", post(orders::drain))
+        .route("/nodes/undrain", post(orders::undrain))
+        .route("/moves", post(orders::move_to))
+        .route("/moves/back", post(orders::move_back))
+        .route("/plan", post(orders::plan))
         .method_not_allowed_fallback(async || refuse(StatusCode::METHOD_NOT_ALLOWED, "not a method of this resource"))
         .fallback(async || refuse(StatusCode::NOT_FOUND, "no such resource").hint("is meshctl newer than meshd?"))
         .layer(DefaultBodyLimit::max(BODY))

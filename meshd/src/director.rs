@@ -324,7 +324,8 @@ impl Director {
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
             | Action::StoreRoster { .. }
-            | Action::RosterChanged { .. } => self.outputs.act_on_mesh(action),
+            | Action::RosterChanged { .. }
+            | Action::Ordered { .. } => self.outputs.act_on_mesh(action),
         }
         Ok(())
     }

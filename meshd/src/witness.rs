@@ -103,7 +103,8 @@ impl Witness {
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
             | Action::StoreRoster { .. }
-            | Action::RosterChanged { .. } => self.outputs.act_on_mesh(action),
+            | Action::RosterChanged { .. }
+            | Action::Ordered { .. } => self.outputs.act_on_mesh(action),
             // No services either.
             Action::TellServices(_) => {}
             // Nothing was ever put there, and nothing is wanted.

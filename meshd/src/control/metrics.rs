@@ -156,6 +156,7 @@ mod tests {
             last_transition: None,
             veto: None,
             foreign: None,
+            pinned_to: None,
             protection: RouterProtection::Lease,
             unprotected_because: None,
         };

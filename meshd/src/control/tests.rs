@@ -69,6 +69,7 @@ impl Daemon {
             tokens: None,
             roster: None,
             archive: None,
+            orders: None,
             seed: "10.1.1.11:7946".to_owned(),
             ending,
         };
@@ -84,6 +85,7 @@ impl Daemon {
             services: watch::channel(Arc::default()).1,
             tokens: None,
             roster: None,
+            orders: None,
             archive: Some(archive),
             seed: String::new(),
             ending: Ending { commands, guard: None },

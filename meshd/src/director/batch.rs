@@ -31,6 +31,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::AdoptRoster(_)
             | Action::StoreRoster { .. }
             | Action::RosterChanged { .. }
+            | Action::Ordered { .. }
             | Action::RunScripts(_)
             | Action::TellServices(_)
             | Action::Stopped => {

@@ -49,6 +49,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use dashmap::DashMap;
 use mesh_core::Input;
+use mesh_core::orders::{Answer, Refused, Wish};
 use mesh_core::roster::{Change, ChangeRefusal, State};
 use mesh_wire::mesh::lease::Message;
 use mesh_wire::mesh::roster::Roster;
@@ -67,6 +68,9 @@ pub use self::token::Token;
 
 /// Closing takes no longer than this: half of it for what is still queued, half for the goodbye.
 const CLOSE_TIME: Duration = Duration::from_millis(200);
+
+/// The engine answers an order within this, if only to say that nobody answered it.
+const ORDER_TIME: Duration = Duration::from_secs(20);
 
 /// What a mesh is started with.
 #[derive(Debug)]
@@ -109,6 +113,7 @@ pub async fn start(options: MeshOptions) -> anyhow::Result<MeshHandle> {
         arrivals: DashMap::new(),
         gossip: gossip::Gossip::default(),
         tickets: shared::Tickets::default(),
+        orders: shared::Tickets::default(),
         streams: Arc::new(Semaphore::new(MOST_STREAMS)),
         enrolments: Arc::new(Semaphore::new(MOST_ENROLMENTS)),
         archive: OnceLock::new(),
@@ -167,7 +172,7 @@ impl MeshHandle {
             tracing::warn!(%to, bytes = frame.len(), "a message is too long and is not sent");
             return;
         }
-        if matches!(message, Message::Roster(_)) {
+        if matches!(message, Message::Roster(_) | Message::Move(_)) {
             // Said once: nobody asks for it again.
             return traffic::send_reliably(&self.shared, to, frame);
         }
@@ -210,6 +215,27 @@ impl MeshHandle {
     /// It cannot be, or no majority agreed within some seconds.
     pub async fn change_roster(&self, change: Change) -> Result<Roster, ChangeRefusal> {
         seed::change_roster(&self.shared, change).await
+    }
+
+    /// The engine's answer to an [`Input::Order`] with this ticket.
+    pub fn ordered(&self, ticket: u64, result: Result<Answer, Refused>) {
+        self.shared.orders.answer(ticket, result);
+    }
+
+    /// Has the mesh move something, or say what would move.
+    ///
+    /// # Errors
+    /// Somebody refused, or nobody answered in time.
+    pub async fn order(&self, wish: Wish) -> Result<Answer, Refused> {
+        let (ticket, answer) = self.shared.orders.open();
+        let ask = async {
+            self.shared.inputs.send(Input::Order { ticket, wish }).await.ok()?;
+            answer.await.ok()
+        };
+        let answer = timeout(ORDER_TIME, ask).await;
+        self.shared.orders.forget(ticket);
+        let late = || Refused { text: "this node's engine did not answer in time".to_owned(), unknown: false };
+        answer.ok().flatten().unwrap_or_else(|| Err(late()))
     }
 
     /// What is known about tokens.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use mesh_core::Input;
+use mesh_core::orders::{Answer, Refused};
 use mesh_core::roster::{ChangeRefusal, State};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Roster;
@@ -56,7 +57,8 @@ pub(super) struct Shared {
     /// Where accepted connections of a member go.
     pub(super) arrivals: DashMap<NodeId, mpsc::Sender<Connection>>,
     pub(super) gossip: Gossip,
-    pub(super) tickets: Tickets,
+    pub(super) tickets: Tickets<Result<Roster, ChangeRefusal>>,
+    pub(super) orders: Tickets<Result<Answer, Refused>>,
     pub(super) streams: Arc<Semaphore>,
     pub(super) enrolments: Arc<Semaphore>,
     pub(super) enrolling: PerSource,
@@ -85,14 +87,19 @@ impl Shared {
 }
 
 /// Questions to the engine that wait for its answer.
-#[derive(Default)]
-pub(super) struct Tickets {
+pub(super) struct Tickets<T> {
     next: AtomicU64,
-    open: DashMap<u64, oneshot::Sender<Result<Roster, ChangeRefusal>>>,
+    open: DashMap<u64, oneshot::Sender<T>>,
 }
 
-impl Tickets {
-    pub(super) fn open(&self) -> (u64, oneshot::Receiver<Result<Roster, ChangeRefusal>>) {
+impl<T> Default for Tickets<T> {
+    fn default() -> Self {
+        Tickets { next: AtomicU64::default(), open: DashMap::default() }
+    }
+}
+
+impl<T> Tickets<T> {
+    pub(super) fn open(&self) -> (u64, oneshot::Receiver<T>) {
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.open.insert(ticket, sender);
@@ -100,7 +107,7 @@ impl Tickets {
     }
 
     /// The engine's answer; one that comes too late is of no use to anybody.
-    pub(super) fn answer(&self, ticket: u64, result: Result<Roster, ChangeRefusal>) {
+    pub(super) fn answer(&self, ticket: u64, result: T) {
         if let Some((_, sender)) = self.open.remove(&ticket) {
             let _ = sender.send(result);
         }

@@ -292,7 +292,8 @@ fn control_state(
         Arc::new(make) as Arc<control::MakeToken>
     });
     let roster = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::RosterAccess>);
-    ControlState { status, services, tokens, roster, archive: Some(archive), seed, ending }
+    let orders = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::OrderAccess>);
+    ControlState { status, services, tokens, roster, orders, archive: Some(archive), seed, ending }
 }
 
 /// The control socket, and the pages on TCP where they are asked for: one ends with the other.

@@ -1,7 +1,7 @@
 //! Decisions as events.
 
 use mesh_control::story::Event;
-use mesh_core::decision::RouterEvent;
+use mesh_core::decision::{MoveEvent, RouterEvent};
 use mesh_core::{Decision, services};
 
 /// The event a decision is; node, time and number are left to the journal.
@@ -18,6 +18,15 @@ pub(super) fn of(decision: Decision) -> Event {
             let state = if up { "up" } else { "down" };
             plain("script", severity(!up), format!("script {name} is {state}"), cause)
         }
+        Decision::Move { name, from, to, event, cause, .. } => {
+            let (bad, text) = match event {
+                MoveEvent::Begun => (false, format!("{name}: moves from {from} to {to}")),
+                MoveEvent::Done => (false, format!("{name}: moved from {from} to {to}")),
+                MoveEvent::Failed(why) => (true, format!("{name}: not moved from {from} to {to}: {why}")),
+            };
+            Event { router: Some(name), ..plain("move", severity(bad), text, cause) }
+        }
+        Decision::Order { text } => plain("order", "info", text, String::new()),
         Decision::Repaired { what } => plain("repair", "warning", format!("repaired: {what}"), String::new()),
         Decision::Warning { text } => plain("warning", "warning", text, String::new()),
         Decision::Dropped { from, reason, count } => {

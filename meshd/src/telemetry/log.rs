@@ -1,6 +1,6 @@
 //! Decisions as log lines. One decision is one line; fields carry the field's standard words.
 
-use mesh_core::decision::RouterEvent;
+use mesh_core::decision::{MoveEvent, RouterEvent};
 use mesh_core::{Decision, services};
 
 /// Tells a decision.
@@ -13,6 +13,15 @@ pub(super) fn record(decision: &Decision) {
         }
         Decision::Script { name, up: true, cause } => tracing::info!(script = %name, "script {name} is up: {cause}"),
         Decision::Script { name, up: false, cause } => tracing::warn!(script = %name, "script {name} is down: {cause}"),
+        Decision::Move { name, key, from, to, event, cause } => {
+            let vrid = key.vrid;
+            match event {
+                MoveEvent::Begun => tracing::info!(vrid, cause, "{name}: moves from {from} to {to}"),
+                MoveEvent::Done => tracing::info!(vrid, cause, "{name}: moved from {from} to {to}"),
+                MoveEvent::Failed(why) => tracing::warn!(vrid, cause, "{name}: not moved from {from} to {to}: {why}"),
+            }
+        }
+        Decision::Order { text } => tracing::info!("{text}"),
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
         Decision::Warning { text } => tracing::warn!("{text}"),
         Decision::Dropped { from, reason, count } => tracing::warn!(from = %from, count, "dropped: {reason}"),

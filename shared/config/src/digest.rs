@@ -7,17 +7,30 @@ use crate::model::{Config, Endpoint, Forwarding, Tunnel, TunnelChecksum, Version
 impl Config {
     /// Sixteen hexadecimal digits over what all directors have to agree on: for every router its
     /// key, version, advert interval, addresses (without prefix length, in any order) and whether
-    /// adverts carry a password; for every virtual server what it listens for, how it schedules,
+    /// adverts carry a password, whether it is spread and what it is kept apart from; for every virtual server what it listens for, how it schedules,
     /// flags, persistence, quorum, and its real servers, in any order. Priority, interface, state and
     /// name may differ from host to host, and so may checks and scripts.
     ///
     /// The digest is the same over versions of this program and over hosts; it guards against
     /// drift, not against an attacker.
     pub fn digest(&self) -> String {
-        let routers = self.routers.iter().map(describe);
+        let routers = self.routers.iter().map(|router| describe(router) + &self.describe_place(router));
         let mut lines: Vec<String> = routers.chain(self.virtual_servers.iter().map(describe_server)).collect();
         lines.sort_unstable();
         format!("{:016x}", fnv1a(lines.join("\n").as_bytes()))
+    }
+
+    /// Nothing where configured priorities decide.
+    fn describe_place(&self, router: &crate::model::VirtualRouter) -> String {
+        let mut text = if self.spreads(router) { " spread".to_owned() } else { String::new() };
+        let apart = router.keep_apart.iter().flat_map(|name| self.routers_named(name));
+        let mut apart: Vec<_> = apart.map(|r| r.key.to_string()).collect();
+        apart.sort_unstable();
+        apart.dedup();
+        if !apart.is_empty() {
+            text += &format!(" apart {}", apart.join(","));
+        }
+        text
     }
 }
 

@@ -117,6 +117,11 @@ pub struct VirtualRouter {
     pub skip_check_adv_addr: bool,
     /// What differs for this router from [`MeshSettings::policy`].
     pub policy: Policy,
+    /// Whether the mesh finds its director, whatever its priority; default:
+    /// [`Placement::spread`]. Only meshd.toml has it: priorities in a keepalived.conf win.
+    pub spread: Option<bool>,
+    /// Routers and sync groups, by name, that should be on other directors; only meshd.toml has it.
+    pub keep_apart: Vec<String>,
 }
 
 impl VirtualRouter {
@@ -142,6 +147,8 @@ impl VirtualRouter {
             strict: false,
             skip_check_adv_addr: false,
             policy: Policy::default(),
+            spread: None,
+            keep_apart: Vec::new(),
         }
     }
 
@@ -289,6 +296,28 @@ pub struct MeshSettings {
     /// How long a voter has to be gone before another member gets its vote; default 60 s. 1 s to a
     /// day.
     pub replace_after: Option<Duration>,
+    /// Which director serves what, where configured priorities do not decide, and how fast that changes.
+    pub placement: Placement,
+}
+
+/// Which director serves what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// For every router that does not say otherwise; default: false, configured priorities decide.
+    pub spread: bool,
+    /// This director's share, beside the others'; default 100, 1 to 10 000.
+    pub capacity: u32,
+    /// Planned moves of the whole mesh, one after another and evenly spaced; default 60, 1 to 6000.
+    pub moves_per_minute: u32,
+    /// How long the same directors have to be there before anything moves for balance; default
+    /// 10 s, 1 s to an hour.
+    pub rebalance_after: Duration,
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Placement { spread: false, capacity: 100, moves_per_minute: 60, rebalance_after: Duration::from_secs(10) }
+    }
 }
 
 impl Default for MeshSettings {
@@ -300,6 +329,7 @@ impl Default for MeshSettings {
             realtime: true,
             policy: Policy::default(),
             replace_after: None,
+            placement: Placement::default(),
         }
     }
 }
@@ -344,6 +374,22 @@ pub enum QuorumLoss {
 }
 
 impl Config {
+    /// Whether the mesh finds this router's director.
+    pub fn spreads(&self, router: &VirtualRouter) -> bool {
+        router.spread.unwrap_or(self.mesh.placement.spread)
+    }
+
+    /// The sync group a router is in.
+    pub fn group_of(&self, router: &VirtualRouter) -> Option<&SyncGroup> {
+        self.sync_groups.iter().find(|group| group.routers.contains(&router.name))
+    }
+
+    /// The routers a name means: one, or those of a sync group.
+    pub fn routers_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a VirtualRouter> {
+        let group = self.sync_groups.iter().find(|group| group.name == name);
+        self.routers.iter().filter(move |r| r.name == name || group.is_some_and(|g| g.routers.contains(&r.name)))
+    }
+
     /// Gives every router the key all directors agree on: family and VRID, and the interface's
     /// name only where one VRID is used on several interfaces of this host.
     pub fn assign_keys(&mut self) {

@@ -15,6 +15,9 @@
 //! | `GET /tokens` | a list of [`TokenInfo`] |
 //! | `POST /tokens/revoke` with [`TokenRevocation`] | [`RosterChanged`] |
 //! | `POST /voters/add`, `/voters/remove`, `/nodes/remove` with [`NodeRequest`] | [`RosterChanged`] |
+//! | `POST /moves` with [`MoveRequest`], `/moves/back` with [`BackRequest`] | [`Ordered`] |
+//! | `POST /nodes/drain`, `/nodes/undrain` with [`NodeRequest`] | [`Ordered`], at once; [`Status`] shows how far it is |
+//! | `POST /plan` with [`PlanRequest`] | [`Plan`] |
 //! | anything refused | HTTP status 4xx or 5xx and a [`Refusal`] |
 //!
 //! Fields may be added, never renamed or removed; readers ignore what they do not know.
@@ -185,6 +188,9 @@ pub struct Router {
     /// beside the member that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreign: Option<String>,
+    /// Where an operator wants it, until said otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_to: Option<String>,
     /// What keeps others from serving beside the one that does.
     #[serde(default)]
     pub protection: RouterProtection,
@@ -360,6 +366,76 @@ pub struct TokenRevocation {
 pub struct NodeRequest {
     /// Its name, or its identity (16 hexadecimal digits).
     pub node: String,
+}
+
+/// Asks for a virtual router, and its sync group, on another director.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveRequest {
+    /// The router's name, its sync group's, or one of its addresses.
+    pub what: String,
+    /// The director's name, or its identity.
+    pub node: String,
+}
+
+/// Asks for a virtual router where it would be if no operator had moved it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackRequest {
+    /// As in [`MoveRequest`].
+    pub what: String,
+}
+
+/// An order was taken, and where it was a move, carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// What is so now, in words.
+    pub done: String,
+    /// The director that orders moves.
+    pub by: String,
+}
+
+/// Asks what would move.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanRequest {
+    /// As if this director were to be empty.
+    #[serde(default)]
+    pub drain: Option<String>,
+}
+
+/// What would move if nothing else changed, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The director that orders moves; none where none is there.
+    pub ordered_by: Option<String>,
+    /// How fast, at most, as configured on the node that answers.
+    pub moves_per_minute: u32,
+    /// One after another.
+    pub moves: Vec<PlannedMove>,
+    /// What should leave a director, and cannot.
+    pub stuck: Vec<StuckMove>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedMove {
+    /// Names of the routers that move together.
+    pub routers: Vec<String>,
+    /// Who serves them.
+    pub from: String,
+    /// Who shall.
+    pub to: String,
+    /// Why, in words.
+    pub because: String,
+}
+
+/// Routers that should leave a director, and cannot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StuckMove {
+    /// Their names.
+    pub routers: Vec<String>,
+    /// Who serves them.
+    pub on: String,
+    /// Why they stay, in words.
+    pub because: String,
 }
 
 /// A change of the roster was decided.

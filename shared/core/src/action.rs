@@ -9,6 +9,7 @@ use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 use crate::decision::Decision;
 use crate::engine::adopt::Adopted;
 use crate::lease::memory::Changes;
+use crate::orders::{Answer, Refused};
 use crate::roster::{ChangeRefusal, State};
 use crate::services::input::Surroundings;
 use crate::time::Instant;
@@ -128,6 +129,13 @@ pub enum Action {
         ticket: u64,
         /// The committed roster the change is in, or why there is none.
         result: Result<Roster, ChangeRefusal>,
+    },
+    /// The answer to an [`crate::Input::Order`].
+    Ordered {
+        /// The ticket.
+        ticket: u64,
+        /// What came of it, or why nothing did.
+        result: Result<Answer, Refused>,
     },
     /// Run these tracked scripts (and no others) from now on.
     RunScripts(Vec<mesh_config::model::TrackScript>),

@@ -43,6 +43,26 @@ pub enum Decision {
         /// In words.
         cause: String,
     },
+    /// A planned move; told by the director that orders it.
+    Move {
+        /// The router's name, the first one's of a group.
+        name: String,
+        /// Its key.
+        key: RouterKey,
+        /// Name of who serves it.
+        from: String,
+        /// Name of who shall.
+        to: String,
+        /// How far it is.
+        event: MoveEvent,
+        /// Why it moves, in words.
+        cause: String,
+    },
+    /// An operator ordered something about a director; told by the director that took the order.
+    Order {
+        /// In words.
+        text: String,
+    },
     /// Something of ours in the kernel was touched by somebody else, and is repaired.
     Repaired {
         /// What, in words.
@@ -62,6 +82,17 @@ pub enum Decision {
         /// How many such drops this line stands for.
         count: u64,
     },
+}
+
+/// How far a planned move is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MoveEvent {
+    /// It begins.
+    Begun,
+    /// The successor serves.
+    Done,
+    /// It failed; who refused, and what is so now, in words.
+    Failed(String),
 }
 
 /// What happened to a virtual router here.

@@ -9,6 +9,7 @@ use mesh_config::model::Config;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
 use crate::action::Effect;
+use crate::orders::Wish;
 use crate::roster::Change;
 
 /// One fact.
@@ -92,6 +93,13 @@ pub enum Input {
     },
     /// [`crate::services::Action::Unfit`]: addresses that others reach services behind better.
     Unfit(BTreeMap<IpAddr, String>),
+    /// An operator asks for a move, or what would move; answered by [`crate::Action::Ordered`].
+    Order {
+        /// What the answer refers to.
+        ticket: u64,
+        /// What is wanted.
+        wish: Wish,
+    },
     /// A committed roster became known otherwise than by [`Input::Message`].
     Roster(Roster),
     /// Somebody wants the roster changed; answered by [`crate::Action::RosterChanged`].

@@ -21,6 +21,8 @@ pub struct Instance {
     pub config: VirtualRouter,
     /// Protocol state.
     pub vrrp: vrrp::Router,
+    /// Priority before tracking: the configured one, unless the mesh or an operator placed it elsewhere.
+    pub base: u8,
     /// The lease, in a mesh.
     pub lease: Lease,
     /// Lease duration T.
@@ -171,6 +173,7 @@ impl Instance {
     pub fn new(config: VirtualRouter, lease: LeaseTime, now: Instant) -> Self {
         Instance {
             vrrp: vrrp::Router::new(&config),
+            base: config.priority,
             lease: Lease::Idle,
             lease_time: lease_time(lease, config.advert_interval),
             armed_until: None,

@@ -3,7 +3,7 @@
 //! ```text
 //!   VRRP packets ---+                                                    +--> SendAdvertisement, Announce
 //!   mesh messages --+            +------------- Engine ---------------+  +--> SendMessage, Publish
-//!   script results -+   Input    | membership, tracking               |  +--> FenceInstall, FenceArm, FenceClose
+//!   script results -+   Input    | membership, tracking, placement    |  +--> FenceInstall, FenceArm, FenceClose
 //!   netlink events -+ ---------> |   -> vrrp: Claim, Stay or Yield    | -+--> AddAddress, DelAddress
 //!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, StoreRoster, Remember
 //!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision), KeepWill
@@ -28,6 +28,8 @@ pub mod instance;
 pub mod ipvs;
 pub mod lease;
 pub mod membership;
+pub mod orders;
+pub mod placement;
 pub mod roster;
 pub mod server;
 pub mod services;

@@ -5,6 +5,7 @@
 
 pub mod chaos;
 pub mod crashes;
+pub mod moves;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

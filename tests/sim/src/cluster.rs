@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mesh_core::Input;
+use mesh_core::orders::{Answer, Refused};
 use mesh_core::roster::State;
 use mesh_wire::mesh::NodeId;
 use rand::rngs::StdRng;
@@ -53,6 +54,8 @@ pub struct Cluster {
     pub strays: bool,
     /// Failing effects now and then, of a thousand.
     pub failures: u32,
+    /// What operators were told, in order.
+    pub answers: Vec<Result<Answer, Refused>>,
     /// When a router outside the mesh was last on the segment, or somebody sent forged adverts.
     pub foreign_until: Time,
     mutant: Option<Mutant>,
@@ -89,6 +92,7 @@ impl Cluster {
             quiet_since: Some(Time::ZERO),
             strays: false,
             failures: 0,
+            answers: Vec::new(),
             foreign_until: Time::ZERO,
             mutant,
             foreign: None,
@@ -122,7 +126,19 @@ impl Cluster {
 
     /// Whether this host is one of them.
     pub fn serves(&self, host: usize, router: usize) -> bool {
-        self.hosts[host].serves & (1 << router) != 0
+        self.hosts[host].serves.contains(&router)
+    }
+
+    /// Whether the mesh or an operator says who serves a router, and not its priorities.
+    pub fn is_placed(&self, router: usize) -> bool {
+        let key = crate::layout::router_key(router);
+        let says = |host: &Host| {
+            let Some(daemon) = &host.daemon else { return false };
+            let status = daemon.engine.status(host.now(self.now));
+            let pinned = |r: &mesh_control::Router| r.vrid == key.vrid && r.pinned_to.is_some();
+            status.routers.iter().any(pinned) || status.nodes.iter().any(|n| n.draining)
+        };
+        self.layout.spread || self.hosts.iter().any(says)
     }
 
     /// Counts changes of what [`Cluster::serving`] says.
@@ -253,9 +269,10 @@ impl Cluster {
         let reading = machine.now(now);
         let alive = machine.up && machine.paused.is_none();
         let over = if alive { machine.kernel.expire(reading) } else { Vec::new() };
-        let bit = |r: usize| u32::from(alive && machine.kernel.serves(virtual_address(r), reading)) << r;
-        let serves = (0..self.layout.routers).map(bit).sum();
-        if std::mem::replace(&mut machine.serves, serves) != serves {
+        let reached = |r: &usize| alive && machine.kernel.serves(virtual_address(*r), reading);
+        let serves = (0..self.layout.routers).filter(reached).collect();
+        if machine.serves != serves {
+            machine.serves = serves;
             self.service_changes += 1;
         }
         let ends = machine.kernel.next_end(reading).filter(|_| alive).map(|end| machine.clock.when(end));

@@ -1,6 +1,6 @@
 //! One host: a clock, a kernel, a disk, a link, and perhaps a daemon.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -75,8 +75,8 @@ pub struct Host {
     pub slow_disk: (Time, Duration),
     /// Until when it writes what it was asked to.
     pub disk_busy_until: Time,
-    /// The routers whose addresses are reached here, one bit each.
-    pub serves: u32,
+    /// The routers whose addresses are reached here.
+    pub serves: BTreeSet<usize>,
     /// When the kernel is to be looked at again.
     pub look_at: Time,
 }
@@ -171,7 +171,7 @@ impl Host {
             exposed_until: Time::ZERO,
             slow_disk: (Time::ZERO, Duration::ZERO),
             disk_busy_until: Time::ZERO,
-            serves: 0,
+            serves: BTreeSet::new(),
             look_at: Time::MAX,
         }
     }

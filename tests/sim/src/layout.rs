@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use ipnet::IpNet;
 use mesh_config::model::{
-    Config, LeaseTime, MeshSettings, TrackScript, TrackedScript, Version, VirtualAddress, VirtualRouter,
+    Config, LeaseTime, MeshSettings, Placement, TrackScript, TrackedScript, Version, VirtualAddress, VirtualRouter,
 };
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
@@ -69,7 +69,18 @@ impl Shape {
             Shape::Seven => (7, 0),
         };
         let lease = if seed % 4 == 3 { LeaseTime::Fixed(ms(3000)) } else { LeaseTime::Fast };
-        Layout { directors, witnesses, voters, late, routers: 3, preempt: seed % 8 != 5, intervals: INTERVALS, lease }
+        Layout {
+            directors,
+            witnesses,
+            voters,
+            late,
+            routers: 3,
+            preempt: seed % 8 != 5,
+            intervals: INTERVALS,
+            lease,
+            spread: seed % 5 == 4,
+            moves: 600,
+        }
     }
 
     /// Its name on the command line.
@@ -97,6 +108,10 @@ pub struct Layout {
     pub intervals: [Duration; 3],
     /// How long leases last.
     pub lease: LeaseTime,
+    /// Whether the mesh places all routers.
+    pub spread: bool,
+    /// Planned moves a minute.
+    pub moves: u32,
 }
 
 impl Layout {
@@ -112,6 +127,8 @@ impl Layout {
             preempt: true,
             intervals: [ms(1000); 3],
             lease: LeaseTime::Fast,
+            spread: false,
+            moves: 600,
         }
     }
 
@@ -191,9 +208,14 @@ impl Layout {
         Config {
             track_scripts: vec![script],
             routers: (0..routers).map(|router| self.router(index, router)).collect(),
-            mesh: MeshSettings { lease: self.lease, ..MeshSettings::default() },
+            mesh: MeshSettings { lease: self.lease, placement: self.placement(), ..MeshSettings::default() },
             ..Config::default()
         }
+    }
+
+    fn placement(&self) -> Placement {
+        let (spread, moves_per_minute) = (self.spread, self.moves);
+        Placement { spread, moves_per_minute, rebalance_after: ms(2000), ..Placement::default() }
     }
 
     /// One router of a host's configuration.
@@ -236,10 +258,11 @@ pub fn host_address(family: Family, index: usize) -> IpAddr {
 
 /// Address of a virtual router.
 pub fn virtual_address(router: usize) -> IpAddr {
-    let last = 80 + router as u8;
+    let last = 80 + router as u16;
+    let [high, low] = last.to_be_bytes();
     match router_key(router).family {
-        Family::Ipv4 => IpAddr::from([10, 1, 1, last]),
-        Family::Ipv6 => Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, last.into()).into(),
+        Family::Ipv4 => IpAddr::from([10, 1, 1 + high, low]),
+        Family::Ipv6 => Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, last).into(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mesh_core::orders::Wish;
 use mesh_core::roster::Change;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -253,6 +254,9 @@ impl Nemesis {
         if self.rng.random_range(0..3) == 0 && cluster.hosts.len() > 3 {
             return self.change_roster(cluster);
         }
+        if self.rng.random_range(0..2) == 0 {
+            return self.order(cluster);
+        }
         let host = self.rng.random_range(0..cluster.layout.directors);
         let mut config = cluster.layout.config(host);
         match self.rng.random_range(0..3) {
@@ -267,6 +271,19 @@ impl Nemesis {
         if cluster.hosts[host].exposed_until <= cluster.now {
             cluster.reload(host, config);
         }
+    }
+
+    /// An operator moves something, or has a director emptied.
+    fn order(&mut self, cluster: &mut Cluster) {
+        let node = crate::layout::name(self.rng.random_range(0..cluster.layout.directors));
+        let what = format!("VI_{}", self.rng.random_range(1..=cluster.layout.routers));
+        let wish = match self.rng.random_range(0..6) {
+            0 => Wish::Drain { node },
+            1 => Wish::Undrain { node },
+            2 => Wish::Back { what },
+            _ => Wish::Move { what, node },
+        };
+        cluster.order(self.rng.random_range(0..cluster.hosts.len()), wish);
     }
 
     /// An operator gives a vote or takes one; rarely, who came last goes for good. Three voters stay,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use mesh_core::Decision;
 
 use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact, Layout};
@@ -133,6 +134,8 @@ pub struct Sim {
     pub violation: Option<Violation>,
     /// When service of each router changed, and who has served since.
     pub history: Vec<Vec<(Time, Vec<usize>)>>,
+    /// What was decided about routers and moves.
+    pub decisions: Vec<(Time, Decision)>,
     invariants: Vec<Box<dyn Invariant>>,
     crashes: Vec<(Time, usize)>,
     /// The cluster's changes of service that `history` knows.
@@ -149,7 +152,7 @@ impl Sim {
     /// Watches a cluster with these invariants only.
     pub fn with(cluster: Cluster, invariants: Vec<Box<dyn Invariant>>) -> Self {
         let history = vec![vec![(Time::ZERO, Vec::new())]; cluster.layout.routers];
-        Sim { cluster, violation: None, history, invariants, crashes: Vec::new(), judged: 0 }
+        Sim { cluster, violation: None, history, decisions: Vec::new(), invariants, crashes: Vec::new(), judged: 0 }
     }
 
     /// The next event, and its judgement.
@@ -179,6 +182,9 @@ impl Sim {
         let now = self.cluster.now;
         let facts = self.cluster.take_facts();
         for fact in &facts {
+            if let Fact::Decision(_, decision @ (Decision::Move { .. } | Decision::Router { .. })) = fact {
+                self.decisions.push((now, decision.clone()));
+            }
             if let Fact::Crashed(host) = fact {
                 let routers = (0..self.history.len()).filter(|r| self.serving_before(*r).contains(host));
                 self.crashes.extend(routers.map(|r| (now, r)).collect::<Vec<_>>());

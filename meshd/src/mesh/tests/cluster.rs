@@ -193,6 +193,7 @@ async fn engine(
                 Action::Publish { key, value } => mesh.publish(key, value),
                 Action::StoreRoster { ticket, state } => mesh.store(ticket, state),
                 Action::RosterChanged { ticket, result } => mesh.roster_changed(ticket, result),
+                Action::Ordered { ticket, result } => mesh.ordered(ticket, result),
                 _ => {}
             }
         }

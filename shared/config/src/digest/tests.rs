@@ -106,3 +106,23 @@ fn what_has_to_agree_changes_it() {
     let distinct: std::collections::BTreeSet<&String> = others.iter().chain([&one]).collect();
     assert_eq!(distinct.len(), others.len() + 1);
 }
+
+#[test]
+fn what_is_spread_or_kept_apart_is_agreed_on() {
+    let router = |name: &str, vrid, more| {
+        format!(
+            "[[router]]\nname = \"{name}\"\ninterface = \"eth0\"\nvrid = {vrid}\naddresses = [\"10.0.0.{vrid}\"]\n{more}\n"
+        )
+    };
+    let digest = |mesh: &str, more| {
+        let text = format!("{mesh}{}{}", router("A", 1, more), router("B", 2, ""));
+        crate::native::parse(Path::new("f"), &text).0.expect("usable").digest()
+    };
+    let plain = digest("", "");
+    assert_eq!(digest("[mesh]\ncapacity = 7\nmoves_per_minute = 9\n", "spread = false"), plain);
+    let others =
+        [digest("", "spread = true"), digest("[mesh]\nspread = true\n", ""), digest("", "keep_apart = [\"B\"]")];
+    for (n, other) in others.iter().enumerate() {
+        assert!(*other != plain && !others[..n].contains(other), "{n}");
+    }
+}

@@ -1,5 +1,6 @@
 //! The keys of meshd.toml to the model.
 
+mod placement;
 mod router;
 mod server;
 mod settings;
@@ -31,9 +32,12 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         config.track_scripts.extend(track_script(source, script));
     }
     let names: BTreeSet<String> = config.track_scripts.iter().map(|s| s.name.clone()).collect();
-    for router in file.router {
-        config.routers.extend(router::lower(source, &names, router));
+    let mut apart = Vec::new();
+    for mut router in file.router {
+        let wanted = std::mem::take(&mut router.keep_apart);
+        config.routers.extend(router::lower(source, &names, router).inspect(|r| apart.push((r.name.clone(), wanted))));
     }
+    placement::keep_apart(source, &mut config, apart);
     config.mail = settings::mail(source, file.mail);
     config.track_files = settings::track_files(source, file.track_file);
     let scope = file.lvs.check_scope.map_or_else(CheckScope::default, server::scope);
@@ -89,13 +93,15 @@ fn time(
 }
 
 fn mesh(source: &mut Source<'_>, mesh: Mesh) -> MeshSettings {
+    let placement = placement::lower(source, &mesh);
     let lease = lease_time(source, mesh.profile, mesh.lease);
     let replace_after = mesh
         .replace_after
         .map(|after| time(source, Some(&after), Duration::from_secs(1)..=Duration::from_secs(86_400), Duration::ZERO));
     let name = mesh.name.map(|name| filled(source, name));
     let policy = policy(source, mesh.on_quorum_loss, mesh.quorum_loss_delay, mesh.trusted_neighbours);
-    MeshSettings { name, listen: mesh.listen, lease, realtime: mesh.realtime.unwrap_or(true), policy, replace_after }
+    let realtime = mesh.realtime.unwrap_or(true);
+    MeshSettings { name, listen: mesh.listen, lease, realtime, policy, replace_after, placement }
 }
 
 /// A profile or a duration: a file with both would leave open which one its author relies on.

@@ -42,6 +42,10 @@ pub(super) struct Mesh {
     pub(super) profile: Option<Spanned<ProfileName>>,
     pub(super) lease: Option<Spanned<Time>>,
     pub(super) replace_after: Option<Spanned<Time>>,
+    pub(super) spread: Option<bool>,
+    pub(super) capacity: Option<Spanned<i64>>,
+    pub(super) moves_per_minute: Option<Spanned<i64>>,
+    pub(super) rebalance_after: Option<Spanned<Time>>,
     pub(super) realtime: Option<bool>,
     pub(super) on_quorum_loss: Option<QuorumLossName>,
     pub(super) quorum_loss_delay: Option<Spanned<Time>>,
@@ -131,6 +135,9 @@ pub(super) struct Router {
     pub(super) strict: bool,
     #[serde(default)]
     pub(super) skip_address_check: bool,
+    pub(super) spread: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) keep_apart: Vec<Spanned<String>>,
     pub(super) on_quorum_loss: Option<QuorumLossName>,
     pub(super) quorum_loss_delay: Option<Spanned<Time>>,
     pub(super) trusted_neighbours: Option<Vec<Spanned<String>>>,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::{
-    CheckKind, HttpCheck, LeaseTime, Policy, QuorumLoss, TelemetrySettings, Transport, UdpReply, Url, Version,
+    CheckKind, HttpCheck, LeaseTime, Placement, Policy, QuorumLoss, TelemetrySettings, Transport, UdpReply, Url,
+    Version,
 };
 use mesh_wire::mesh::Family;
 use std::time::Duration;
@@ -59,6 +60,10 @@ fn router_errors_are_placed() {
         ("strict = true\nauth_pass = \"1\"", "7:13 strict mode has no authentication"),
         ("strict = true\nstate = \"active\"\npriority = 9", "7:9 strict: state \"active\""),
         ("unicast = { peers = [] }", "6:21 no peer"),
+        ("priority = 255\nspread = true", "7:10 `spread` does not work with priority 255"),
+        ("spread = 1", "6:10 invalid type"),
+        ("keep_apart = [\"B\"]", "6:15 there is no router `B`; expected the name of another `[[router]]`"),
+        ("keep_apart = [\"A\"]", "6:15 `A` is this router itself"),
         ("unicast = { peers = [\"10.0.0.9\", \"10.0.0.9\"] }", "6:34 10.0.0.9 is already a peer"),
         ("unicast = { source = \"10.0.0.9\", peers = [\"10.0.0.9\"] }", "6:43 10.0.0.9 is this host's own"),
         (
@@ -298,4 +303,29 @@ fn telemetry_is_read_and_its_errors_are_placed() {
     ] {
         refused(&format!("[telemetry]\n{line}\n"), start);
     }
+}
+
+#[test]
+fn placement_is_read() {
+    let other = ROUTER.replace("\"A\"", "\"B\"").replace("51", "52").replace("0.1", "0.2");
+    let (config, found) = read(&format!("{ROUTER}keep_apart = [\"B\"]\n{other}spread = true\n"));
+    assert!(found.is_empty(), "{found:#?}");
+    let config = config.unwrap();
+    assert_eq!(config.mesh.placement, Placement::default());
+    assert_eq!(config.routers[0].keep_apart, ["B"]);
+    assert_eq!([0, 1].map(|n| config.spreads(&config.routers[n])), [false, true]);
+    let keys = "[mesh]\nspread = true\ncapacity = 50\nmoves_per_minute = 6\nrebalance_after = \"3s\"\n";
+    let (config, found) = read(&format!("{keys}{ROUTER}spread = false\n{other}"));
+    assert!(found.is_empty(), "{found:#?}");
+    let config = config.unwrap();
+    let placement =
+        Placement { spread: true, capacity: 50, moves_per_minute: 6, rebalance_after: Duration::from_secs(3) };
+    assert_eq!(config.mesh.placement, placement);
+    assert_eq!([0, 1].map(|n| config.spreads(&config.routers[n])), [false, true]);
+    refused("[mesh]\ncapacity = 0\n", "2:12 0 is out of range; expected 1 to 10000");
+    refused("[mesh]\ncapacity = 10001\n", "2:12 10001 is out of range");
+    refused("[mesh]\nmoves_per_minute = 0\n", "2:20 0 is out of range; expected 1 to 6000");
+    refused("[mesh]\nrebalance_after = \"120m\"\n", "2:19 7200s is out of range; expected 1s to 3600s");
+    refused("[mesh]\nspread = \"yes\"\n", "2:10 invalid type");
+    refused(&format!("{ROUTER}keep_apart = [\"B\", \"B\"]\n{other}"), "6:20 `B` is in the list already");
 }

@@ -14,7 +14,7 @@ use crate::decision::Decision;
 use crate::instance::{Instance, Veto};
 use crate::lease::ballot::{Ballot, Count, Lease};
 use crate::lease::pace::{pause_limit, shortest_lease};
-use crate::lease::{ASK_AGAIN, BACK_OFF, MAX_LEASE, renew_period};
+use crate::lease::{ASK_AGAIN, BACK_OFF, MAX_LEASE, RESERVATION, renew_period};
 use crate::roster::replica::Event;
 use crate::time::Instant;
 
@@ -101,6 +101,7 @@ impl Engine {
             Message::Preempt(preempt) => self.receive_preempt(now, from, preempt),
             Message::Roster(roster) => self.consult(now, Event::Committed(roster)),
             Message::Consensus(message) => self.consult(now, Event::Message { from, message }),
+            Message::Move(message) => self.receive_move(now, from, message),
         }
     }
 
@@ -300,9 +301,13 @@ impl Engine {
         if self.instances.contains_key(&vacant.router) {
             self.chronicle.vacant(now, self.setup.node, vacant);
         }
+        let planned = self.expected_because(&vacant.router).filter(|_| vacant.released);
         let Some(instance) = self.instances.get_mut(&vacant.router) else { return };
-        instance.vacancy =
-            if vacant.released { format!("{owner} released the lease") } else { format!("{owner}'s lease ran out") };
+        instance.vacancy = match planned {
+            Some(cause) => cause,
+            None if vacant.released => format!("{owner} released the lease"),
+            None => format!("{owner}'s lease ran out"),
+        };
         instance.epoch_seen = instance.epoch_seen.max(vacant.epoch);
         instance.silence.probe_after = None;
         instance.vetoes.remove(&voter);
@@ -312,14 +317,16 @@ impl Engine {
             ballot.ask_at = now;
             return;
         }
-        if !instance.vetoes.is_empty() || !instance.vrrp.is_backup() {
+        if !instance.vetoes.is_empty() || !instance.vrrp.is_backup() || self.gives(&vacant.router) {
             return;
         }
         let wait = if vacant.reserved_for == Some(self.setup.node) {
             Duration::ZERO
         } else {
             let back_off = if vacant.released { self.back_off(&vacant.router) } else { Duration::ZERO };
-            back_off + self.turn(now, &vacant.router)
+            // Nobody else is granted anything before the reservation is over.
+            let reserved = vacant.reserved_for.map_or(Duration::ZERO, |_| RESERVATION);
+            reserved + back_off + self.turn(now, &vacant.router)
         };
         self.schedule_claim(now, vacant.router, now + wait);
     }
@@ -363,7 +370,7 @@ impl Engine {
         self.membership.candidates(key).filter(before).count() as u32
     }
 
-    fn schedule_claim(&mut self, now: Instant, key: RouterKey, at: Instant) {
+    pub(super) fn schedule_claim(&mut self, now: Instant, key: RouterKey, at: Instant) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let earliest = instance.claim_at.filter(|t| *t > now).map_or(at, |t| t.min(at));
         instance.claim_at = Some(earliest);

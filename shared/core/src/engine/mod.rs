@@ -3,7 +3,9 @@
 pub mod adopt;
 pub mod explain;
 mod leases;
+mod moves;
 mod observe;
+mod placement;
 mod repairs;
 mod roster;
 mod serves;
@@ -133,6 +135,10 @@ pub struct Engine {
     neighbour: services::Neighbour,
     /// What happened, for traces.
     chronicle: story::Chronicle,
+    /// Who should serve what.
+    places: placement::Places,
+    /// Planned moves.
+    moves: moves::Moves,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -189,6 +195,8 @@ pub enum TimerKind {
     Roster,
     /// News for the services.
     Services,
+    /// A planned move, or the order of directors.
+    Moves,
 }
 
 impl Engine {
@@ -237,6 +245,8 @@ impl Engine {
             will: None,
             neighbour: services::Neighbour::default(),
             chronicle: story::Chronicle::default(),
+            places: placement::Places::default(),
+            moves: moves::Moves::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -270,6 +280,7 @@ impl Engine {
         // Renewals go out before the advertisements of the same tick (rule D4), claims after.
         self.ask_voters(now);
         self.run_timers(now);
+        self.run_moves(now);
         self.ask_voters(now);
         self.flush_rearm();
         self.flush_ends();
@@ -296,6 +307,7 @@ impl Engine {
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
         due(self.neighbour.tell_at, TimerKind::Services);
+        due(self.moves_deadline(), TimerKind::Moves);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
@@ -370,6 +382,9 @@ impl Engine {
             Input::Gossip { node, key, value } => {
                 self.membership.gossip(node, &key, value.as_deref());
                 self.note_successor(now, node);
+                self.hear_mark(now, &key, value.as_deref());
+                self.note_place_of(node, &key);
+                self.recognise_members();
                 self.note_surroundings(now);
             }
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
@@ -382,6 +397,7 @@ impl Engine {
                 }
             }
             Input::Unfit(unfit) => self.set_unfit(now, unfit),
+            Input::Order { ticket, wish } => self.wish(now, ticket, &wish),
             Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
             Input::ChangeRoster { ticket, change } => {
                 self.consult(now, Event::Change { ticket: Some(ticket), change });
@@ -437,6 +453,8 @@ impl Engine {
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.config = config;
         self.forget_stories();
+        self.places.spread_here = self.config.routers.iter().any(|r| self.config.spreads(r));
+        self.reported.clear();
         self.note_surroundings(now);
     }
 
@@ -573,8 +591,9 @@ impl Engine {
             role,
             version: self.setup.version.clone(),
             config_digest: self.digest.clone(),
-            draining: self.stopping,
+            draining: self.drains_here(),
             roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
+            capacity: self.config.mesh.placement.capacity,
         };
         self.publish_value(NODE_KEY.to_owned(), json(&node));
         self.publish_serves();
@@ -600,6 +619,7 @@ impl Engine {
         let transition = &instance.transition;
         report.state == instance.state()
             && report.priority == instance.shown_priority()
+            && report.place.as_ref().is_some_and(|p| p.base == instance.base)
             && report.epoch == instance.held_epoch()
             && report.source == instance.source
             && report.foreign == instance.foreign.map(|f| f.source)
@@ -631,6 +651,7 @@ impl Engine {
                 cause: instance.transition.cause.clone(),
                 trace_id: instance.transition.trace_id.clone(),
             },
+            place: Some(self.place_report(instance)),
         }
     }
 

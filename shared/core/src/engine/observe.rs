@@ -92,6 +92,15 @@ impl Engine {
         }
     }
 
+    /// Adverts may come before gossip says that their sender is a member: it is no router outside the mesh
+    /// then, and nobody stands back for it.
+    pub(super) fn recognise_members(&mut self) {
+        let membership = &self.membership;
+        for (key, instance) in &mut self.instances {
+            instance.foreign = instance.foreign.filter(|f| !membership.sends_adverts(key, f.source));
+        }
+    }
+
     /// Whether the holder of a lease yields to adverts from this address. With fewer than three
     /// voters, where leases protect little, to any unless the configuration says to whom: that is how
     /// a mesh begins beside a running keepalived.

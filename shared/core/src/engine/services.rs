@@ -35,6 +35,7 @@ pub(super) struct Neighbour {
 impl Engine {
     /// Something changed that services may have to know.
     pub(super) fn note_surroundings(&mut self, now: Instant) {
+        self.note_places(now);
         if !self.config.virtual_servers.is_empty() || self.config.lvs.sync.is_some() {
             self.neighbour.tell_at.get_or_insert(now + TELL_PAUSE);
         }
@@ -66,7 +67,7 @@ impl Engine {
         let role = self.roster.as_ref().and_then(|r| r.member(id)).map_or_else(|| self.role(), |m| m.role);
         let draining = |p: &crate::membership::Peer| p.report.as_ref().is_some_and(|r| r.draining);
         let alive = if id == self.setup.node {
-            !self.stopping
+            !self.drains_here()
         } else {
             self.membership.peer(id).is_some_and(|p| p.connected && !draining(p))
         };
@@ -111,7 +112,7 @@ impl Engine {
         self.retire(now, key, &cause, true, Some(successor));
     }
 
-    fn unfit_because(&self, instance: &Instance) -> Option<String> {
+    pub(super) fn unfit_because(&self, instance: &Instance) -> Option<String> {
         let mut served = instance.config.served();
         served.find_map(|address| self.neighbour.unfit.get(&address.net.addr()).cloned())
     }
@@ -120,6 +121,6 @@ impl Engine {
     /// the addresses keeps its own.
     pub(super) fn fit_priority(&self, instance: &Instance, priority: u8) -> u8 {
         let unfit = priority != OWNER_PRIORITY && self.unfit_because(instance).is_some();
-        if unfit { UNFIT_PRIORITY } else { priority }
+        if unfit { UNFIT_PRIORITY } else { Self::placed_priority(instance, priority) }
     }
 }

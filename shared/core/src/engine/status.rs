@@ -83,7 +83,7 @@ impl Engine {
             .to_owned(),
             liveness,
             address: member.address.to_string(),
-            draining: if own { self.stopping } else { report.is_some_and(|r| r.draining) },
+            draining: if own { self.drains_here() } else { report.is_some_and(|r| r.draining) },
             rtt_ms: rtt,
             config_digest: if own {
                 self.digest.clone()
@@ -148,6 +148,7 @@ impl Engine {
                 reason: v.reason.clone(),
             }),
             foreign: foreign.map(|a| a.to_string()),
+            pinned_to: self.moves.marks.pin(&key).map(|id| self.node_name(id)),
             protection: if leased { control::RouterProtection::Lease } else { control::RouterProtection::None },
             unprotected_because: (self.leased() && active.is_some() && !leased).then(|| self.without_lease(now, key)),
         }

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::RouterKey;
 use super::lease::Message;
+use super::moves::{LONGEST_TEXT, MOST_ROUTERS, MoveMessage, Order};
 
 /// The first byte of every message.
 pub const VERSION: u8 = 2;
@@ -101,7 +102,30 @@ fn check_ranges(message: &Message) -> Result<(), DecodeError> {
             }
             exists(&preempt.router)
         }
+        Message::Move(message) => check_move(message)?.iter().all(exists),
         Message::Roster(_) | Message::Consensus(_) => true,
     };
     if routers_exist { Ok(()) } else { Err(DecodeError::Range("virtual router identifier 0")) }
+}
+
+/// The routers a message about a move names.
+fn check_move(message: &MoveMessage) -> Result<Vec<RouterKey>, DecodeError> {
+    let (routers, text) = match message {
+        MoveMessage::Order { order: Order::Move { router, .. } | Order::Back { router }, .. } => (vec![*router], None),
+        MoveMessage::HandOver { routers, cause, .. } | MoveMessage::Prepare { routers, cause, .. } => {
+            if routers.is_empty() || routers.len() > MOST_ROUTERS {
+                return Err(DecodeError::Range("number of routers to move"));
+            }
+            (routers.clone(), Some(cause))
+        }
+        MoveMessage::Answer { outcome: Ok(text) | Err(text), .. } => (Vec::new(), Some(text)),
+        MoveMessage::Prepared { refusal: text, .. } | MoveMessage::Ended { failure: text, .. } => {
+            (Vec::new(), text.as_ref())
+        }
+        MoveMessage::Order { .. } | MoveMessage::Taken { .. } => (Vec::new(), None),
+    };
+    if text.is_some_and(|text| text.len() > LONGEST_TEXT) {
+        return Err(DecodeError::Range("length of a text"));
+    }
+    Ok(routers)
 }

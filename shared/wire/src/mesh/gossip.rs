@@ -1,15 +1,15 @@
 //! Values that nodes publish by gossip: information for people, placement and status, never votes.
 //!
 //! Keys of one node: `node` holds a [`NodeReport`], `router/KEY` a [`RouterReport`], `serves/0` and so
-//! on a [`ServesReport`], `server/0` and so on a [`ServerReport`], `service/NAME` a [`ServiceReport`], all
-//! as JSON.
+//! on a [`ServesReport`], `server/0` and so on a [`ServerReport`], `service/NAME` a [`ServiceReport`],
+//! `pin/KEY` a [`PinReport`], `drain/NODE` a [`DrainReport`], all as JSON.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{RouterKey, roster::Role};
+use super::{NodeId, RouterKey, roster::Role};
 
 /// Key of the [`NodeReport`].
 pub const NODE_KEY: &str = "node";
@@ -23,6 +23,11 @@ pub const SERVER_PREFIX: &str = "server/";
 /// What the key of every [`ServiceReport`] begins with; the virtual server's name follows, and `#2` and
 /// so on for further parts.
 pub const SERVICE_PREFIX: &str = "service/";
+
+/// What the key of every [`PinReport`] begins with; the router's follows.
+pub const PIN_PREFIX: &str = "pin/";
+/// What the key of every [`DrainReport`] begins with; the node's identity follows.
+pub const DRAIN_PREFIX: &str = "drain/";
 
 /// A node about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +43,16 @@ pub struct NodeReport {
     /// Epoch of the roster it counts by; who has a newer one sends it.
     #[serde(default)]
     pub roster_epoch: u64,
+    /// How many routers it shall have, beside those of others; a share, not a limit.
+    #[serde(default = "usual_capacity")]
+    pub capacity: u32,
+}
+
+/// A director's share where it does not say another one.
+pub const USUAL_CAPACITY: u32 = 100;
+
+fn usual_capacity() -> u32 {
+    USUAL_CAPACITY
 }
 
 /// A director about one of its virtual routers.
@@ -63,6 +78,68 @@ pub struct RouterReport {
     pub foreign: Option<IpAddr>,
     /// The last change of `state`.
     pub transition: Transition,
+    /// What placement goes by; `None` from versions that know none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<PlaceReport>,
+}
+
+/// What placement has to know of a router on one director, besides its state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlaceReport {
+    /// The priority its operator wrote.
+    pub configured: u8,
+    /// The priority it has by its place in the order of directors, before tracking.
+    pub base: u8,
+    /// Whether it is placed by the mesh, and not by configured priorities.
+    pub spread: bool,
+    /// Whether a worthier director takes over from a living one.
+    pub preempt: bool,
+    /// The first router of its sync group there, where it is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<RouterKey>,
+    /// Routers that should be on other directors.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<RouterKey>,
+}
+
+/// Where an operator wants a router to be. Everybody repeats what has the highest version, so that
+/// it outlives the node that was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinReport {
+    /// Which router.
+    pub router: RouterKey,
+    /// On which director; nowhere any more where there is none.
+    pub node: Option<NodeId>,
+    /// One more than what it replaces.
+    pub version: u64,
+    /// Who set it: of two equal versions, that of the higher identity counts.
+    pub by: NodeId,
+}
+
+/// Whether an operator wants a director to be empty; repeated as a [`PinReport`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainReport {
+    /// Which director.
+    pub node: NodeId,
+    /// What is wanted.
+    pub drain: Drain,
+    /// One more than what it replaces.
+    pub version: u64,
+    /// Who set it, as with a pin.
+    pub by: NodeId,
+}
+
+/// What an operator wants a director to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Drain {
+    /// Serve as usual.
+    #[default]
+    No,
+    /// Hand over everything, and take nothing that others can.
+    Draining,
+    /// Serve again; what belongs to it comes back one after another.
+    Returning,
 }
 
 /// State of one virtual router on one director.

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::consensus::Consensus;
+use super::moves::MoveMessage;
 use super::{NodeId, RouterKey, roster::Roster};
 
 /// Any message between two nodes of the mesh on the fast path (QUIC datagrams, or a stream where
@@ -26,6 +27,8 @@ pub enum Message {
     Roster(Roster),
     /// Between a proposer of a new roster and the voters.
     Consensus(Consensus),
+    /// About a planned move. The last kind: older versions, whose bytes for all others are the same, drop it.
+    Move(MoveMessage),
 }
 
 /// Grant or renew leases.

@@ -9,6 +9,7 @@ pub mod consensus;
 pub mod enrol;
 pub mod gossip;
 pub mod lease;
+pub mod moves;
 pub mod roster;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use clap::{Parser, ValueEnum};
 use mesh_lab::Lab;
 use mesh_lab::cluster::Daemon;
 use mesh_lab::judge::PERIOD;
+use mesh_netns::moves::{back_and_forth, fast_mesh};
 use mesh_netns::{FAULT_LASTS, Outcome, SCENARIOS, Scenario, settled, trial};
 use serde_json::{Value, json};
 
@@ -22,6 +23,9 @@ struct Args {
     /// Only faults with this in their name.
     #[arg(long, value_name = "TEXT", default_value = "")]
     fault: String,
+    /// So many planned moves in a mesh instead of faults.
+    #[arg(long, value_name = "NUMBER")]
+    moves: Option<usize>,
     /// JSON on standard output in place of the table.
     #[arg(long)]
     json: bool,
@@ -62,6 +66,12 @@ const KEYS: [&str; 3] = ["without_vip_ms", "client_without_vip_ms", "two_at_once
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(times) = args.moves {
+        let _alone = Lab::alone()?;
+        let figures = back_and_forth(&mut fast_mesh()?, times)?;
+        println!("{figures}");
+        return Ok(());
+    }
     let kinds = args.only.map_or(vec![Kind::Mesh, Kind::Keepalived], |kind| vec![kind]);
     let scenarios = SCENARIOS.iter().filter(|scenario| scenario.title().contains(&args.fault));
     let scenarios: Vec<_> = scenarios.collect();

@@ -10,6 +10,7 @@ mod ipv6;
 mod judge;
 mod lab;
 mod lab_faults;
+mod moves;
 mod neighbours;
 mod repair;
 mod roster;

@@ -121,7 +121,7 @@ impl Cluster {
     fn may_end_service(&self, input: &Input) -> bool {
         match input {
             Input::Advertisement(datagram) => self.may_come_from_outside(datagram),
-            Input::Message { message, .. } => matches!(message, Message::Preempt(_)),
+            Input::Message { message, .. } => matches!(message, Message::Preempt(_) | Message::Move(_)),
             Input::Interface(_)
             | Input::InterfaceGone { .. }
             | Input::AddressGone { .. }
@@ -138,6 +138,7 @@ impl Cluster {
             | Input::Stalled
             | Input::Roster(_)
             | Input::ChangeRoster { .. }
+            | Input::Order { .. }
             | Input::RosterStored { .. }
             | Input::PeerUp { .. }
             | Input::PeerDown { .. }
@@ -265,6 +266,10 @@ impl Cluster {
             Action::AdoptRoster(roster) => self.adopt_roster(host, roster),
             Action::StoreRoster { ticket, state } => self.store_roster(host, ticket, state),
             Action::RosterChanged { ticket, result } => self.roster_changed(host, ticket, result),
+            Action::Ordered { result, .. } => {
+                self.say(host, || format!("the operator is told: {result:?}"));
+                self.answers.push(result);
+            }
             Action::Record(decision) => self.record(host, decision),
             Action::Stopped => self.stopped(host),
             Action::ProbeAddresses { probe, addresses } => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mesh_config::model::Config;
 use mesh_core::Input;
 use mesh_core::input::ScriptOutcome;
+use mesh_core::orders::Wish;
 use rand::RngExt;
 
 use super::{Cluster, Event, Fact};
@@ -204,6 +205,12 @@ impl Cluster {
         let outcome = if success { ScriptOutcome::Success } else { ScriptOutcome::Exit(1) };
         self.say(host, || format!("the script ends with {outcome:?}"));
         self.deliver(host, Input::Script { name: SCRIPT.to_owned(), outcome });
+    }
+
+    /// An operator orders something about moves on a host.
+    pub fn order(&mut self, host: usize, wish: Wish) {
+        self.say(host, || format!("an operator orders: {wish:?}"));
+        self.deliver(host, Input::Order { ticket: 0, wish });
     }
 
     /// An operator edits the configuration and reloads it.

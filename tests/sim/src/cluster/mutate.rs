@@ -71,8 +71,8 @@ impl Cluster {
                 self.shorten(host, from, request);
             }
             (Some(Mutant::EpochNeverRaised), Message::Reply(reply)) => {
-                let serves = self.hosts[host].serves;
-                let served = |key: &_| router_of(key).is_some_and(|r| serves & (1 << r) != 0);
+                let serves = self.hosts[host].serves.clone();
+                let served = |key: &_| router_of(key).is_some_and(|r| serves.contains(&r));
                 reply.verdicts.retain(|(key, verdict)| !(served(key) && matches!(verdict, Verdict::Stale { .. })));
             }
             (Some(Mutant::OneVetoIsLoss), Message::Reply(reply)) => {

@@ -24,7 +24,7 @@ impl Invariant for MembersOnly {
             self.agreed_since = world.is_agreed().then_some((newest, world.now));
         }
         let Some((_, agreed)) = self.agreed_since else { return Ok(()) };
-        for (host, machine) in world.hosts.iter().enumerate().filter(|(_, h)| h.serves != 0) {
+        for (host, machine) in world.hosts.iter().enumerate().filter(|(_, h)| !h.serves.is_empty()) {
             for router in (0..world.layout.routers).filter(|r| world.serves(host, *r)) {
                 let over = world.now > agreed + world.layout.lease_time(router) + MARGIN;
                 if host >= world.layout.directors || over && !world.is_director(host) {

@@ -19,7 +19,7 @@ impl Invariant for SilentHostCloses {
     }
 
     fn check(&mut self, world: &Cluster, _: &[Fact]) -> Result<(), String> {
-        for (host, machine) in world.hosts.iter().enumerate().filter(|(_, h)| h.serves != 0) {
+        for (host, machine) in world.hosts.iter().enumerate().filter(|(_, h)| !h.serves.is_empty()) {
             let Some(since) = machine.silent_since else { continue };
             for router in (0..world.layout.routers).filter(|r| world.serves(host, *r)) {
                 let longest = if since <= machine.replaced + MAX_LEASE { MAX_LEASE } else { Time::ZERO };

@@ -79,6 +79,7 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
         strict: router.strict,
         skip_check_adv_addr: router.skip_address_check,
         policy: policy(source, router.on_quorum_loss, router.quorum_loss_delay, router.trusted_neighbours),
+        spread: spread(source, router.spread.as_ref(), priority),
         ..VirtualRouter::new(name, RouterKey { family, vrid, segment: 0 }, interface.0)
     })
 }
@@ -91,6 +92,15 @@ fn state(source: &mut Source<'_>, state: Option<&Spanned<State>>, priority: u8, 
         source.error(state.span(), "strict: state \"active\" belongs to priority 255, and only to it".into());
     }
     active
+}
+
+/// Who owns the addresses has them anyway.
+fn spread(source: &mut Source<'_>, spread: Option<&Spanned<bool>>, priority: u8) -> Option<bool> {
+    let spread = spread?;
+    if *spread.get_ref() && priority == OWNER {
+        source.error(spread.span(), "`spread` does not work with priority 255: its owner always serves".into());
+    }
+    Some(*spread.get_ref())
 }
 
 fn preemption(

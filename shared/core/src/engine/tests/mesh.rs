@@ -4,6 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::input::{Datagram, ProbeAnswer};
+use crate::orders::{Answer, Refused};
+
+mod moves;
 
 #[derive(Clone, Debug)]
 enum Delivery {
@@ -41,6 +44,8 @@ struct Node {
     open: BTreeMap<IpAddr, Instant>,
     present: BTreeSet<IpAddr>,
     decisions: Vec<(Instant, Decision)>,
+    /// What came of orders.
+    answers: Vec<Result<Answer, Refused>>,
     /// What the run before left behind.
     left: Vec<Adopted>,
 }
@@ -105,6 +110,7 @@ impl Mesh {
             open: BTreeMap::new(),
             present: BTreeSet::new(),
             decisions: Vec::new(),
+            answers: Vec::new(),
             left: Vec::new(),
         };
         self.nodes.insert(id, node);
@@ -153,6 +159,7 @@ impl Mesh {
             }
             Action::LeaveBehind(left) => node.left = left,
             Action::Stopped => node.frozen = true,
+            Action::Ordered { result, .. } => node.answers.push(result),
             Action::Record(decision) => node.decisions.push((self.now, decision)),
             Action::SendMessage { to, message } => self.post(Delivery::Message { from: id, to, message }),
             Action::SendAdvertisement { interface, source, destination, payload } => {

@@ -231,3 +231,15 @@ fn backups_defer_to_strangers() {
         assert!(engine.instances[&KEY].lease.ballot().is_none());
     }
 }
+
+/// After a start adverts come before gossip does: who sent them is no stranger for the next seconds.
+#[test]
+fn a_member_whose_adverts_came_first_is_no_neighbour() {
+    let mut engine = started(LB1, vec![router(100)], Some(roster(3)));
+    engine.step(ms(100), peer_up(LB2));
+    engine.step(ms(100), multicast(LB2, 150));
+    assert!(engine.instances[&KEY].defers_to_foreign(ms(101)));
+    engine.step(ms(200), gossip(&report(LB2, RouterState::Active, 150, 1), LB2));
+    assert!(!engine.instances[&KEY].defers_to_foreign(ms(201)));
+    assert_eq!(engine.instances[&KEY].foreign, None);
+}

@@ -215,8 +215,8 @@ fn a_successor_claims_at_once_others_wait_their_turn() {
 
     let mut engine = ready();
     assert_eq!(plain(engine.step(ms(3110), vacant(Some(LB3)))), []);
-    assert_eq!(engine.deadline(), Some((ms(3125), TimerKind::Claim)), "one candidate comes before");
-    let asked = engine.step(ms(3125), Input::Timeout);
+    assert_eq!(engine.deadline(), Some((ms(3175), TimerKind::Claim)), "after the reservation, and one candidate");
+    let asked = engine.step(ms(3175), Input::Timeout);
     assert_eq!(request(&asked).claims, claim(5, 400));
     assert_eq!(engine.instances[&KEY].lease.ballot().unwrap().cause, "lb2 released the lease");
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::*;
 use crate::mesh::consensus::{Consensus, Objection, Step};
 use crate::mesh::lease::{Claim, Preempt, Release, Reply, Request, Vacant, Verdict};
+use crate::mesh::moves::Pin;
 use crate::mesh::roster::{
     Ballot, MAX_TOMBSTONES, Member, Role, Roster, Tombstone, UNKNOWN_EXPIRY, UsedToken, VotePolicy,
 };
@@ -83,7 +84,40 @@ fn every_message() -> Vec<Message> {
         consensus(Step::Accepted),
     ];
     all.extend(refused);
+    all.extend(every_move().map(Message::Move));
     all
+}
+
+fn every_move() -> [MoveMessage; 10] {
+    let (id, pin, cause) = (300, Pin::Set, "moved by operator".to_owned());
+    let routers = vec![router(51), router(52)];
+    let order = |order| MoveMessage::Order { id: 300, order };
+    [
+        order(Order::Move { router: router(51), to: NodeId(2) }),
+        order(Order::Back { router: router(51) }),
+        order(Order::Drain { node: NodeId(2) }),
+        order(Order::Undrain { node: NodeId(2) }),
+        MoveMessage::Answer { id, outcome: Err("no".into()) },
+        MoveMessage::HandOver { id, routers: routers.clone(), to: NodeId(2), pin, cause: cause.clone() },
+        MoveMessage::Prepare { id, routers, pin, cause },
+        MoveMessage::Prepared { id, refusal: None },
+        MoveMessage::Taken { id },
+        MoveMessage::Ended { id, failure: Some("no".into()) },
+    ]
+}
+
+#[test]
+fn moves_have_routers_and_short_texts() {
+    let prepare = |routers, cause: String| {
+        let message = MoveMessage::Prepare { id: 1, routers, pin: Pin::Keep, cause };
+        decode(&encode(&Message::Move(message))).err()
+    };
+    let (number, text) = (DecodeError::Range("number of routers to move"), DecodeError::Range("length of a text"));
+    assert_eq!(prepare(vec![], String::new()), Some(number.clone()));
+    assert_eq!(prepare(vec![router(1); MOST_ROUTERS], "x".repeat(LONGEST_TEXT)), None);
+    assert_eq!(prepare(vec![router(1); MOST_ROUTERS + 1], String::new()), Some(number));
+    assert_eq!(prepare(vec![router(1)], "x".repeat(LONGEST_TEXT + 1)), Some(text));
+    assert_eq!(prepare(vec![router(0)], String::new()), Some(DecodeError::Range("virtual router identifier 0")));
 }
 
 #[test]
@@ -110,7 +144,8 @@ fn the_format_is_what_version_2_says() {
     // Variants are told apart by their position.
     let tags: Vec<u8> = every_message().iter().map(|m| encode(m)[1]).collect();
     assert_eq!(tags[..8], [0, 0, 1, 2, 3, 4, 5, 6]);
-    assert_eq!(tags[8..], [6; 10]);
+    assert_eq!(tags[8..18], [6; 10]);
+    assert_eq!(tags[18..], [7; 10]);
 }
 
 #[test]

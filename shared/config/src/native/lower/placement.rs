@@ -1,0 +1,45 @@
+//! What `[mesh]` and `[[router]]` say about which director serves what.
+
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::super::Source;
+use super::super::schema::Mesh;
+use super::{number, time};
+use crate::model::{Config, Placement};
+
+pub(super) fn lower(source: &mut Source<'_>, mesh: &Mesh) -> Placement {
+    let usual = Placement::default();
+    let times = Duration::from_secs(1)..=Duration::from_secs(3600);
+    Placement {
+        spread: mesh.spread.unwrap_or(usual.spread),
+        capacity: number(source, mesh.capacity.as_ref(), 1..=10_000, usual.capacity),
+        moves_per_minute: number(source, mesh.moves_per_minute.as_ref(), 1..=6000, usual.moves_per_minute),
+        rebalance_after: time(source, mesh.rebalance_after.as_ref(), times, usual.rebalance_after),
+    }
+}
+
+/// Names of other routers, looked up when all of them are known.
+pub(super) fn keep_apart(source: &mut Source<'_>, config: &mut Config, wanted: Vec<(String, Vec<Spanned<String>>)>) {
+    for (router, names) in wanted {
+        let mut list = Vec::new();
+        for name in names {
+            let span = name.span();
+            let name = name.into_inner();
+            let own = config.routers_named(&name).any(|r| r.name == router);
+            if own {
+                source.error(span, format!("`{name}` is this router itself, or has it; expected another one"));
+            } else if config.routers_named(&name).next().is_none() {
+                source.error(span, format!("there is no router `{name}`; expected the name of another `[[router]]`"));
+            } else if list.contains(&name) {
+                source.error(span, format!("`{name}` is in the list already"));
+            } else {
+                list.push(name);
+            }
+        }
+        if let Some(router) = config.routers.iter_mut().find(|r| r.name == router) {
+            router.keep_apart = list;
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! One director has everything moved that is to be moved: one group after another, evenly spaced.
+//!
+//! It is the living director with the lowest identity that reaches a majority. In a partition there may
+//! be two for a while, of which one at most moves anything: a move takes a lease.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use mesh_wire::mesh::gossip::Drain;
+use mesh_wire::mesh::moves::{MoveMessage, Order, Pin};
+use mesh_wire::mesh::roster::Role;
+use mesh_wire::mesh::{NodeId, RouterKey};
+
+use super::super::Engine;
+use super::wishes::stuck_because;
+use super::{handover, short};
+use crate::decision::{Decision, MoveEvent};
+use crate::placement::{self, Move, View};
+use crate::time::Instant;
+use crate::vrrp::OWNER_PRIORITY;
+
+/// An operator's order has to have its turn within this.
+pub(super) const TURN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Orders that wait, at most.
+const MOST_ORDERS: usize = 64;
+
+/// A move that is not over by then has failed: twice what owner and successor give each other.
+const MOVED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long the new owner's word may take through gossip, before anything is planned without it.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
+
+/// What failed is not tried again by plan before this.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// What the dispatcher knows.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct Dispatch {
+    /// This node is it.
+    active: bool,
+    queue: VecDeque<Waiting>,
+    job: Option<Job>,
+    /// When the next move may begin.
+    next_at: Instant,
+    /// A group whose new owner is not in the view yet, and until when that is waited for.
+    unseen: Option<(RouterKey, NodeId, Instant)>,
+    /// Where what shall not go for now, and until when.
+    refused: BTreeMap<(RouterKey, NodeId), Instant>,
+    /// When to plan again.
+    plan_at: Option<Instant>,
+}
+
+/// Who wants to know what came of an order.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) enum Asker {
+    /// Nobody: placement wants it.
+    Nobody,
+    /// An operator on this node, by this ticket.
+    Here(u64),
+    /// A member, by the number of its order.
+    Member(NodeId, u64),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    asker: Asker,
+    order: Order,
+    until: Instant,
+}
+
+/// The move under way.
+#[derive(Debug)]
+struct Job {
+    id: u64,
+    asker: Asker,
+    group: RouterKey,
+    from: NodeId,
+    to: NodeId,
+    cause: String,
+    until: Instant,
+}
+
+impl Dispatch {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if !self.active {
+            return None;
+        }
+        if let Some(job) = &self.job {
+            return Some(job.until);
+        }
+        let turn = self.queue.iter().map(|w| w.until).min().map(|until| until.min(self.next_at));
+        let plan = self.plan_at.map(|at| self.unseen.map_or(at, |(.., until)| at.max(until)).max(self.next_at));
+        turn.into_iter().chain(plan).min()
+    }
+
+    /// Whether it matters who dispatches: that is not looked at in every step of a large mesh.
+    fn has_work(&self) -> bool {
+        self.job.is_some() || !self.queue.is_empty() || self.plan_at.is_some()
+    }
+
+    /// Something changed: to be planned again.
+    pub(in crate::engine) fn plan_again(&mut self, at: Instant) {
+        self.plan_at = Some(self.plan_at.map_or(at, |t| t.min(at)));
+    }
+
+    pub(in crate::engine) fn is_refused(&self, now: Instant, group: RouterKey, node: NodeId) -> bool {
+        self.refused.get(&(group, node)).is_some_and(|until| *until > now)
+    }
+}
+
+impl Engine {
+    /// Who orders moves, as seen from here.
+    pub(in crate::engine) fn dispatcher(&self) -> Option<NodeId> {
+        let there = |id: NodeId| if id == self.setup.node { !self.ending() } else { self.membership.is_connected(id) };
+        let directors = self.roster.iter().flat_map(|r| &r.members).filter(|m| m.role == Role::Director);
+        directors.map(|m| m.id).filter(|id| there(*id)).min()
+    }
+
+    /// An order has come to this node.
+    pub(super) fn order(&mut self, now: Instant, asker: Asker, order: Order) {
+        if self.dispatcher() != Some(self.setup.node) {
+            let other = self.dispatcher().map_or_else(|| "nobody".to_owned(), |node| self.name_of(node));
+            return self.answer_order(asker, Err(format!("{} refused: {other} orders moves", self.setup.name)));
+        }
+        if !self.reaches_quorum() {
+            let text = format!("{} refused: it reaches no majority of the voters", self.setup.name);
+            return self.answer_order(asker, Err(text));
+        }
+        match order {
+            Order::Drain { node } => {
+                let outcome = self.drain(now, node);
+                self.answer_order(asker, outcome);
+            }
+            Order::Undrain { node } => {
+                let outcome = self.undrain(now, node);
+                self.answer_order(asker, outcome);
+            }
+            Order::Move { .. } | Order::Back { .. } if self.moves.dispatch.queue.len() >= MOST_ORDERS => {
+                let text = format!("{} refused: {MOST_ORDERS} orders are waiting already", self.setup.name);
+                self.answer_order(asker, Err(text));
+            }
+            Order::Move { .. } | Order::Back { .. } => {
+                self.moves.dispatch.queue.push_back(Waiting { asker, order, until: now + TURN_WITHIN });
+            }
+        }
+    }
+
+    fn answer_order(&mut self, asker: Asker, outcome: Result<String, String>) {
+        match asker {
+            Asker::Nobody => {}
+            Asker::Here(ticket) => self.reply(ticket, Some(self.setup.node), outcome),
+            Asker::Member(node, id) => {
+                let outcome = outcome.map(|text| short(&text)).map_err(|text| short(&text));
+                self.send_move(node, MoveMessage::Answer { id, outcome });
+            }
+        }
+    }
+
+    /// A director is to be empty, if there is somebody else for all that it has.
+    fn drain(&mut self, now: Instant, node: NodeId) -> Result<String, String> {
+        let name = self.name_of(node);
+        if self.moves.marks.drain(node) == Drain::Draining {
+            return Ok(format!("{name} is being emptied already, or empty"));
+        }
+        let mut view = self.view(now);
+        let Some(director) = view.nodes.get_mut(&node) else {
+            return Err(format!("{} refused: {name} is not there", self.setup.name));
+        };
+        director.drain = Drain::Draining;
+        // What was refused a moment ago may go a moment later.
+        view.groups.values_mut().for_each(|g| g.seats.values_mut().for_each(|s| s.refused = false));
+        let plan = placement::plan(&view);
+        if let Some(stuck) = plan.stuck.iter().find(|s| s.on == node && !s.owned) {
+            let names = self.router_names(&view.groups[&stuck.group].routers).join(", ");
+            return Err(format!("{} refused: {names}: {}", self.setup.name, stuck_because(false)));
+        }
+        let stays: Vec<String> = plan
+            .stuck
+            .iter()
+            .filter(|s| s.on == node)
+            .map(|s| s.group)
+            .collect::<Vec<_>>()
+            .iter()
+            .flat_map(|group| self.router_names(&view.groups[group].routers))
+            .collect();
+        let leaves = plan.moves.iter().filter(|m| m.from == node).count();
+        self.set_drain(now, node, Drain::Draining);
+        self.record(Decision::Order { text: format!("{name} is drained by operator") });
+        self.moves.dispatch.plan_again(now);
+        let stays = if stays.is_empty() {
+            String::new()
+        } else {
+            format!("; {} stay: {}", stays.join(", "), stuck_because(true))
+        };
+        Ok(format!("{name} hands over what it serves ({leaves}), one after another{stays}"))
+    }
+
+    fn undrain(&mut self, now: Instant, node: NodeId) -> Result<String, String> {
+        let name = self.name_of(node);
+        if self.moves.marks.drain(node) != Drain::Draining {
+            return Ok(format!("{name} is not being emptied"));
+        }
+        self.set_drain(now, node, Drain::Returning);
+        self.record(Decision::Order { text: format!("{name} serves again, by operator") });
+        self.moves.dispatch.plan_again(now);
+        Ok(format!("{name} serves again; what belongs to it comes back one after another"))
+    }
+
+    /// The dispatcher's turn.
+    pub(super) fn run_dispatch(&mut self, now: Instant) {
+        if !self.moves.dispatch.has_work() {
+            return;
+        }
+        let active = self.dispatcher() == Some(self.setup.node) && self.reaches_quorum();
+        let was = std::mem::replace(&mut self.moves.dispatch.active, active);
+        if !active {
+            self.moves.dispatch.plan_at = None;
+            self.resign(now);
+            return;
+        }
+        if !was {
+            // Whoever dispatched before may just have begun a move.
+            self.moves.dispatch.next_at = now + self.spacing();
+            if self.places_anything() {
+                self.moves.dispatch.plan_again(now);
+            }
+        }
+        if let Some(Job { from, .. }) = self.moves.dispatch.job.as_ref().filter(|job| job.until <= now) {
+            let failure = format!("{} did not say within {MOVED_WITHIN:?} what came of it", self.name_of(*from));
+            self.finish_job(now, Some(failure));
+        }
+        self.take_turns(now);
+        if self.moves.dispatch.job.is_none() {
+            self.carry_on(now);
+        }
+    }
+
+    /// Another one orders moves from now on, or nobody.
+    fn resign(&mut self, now: Instant) {
+        let text = format!("{} does not order moves any more", self.setup.name);
+        if self.moves.dispatch.job.is_some() {
+            self.finish_job(now, Some(text.clone()));
+        }
+        for waiting in std::mem::take(&mut self.moves.dispatch.queue) {
+            self.answer_order(waiting.asker, Err(text.clone()));
+        }
+    }
+
+    /// Between two moves.
+    fn spacing(&self) -> Duration {
+        Duration::from_secs(60) / self.config.mesh.placement.moves_per_minute.max(1)
+    }
+
+    /// Operators' orders come first.
+    fn take_turns(&mut self, now: Instant) {
+        while self.moves.dispatch.job.is_none() {
+            let due = now >= self.moves.dispatch.next_at;
+            let Some(waiting) = self.moves.dispatch.queue.front() else { return };
+            if waiting.until <= now && !due {
+                let rate = self.config.mesh.placement.moves_per_minute;
+                let text =
+                    format!("{} refused: {rate} moves a minute leave no turn within {TURN_WITHIN:?}", self.setup.name);
+                let asker = waiting.asker;
+                self.moves.dispatch.queue.pop_front();
+                self.answer_order(asker, Err(text));
+            } else if due && let Some(Waiting { asker, order, .. }) = self.moves.dispatch.queue.pop_front() {
+                let view = self.view(now);
+                let begun = match order {
+                    Order::Move { router, to } => self.move_to(now, asker, &view, router, to),
+                    Order::Back { router } => self.move_back(now, asker, &view, router),
+                    Order::Drain { .. } | Order::Undrain { .. } => Err("it is no move".to_owned()),
+                };
+                match begun {
+                    Ok(None) => {}
+                    Ok(Some(text)) => self.answer_order(asker, Ok(text)),
+                    Err(text) => self.answer_order(asker, Err(format!("{} refused: {text}", self.setup.name))),
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Begins an operator's move; says at once what there is to say where nothing has to move.
+    fn move_to(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        view: &View,
+        router: RouterKey,
+        to: NodeId,
+    ) -> Result<Option<String>, String> {
+        let (id, group) = group_of(view, router).ok_or_else(|| format!("nobody has a router {router}"))?;
+        let (names, node) = (self.router_names(&group.routers).join(", "), self.name_of(to));
+        let Some(director) = view.nodes.get(&to) else { return Err(format!("{node} is not there")) };
+        let Some(seat) = group.seats.get(&to) else {
+            return Err(format!("{node} has no {names} in its configuration"));
+        };
+        let Some(from) = group.owner else {
+            return Err(format!("nobody serves {names}: there is nothing to hand over"));
+        };
+        if from == to {
+            self.set_pin(now, id, Some(to));
+            return Ok(Some(format!("{node} serves {names} already, and keeps it")));
+        }
+        if director.drain == Drain::Draining {
+            return Err(format!("{node} is being emptied (meshctl undrain {node})"));
+        }
+        if seat.tracked.is_none() {
+            return Err(format!("{names} is in fault on {node}"));
+        }
+        if !view.is_fit(group, to) {
+            return Err(format!("tracking lowers the priority of {names} on {node}, which would not keep it"));
+        }
+        if group.seats.values().any(|s| s.configured == OWNER_PRIORITY) {
+            return Err(format!("the addresses of {names} are a host's own (priority 255), and stay there"));
+        }
+        let cause = format!("moved by operator to {node}");
+        self.begin(now, asker, view, Move { group: id, from, to, reason: placement::Reason::Pinned }, Pin::Set, cause);
+        Ok(None)
+    }
+
+    /// Undoes [`Engine::move_to`].
+    fn move_back(
+        &mut self,
+        now: Instant,
+        asker: Asker,
+        view: &View,
+        router: RouterKey,
+    ) -> Result<Option<String>, String> {
+        let (id, group) = group_of(view, router).ok_or_else(|| format!("nobody has a router {router}"))?;
+        let names = self.router_names(&group.routers).join(", ");
+        if self.moves.marks.pin(&id).is_none() {
+            return Err(format!("{names} was not moved by an operator"));
+        }
+        let mut free = view.clone();
+        free.groups.entry(id).and_modify(|g| g.pin = None);
+        let home = free.worthiest(id).filter(|home| Some(*home) != group.owner && !group.spread && group.preempt);
+        let (Some(to), Some(from)) = (home, group.owner) else {
+            self.set_pin(now, id, None);
+            return Ok(Some(format!("{names} is where it may stay; it is no longer kept there")));
+        };
+        let cause = format!("moved back by operator to {}", self.name_of(to));
+        self.begin(
+            now,
+            asker,
+            view,
+            Move { group: id, from, to, reason: placement::Reason::Returns },
+            Pin::Clear,
+            cause,
+        );
+        Ok(None)
+    }
+
+    /// What placement wants, when it is time.
+    fn carry_on(&mut self, now: Instant) {
+        let dispatch = &mut self.moves.dispatch;
+        if dispatch.plan_at.is_none_or(|at| at > now) || dispatch.next_at > now {
+            return;
+        }
+        dispatch.refused.retain(|_, until| *until > now);
+        let again = dispatch.refused.values().min().copied();
+        let unseen = dispatch.unseen;
+        dispatch.plan_at = again;
+        if !self.places_anything() {
+            return;
+        }
+        let view = self.view(now);
+        if let Some((group, node, until)) = unseen {
+            if until > now && view.groups.get(&group).is_some_and(|g| g.owner != Some(node)) {
+                self.moves.dispatch.plan_again(until);
+                return;
+            }
+            self.moves.dispatch.unseen = None;
+        }
+        let Some(next) = placement::next_move(&view) else {
+            // What was refused may go after all, a little later.
+            if self.moves.dispatch.refused.is_empty() {
+                self.forget_returns(now, &view);
+            }
+            return;
+        };
+        let steady = self.places.steady_since + self.config.mesh.placement.rebalance_after;
+        if !next.reason.is_ordered() && steady > now {
+            self.moves.dispatch.plan_again(steady);
+            return;
+        }
+        let cause = self.because(&next);
+        self.begin(now, Asker::Nobody, &view, next, Pin::Keep, cause);
+    }
+
+    /// All that belongs to directors that were drained is back, or cannot come.
+    fn forget_returns(&mut self, now: Instant, view: &View) {
+        let back: Vec<NodeId> =
+            self.moves.marks.drains().filter(|(_, d)| *d == Drain::Returning).map(|(n, _)| n).collect();
+        for node in back.into_iter().filter(|node| view.nodes.contains_key(node)) {
+            self.set_drain(now, node, Drain::No);
+        }
+    }
+
+    fn begin(&mut self, now: Instant, asker: Asker, view: &View, wanted: Move, pin: Pin, cause: String) {
+        let Move { group, from, to, .. } = wanted;
+        let routers = view.groups[&group].routers.clone();
+        let id = self.next_id(now);
+        let cause = short(&cause);
+        self.moves.dispatch.next_at = now + self.spacing();
+        self.moves.dispatch.job =
+            Some(Job { id, asker, group, from, to, cause: cause.clone(), until: now + MOVED_WITHIN });
+        self.record_move(MoveEvent::Begun);
+        if from == self.setup.node {
+            self.hand_over(now, from, id, handover::Task { routers, to, pin, cause });
+        } else {
+            self.send_move(from, MoveMessage::HandOver { id, routers, to, pin, cause });
+        }
+    }
+
+    /// The owner says what came of it.
+    pub(super) fn move_ended(&mut self, now: Instant, from: NodeId, id: u64, failure: Option<String>) {
+        if self.moves.dispatch.job.as_ref().is_some_and(|job| job.id == id && job.from == from) {
+            self.finish_job(now, failure);
+        }
+    }
+
+    fn finish_job(&mut self, now: Instant, failure: Option<String>) {
+        self.record_move(failure.clone().map_or(MoveEvent::Done, MoveEvent::Failed));
+        let Some(Job { asker, group, to, .. }) = self.moves.dispatch.job.take() else { return };
+        let dispatch = &mut self.moves.dispatch;
+        match &failure {
+            None => dispatch.unseen = Some((group, to, now + CONFIRMED_WITHIN)),
+            Some(_) => drop(dispatch.refused.insert((group, to), now + TRIED_AGAIN_AFTER)),
+        }
+        dispatch.plan_again(now);
+        let names = self.router_names(&[group]).join(", ");
+        let outcome = match failure {
+            None => Ok(format!("{} serves {names}", self.name_of(to))),
+            Some(failure) => Err(failure),
+        };
+        self.answer_order(asker, outcome);
+    }
+
+    fn record_move(&mut self, event: MoveEvent) {
+        let Some(Job { group, from, to, cause, .. }) = &self.moves.dispatch.job else { return };
+        let name = self.router_names(&[*group]).join(", ");
+        let (from, to) = (self.name_of(*from), self.name_of(*to));
+        let decision = Decision::Move { name, key: *group, from, to, event, cause: cause.clone() };
+        self.record(decision);
+    }
+}
+
+/// The group a router is in.
+fn group_of(view: &View, router: RouterKey) -> Option<(RouterKey, &placement::Group)> {
+    view.groups.iter().find(|(_, g)| g.routers.contains(&router)).map(|(id, group)| (*id, group))
+}
