@@ -151,7 +151,7 @@ impl Driver {
             ensure!(!self.kernel.is_closed(), "the thread that talks to ip_vs died");
             let now = clock::now();
             if now >= show_at {
-                self.outputs.shown.send_replace(Arc::new(self.services.status(now)));
+                self.outputs.shown.send_replace(Arc::new(self.services.status()));
                 show_at = now + crate::director::status_pause(clock::now().since(now));
             }
             if self.suspends && now >= look_at {

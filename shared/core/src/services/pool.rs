@@ -18,7 +18,7 @@ use mesh_wire::mesh::gossip::Health;
 
 use super::action::{Action, Decision};
 use super::checker::Checker;
-use super::mesh::Unfit;
+use super::verdict::Unfit;
 use super::words;
 use crate::ipvs::{self, Destination, DestinationKey, Netmask, Persistence, SchedulerFlags, ServiceKey};
 use crate::time::Instant;

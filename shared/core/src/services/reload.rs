@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_config::model::{CheckKind, Config, RealServer, VirtualServer};
-use mesh_wire::mesh::gossip::{Health, SERVICE_PREFIX};
+use mesh_wire::mesh::gossip::Health;
 
 use super::checker::Checker;
+use super::mesh::service_key;
 use super::pool::{Member, Occasion, Service};
 use super::{Action, Place, Services};
 use crate::time::Instant;
@@ -30,7 +31,7 @@ impl Services {
             self.services.push(service);
         }
         for mut service in old.into_values() {
-            self.unpublish(&format!("{SERVICE_PREFIX}{}", service.config.name), 1);
+            self.unpublish(&service_key(&service.config.name), 1);
             if !self.started {
                 continue;
             }

@@ -20,8 +20,8 @@ pub const SERVES_PREFIX: &str = "serves/";
 /// What the key of every [`ServerReport`] begins with; the number of the part follows.
 pub const SERVER_PREFIX: &str = "server/";
 
-/// What the key of every [`ServiceReport`] begins with; the virtual server's name follows, and `#2` and
-/// so on for further parts.
+/// What the key of every [`ServiceReport`] begins with; the virtual server's name follows, each `#` in
+/// it doubled, and `#2` and so on for further parts.
 pub const SERVICE_PREFIX: &str = "service/";
 
 /// A node about itself.
