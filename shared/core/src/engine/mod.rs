@@ -5,6 +5,7 @@ mod leases;
 mod observe;
 mod repairs;
 mod roster;
+mod segment;
 mod serves;
 mod services;
 mod silence;
@@ -129,6 +130,7 @@ pub struct Engine {
     will: Option<will::Basis>,
     /// What the services were told and have said.
     neighbour: services::Neighbour,
+    segments: segment::Segments,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -185,6 +187,8 @@ pub enum TimerKind {
     Roster,
     /// News for the services.
     Services,
+    /// A look at who is heard on a segment.
+    Segment,
 }
 
 impl Engine {
@@ -232,6 +236,7 @@ impl Engine {
             orphans: Vec::new(),
             will: None,
             neighbour: services::Neighbour::default(),
+            segments: segment::Segments::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -291,6 +296,7 @@ impl Engine {
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
         due(self.neighbour.tell_at, TimerKind::Services);
+        due(self.segments.look_at, TimerKind::Segment);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
@@ -360,10 +366,12 @@ impl Engine {
             }
             Input::PeerDown { node, left } => {
                 self.peer_down(node, left);
+                self.forget_segment_of(node);
                 self.note_surroundings(now);
             }
             Input::Gossip { node, key, value } => {
                 self.membership.gossip(node, &key, value.as_deref());
+                self.segment_gossip(now, node, &key);
                 self.note_surroundings(now);
             }
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
@@ -445,6 +453,7 @@ impl Engine {
             self.run_router_timers(now, key);
         }
         self.run_council(now);
+        self.look_again(now);
     }
 
     fn run_router_timers(&mut self, now: Instant, key: RouterKey) {
@@ -568,6 +577,8 @@ impl Engine {
             config_digest: self.digest.clone(),
             draining: self.stopping,
             roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
+            hearing: self.hearings(),
+            mute: self.mute_routers(),
         };
         self.publish_value(NODE_KEY.to_owned(), json(&node));
         self.publish_serves();

@@ -57,6 +57,9 @@ impl Engine {
     /// from its owner that way.
     fn receive_heard(&mut self, now: Instant, key: RouterKey, heard: Heard) {
         let member = self.membership.sends_adverts(&key, heard.source);
+        if member && heard.priority > 0 {
+            self.heard_on_segment(key, heard.source);
+        }
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let beside = instance.foreign.is_some_and(|f| f.source == heard.source);
         if !member {

@@ -195,6 +195,9 @@ impl Engine {
             self.out.push(Action::SendMessage { to: holder, message });
             return;
         }
+        if let Some(holder) = veto.holder.filter(|_| enough) {
+            self.unheard(now, key, holder);
+        }
         self.show_veto(now, key, veto, ballot.epoch);
     }
 

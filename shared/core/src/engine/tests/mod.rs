@@ -15,6 +15,7 @@ mod mesh;
 mod neighbours;
 mod random;
 mod roster;
+mod segment;
 mod serves;
 mod services;
 mod silence;
