@@ -114,7 +114,7 @@ fn an_insecure_script_is_not_run_by_root() {
     assert_eq!((examined.exit_code(), tracked(&examined)), (CHANGED, 0), "{}", said(&examined));
     let examined = files.examine(&tracking(command, "script_user root"));
     assert_eq!((examined.exit_code(), tracked(&examined)), (SECURITY_OFF, 1));
-    assert!(said(&examined).contains("others can change"), "{}", said(&examined));
+    assert!(said(&examined).contains("runs as root, but everybody can write"), "{}", said(&examined));
     let examined = files.examine(&tracking(command, "script_user nobody\n enable_script_security"));
     assert_eq!((examined.exit_code(), tracked(&examined)), (0, 1), "{}", said(&examined));
 }

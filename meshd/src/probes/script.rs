@@ -47,7 +47,7 @@ impl Scripts {
                 _ => {
                     let task = Task {
                         account: process::account(script.user.as_ref(), &self.security),
-                        secure: self.security.enable,
+                        security: self.security.clone(),
                         outcomes: self.outcomes.clone(),
                         script: script.clone(),
                         complaint: None,
@@ -64,7 +64,7 @@ impl Scripts {
 struct Task {
     script: TrackScript,
     account: Result<Account, String>,
-    secure: bool,
+    security: ScriptSecurity,
     outcomes: mpsc::Sender<Input>,
     /// Why it could not be started last time: logged when it changes.
     complaint: Option<String>,
@@ -108,7 +108,7 @@ impl Task {
     }
 
     fn start(&self) -> Result<Group, String> {
-        process::start(&self.script.command, *self.account.as_ref().map_err(String::clone)?, self.secure)
+        process::start(&self.script.command, self.account.as_ref().map_err(String::clone)?, &self.security)
     }
 
     async fn report(&self, outcome: ScriptOutcome) {

@@ -1,7 +1,7 @@
 //! Wires everything together and watches over it: whatever dies is noticed, and ends the daemon
 //! rather than leaving half of it running.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::life::Life;
 use super::{
     End, Member, Places, address_of, check_role, config_file, listen, load_config, node_name, role_of, socket,
     what_to_run,
@@ -28,6 +29,8 @@ use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
 use crate::mesh::{MeshHandle, MeshOptions, StateDir};
+use crate::probes::notify::NotifySettings;
+use crate::probes::notify::teller::{self, NotifyThread, Teller};
 use crate::probes::script::Scripts;
 use crate::server::{RealServer, Told};
 use crate::services::{self, ServicesThread};
@@ -64,6 +67,10 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let socket = control::bind(&socket(places))?;
     let _alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;
     let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
+    let life = Life::new(&places.runtime_dir);
+    if directs && !life.begin(&config, &mut signals).await {
+        return Ok(End::Stopped);
+    }
     let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
@@ -93,7 +100,10 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         last_death: link.last_death.clone(),
     });
     let (told, server_thread) = start_server(role, mesh.as_ref(), &legacy)?;
+    let notify = directs.then(|| teller::start(NotifySettings::of(&config))).transpose()?;
+    let teller = notify.as_ref().map(|notify| notify.teller.clone());
     let outputs = Outputs {
+        teller: teller.clone(),
         mesh: mesh.clone(),
         memory,
         legacy,
@@ -103,8 +113,11 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         status,
         stopped: Some(stopped),
     };
-    let outlets = services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), shown: services_shown };
-    let services = directs.then(|| services::start(services_setup, config.clone(), service_queue, around, outlets));
+    let outlets =
+        |teller| services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), teller, shown: services_shown };
+    let services = teller
+        .clone()
+        .map(|teller| services::start(services_setup, config.clone(), service_queue, around, outlets(teller)));
     let director = spawn_engine(engine, &config, directs, input_queue, outputs, told)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
@@ -116,12 +129,13 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(guard) = &guard {
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
-    let reloading = Reloading { places, inputs: &inputs, directs };
+    let reloading = Reloading { places, inputs: &inputs, directs, teller, config: Mutex::new(config) };
     let mut parts = Parts {
         director,
         server,
         runner,
         services: services.transpose()?,
+        notify,
         mesh: mesh_thread,
         real_server: server_thread,
     };
@@ -136,6 +150,9 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(services) = parts.services {
         services.stop(keep || asked.is_err()).await;
     }
+    if let Some(notify) = parts.notify {
+        notify.end(keep).await;
+    }
     if let Some(mesh) = &mesh {
         mesh.close(!keep).await;
     }
@@ -143,6 +160,9 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if asked.is_ok() {
         // Whoever asked by the socket gets an answer.
         let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
+    }
+    if directs && !keep && asked.is_ok() {
+        life.end(&reloading.config.lock().unwrap_or_else(PoisonError::into_inner).clone()).await;
     }
     asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
@@ -154,6 +174,8 @@ struct Parts {
     runner: JoinHandle<()>,
     /// None on a node that is no director.
     services: Option<ServicesThread>,
+    /// None there, too.
+    notify: Option<NotifyThread>,
     mesh: Option<MeshThread>,
     real_server: Option<ServerThread>,
 }
@@ -317,7 +339,7 @@ async fn supervise(
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
     let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
-    let Parts { director, server, runner, services, mesh, real_server } = parts;
+    let Parts { director, server, runner, services, notify, mesh, real_server } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(Command::Stop),
@@ -342,6 +364,10 @@ async fn supervise(
                 ended.context("the thread of the services died")??;
                 bail!("the services ended by themselves");
             }
+            ended = notify_end(notify.as_mut()) => {
+                ended.context("the thread of the notifications died")??;
+                bail!("the thread of the notifications ended by itself");
+            }
             error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
             ended = server_end(real_server.as_mut()) => {
                 ended.context("the thread that looks after this host died")??;
@@ -354,6 +380,13 @@ async fn supervise(
 async fn services_end(services: Option<&mut ServicesThread>) -> Result<anyhow::Result<()>, RecvError> {
     match services {
         Some(services) => (&mut services.ended).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn notify_end(notify: Option<&mut NotifyThread>) -> Result<anyhow::Result<()>, RecvError> {
+    match notify {
+        Some(notify) => (&mut notify.ended).await,
         None => std::future::pending().await,
     }
 }
@@ -382,6 +415,9 @@ struct Reloading<'a> {
     places: &'a Places,
     inputs: &'a mpsc::Sender<Input>,
     directs: bool,
+    teller: Option<Teller>,
+    /// What is in force.
+    config: Mutex<Config>,
 }
 
 impl Reloading<'_> {
@@ -395,12 +431,27 @@ impl Reloading<'_> {
                 );
             }
             Ok(config) if !taken_by(services, &config).await => {}
+            Ok(config) if !self.told_to(&config).await => {
+                tracing::error!("configuration not changed: the thread of the notifications takes nothing");
+            }
             Ok(config) => match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
                 Ok(()) => tracing::info!("configuration read again"),
                 Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
             },
             Err(error) => tracing::error!("configuration not changed: {error:#}"),
         }
+    }
+}
+
+impl Reloading<'_> {
+    /// The notifications take over a configuration.
+    async fn told_to(&self, config: &Config) -> bool {
+        let Some(teller) = &self.teller else { return true };
+        let taken = teller.set(NotifySettings::of(config)).await;
+        if taken {
+            self.config.lock().unwrap_or_else(PoisonError::into_inner).clone_from(config);
+        }
+        taken
     }
 }
 

@@ -26,7 +26,8 @@ fn script(text: &str) -> Script {
 }
 
 fn notifier(mail: Mail) -> Notifier {
-    Notifier::new(NotifySettings { scripts: ScriptSecurity { user: me(), enable: false }, mail })
+    let scripts = ScriptSecurity { user: me(), ..ScriptSecurity::default() };
+    Notifier::new(NotifySettings { scripts, mail, fifos: Vec::new() })
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 mod leases;
+mod notify;
 mod observe;
 mod repairs;
 mod roster;
@@ -36,6 +37,7 @@ use crate::lease::lease_time;
 use crate::lease::memory::VoterStart;
 use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
+use crate::notify::Herald;
 use crate::roster::Acceptor;
 use crate::roster::replica::Event;
 use crate::time::Instant;
@@ -129,6 +131,8 @@ pub struct Engine {
     will: Option<will::Basis>,
     /// What the services were told and have said.
     neighbour: services::Neighbour,
+    /// What others were told of the routers.
+    herald: Herald,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -232,6 +236,7 @@ impl Engine {
             orphans: Vec::new(),
             will: None,
             neighbour: services::Neighbour::default(),
+            herald: Herald::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -273,6 +278,7 @@ impl Engine {
         self.tell_surroundings(now);
         self.remember();
         self.keep_will();
+        self.tell_others();
         if stop {
             self.out.push(Action::Stopped);
         }
@@ -403,6 +409,7 @@ impl Engine {
             config.track_scripts.clear();
         }
         self.configured += 1;
+        self.configure_notices(&config);
         let lease = config.mesh.lease;
         let before = self.config.mesh.lease;
         let lasts = |i: &Instance, setting| lease_time(setting, i.config.advert_interval);
@@ -543,6 +550,7 @@ impl Engine {
         instance.transition = Transition { at: now, cause: cause.clone(), trace_id: trace_id.clone() };
         let name = instance.config.name.clone();
         self.note_surroundings(now);
+        self.note_state(key, &event);
         self.record(Decision::Router { name, key, event, cause, trace_id });
     }
 
