@@ -89,7 +89,7 @@ impl Group {
     }
 
     /// Nobody waits for it any more, and nothing ends it.
-    pub(super) fn leave(self) {
+    pub(crate) fn leave(self) {
         // What its drop would do is just what is not wanted; the process ends soon.
         std::mem::forget(self);
     }

@@ -37,6 +37,15 @@ impl Scripts {
         Scripts { outcomes, security, running: BTreeMap::new() }
     }
 
+    /// Whom scripts run as that do not say so, and what root runs, from the next [`Scripts::set`] on.
+    pub fn secure(&mut self, security: ScriptSecurity) {
+        if security != self.security {
+            // All start afresh.
+            self.running.clear();
+            self.security = security;
+        }
+    }
+
     /// Tracks these scripts from now on. An unchanged one stays on its schedule, a changed one starts afresh.
     /// Needs a tokio runtime, and asks the user database.
     pub fn set(&mut self, scripts: Vec<TrackScript>) {

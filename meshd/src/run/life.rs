@@ -48,3 +48,6 @@ impl Life {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

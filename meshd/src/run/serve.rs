@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use mesh_config::model::Config;
+use mesh_config::model::{Config, ScriptSecurity};
 use mesh_control::{Service, Status};
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::roster::State;
@@ -90,6 +90,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
+    let (secure, secured) = watch::channel(config.scripts.clone());
     let (surroundings, around) = watch::channel(Surroundings::default());
     let (services_shown, services_seen) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = oneshot::channel();
@@ -119,7 +120,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         .clone()
         .map(|teller| services::start(services_setup, config.clone(), service_queue, around, outlets(teller)));
     let director = spawn_engine(engine, &config, directs, input_queue, outputs, told)?;
-    let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
+    let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets, secured));
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
     let state = control_state(mesh.as_ref(), seed, (status_seen, services_seen), ending);
@@ -129,7 +130,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(guard) = &guard {
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
-    let reloading = Reloading { places, inputs: &inputs, directs, teller, config: Mutex::new(config) };
+    let reloading = Reloading { places, inputs: &inputs, directs, teller, secure, config: Mutex::new(config) };
     let mut parts = Parts {
         director,
         server,
@@ -150,11 +151,12 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(services) = parts.services {
         services.stop(keep || asked.is_err()).await;
     }
-    if let Some(notify) = parts.notify {
-        notify.end(keep).await;
-    }
     if let Some(mesh) = &mesh {
         mesh.close(!keep).await;
+    }
+    if let Some(notify) = parts.notify {
+        // A daemon that ends for a failure makes room for its next run.
+        notify.end(keep || asked.is_err()).await;
     }
     stop.cancel();
     if asked.is_ok() {
@@ -162,7 +164,8 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
     }
     if directs && !keep && asked.is_ok() {
-        life.end(&reloading.config.lock().unwrap_or_else(PoisonError::into_inner).clone()).await;
+        let config = reloading.config.into_inner().unwrap_or_else(PoisonError::into_inner);
+        life.end(&config).await;
     }
     asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
@@ -324,9 +327,14 @@ fn lock_memory() {
     }
 }
 
-async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>) {
+async fn run_scripts(
+    mut scripts: Scripts,
+    mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>,
+    secured: watch::Receiver<ScriptSecurity>,
+) {
     while sets.changed().await.is_ok() {
         let set = sets.borrow_and_update().clone();
+        scripts.secure(secured.borrow().clone());
         scripts.set(set);
     }
 }
@@ -416,6 +424,8 @@ struct Reloading<'a> {
     inputs: &'a mpsc::Sender<Input>,
     directs: bool,
     teller: Option<Teller>,
+    /// Whom tracked scripts run as, for when the engine has them run.
+    secure: watch::Sender<ScriptSecurity>,
     /// What is in force.
     config: Mutex<Config>,
 }
@@ -449,6 +459,7 @@ impl Reloading<'_> {
         let Some(teller) = &self.teller else { return true };
         let taken = teller.set(NotifySettings::of(config)).await;
         if taken {
+            self.secure.send_replace(config.scripts.clone());
             self.config.lock().unwrap_or_else(PoisonError::into_inner).clone_from(config);
         }
         taken

@@ -182,8 +182,10 @@ impl Herald {
         let state = told.state;
         let own = self.group_of(&router.name).and_then(|group| group.notify.priority_changes);
         let wanted = router.notify.priority_changes.or(own).unwrap_or(self.priority_changes);
-        if wanted && matches!(state, State::Active | State::Backup) {
-            self.write(Kind::Instance, &router.name, &format!("{}_PRIORITY", state.word()), priority);
+        if wanted && state != State::Stop {
+            // keepalived has no word of its own for a fault.
+            let word = if state == State::Active { "MASTER" } else { "BACKUP" };
+            self.write(Kind::Instance, &router.name, &format!("{word}_PRIORITY"), priority);
         }
     }
 
@@ -215,8 +217,8 @@ impl Herald {
 
     fn deleted(&mut self, name: &str, notify: &Notify, told: Told) {
         match &notify.deleted {
-            OnDelete::Fault if told.state == State::Fault => {}
-            OnDelete::Fault => self.change(Kind::Instance, name, notify, State::Fault, told.priority),
+            // keepalived runs no script of the fault then.
+            OnDelete::Fault => self.announce(Kind::Instance, name, notify, "FAULT", told.priority),
             OnDelete::Deleted(script) => {
                 self.run(Kind::Instance, name, script.as_ref());
                 self.announce(Kind::Instance, name, notify, "DELETED", told.priority);

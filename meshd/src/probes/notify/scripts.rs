@@ -177,8 +177,10 @@ struct Running<'s> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        if self.left.load(Ordering::Relaxed) {
-            self.group.take().map(Group::leave);
+        if self.left.load(Ordering::Relaxed)
+            && let Some(group) = self.group.take()
+        {
+            group.leave();
         }
     }
 }

@@ -200,6 +200,23 @@ async fn set_leaves_alone_what_did_not_change() {
 }
 
 #[tokio::test]
+async fn a_reload_changes_whom_scripts_run_as() {
+    let (mut scripts, mut receive) = scripts();
+    let same = TrackScript { user: None, ..script("same", "exit 0", LONG, LONG) };
+    let as_user = |user: Option<(String, Option<String>)>| ScriptSecurity { user, ..ScriptSecurity::default() };
+    let me = script("", "", LONG, LONG).user;
+    for (user, outcome) in [
+        (me.clone(), ScriptOutcome::Success),
+        (Some(("no-such-user".to_owned(), None)), ScriptOutcome::NotStarted),
+        (me, ScriptOutcome::Success),
+    ] {
+        scripts.secure(as_user(user));
+        scripts.set(vec![same.clone()]);
+        assert_eq!(next(&mut receive).await, ("same".to_owned(), outcome));
+    }
+}
+
+#[tokio::test]
 async fn a_script_that_is_no_longer_tracked_is_killed_and_reaped() {
     let dir = tempfile::tempdir().unwrap();
     let text = |name: &str| {

@@ -33,7 +33,7 @@ pub struct Notify {
 /// What a router says when a reload takes it out of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OnDelete {
-    /// That it is in fault, with all that `notify_fault` asks for.
+    /// That it is in fault, by `notify` and in FIFOs; `notify_fault` does not run.
     #[default]
     Fault,
     /// `notify_deleted`: that it is deleted, by a script of its own where there is one.

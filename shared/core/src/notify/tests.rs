@@ -157,7 +157,11 @@ fn priorities_are_told_where_that_is_wanted() {
             herald.priority(one, priority);
             seen.extend(said(&mut herald));
         }
-        let expected = ["/fifo: INSTANCE \"VI_1\" BACKUP_PRIORITY 180", "/fifo: INSTANCE \"VI_1\" MASTER_PRIORITY 170"];
+        let expected = [
+            "/fifo: INSTANCE \"VI_1\" BACKUP_PRIORITY 180",
+            "/fifo: INSTANCE \"VI_1\" MASTER_PRIORITY 170",
+            "/fifo: INSTANCE \"VI_1\" BACKUP_PRIORITY 160",
+        ];
         assert_eq!(seen, if wanted { &expected[..] } else { &[] }, "{own:?} {group:?} {global}");
     }
 }
@@ -204,9 +208,12 @@ fn a_reload_tells_what_went_and_states_where_that_is_wanted() {
         "/fifo: INSTANCE \"VI_1\" DELETED 200",
     ];
     assert_eq!(said(&mut herald), expected, "and no state after it");
+    after.routers[0].notify = Notify { any: script("any"), fault: script("fault"), ..Notify::default() };
+    herald.configure(&after, "lb1");
     after.routers.clear();
     herald.configure(&after, "lb1");
-    assert_eq!(said(&mut herald), ["/fifo: INSTANCE \"VI_2\" FAULT 100"], "without notify_deleted");
+    let expected = ["INSTANCE VI_2: any INSTANCE VI_2 FAULT 100", "/fifo: INSTANCE \"VI_2\" FAULT 100"];
+    assert_eq!(said(&mut herald), expected, "without notify_deleted");
 }
 
 #[test]
