@@ -96,3 +96,22 @@ fn in_a_mesh_a_refusal_is_no_change_and_a_lease_is() {
     assert_eq!((told(&refused), told(&again)), (vec![], vec![]));
     assert_eq!(engine.instances[&KEY].state(), RouterState::Vetoed);
 }
+
+/// An upgrade is no change of state: what the run before told is not told again.
+#[test]
+fn who_goes_on_with_what_the_run_before_left_says_nothing_new() {
+    let mut before = start(&loud(200));
+    before.step(Instant::default(), link(true));
+    before.step(CLAIM, Input::Timeout);
+    let actions = before.step(ms(3300), Input::Keep);
+    assert_eq!(told(&actions), [""; 0], "nobody stops");
+    let left = actions.into_iter().find_map(|a| if let Action::LeaveBehind(left) = a { Some(left) } else { None });
+    let setup = Setup { adopted: left.expect("something is left"), ..setup(LB1, None) };
+    // The new program may tell other people than the old one.
+    let mut config = loud(200);
+    config.routers[0].notify.active = Some(Script { command: vec!["/active".to_owned()], user: None });
+    let mut engine = Engine::new(setup, config, ms(3400));
+    assert_eq!(told(&engine.step(ms(3400), link(true))), [""; 0]);
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    assert_eq!(told(&engine.step(ms(3500), link(false))), ["INSTANCE \"VI_1\" FAULT 200"]);
+}
