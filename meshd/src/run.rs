@@ -1,5 +1,6 @@
 //! The commands that make, join and run: what is read and checked before the daemon proper begins.
 
+mod life;
 mod serve;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -14,6 +14,7 @@ use anyhow::ensure;
 use mesh_config::model::Config;
 use mesh_control::Service;
 use mesh_core::Instant;
+use mesh_core::notify::Notice;
 use mesh_core::services::input::Surroundings;
 use mesh_core::services::{Action, Input, Services, Setup};
 use tokio::sync::mpsc::error::TrySendError;
@@ -23,7 +24,7 @@ use self::kernel::Task;
 use crate::mesh::MeshHandle;
 use crate::probes::checks::{CheckerSettings, Checkers};
 use crate::probes::files::Files;
-use crate::probes::notify::{Notifier, NotifySettings};
+use crate::probes::notify::teller::Teller;
 use crate::threads::{self, Ended};
 use crate::{clock, telemetry};
 
@@ -40,15 +41,14 @@ const ADDRESSES_EVERY: Duration = Duration::from_secs(1);
 /// How long the services have to clean up at the end.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
 
-/// How long scripts and mail of the end have.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
 /// Where effects go.
 pub struct Outputs {
     /// The engine, which hands over what is better reached from elsewhere.
     pub engine: mpsc::Sender<mesh_core::Input>,
     /// The mesh; `None` without one.
     pub mesh: Option<MeshHandle>,
+    /// Who runs scripts, writes to FIFOs and sends mail.
+    pub teller: Teller,
     /// What `meshctl services` shows.
     pub shown: watch::Sender<Arc<Vec<Service>>>,
 }
@@ -82,7 +82,6 @@ pub fn start(
         let driver = Driver {
             checkers: Checkers::new(settings(&config), answers.clone()),
             files: Files::new(answers.clone())?,
-            notifier: Notifier::new(notify_settings(&config)),
             services: Services::new(setup, &config, clock::now()),
             inputs: received,
             surroundings,
@@ -131,7 +130,6 @@ struct Driver {
     kernel: mpsc::Sender<Task>,
     checkers: Checkers,
     files: Files,
-    notifier: Notifier,
     outputs: Outputs,
     /// Some service has `ha_suspend`: this host's addresses matter.
     suspends: bool,
@@ -162,8 +160,6 @@ impl Driver {
             let wake = self.services.deadline().map_or(show_at, |due| due.min(show_at));
             self.next(wake).await;
         }
-        // What is told at the end: notify scripts and mail, as far as there is time.
-        let _ = tokio::time::timeout(LAST_WORDS, self.notifier.idle()).await;
         Ok(())
     }
 
@@ -185,7 +181,6 @@ impl Driver {
         if let Input::Configure(config) = &input {
             self.suspends = suspends(config);
             self.checkers.set(settings(config));
-            self.notifier.set(notify_settings(config));
         }
         self.step(input);
     }
@@ -224,9 +219,9 @@ impl Driver {
             Action::Check { run, check, step } => self.checkers.start(run, check, step),
             Action::ReadKernel => self.ask_kernel(Task::Read),
             Action::Apply(changes) => self.ask_kernel(Task::Apply(changes)),
-            Action::Run { key, script } => self.notifier.run(key, script),
-            Action::WriteFifo { path, line } => self.notifier.write_fifo(&path, &line),
-            Action::Mail { subject, body } => self.notifier.mail(subject, body),
+            Action::Run { key, script } => self.outputs.teller.tell(vec![Notice::Run { key, script }]),
+            Action::WriteFifo { path, line } => self.outputs.teller.tell(vec![Notice::WriteFifo { path, line }]),
+            Action::Mail { subject, body } => self.outputs.teller.tell(vec![Notice::Mail { subject, body }]),
             Action::WatchFiles(files) => self.files.watch(files),
             Action::Publish { key, value } => {
                 if let Some(mesh) = &self.outputs.mesh {
@@ -250,10 +245,6 @@ impl Driver {
 
 fn settings(config: &Config) -> CheckerSettings {
     CheckerSettings { tls: config.lvs.tls.clone(), scripts: config.scripts.clone() }
-}
-
-fn notify_settings(config: &Config) -> NotifySettings {
-    NotifySettings { scripts: config.scripts.clone(), mail: config.mail.clone() }
 }
 
 /// Whether this host's addresses decide about checks.

@@ -1,11 +1,11 @@
 //! Wires everything together and watches over it: whatever dies is noticed, and ends the daemon
 //! rather than leaving half of it running.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use mesh_config::model::Config;
+use mesh_config::model::{Config, ScriptSecurity};
 use mesh_control::{Service, Status};
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::roster::State;
@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::life::Life;
 use super::{
     End, Member, Places, address_of, check_role, config_file, listen, load_config, node_name, role_of, socket,
     what_to_run,
@@ -28,6 +29,8 @@ use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
 use crate::mesh::{MeshHandle, MeshOptions, StateDir};
+use crate::probes::notify::NotifySettings;
+use crate::probes::notify::teller::{self, NotifyThread, Teller};
 use crate::probes::script::Scripts;
 use crate::server::{RealServer, Told};
 use crate::services::{self, ServicesThread};
@@ -64,6 +67,10 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let socket = control::bind(&socket(places))?;
     let _alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;
     let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
+    let life = Life::new(&places.runtime_dir);
+    if directs && !life.begin(&config, &mut signals).await {
+        return Ok(End::Stopped);
+    }
     let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
@@ -83,6 +90,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
+    let (secure, secured) = watch::channel(config.scripts.clone());
     let (surroundings, around) = watch::channel(Surroundings::default());
     let (services_shown, services_seen) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = oneshot::channel();
@@ -93,7 +101,10 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         last_death: link.last_death.clone(),
     });
     let (told, server_thread) = start_server(role, mesh.as_ref(), &legacy)?;
+    let notify = directs.then(|| teller::start(NotifySettings::of(&config))).transpose()?;
+    let teller = notify.as_ref().map(|notify| notify.teller.clone());
     let outputs = Outputs {
+        teller: teller.clone(),
         mesh: mesh.clone(),
         memory,
         legacy,
@@ -103,10 +114,13 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         status,
         stopped: Some(stopped),
     };
-    let outlets = services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), shown: services_shown };
-    let services = directs.then(|| services::start(services_setup, config.clone(), service_queue, around, outlets));
+    let outlets =
+        |teller| services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), teller, shown: services_shown };
+    let services = teller
+        .clone()
+        .map(|teller| services::start(services_setup, config.clone(), service_queue, around, outlets(teller)));
     let director = spawn_engine(engine, &config, directs, input_queue, outputs, told)?;
-    let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
+    let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets, secured));
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
     let state = control_state(mesh.as_ref(), seed, (status_seen, services_seen), ending);
@@ -116,12 +130,13 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(guard) = &guard {
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
-    let reloading = Reloading { places, inputs: &inputs, directs };
+    let reloading = Reloading { places, inputs: &inputs, directs, teller, secure, config: Mutex::new(config) };
     let mut parts = Parts {
         director,
         server,
         runner,
         services: services.transpose()?,
+        notify,
         mesh: mesh_thread,
         real_server: server_thread,
     };
@@ -139,10 +154,18 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(mesh) = &mesh {
         mesh.close(!keep).await;
     }
+    if let Some(notify) = parts.notify {
+        // A daemon that ends for a failure makes room for its next run.
+        notify.end(keep || asked.is_err()).await;
+    }
     stop.cancel();
     if asked.is_ok() {
         // Whoever asked by the socket gets an answer.
         let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
+    }
+    if directs && !keep && asked.is_ok() {
+        let config = reloading.config.into_inner().unwrap_or_else(PoisonError::into_inner);
+        life.end(&config).await;
     }
     asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
@@ -154,6 +177,8 @@ struct Parts {
     runner: JoinHandle<()>,
     /// None on a node that is no director.
     services: Option<ServicesThread>,
+    /// None there, too.
+    notify: Option<NotifyThread>,
     mesh: Option<MeshThread>,
     real_server: Option<ServerThread>,
 }
@@ -302,9 +327,14 @@ fn lock_memory() {
     }
 }
 
-async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>) {
+async fn run_scripts(
+    mut scripts: Scripts,
+    mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>,
+    secured: watch::Receiver<ScriptSecurity>,
+) {
     while sets.changed().await.is_ok() {
         let set = sets.borrow_and_update().clone();
+        scripts.secure(secured.borrow().clone());
         scripts.set(set);
     }
 }
@@ -317,7 +347,7 @@ async fn supervise(
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
     let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
-    let Parts { director, server, runner, services, mesh, real_server } = parts;
+    let Parts { director, server, runner, services, notify, mesh, real_server } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(Command::Stop),
@@ -342,6 +372,10 @@ async fn supervise(
                 ended.context("the thread of the services died")??;
                 bail!("the services ended by themselves");
             }
+            ended = notify_end(notify.as_mut()) => {
+                ended.context("the thread of the notifications died")??;
+                bail!("the thread of the notifications ended by itself");
+            }
             error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
             ended = server_end(real_server.as_mut()) => {
                 ended.context("the thread that looks after this host died")??;
@@ -354,6 +388,13 @@ async fn supervise(
 async fn services_end(services: Option<&mut ServicesThread>) -> Result<anyhow::Result<()>, RecvError> {
     match services {
         Some(services) => (&mut services.ended).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn notify_end(notify: Option<&mut NotifyThread>) -> Result<anyhow::Result<()>, RecvError> {
+    match notify {
+        Some(notify) => (&mut notify.ended).await,
         None => std::future::pending().await,
     }
 }
@@ -382,6 +423,11 @@ struct Reloading<'a> {
     places: &'a Places,
     inputs: &'a mpsc::Sender<Input>,
     directs: bool,
+    teller: Option<Teller>,
+    /// Whom tracked scripts run as, for when the engine has them run.
+    secure: watch::Sender<ScriptSecurity>,
+    /// What is in force.
+    config: Mutex<Config>,
 }
 
 impl Reloading<'_> {
@@ -395,12 +441,28 @@ impl Reloading<'_> {
                 );
             }
             Ok(config) if !taken_by(services, &config).await => {}
+            Ok(config) if !self.told_to(&config).await => {
+                tracing::error!("configuration not changed: the thread of the notifications takes nothing");
+            }
             Ok(config) => match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
                 Ok(()) => tracing::info!("configuration read again"),
                 Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
             },
             Err(error) => tracing::error!("configuration not changed: {error:#}"),
         }
+    }
+}
+
+impl Reloading<'_> {
+    /// The notifications take over a configuration.
+    async fn told_to(&self, config: &Config) -> bool {
+        let Some(teller) = &self.teller else { return true };
+        let taken = teller.set(NotifySettings::of(config)).await;
+        if taken {
+            self.secure.send_replace(config.scripts.clone());
+            self.config.lock().unwrap_or_else(PoisonError::into_inner).clone_from(config);
+        }
+        taken
     }
 }
 

@@ -32,6 +32,7 @@ mod language;
 mod lower;
 mod lvs;
 mod mail;
+mod notify;
 mod script;
 mod server;
 mod tree;

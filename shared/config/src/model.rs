@@ -7,9 +7,11 @@ use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
 mod mail;
+mod notify;
 mod service;
 
 pub use self::mail::Mail;
+pub use self::notify::{Fifo, Notify, NotifySettings, OnDelete};
 pub use self::service::*;
 
 /// A whole configuration, every value checked.
@@ -33,11 +35,13 @@ pub struct Config {
     pub lvs: LvsSettings,
     /// Mail about what happens.
     pub mail: Mail,
+    /// FIFOs, and scripts of the start and the end.
+    pub notify: NotifySettings,
     /// Settings of the mesh; only meshd.toml has them.
     pub mesh: MeshSettings,
 }
 
-/// `script_user` and `enable_script_security`.
+/// `script_user`, `enable_script_security` and what else holds for every script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScriptSecurity {
     /// User and group to run scripts as; keepalived's default is `keepalived_script` where that
@@ -45,6 +49,10 @@ pub struct ScriptSecurity {
     pub user: Option<(String, Option<String>)>,
     /// Refuse scripts that somebody else than root can write, when run by root.
     pub enable: bool,
+    /// `use_symlink_paths`: a program is started by the name it was given, not by the one its symbolic links lead to.
+    pub symlink_paths: bool,
+    /// `set_supplementary_groups`: scripts have all groups of their user, not its own alone.
+    pub supplementary_groups: bool,
 }
 
 /// One tracked script.
@@ -113,6 +121,8 @@ pub struct VirtualRouter {
     pub skip_check_adv_addr: bool,
     /// What differs for this router from [`MeshSettings::policy`].
     pub policy: Policy,
+    /// Who is told when its state changes.
+    pub notify: Notify,
 }
 
 impl VirtualRouter {
@@ -138,6 +148,7 @@ impl VirtualRouter {
             strict: false,
             skip_check_adv_addr: false,
             policy: Policy::default(),
+            notify: Notify::default(),
         }
     }
 
@@ -158,6 +169,8 @@ pub struct SyncGroup {
     pub name: String,
     /// `group`: names of its members, in file order, each a router of the configuration.
     pub routers: Vec<String>,
+    /// Who is told when its state changes.
+    pub notify: Notify,
 }
 
 /// How many addresses fit in an advert of a family. Its count is one byte; in IPv6 an Ethernet frame of

@@ -5,6 +5,7 @@
 //! place. deploy/examples/meshd.toml shows and explains every key.
 
 mod lower;
+mod notify;
 mod schema;
 mod services;
 mod text;

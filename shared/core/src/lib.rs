@@ -6,7 +6,7 @@
 //!   script results -+   Input    | membership, tracking               |  +--> FenceInstall, FenceArm, FenceClose
 //!   netlink events -+ ---------> |   -> vrrp: Claim, Stay or Yield    | -+--> AddAddress, DelAddress
 //!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, StoreRoster, Remember
-//!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision), KeepWill
+//!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision), Tell, KeepWill
 //!                                +------------------------------------+
 //! ```
 //!
@@ -28,6 +28,7 @@ pub mod instance;
 pub mod ipvs;
 pub mod lease;
 pub mod membership;
+pub mod notify;
 pub mod roster;
 pub mod server;
 pub mod services;

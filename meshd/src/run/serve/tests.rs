@@ -18,7 +18,14 @@ async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
         listen: None,
     };
     let (inputs, mut taken) = mpsc::channel(1);
-    let reloading = Reloading { places: &places, inputs: &inputs, directs: true };
+    let reloading = Reloading {
+        places: &places,
+        inputs: &inputs,
+        directs: true,
+        teller: None,
+        secure: watch::channel(ScriptSecurity::default()).0,
+        config: Mutex::default(),
+    };
     let reload = async |text: &str| {
         fs::write(&included, text).unwrap();
         reloading.reload(None).await;

@@ -18,7 +18,7 @@ mod pool;
 mod real;
 mod ssl;
 mod timing;
-mod words;
+pub(super) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
 //! The keys of meshd.toml to the model.
 
+mod notify;
 mod router;
 mod server;
 mod settings;
@@ -33,9 +34,12 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         config.routers.extend(router::lower(source, &names, router));
     }
     config.mail = settings::mail(source, file.mail);
+    config.notify = notify::settings(source, file.notify);
     config.track_files = settings::track_files(source, file.track_file);
     let scope = file.lvs.check_scope.map_or_else(CheckScope::default, server::scope);
     config.lvs = settings::lvs(source, file.lvs, settings::tls(file.tls), &config.routers);
+    let fifos = [&config.notify.fifo, &config.notify.router_fifo, &config.lvs.notify_fifo];
+    notify::own_fifos(source, fifos.into_iter().flatten());
     let mut names = server::Names {
         files: config.track_files.iter().map(|file| (file.name.as_str(), file)).collect(),
         log_all_failures: config.lvs.log_all_failures,
@@ -155,7 +159,8 @@ fn filled(source: &mut Source<'_>, name: Spanned<String>) -> String {
 fn scripts(source: &mut Source<'_>, scripts: Scripts) -> ScriptSecurity {
     source.report.places.script_user = scripts.user.as_ref().map(|u| source.place(u.span()));
     let user = user(source, scripts.user.map(Spanned::into_inner), scripts.group);
-    ScriptSecurity { user, enable: scripts.security }
+    let Scripts { security: enable, symlink_paths, supplementary_groups, .. } = scripts;
+    ScriptSecurity { user, enable, symlink_paths, supplementary_groups }
 }
 
 fn user(

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 mod leases;
+mod notify;
 mod observe;
 mod repairs;
 mod roster;
@@ -37,6 +38,7 @@ use crate::lease::lease_time;
 use crate::lease::memory::VoterStart;
 use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
+use crate::notify::Herald;
 use crate::roster::Acceptor;
 use crate::roster::replica::Event;
 use crate::time::Instant;
@@ -131,6 +133,8 @@ pub struct Engine {
     /// What the services were told and have said.
     neighbour: services::Neighbour,
     segments: segment::Segments,
+    /// What others were told of the routers.
+    herald: Herald,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -237,6 +241,7 @@ impl Engine {
             will: None,
             neighbour: services::Neighbour::default(),
             segments: segment::Segments::default(),
+            herald: Herald::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -278,6 +283,7 @@ impl Engine {
         self.tell_surroundings(now);
         self.remember();
         self.keep_will();
+        self.tell_others();
         if stop {
             self.out.push(Action::Stopped);
         }
@@ -411,6 +417,7 @@ impl Engine {
             config.track_scripts.clear();
         }
         self.configured += 1;
+        self.configure_notices(&config);
         let lease = config.mesh.lease;
         let before = self.config.mesh.lease;
         let lasts = |i: &Instance, setting| lease_time(setting, i.config.advert_interval);
@@ -552,6 +559,7 @@ impl Engine {
         instance.transition = Transition { at: now, cause: cause.clone(), trace_id: trace_id.clone() };
         let name = instance.config.name.clone();
         self.note_surroundings(now);
+        self.note_state(key, &event);
         self.record(Decision::Router { name, key, event, cause, trace_id });
     }
 

@@ -71,6 +71,9 @@ impl Engine {
         let Some(own) = instance.source else { return };
         let holds = was_active && instance.lease.is_held() && heard.priority > 0;
         let outranked = holds && instance.vrrp.is_outranked(heard, own);
+        if was_active && heard.priority > 0 && !instance.vrrp.is_outranked(heard, own) {
+            self.note_lower_priority(now, key);
+        }
         if holds && member {
             // It believed in its lease for a moment too long; hosts may have learnt its MAC address.
             return self.answer_rival(now, key);

@@ -150,7 +150,7 @@ impl Services {
             differing: BTreeSet::new(),
             all_differ: false,
             stopping: None,
-            voice: Voice { router_id: setup.name.clone(), fifo: None, mail: Mail::default(), said: Vec::new() },
+            voice: Voice { router_id: setup.name.clone(), fifos: Vec::new(), mail: Mail::default(), said: Vec::new() },
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
             setup,

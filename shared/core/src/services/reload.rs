@@ -21,7 +21,8 @@ impl Services {
         }
         self.lvs = config.lvs.clone();
         self.voice.router_id = config.router_id.clone().unwrap_or_else(|| self.setup.name.clone());
-        self.voice.fifo = config.lvs.notify_fifo.clone();
+        let fifos = config.lvs.notify_fifo.iter().chain(&config.notify.fifo);
+        self.voice.fifos = fifos.map(|fifo| fifo.path.clone()).collect();
         self.voice.mail = config.mail.clone();
         let mut old: BTreeMap<String, Service> =
             std::mem::take(&mut self.services).into_iter().map(|s| (s.config.name.clone(), s)).collect();

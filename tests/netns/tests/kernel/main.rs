@@ -11,6 +11,7 @@ mod judge;
 mod lab;
 mod lab_faults;
 mod neighbours;
+mod notify;
 mod repair;
 mod roster;
 mod scale;

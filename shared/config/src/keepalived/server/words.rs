@@ -29,7 +29,7 @@ pub(super) fn port(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<u
 }
 
 /// Words after the ones that mean something: keepalived does not look at them.
-pub(super) fn extra(lower: &mut Lower<'_>, statement: &Statement<'_>, taken: usize) {
+pub(in super::super) fn extra(lower: &mut Lower<'_>, statement: &Statement<'_>, taken: usize) {
     if let Some(word) = statement.parameters().get(taken) {
         let keyword = statement.keyword();
         lower.warning(word.at, format!("`{}` is a word too many after `{keyword}`; skipped", word.text));
@@ -65,7 +65,7 @@ pub(super) fn text(lower: &mut Lower<'_>, statement: &Statement<'_>, expected: &
 }
 
 /// `SCRIPT [USER [GROUP]]`; of several the first stays.
-pub(super) fn script(lower: &mut Lower<'_>, to: &mut Option<Script>, statement: &Statement<'_>) {
+pub(in super::super) fn script(lower: &mut Lower<'_>, to: &mut Option<Script>, statement: &Statement<'_>) {
     let keyword = statement.keyword();
     let Some(line) = lower.parameter(statement, "a program and its arguments in one word") else { return };
     extra(lower, statement, 3);
@@ -77,7 +77,10 @@ pub(super) fn script(lower: &mut Lower<'_>, to: &mut Option<Script>, statement: 
     }
     let mut words = statement.parameters()[1..].iter().map(|w| w.text.to_string());
     let user = words.next().map(|user| (user, words.next()));
-    *to = Some(Script { command, user });
+    let script = Script { command, user };
+    let place = lower.place(line.at);
+    lower.places().programs.push((script.clone(), place));
+    *to = Some(script);
 }
 
 /// Keeps what was there where nothing could be read.

@@ -196,12 +196,16 @@ fn quorum(source: &mut Source<'_>, lowered: &mut VirtualServer, server: &Server)
 }
 
 /// A program, and as whom it runs.
-fn script(source: &mut Source<'_>, entry: &Spanned<ScriptEntry>) -> Script {
+pub(super) fn script(source: &mut Source<'_>, entry: &Spanned<ScriptEntry>) -> Script {
     let table = &entry.get_ref().0;
     if table.command.0.first().is_none_or(String::is_empty) {
         source.error(entry.span(), "an empty command; expected a program".into());
     }
-    Script { command: table.command.0.clone(), user: user(source, table.user.clone(), table.group.clone()) }
+    let script =
+        Script { command: table.command.0.clone(), user: user(source, table.user.clone(), table.group.clone()) };
+    let place = source.place(entry.span());
+    source.report.places.programs.push((script.clone(), place));
+    script
 }
 
 fn forwarding(

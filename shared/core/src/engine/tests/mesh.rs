@@ -184,6 +184,7 @@ impl Mesh {
             | Action::Remember(_)
             | Action::RunScripts(_)
             | Action::TellServices(_)
+            | Action::Tell(_)
             | Action::FenceAdopt { .. }
             | Action::KeepWill(_) => {}
         }

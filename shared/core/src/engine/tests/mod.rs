@@ -13,6 +13,7 @@ mod lease_loss;
 mod memory;
 mod mesh;
 mod neighbours;
+mod notify;
 mod random;
 mod roster;
 mod segment;

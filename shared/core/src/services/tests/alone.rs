@@ -1,6 +1,6 @@
 //! One node without a mesh: what keepalived does.
 
-use mesh_config::model::{FlushOnStop, SorryServer};
+use mesh_config::model::{Fifo, FlushOnStop, SorryServer};
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn real_servers_are_up_at_the_start_and_scripts_hear_of_the_quorum() {
     let mut server = web(2);
     server.quorum_up = Some(script("gained"));
     let mut config = config(vec![server]);
-    config.lvs.notify_fifo = Some("/run/fifo".into());
+    config.lvs.notify_fifo = Some(Fifo::new("/run/fifo"));
     let mut host = Host::start(&config);
     assert_eq!(host.pool(), ["10.0.0.11:80 1", "10.0.0.12:80 1"]);
     assert_eq!(host.told(), ["apply", "run gained", "VS [10.0.0.1]:tcp:80 UP"]);
@@ -39,7 +39,7 @@ fn with_rs_init_notifies_scripts_hear_of_real_servers_first() {
     let mut server = web(1);
     server.real_servers[0].notify_up = Some(script("up"));
     let mut config = config(vec![server]);
-    config.lvs.notify_fifo = Some("/run/fifo".into());
+    config.lvs.notify_fifo = Some(Fifo::new("/run/fifo"));
     config.lvs.init_notifies = true;
     let expected = ["apply", "run up", "RS [10.0.0.11]:tcp:80 [10.0.0.1]:tcp:80 UP", "VS [10.0.0.1]:tcp:80 UP"];
     assert_eq!(Host::start(&config).told(), expected);
@@ -75,7 +75,7 @@ fn an_alpha_server_is_down_until_it_is_checked_and_hears_of_a_first_failure() {
         real.notify_down = Some(script("down"));
     }
     let mut config = config(vec![server]);
-    config.lvs.notify_fifo = Some("/run/fifo".into());
+    config.lvs.notify_fifo = Some(Fifo::new("/run/fifo"));
     let mut host = Host::new(&config);
     host.dead.insert(address("10.0.0.11:80"));
     host.give(Input::Timeout);
@@ -398,7 +398,7 @@ fn what_leaves_the_configuration_is_told_and_taken_out() {
     let mut host = Host::start(&config(vec![web(2)]));
     host.told();
     let mut fifo = config(vec![web(1)]);
-    fifo.lvs.notify_fifo = Some("/run/fifo".into());
+    fifo.lvs.notify_fifo = Some(Fifo::new("/run/fifo"));
     host.give(Input::Configure(Box::new(fifo.clone())));
     let removed = "mail [lb1] Realserver [10.0.0.12]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN: => Removing <=";
     assert_eq!(host.told(), ["RS [10.0.0.12]:tcp:80 [10.0.0.1]:tcp:80 DOWN", removed, "apply"]);

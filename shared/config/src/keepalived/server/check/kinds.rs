@@ -95,13 +95,17 @@ pub(super) fn misc(
 ) -> Option<Check> {
     let mut common = Common { has: Has::Times, ..Common::default() };
     let (mut script, mut dynamic, mut timeout) = (Script { command: Vec::new(), user: None }, false, 0);
+    let mut place = lower.place(statement.at());
     common.block(lower, &MISC_CHECK, block, |lower, statement| {
         match statement.keyword() {
             // keepalived goes on here, other than with most keywords without a value.
             "misc_path" if statement.parameters().is_empty() => {
                 lower.warning(statement.at(), "`misc_path` has no value; expected a program and its arguments".into());
             }
-            "misc_path" => words::put(&mut script.command, script::command(lower, statement)),
+            "misc_path" => {
+                place = statement.parameters().first().map_or(lower.place(statement.at()), |word| lower.place(word.at));
+                words::put(&mut script.command, script::command(lower, statement));
+            }
             "misc_timeout" => words::put(&mut timeout, words::number(lower, statement, 0, 2_678_400)),
             "misc_dynamic" => dynamic = words::set(lower, statement),
             "user" => script.user = user(lower, statement).or(script.user.take()),
@@ -113,6 +117,7 @@ pub(super) fn misc(
         lower.warning(statement.at(), "`MISC_CHECK` has no `misc_path`; the check is left out".into());
         return None;
     }
+    lower.places().programs.push((script.clone(), place));
     let kind = CheckKind::Misc { script, timeout: Duration::from_secs(timeout.into()), dynamic };
     let mut check = common.times(outer, kind);
     if let CheckKind::Misc { timeout, .. } = &mut check.kind
