@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use super::{Command, ControlState, Ending, MakeToken, bind, serve};
+use super::{Command, ControlState, Ending, MakeToken, Shown, bind, serve};
 use crate::guard::Link;
 
 fn empty(node: &str) -> Arc<Status> {

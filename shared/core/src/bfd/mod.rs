@@ -15,7 +15,8 @@
 //!
 //! What is told of a session is what its last change was. A session that never came up is told to be
 //! down once a neighbour that is there would have been heard: `multiplier` times `idle_tx` after it
-//! began. Before, nothing is told: a restart takes nobody out of service.
+//! began. Before, nothing is told: a restart takes nobody out of service. (keepalived says at its start
+//! that all are down.)
 
 mod session;
 #[cfg(test)]

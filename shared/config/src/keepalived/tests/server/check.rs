@@ -208,8 +208,8 @@ fn the_other_kinds_reach_the_model() {
 
     let text =
         format!("bfd_instance b {{\n neighbor_ip 10.0.0.2\n}}\n{}", server("", "BFD_CHECK {\n name b\n alpha\n}"));
-    let server = clean(&text);
-    let check = &server.real_servers[0].checks[0];
+    let checked = clean(&text);
+    let check = &checked.real_servers[0].checks[0];
     assert_eq!((&check.kind, check.alpha), (&CheckKind::Bfd { instance: "b".into() }, true));
 
     let (block, real) = ("bfd_instance b {\n neighbor_ip 10.0.0.2\n", server("", "BFD_CHECK {\n name b\n}"));
