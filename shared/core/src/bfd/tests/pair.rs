@@ -93,8 +93,8 @@ fn come_up_in_moments_and_stay() {
         let before = pair.sent;
         pair.until(at(60_250));
         assert_eq!(pair.news.len(), 2, "seed {seed}: each told once: {:?}", pair.news);
-        for host in 0..2 {
-            let rate = (pair.sent[host] - before[host]) / 60;
+        for (after, before) in pair.sent.iter().zip(before) {
+            let rate = (after - before) / 60;
             assert!((100..=134).contains(&rate), "{rate} a second");
         }
     }
