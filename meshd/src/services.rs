@@ -14,6 +14,7 @@ use anyhow::ensure;
 use mesh_config::model::Config;
 use mesh_control::Service;
 use mesh_core::Instant;
+use mesh_core::bfd::Told;
 use mesh_core::notify::Notice;
 use mesh_core::services::input::Surroundings;
 use mesh_core::services::{Action, Input, Services, Setup};
@@ -71,6 +72,7 @@ pub fn start(
     config: Config,
     queue: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     surroundings: watch::Receiver<Surroundings>,
+    sessions: watch::Receiver<Told>,
     outputs: Outputs,
 ) -> anyhow::Result<ServicesThread> {
     let (inputs, received) = queue;
@@ -85,6 +87,8 @@ pub fn start(
             services: Services::new(setup, &config, clock::now()),
             inputs: received,
             surroundings,
+            sessions,
+            sessions_told: BTreeMap::new(),
             kernel,
             outputs,
             suspends,
@@ -127,6 +131,9 @@ struct Driver {
     services: Services,
     inputs: mpsc::Receiver<Input>,
     surroundings: watch::Receiver<Surroundings>,
+    /// Which BFD sessions are up, and what the services were told of that.
+    sessions: watch::Receiver<Told>,
+    sessions_told: BTreeMap<String, bool>,
     kernel: mpsc::Sender<Task>,
     checkers: Checkers,
     files: Files,
@@ -144,6 +151,7 @@ impl Driver {
     /// Runs until the services have stopped, or nobody talks to the kernel any more.
     async fn run(mut self) -> anyhow::Result<()> {
         self.step(Input::Timeout);
+        self.look_at_sessions();
         let (mut show_at, mut look_at) = (clock::now(), clock::now());
         while !self.stopped {
             ensure!(!self.kernel.is_closed(), "the thread that talks to ip_vs died");
@@ -173,6 +181,7 @@ impl Driver {
                 let surroundings = self.surroundings.borrow_and_update().clone();
                 self.step(Input::Surroundings(surroundings));
             }
+            Ok(()) = self.sessions.changed() => self.look_at_sessions(),
             _ = self.inputs.recv_many(&mut batch, BATCH) => batch.into_iter().for_each(|input| self.take(input)),
         }
     }
@@ -182,7 +191,21 @@ impl Driver {
             self.suspends = suspends(config);
             self.checkers.set(settings(config));
         }
+        let anew = matches!(input, Input::Configure(_));
         self.step(input);
+        if anew {
+            // Checks that were not there before know nothing yet.
+            self.sessions_told.clear();
+            self.look_at_sessions();
+        }
+    }
+
+    fn look_at_sessions(&mut self) {
+        let now = self.sessions.borrow_and_update().services.clone();
+        let before = std::mem::replace(&mut self.sessions_told, now.clone());
+        for (name, up) in now.into_iter().filter(|(name, up)| before.get(name) != Some(up)) {
+            self.step(Input::Bfd { name, up });
+        }
     }
 
     fn look_at_addresses(&mut self) {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use mesh_config::model::{Config, ScriptSecurity};
-use mesh_control::{Service, Status};
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::roster::State;
 use mesh_core::services::input::Surroundings;
@@ -23,6 +22,7 @@ use super::{
     End, Member, Places, address_of, check_role, config_file, listen, load_config, node_name, role_of, socket,
     what_to_run,
 };
+use crate::bfd::{self, BfdThread};
 use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs};
 use crate::guard::{Link, Task};
@@ -79,7 +79,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let services_setup = services_setup(&setup);
     let engine = Engine::new(setup, config.clone(), clock::now());
 
-    let seed =
+    let join_at =
         member.as_ref().map_or(String::new(), |(identity, state)| address_of(identity, &state.roster).to_string());
     let service_queue = mpsc::channel(services::QUEUE);
     let gossip = directs.then(|| service_queue.0.clone());
@@ -116,14 +116,17 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     };
     let outlets =
         |teller| services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), teller, shown: services_shown };
-    let services = teller
-        .clone()
-        .map(|teller| services::start(services_setup, config.clone(), service_queue, around, outlets(teller)));
+    let bfd = if directs { Some(bfd::start(&config, seed()?, services_setup.unix_at_zero)?) } else { None };
+    let (sessions, sessions_seen) = bfd.as_ref().map_or_else(bfd::nothing, |bfd| (bfd.told.clone(), bfd.shown.clone()));
+    let services = teller.clone().map(|teller| {
+        services::start(services_setup, config.clone(), service_queue, around, sessions, outlets(teller))
+    });
     let director = spawn_engine(engine, &config, directs, input_queue, outputs, told)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets, secured));
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
-    let state = control_state(mesh.as_ref(), seed, (status_seen, services_seen), ending);
+    let shown = control::Shown { status: status_seen, services: services_seen, bfd: sessions_seen };
+    let state = control_state(mesh.as_ref(), join_at, shown, ending);
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
@@ -137,6 +140,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         runner,
         services: services.transpose()?,
         notify,
+        bfd,
         mesh: mesh_thread,
         real_server: server_thread,
     };
@@ -150,6 +154,9 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     // After the addresses: what they still send here is forwarded to the last.
     if let Some(services) = parts.services {
         services.stop(keep || asked.is_err()).await;
+    }
+    if let (Some(bfd), false) = (parts.bfd, keep) {
+        bfd.stop().await;
     }
     if let Some(mesh) = &mesh {
         mesh.close(!keep).await;
@@ -179,6 +186,7 @@ struct Parts {
     services: Option<ServicesThread>,
     /// None there, too.
     notify: Option<NotifyThread>,
+    bfd: Option<BfdThread>,
     mesh: Option<MeshThread>,
     real_server: Option<ServerThread>,
 }
@@ -288,7 +296,7 @@ async fn start_mesh(
 fn control_state(
     mesh: Option<&MeshHandle>,
     seed: String,
-    (status, services): (watch::Receiver<Arc<Status>>, watch::Receiver<Arc<Vec<Service>>>),
+    shown: control::Shown,
     ending: control::Ending,
 ) -> ControlState {
     let tokens = mesh.cloned().map(|mesh| {
@@ -296,7 +304,7 @@ fn control_state(
         Arc::new(make) as Arc<control::MakeToken>
     });
     let roster = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::RosterAccess>);
-    ControlState { status, services, tokens, roster, seed, ending }
+    ControlState { shown, tokens, roster, seed, ending }
 }
 
 /// Starts the engine's thread.
@@ -347,13 +355,13 @@ async fn supervise(
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
     let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
-    let Parts { director, server, runner, services, notify, mesh, real_server } = parts;
+    let Parts { director, server, runner, services, notify, bfd, mesh, real_server } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(Command::Stop),
             _ = interrupt.recv() => return Ok(Command::Stop),
             Some(command) = commands.recv() => return Ok(command),
-            _ = hangup.recv() => reloading.reload(services.as_ref()).await,
+            _ = hangup.recv() => reloading.reload(services.as_ref(), bfd.as_ref()).await,
             _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
             _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
             ended = &mut *director => {
@@ -376,6 +384,10 @@ async fn supervise(
                 ended.context("the thread of the notifications died")??;
                 bail!("the thread of the notifications ended by itself");
             }
+            ended = bfd_end(bfd.as_mut()) => {
+                ended.context("the thread of the BFD sessions died")??;
+                bail!("the BFD sessions ended by themselves");
+            }
             error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
             ended = server_end(real_server.as_mut()) => {
                 ended.context("the thread that looks after this host died")??;
@@ -395,6 +407,13 @@ async fn services_end(services: Option<&mut ServicesThread>) -> Result<anyhow::R
 async fn notify_end(notify: Option<&mut NotifyThread>) -> Result<anyhow::Result<()>, RecvError> {
     match notify {
         Some(notify) => (&mut notify.ended).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn bfd_end(bfd: Option<&mut BfdThread>) -> Result<anyhow::Result<()>, RecvError> {
+    match bfd {
+        Some(bfd) => (&mut bfd.ended).await,
         None => std::future::pending().await,
     }
 }
@@ -432,7 +451,7 @@ struct Reloading<'a> {
 
 impl Reloading<'_> {
     /// SIGHUP: a file that cannot be used leaves everything as it is.
-    async fn reload(&self, services: Option<&ServicesThread>) {
+    async fn reload(&self, services: Option<&ServicesThread>, bfd: Option<&BfdThread>) {
         match config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file)) {
             // Witnesses and servers serve none anyway.
             Ok(config) if super::serves_nothing(&config) && self.directs => {
@@ -444,10 +463,16 @@ impl Reloading<'_> {
             Ok(config) if !self.told_to(&config).await => {
                 tracing::error!("configuration not changed: the thread of the notifications takes nothing");
             }
-            Ok(config) => match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
-                Ok(()) => tracing::info!("configuration read again"),
-                Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
-            },
+            Ok(config) => {
+                let sessions = config.bfd_instances.clone();
+                match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
+                    Ok(()) => {
+                        bfd.inspect(|bfd| bfd.configure(sessions));
+                        tracing::info!("configuration read again");
+                    }
+                    Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
+                }
+            }
             Err(error) => tracing::error!("configuration not changed: {error:#}"),
         }
     }

@@ -16,6 +16,8 @@ async fn the_end_of_the_kernel_s_thread_is_the_end() {
         services: Services::new(setup, &config, clock::now()),
         inputs: received,
         surroundings,
+        sessions: watch::channel(Told::default()).1,
+        sessions_told: BTreeMap::new(),
         kernel,
         checkers: Checkers::new(settings(&config), inputs.clone()),
         files: Files::new(inputs.clone()).unwrap(),

@@ -6,10 +6,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
+mod bfd;
 mod mail;
 mod notify;
 mod service;
 
+pub use self::bfd::BfdInstance;
 pub use self::mail::Mail;
 pub use self::notify::{Fifo, Notify, NotifySettings, OnDelete};
 pub use self::service::*;
@@ -31,6 +33,8 @@ pub struct Config {
     pub virtual_servers: Vec<VirtualServer>,
     /// `track_file` blocks, in file order, names unique.
     pub track_files: Vec<TrackFile>,
+    /// `bfd_instance` blocks, in file order, names unique.
+    pub bfd_instances: Vec<BfdInstance>,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
     /// Mail about what happens.

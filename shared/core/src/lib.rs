@@ -13,12 +13,14 @@
 //! [`Engine::step`] is the only way anything changes; equal inputs at equal times give equal
 //! actions, so that a simulated cluster replays from its seed.
 //!
-//! Two more machines of this kind run beside it, on threads of their own, and know of it only what it
-//! tells them: [`services::Services`] (checks of real servers, and what ip_vs shall hold) and
-//! [`server::Server`] (what a real server of the mesh needs on its host).
+//! More machines of this kind run beside it, on threads of their own, and know of it only what it
+//! tells them: [`services::Services`] (checks of real servers, and what ip_vs shall hold),
+//! [`bfd::Sessions`] (whether neighbours are there) and [`server::Server`] (what a real server of the
+//! mesh needs on its host).
 
 pub mod action;
 pub mod admission;
+pub mod bfd;
 pub mod decision;
 pub mod engine;
 #[cfg(test)]

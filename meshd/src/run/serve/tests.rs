@@ -28,7 +28,7 @@ async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
     };
     let reload = async |text: &str| {
         fs::write(&included, text).unwrap();
-        reloading.reload(None).await;
+        reloading.reload(None, None).await;
     };
     reload(&ROUTER.replace(" 51", " 510")).await;
     reload(ROUTER.trim_end().trim_end_matches('}')).await;
@@ -38,6 +38,6 @@ async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
     let Ok(Input::Configure(config)) = taken.try_recv() else { panic!("no configuration") };
     assert_eq!(config.routers[0].priority, 90);
     fs::remove_file(&included).unwrap();
-    reloading.reload(None).await;
+    reloading.reload(None, None).await;
     assert!(taken.try_recv().is_err());
 }

@@ -28,6 +28,7 @@ pub(super) const ROOT: Context = Context {
         "virtual_server",
         "track_file",
         "vrrp_track_file",
+        "bfd_instance",
         "SSL",
         "include_check",
     ],
@@ -50,7 +51,6 @@ pub(super) const ROOT: Context = Context {
         ("static_ipaddress", "the addresses are not added"),
         ("static_routes", "the routes are not added"),
         ("static_rules", "the rules are not added"),
-        ("bfd_instance", "no BFD session is opened"),
         ("net_namespace", "start the daemon in the namespace instead"),
         ("net_namespace_ipvs", "start the daemon in the namespace instead"),
         ("interface_up_down_delays", "a link change acts at once"),
@@ -223,6 +223,30 @@ pub(super) const SCRIPT: Context = Context {
     differs: &[],
 };
 
+pub(super) const BFD: Context = Context {
+    name: "bfd_instance",
+    acted: &[
+        "neighbor_ip",
+        "neighbour_ip",
+        "source_ip",
+        "interface",
+        "min_rx",
+        "min_tx",
+        "idle_tx",
+        "multiplier",
+        "passive",
+        "ttl",
+        "hoplimit",
+        "max_hops",
+        "multihop",
+        "weight",
+        "vrrp",
+        "checker",
+    ],
+    harmless: &[],
+    differs: &[],
+};
+
 pub(super) const INSTANCE: Context = Context {
     name: "vrrp_instance",
     acted: &[
@@ -313,7 +337,7 @@ const LISTS: &[Context] = &[
     list("virtual_server_group"),
 ];
 
-const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, INSTANCE, AUTHENTICATION];
+const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, INSTANCE, AUTHENTICATION, BFD];
 
 /// Keywords that read other files.
 pub(super) const INCLUDES: &[&str] = &["include", "includer", "includem", "includew", "includeb", "includea"];

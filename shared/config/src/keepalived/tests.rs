@@ -1,5 +1,6 @@
 //! Every group of keywords, and every kind of finding with its exact place.
 
+mod bfd;
 mod instance;
 mod notify;
 mod server;

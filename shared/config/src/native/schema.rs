@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::bfd::BfdTable;
 use super::notify::{Notifications, NotifyTable};
 use super::services::{Lvs, MailTable, Server, TlsTable, TrackFileTable};
 use super::text::{AddressEntry, Command, Time, TrackedEntry};
@@ -31,6 +32,8 @@ pub(super) struct File {
     pub(super) lvs: Lvs,
     #[serde(default)]
     pub(super) track_file: Vec<TrackFileTable>,
+    #[serde(default)]
+    pub(super) bfd: Vec<BfdTable>,
     #[serde(default)]
     pub(super) virtual_server: Vec<Spanned<Server>>,
 }

@@ -1,3 +1,5 @@
+mod bfd;
+
 use super::*;
 use crate::model::{CheckKind, HttpCheck, LeaseTime, Policy, QuorumLoss, Transport, UdpReply, Url, Version};
 use mesh_wire::mesh::Family;

@@ -6,7 +6,7 @@ use super::super::values;
 use crate::model::Script;
 
 /// A first parameter that `read` understands, and no further ones.
-pub(super) fn value<T>(
+pub(in super::super) fn value<T>(
     lower: &mut Lower<'_>,
     statement: &Statement<'_>,
     expected: &str,
@@ -17,7 +17,7 @@ pub(super) fn value<T>(
 }
 
 /// A number in a range.
-pub(super) fn number(lower: &mut Lower<'_>, statement: &Statement<'_>, least: u32, most: u32) -> Option<u32> {
+pub(in super::super) fn number(lower: &mut Lower<'_>, statement: &Statement<'_>, least: u32, most: u32) -> Option<u32> {
     value(lower, statement, &format!("a number from {least} to {most}"), |word| {
         values::unsigned(word).and_then(|n| u32::try_from(n).ok()).filter(|n| (least..=most).contains(n))
     })
@@ -37,7 +37,7 @@ pub(in super::super) fn extra(lower: &mut Lower<'_>, statement: &Statement<'_>, 
 }
 
 /// A keyword that is a setting by itself.
-pub(super) fn set(lower: &mut Lower<'_>, statement: &Statement<'_>) -> bool {
+pub(in super::super) fn set(lower: &mut Lower<'_>, statement: &Statement<'_>) -> bool {
     if let Some(word) = statement.parameters().first() {
         let keyword = statement.keyword();
         lower.warning(
@@ -54,7 +54,7 @@ pub(super) fn switch(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option
 }
 
 /// Text; without any, keepalived goes on, other than with most keywords.
-pub(super) fn text(lower: &mut Lower<'_>, statement: &Statement<'_>, expected: &str) -> Option<String> {
+pub(in super::super) fn text(lower: &mut Lower<'_>, statement: &Statement<'_>, expected: &str) -> Option<String> {
     let Some(word) = statement.parameters().first() else {
         let message = format!("`{}` has no value; expected {expected}; skipped", statement.keyword());
         lower.warning(statement.at(), message);
@@ -84,7 +84,7 @@ pub(in super::super) fn script(lower: &mut Lower<'_>, to: &mut Option<Script>, s
 }
 
 /// Keeps what was there where nothing could be read.
-pub(super) fn put<T>(to: &mut T, value: Option<T>) {
+pub(in super::super) fn put<T>(to: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *to = value;
     }

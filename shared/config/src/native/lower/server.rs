@@ -25,6 +25,8 @@ use crate::model::{
 /// What virtual servers refer to, and what they have taken.
 pub(super) struct Names<'a> {
     pub(super) files: BTreeMap<&'a str, &'a TrackFile>,
+    /// BFD sessions that checks may refer to.
+    pub(super) sessions: BTreeSet<&'a str>,
     pub(super) log_all_failures: bool,
     pub(super) scope: CheckScope,
     /// Which virtual server has an endpoint; marks are the same for all protocols.

@@ -261,9 +261,14 @@ pub(super) fn bfd(
 fn session(lower: &mut Lower<'_>, outer: &Outer<'_>, statement: &Statement<'_>) -> Option<String> {
     let word = lower.parameter(statement, "the name of a `bfd_instance`")?;
     words::extra(lower, statement, 1);
-    if outer.names.sessions.contains(&*word.text) {
-        return Some(word.text.to_string());
+    let Some(at) = outer.names.sessions.get(&*word.text) else {
+        let message = format!("there is no `bfd_instance {}` for checks; the check is left out", word.text);
+        lower.warning(word.at, message);
+        return None;
+    };
+    if *at > word.at {
+        let message = format!("`bfd_instance {}` stands further down: keepalived would not find it", word.text);
+        lower.warning(word.at, message);
     }
-    lower.warning(word.at, format!("there is no `bfd_instance {}`; the check is left out", word.text));
-    None
+    Some(word.text.to_string())
 }
