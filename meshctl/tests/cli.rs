@@ -462,3 +462,20 @@ VI_2 stays on lb1: no other director can serve it
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), expected));
     assert!(fake.request().ends_with(r#"{"drain":"lb1"}"#));
 }
+
+#[test]
+fn completions_and_manual_pages_come_from_the_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_meshctl")).current_dir(dir.path()).args(arguments).output().unwrap()
+    };
+    for (shell, says) in [("bash", "complete -F"), ("zsh", "#compdef meshctl"), ("fish", "complete -c meshctl")] {
+        let completions = run(&["completions", shell]);
+        assert!(completions.status.success());
+        assert!(String::from_utf8_lossy(&completions.stdout).contains(says), "{shell}");
+    }
+    assert!(run(&["man", "."]).status.success());
+    let page = std::fs::read_to_string(dir.path().join("meshctl-token-create.1")).unwrap();
+    assert!(page.contains("\\-\\-ttl"), "{page}");
+    assert_eq!(run(&["man", "nonesuch"]).status.code(), Some(1));
+}

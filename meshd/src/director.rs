@@ -310,6 +310,11 @@ impl Director {
                 tracing::info!(routers = left.len(), "left to the next run");
             }
             Action::Record(decision) => self.outputs.telemetry.record(decision),
+            Action::Tell(notices) => {
+                if let Some(teller) = &self.outputs.teller {
+                    teller.tell(notices);
+                }
+            }
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
             }

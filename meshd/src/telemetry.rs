@@ -34,6 +34,7 @@ pub use self::collector::run as collect;
 pub(crate) use self::effects::Effects;
 pub use self::effects::Measured;
 pub use self::journal::Journal;
+pub(crate) use self::log::record_bfd;
 
 /// Reports that may wait; the collector takes microseconds for each, and 255 routers that change at
 /// once are well below it.

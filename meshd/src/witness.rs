@@ -105,8 +105,8 @@ impl Witness {
             | Action::StoreRoster { .. }
             | Action::RosterChanged { .. }
             | Action::Ordered { .. } => self.outputs.act_on_mesh(action),
-            // No services either.
-            Action::TellServices(_) => {}
+            // No services either, and no routers to tell of.
+            Action::TellServices(_) | Action::Tell(_) => {}
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses { .. }
             | Action::FenceAdopt { .. }

@@ -34,6 +34,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::Ordered { .. }
             | Action::RunScripts(_)
             | Action::TellServices(_)
+            | Action::Tell(_)
             | Action::Stopped => {
                 takeover.flush(&mut all);
                 all.push(action);

@@ -16,6 +16,7 @@ use crate::memory::Memory;
 use crate::mesh::MeshHandle;
 use crate::priority;
 use crate::probes::checks;
+use crate::probes::notify::teller::Teller;
 use crate::telemetry::{Asked, Telemetry};
 
 /// Where effects that are not the kernel's go.
@@ -26,6 +27,8 @@ pub struct Outputs {
     pub memory: Option<Memory>,
     /// Scripts to run from now on.
     pub scripts: watch::Sender<Vec<TrackScript>>,
+    /// Who runs scripts, writes to FIFOs and sends mail; `None` on a node that has no routers.
+    pub teller: Option<Teller>,
     /// What the services are told of the mesh.
     pub surroundings: watch::Sender<Surroundings>,
     /// What `meshctl status` shows.
@@ -76,6 +79,8 @@ impl Outputs {
         let dropped = self.mesh.iter().flat_map(MeshHandle::counters);
         let dropped = dropped.map(|(name, count)| (format!("mesh_{name}"), count));
         let lost = self.memory.as_ref().is_some_and(|memory| !memory.is_kept());
+        let told = self.teller.iter().flat_map(Teller::counters);
+        let told = told.map(|(name, count)| (name.to_owned(), count));
         let (checks, check_us) = checks::latency();
         let own = [
             ("checks", checks),
@@ -84,6 +89,6 @@ impl Outputs {
             ("realtime_threads", priority::raised()),
             ("telemetry_reports_lost", self.telemetry.lost()),
         ];
-        dropped.chain(own.map(|(name, count)| (name.to_owned(), count)))
+        dropped.chain(told).chain(own.map(|(name, count)| (name.to_owned(), count)))
     }
 }

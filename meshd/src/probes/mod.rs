@@ -12,4 +12,5 @@ pub mod checks;
 pub mod files;
 pub mod notify;
 mod process;
+pub(crate) use process::security;
 pub mod script;

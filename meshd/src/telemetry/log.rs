@@ -1,7 +1,7 @@
 //! Decisions as log lines. One decision is one line; fields carry the field's standard words.
 
 use mesh_core::decision::{MoveEvent, RouterEvent};
-use mesh_core::{Decision, services};
+use mesh_core::{Decision, bfd, services};
 
 /// Tells a decision.
 pub(super) fn record(decision: &Decision) {
@@ -46,6 +46,15 @@ pub(super) fn record_services(decision: &services::action::Decision) {
         }
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
         Decision::Warning { text } => tracing::warn!("{text}"),
+    }
+}
+
+/// Tells a decision about BFD sessions.
+pub(crate) fn record_bfd(decision: &bfd::Decision) {
+    let bfd::Decision { name, neighbour, down } = decision;
+    match down {
+        None => tracing::info!(session = %name, %neighbour, "BFD session {name} with {neighbour} is up"),
+        Some(why) => tracing::warn!(session = %name, %neighbour, "BFD session {name} with {neighbour} is down: {why}"),
     }
 }
 

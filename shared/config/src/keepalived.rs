@@ -25,6 +25,7 @@
 //! `interval` may have decimals as in later keepalived versions.
 
 mod address;
+mod bfd;
 mod global;
 mod instance;
 mod keywords;
@@ -32,6 +33,7 @@ mod language;
 mod lower;
 mod lvs;
 mod mail;
+mod notify;
 mod script;
 mod server;
 mod tree;
@@ -72,6 +74,7 @@ const BLOCKS: &[&str] = &[
     "virtual_server",
     "track_file",
     "vrrp_track_file",
+    "bfd_instance",
     "SSL",
 ];
 
@@ -80,6 +83,7 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     // Scripts and global settings hold for the whole file, wherever they stand.
     let globals = global::lower(lower, &mut config, &tree.statements);
     script::lower(lower, &mut config, &tree.statements);
+    bfd::lower(lower, &mut config, &tree.statements);
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),

@@ -6,11 +6,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
+mod bfd;
 mod mail;
+mod notify;
 mod service;
 mod telemetry;
 
+pub use self::bfd::BfdInstance;
 pub use self::mail::Mail;
+pub use self::notify::{Fifo, Notify, NotifySettings, OnDelete};
 pub use self::service::*;
 pub use self::telemetry::TelemetrySettings;
 
@@ -31,17 +35,21 @@ pub struct Config {
     pub virtual_servers: Vec<VirtualServer>,
     /// `track_file` blocks, in file order, names unique.
     pub track_files: Vec<TrackFile>,
+    /// `bfd_instance` blocks, in file order, names unique.
+    pub bfd_instances: Vec<BfdInstance>,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
     /// Mail about what happens.
     pub mail: Mail,
+    /// FIFOs, and scripts of the start and the end.
+    pub notify: NotifySettings,
     /// Settings of the mesh; only meshd.toml has them.
     pub mesh: MeshSettings,
     /// Where it tells what happens; only meshd.toml has it. Read at the start only.
     pub telemetry: TelemetrySettings,
 }
 
-/// `script_user` and `enable_script_security`.
+/// `script_user`, `enable_script_security` and what else holds for every script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScriptSecurity {
     /// User and group to run scripts as; keepalived's default is `keepalived_script` where that
@@ -49,6 +57,10 @@ pub struct ScriptSecurity {
     pub user: Option<(String, Option<String>)>,
     /// Refuse scripts that somebody else than root can write, when run by root.
     pub enable: bool,
+    /// `use_symlink_paths`: a program is started by the name it was given, not by the one its symbolic links lead to.
+    pub symlink_paths: bool,
+    /// `set_supplementary_groups`: scripts have all groups of their user, not its own alone.
+    pub supplementary_groups: bool,
 }
 
 /// One tracked script.
@@ -122,6 +134,8 @@ pub struct VirtualRouter {
     pub spread: Option<bool>,
     /// Routers and sync groups, by name, that should be on other directors; only meshd.toml has it.
     pub keep_apart: Vec<String>,
+    /// Who is told when its state changes.
+    pub notify: Notify,
 }
 
 impl VirtualRouter {
@@ -149,6 +163,7 @@ impl VirtualRouter {
             policy: Policy::default(),
             spread: None,
             keep_apart: Vec::new(),
+            notify: Notify::default(),
         }
     }
 
@@ -169,6 +184,8 @@ pub struct SyncGroup {
     pub name: String,
     /// `group`: names of its members, in file order, each a router of the configuration.
     pub routers: Vec<String>,
+    /// Who is told when its state changes.
+    pub notify: Notify,
 }
 
 /// How many addresses fit in an advert of a family. Its count is one byte; in IPv6 an Ethernet frame of

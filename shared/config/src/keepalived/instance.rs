@@ -9,10 +9,11 @@ use super::address::{self, Declared};
 use super::global::{self, Globals};
 use super::keywords::{AUTHENTICATION, INSTANCE};
 use super::lower::Lower;
+use super::notify;
 use super::script;
 use super::tree::{At, Block, Statement};
 use super::values;
-use crate::model::{Config, GratuitousArp, TrackedScript, Version};
+use crate::model::{Config, GratuitousArp, Notify, TrackedScript, Version};
 
 /// An instance as declared, nothing decided.
 struct Draft {
@@ -38,6 +39,7 @@ struct Draft {
     excluded: Vec<Declared>,
     tracked: Vec<(TrackedScript, At)>,
     garp: GratuitousArp,
+    notify: Notify,
     strict: bool,
     skip_check_adv_addr: bool,
 }
@@ -82,6 +84,7 @@ pub(super) fn lower(
         excluded: Vec::new(),
         tracked: Vec::new(),
         garp: globals.garp,
+        notify: Notify::default(),
         strict: globals.strict,
         skip_check_adv_addr: globals.skip_check_adv_addr,
     };
@@ -169,6 +172,7 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
             let message = "`native_ipv6` is obsolete: the addresses tell the family; skipped";
             lower.ignored(statement.at(), message.into());
         }
+        _ if notify::keyword(lower, &mut draft.notify, statement) => return,
         (keyword, _) if global::garp(lower, &mut draft.garp, keyword, statement) => {}
         _ => return lower.other(&INSTANCE, statement),
     }

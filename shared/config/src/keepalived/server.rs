@@ -18,9 +18,9 @@ mod pool;
 mod real;
 mod ssl;
 mod timing;
-mod words;
+pub(super) mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::lower::Lower;
 use super::tree::{At, Statement};
@@ -34,8 +34,8 @@ struct Names {
     uses: BTreeMap<String, usize>,
     /// Places of the track files, and which of the model they are, by name.
     files: BTreeMap<String, (At, usize)>,
-    /// `bfd_instance` blocks.
-    sessions: BTreeSet<String>,
+    /// Places of the BFD sessions that checks may refer to, by name.
+    sessions: BTreeMap<String, At>,
     /// Which virtual server has an endpoint; marks are the same for all protocols.
     taken: BTreeMap<(Endpoint, Option<Protocol>), String>,
 }
@@ -47,7 +47,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statements: &[St
         groups: group::lower(lower, statements),
         uses: uses(statements),
         files: file::lower(lower, config, statements),
-        sessions: named(statements, "bfd_instance").map(|(name, _)| name.to_string()).collect(),
+        sessions: sessions(config, statements),
         taken: BTreeMap::new(),
     };
     for statement in statements.iter().filter(|s| s.keyword() == "virtual_server") {
@@ -55,6 +55,12 @@ pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statements: &[St
             pool::lower(lower, config, &mut names, statement, block);
         }
     }
+}
+
+fn sessions(config: &Config, statements: &[Statement<'_>]) -> BTreeMap<String, At> {
+    let of_services = |name: &str| config.bfd_instances.iter().any(|b| b.for_services && b.name == name);
+    let named = named(statements, "bfd_instance").filter(|(name, _)| of_services(name));
+    named.map(|(name, at)| (name.to_owned(), at)).collect()
 }
 
 fn uses(statements: &[Statement<'_>]) -> BTreeMap<String, usize> {

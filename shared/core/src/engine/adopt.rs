@@ -193,6 +193,7 @@ impl Engine {
         let (lifetime_s, epoch) = (instance.lifetime_s(backstop), instance.held_epoch());
         add_addresses(&mut self.out, instance, lifetime_s);
         self.advertise(key, None);
+        self.note_resumed(key);
         self.record_router(now, key, RouterEvent::Active { epoch, voters: Vec::new() }, epoch, CAUSE.to_owned());
         self.tell_unprotected(now, key);
     }

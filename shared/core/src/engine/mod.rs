@@ -4,10 +4,12 @@ pub mod adopt;
 pub mod explain;
 mod leases;
 mod moves;
+mod notify;
 mod observe;
 mod placement;
 mod repairs;
 mod roster;
+mod segment;
 mod serves;
 mod services;
 mod silence;
@@ -40,6 +42,7 @@ use crate::lease::lease_time;
 use crate::lease::memory::VoterStart;
 use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
+use crate::notify::Herald;
 use crate::roster::Acceptor;
 use crate::roster::replica::Event;
 use crate::time::Instant;
@@ -139,6 +142,9 @@ pub struct Engine {
     places: placement::Places,
     /// Planned moves.
     moves: moves::Moves,
+    segments: segment::Segments,
+    /// What others were told of the routers.
+    herald: Herald,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -197,6 +203,8 @@ pub enum TimerKind {
     Services,
     /// A planned move, or the order of directors.
     Moves,
+    /// A look at who is heard on a segment.
+    Segment,
 }
 
 impl Engine {
@@ -247,6 +255,8 @@ impl Engine {
             chronicle: story::Chronicle::default(),
             places: placement::Places::default(),
             moves: moves::Moves::default(),
+            segments: segment::Segments::default(),
+            herald: Herald::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -289,6 +299,7 @@ impl Engine {
         self.tell_surroundings(now);
         self.remember();
         self.keep_will();
+        self.tell_others();
         if stop {
             self.out.push(Action::Stopped);
         }
@@ -308,6 +319,7 @@ impl Engine {
         due(self.council.deadline(), TimerKind::Roster);
         due(self.neighbour.tell_at, TimerKind::Services);
         due(self.moves_deadline(), TimerKind::Moves);
+        due(self.segments.look_at, TimerKind::Segment);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
@@ -377,6 +389,7 @@ impl Engine {
             }
             Input::PeerDown { node, left } => {
                 self.peer_down(node, left);
+                self.forget_segment_of(node);
                 self.note_surroundings(now);
             }
             Input::Gossip { node, key, value } => {
@@ -385,6 +398,7 @@ impl Engine {
                 self.hear_mark(now, &key, value.as_deref());
                 self.note_place_of(node, &key);
                 self.recognise_members();
+                self.segment_gossip(now, node, &key);
                 self.note_surroundings(now);
             }
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
@@ -425,6 +439,7 @@ impl Engine {
             config.track_scripts.clear();
         }
         self.configured += 1;
+        self.configure_notices(&config);
         let lease = config.mesh.lease;
         let before = self.config.mesh.lease;
         let lasts = |i: &Instance, setting| lease_time(setting, i.config.advert_interval);
@@ -470,6 +485,7 @@ impl Engine {
             self.run_router_timers(now, key);
         }
         self.run_council(now);
+        self.look_again(now);
     }
 
     fn run_router_timers(&mut self, now: Instant, key: RouterKey) {
@@ -568,6 +584,7 @@ impl Engine {
         instance.transition = Transition { at: now, cause: cause.clone(), trace_id: trace_id.clone() };
         let name = instance.config.name.clone();
         self.note_surroundings(now);
+        self.note_state(key, &event);
         self.record(Decision::Router { name, key, event, cause, trace_id });
     }
 
@@ -594,6 +611,8 @@ impl Engine {
             draining: self.drains_here(),
             roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
             capacity: self.config.mesh.placement.capacity,
+            hearing: self.hearings(),
+            mute: self.mute_routers(),
         };
         self.publish_value(NODE_KEY.to_owned(), json(&node));
         self.publish_serves();

@@ -198,6 +198,9 @@ impl Engine {
             self.note_refused(now, key, &veto, ballot);
             return;
         }
+        if let Some(holder) = veto.holder.filter(|_| enough) {
+            self.unheard(now, key, holder);
+        }
         self.show_veto(now, key, veto, ballot);
     }
 
@@ -296,9 +299,12 @@ impl Engine {
         if let Some(priority) = priority {
             instance.vrrp.set_priority(priority);
         }
-        if instance.fault == fault {
+        let unchanged = instance.fault == fault;
+        self.note_priority(key);
+        if unchanged {
             return;
         }
+        let Some(instance) = self.instances.get_mut(&key) else { return };
         let was_fault = std::mem::replace(&mut instance.fault, fault.clone()).is_some();
         if waits {
             return;
@@ -586,6 +592,7 @@ impl Engine {
             self.instances.get_mut(&key).expect("keys are those of instances").vrrp.shutdown();
         }
         self.install_fence();
+        self.tell_stop();
     }
 }
 

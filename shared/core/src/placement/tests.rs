@@ -229,13 +229,9 @@ fn views() -> impl Strategy<Value = View> {
     );
     let groups = prop::collection::btree_map(1..12u8, one, 0..11);
     (prop::collection::btree_map(1..7u64, node, 1..6), groups).prop_map(|(nodes, groups)| {
-        let group = |(n, (seats, owner, spread, preempt, pin, apart)): (
-            u8,
-            (BTreeMap<u64, (u8, Option<i16>, bool)>, _, _, _, _, BTreeSet<u8>),
-        )| {
+        type Drawn = (BTreeMap<u64, (u8, Option<i16>, bool)>, Option<u64>, bool, bool, Option<u64>, BTreeSet<u8>);
+        let group = |(n, (seats, owner, spread, preempt, pin, apart)): (u8, Drawn)| {
             let seat = |(id, (configured, tracked, refused))| (NodeId(id), Seat { configured, tracked, refused });
-            let owner: Option<u64> = owner;
-            let pin: Option<u64> = pin;
             let group = Group {
                 routers: vec![key(n)],
                 owner: owner.filter(|id| nodes.contains_key(id) && seats.contains_key(id)).map(NodeId),

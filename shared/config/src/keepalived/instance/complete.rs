@@ -65,6 +65,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
         excluded_addresses: draft.excluded.into_iter().map(|d| d.address).collect(),
         track_scripts,
         garp: draft.garp,
+        notify: draft.notify,
         strict: draft.strict,
         skip_check_adv_addr: draft.skip_check_adv_addr,
         ..VirtualRouter::new(draft.name, RouterKey { family, vrid, segment: 0 }, interface.0)

@@ -269,12 +269,10 @@ fn tracked_scripts() {
 #[test]
 fn keywords_that_wait() {
     for (line, start) in [
-        (" notify /bin/x", "4:2 W `notify` is not supported yet: the script is not run"),
         (" track_interface {\n  eth1\n }", "4:2 W `track_interface` is not supported yet"),
         (" use_vmac", "4:2 W `use_vmac` is not supported yet"),
         (" virtual_routes {\n  10.9.0.0/16 via 10.0.0.9\n }", "4:2 W `virtual_routes` is not supported yet"),
         (" native_ipv6", "4:2 I `native_ipv6` is obsolete: the addresses tell the family"),
-        (" smtp_alert", "4:2 I `smtp_alert` has no effect"),
         (" debug 3", "4:2 I `debug` has no effect"),
         (" priorty 100", "4:2 W unknown keyword `priorty`; skipped (did you mean `priority`?)"),
         (" router_id x", "4:2 W `router_id` belongs in `global_defs`, not in `vrrp_instance`"),

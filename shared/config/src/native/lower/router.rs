@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::super::Source;
 use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
 use super::super::text::{AddressEntry, Time, TrackedEntry};
-use super::{filled, number, policy, time, within};
+use super::{filled, notify, number, policy, time, within};
 use crate::model::{
     GratuitousArp, Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual,
     most_addresses,
@@ -78,6 +78,7 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
         garp: garp(source, &router.garp),
         strict: router.strict,
         skip_check_adv_addr: router.skip_address_check,
+        notify: notify::one(source, router.notify, router.alert),
         policy: policy(source, router.on_quorum_loss, router.quorum_loss_delay, router.trusted_neighbours),
         spread: spread(source, router.spread.as_ref(), priority),
         ..VirtualRouter::new(name, RouterKey { family, vrid, segment: 0 }, interface.0)
