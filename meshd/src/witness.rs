@@ -108,7 +108,7 @@ impl Witness {
             | Action::DelAddress { .. }
             | Action::FenceClose { .. }
             | Action::ProbeAddresses { .. } => {}
-            Action::FenceInstall { addresses } if addresses.is_empty() => {}
+            Action::FenceInstall { addresses, unaccepted } if addresses.is_empty() && unaccepted.is_empty() => {}
             Action::FenceInstall { .. } | Action::FenceArm { .. } => return unfit(Effect::Fence),
             Action::AddAddress { interface, address, .. } => {
                 return unfit(Effect::Address { interface, address: address.net.addr() });

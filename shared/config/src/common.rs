@@ -1,6 +1,11 @@
 //! What both languages write alike: ranges of addresses, bytes, status codes, names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::host::Files;
+use crate::model::HmacKey;
 
 /// Addresses in one range: each is a service of ip_vs of its own.
 pub(crate) const MOST_ADDRESSES: u128 = 65_536;
@@ -120,4 +125,36 @@ pub(crate) fn is_domain(word: &str) -> bool {
 /// An MD5 in hexadecimal digits.
 pub(crate) fn is_md5(word: &str) -> bool {
     word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// A group of IPv4, or one of IPv6 that no router forwards.
+pub(crate) fn is_group(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast(),
+        IpAddr::V6(address) => address.octets()[..2] == [0xff, 0x02],
+    }
+}
+
+/// `hex:`, the digits of the longest key, and a line end.
+const LONGEST_KEY_FILE: u64 = 4 + 2 * 64 + 8;
+
+/// The key that a value is, or that the file it names holds.
+///
+/// # Errors
+/// What is wrong, without showing the key.
+pub(crate) fn hmac_key(text: &str, files: &dyn Files) -> Result<HmacKey, String> {
+    let Some(path) = text.strip_prefix("file:") else { return HmacKey::read(text) };
+    let bytes =
+        files.read(Path::new(path), LONGEST_KEY_FILE).map_err(|error| format!("{path} cannot be read: {error}"))?;
+    if bytes.len() as u64 > LONGEST_KEY_FILE {
+        return Err(format!("{path} is longer than any key"));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|_| format!("{path} holds no text; expected `hex:` and digits, or text"))?;
+    HmacKey::read(text.trim_end_matches(['\n', '\r'])).map_err(|why| format!("{path}: {why}"))
+}
+
+/// What `time_window` is by default: three advert intervals in whole seconds, at least 5 s.
+pub(crate) fn time_window(interval: Duration) -> Duration {
+    Duration::from_secs((3 * interval.as_secs()).clamp(5, 300))
 }

@@ -16,15 +16,17 @@
 //! - only excluded addresses: adverts would carry none;
 //! - a variable that is not defined, outside quotes: its braces would be a block;
 //! - includes and variables without an end, for which keepalived runs out of files, or for ever;
+//! - `auth_hmac` without a usable active key: adverts would neither be signed nor have to be;
 //! - two virtual servers for one address and protocol or one mark: each would take out the real
 //!   servers of the other;
 //! - a range of more than 65536 addresses in a group.
 //!
-//! More lenient: a script or a track file may be defined after what tracks it, a script's parameters
+//! More lenient: an instance without an interface has `default_interface`, a script or a track file may be defined after what tracks it, a script's parameters
 //! need no quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is read in every check, and
 //! `interval` may have decimals as in later keepalived versions.
 
 mod address;
+mod garp;
 mod global;
 mod instance;
 mod keywords;
@@ -52,7 +54,7 @@ use tree::Tree;
 /// names start. No configuration when anything found is an error.
 pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Report) {
     let Expansion { source, findings, complete } = language::expand(file, text, host);
-    let mut lower = Lower::new(&source, findings);
+    let mut lower = Lower::new(&source, host.files, findings);
     let mut config = Config::default();
     if complete {
         match Tree::parse(&source.text, keywords::fits) {
@@ -68,6 +70,7 @@ const BLOCKS: &[&str] = &[
     "global_defs",
     "vrrp_script",
     "vrrp_instance",
+    "garp_group",
     "virtual_server_group",
     "virtual_server",
     "track_file",
@@ -80,6 +83,7 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     // Scripts and global settings hold for the whole file, wherever they stand.
     let globals = global::lower(lower, &mut config, &tree.statements);
     script::lower(lower, &mut config, &tree.statements);
+    garp::groups(lower, &mut config, &tree.statements);
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),

@@ -26,7 +26,7 @@ use report::Report;
 /// a comment (`#`, `!`) starts with `[`, or is a key followed by `=`; anything else, and a text
 /// without such a line, is keepalived.conf, where neither can stand.
 pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Report) {
-    if is_toml(text) { native::parse(file, text) } else { keepalived::parse(file, text, host) }
+    if is_toml(text) { native::parse(file, text, host) } else { keepalived::parse(file, text, host) }
 }
 
 /// Bytes to text. Those that are no UTF-8 are replaced in comments; elsewhere the line and the column

@@ -50,7 +50,8 @@ fn the_example_is_usable_and_uses_every_key() {
     assert_eq!((config.routers.len(), config.track_scripts.len(), config.virtual_servers.len()), (3, 1, 3));
     assert_eq!(config.mesh.lease, model::LeaseTime::Fast);
     // Every field of the schema is a line `pub(super) name: …`.
-    let schema = [include_str!("native/schema.rs"), include_str!("native/services.rs")];
+    let schema =
+        [include_str!("native/schema.rs"), include_str!("native/services.rs"), include_str!("native/conduct.rs")];
     let lines = schema.iter().flat_map(|text| text.lines()).map(str::trim);
     let mut count = 0;
     for field in lines.filter_map(|l| l.strip_prefix("pub(super) ")) {
@@ -100,7 +101,7 @@ fn missing_interfaces_are_placed() {
     assert!(report.places.missing_interfaces(&["eth0".into(), "eth1".into()]).is_empty());
     let missing = report.places.missing_interfaces(&["eth0".into()]);
     let places: Vec<(usize, usize)> = missing.iter().map(|f| (f.place.line, f.place.column)).collect();
-    assert_eq!(places, [(64, 20), (76, 15)]);
+    assert_eq!(places, [(22, 20), (71, 20), (109, 12), (122, 15)]);
     assert!(missing.iter().all(|f| f.severity == Severity::Error && f.message.contains("`eth1`")));
 }
 
@@ -189,7 +190,7 @@ fn assert_sound_with(text: &str, files: &Texts<'_>) {
         assert!(!finding.message.is_empty());
     }
     for router in config.iter().flat_map(|c| &c.routers) {
-        assert!(!router.addresses.is_empty() && router.priority > 0 && router.key.vrid > 0);
+        assert!(router.priority > 0 && router.key.vrid > 0);
         assert!(!router.advert_interval.is_zero() && !router.interface.is_empty());
     }
 }

@@ -30,6 +30,7 @@ pub(super) const ROOT: Context = Context {
         "vrrp_track_file",
         "SSL",
         "include_check",
+        "garp_group",
     ],
     harmless: &[
         "child_wait_time",
@@ -46,7 +47,6 @@ pub(super) const ROOT: Context = Context {
         ("vrrp_sync_group", "its instances move independently of each other"),
         ("vrrp_track_process", "the process is not watched"),
         ("track_group", "the group is not tracked"),
-        ("garp_group", "gratuitous ARP is not slowed down"),
         ("static_ipaddress", "the addresses are not added"),
         ("static_routes", "the routes are not added"),
         ("static_rules", "the rules are not added"),
@@ -93,10 +93,23 @@ pub(super) const GLOBAL: Context = Context {
         "lvs_flush_on_stop",
         "lvs_flush_onstop",
         "lvs_notify_fifo",
-    ],
-    harmless: &[
+        "vrrp_mcast_group4",
+        "vrrp_mcast_group6",
+        "vrrp_check_unicast_src",
+        "v3_checksum_as_v2",
+        "vrrp_lower_prio_no_advert",
+        "vrrp_higher_prio_send_advert",
+        "vrrp_down_timer_adverts",
+        "vrrp_owner_ignore_adverts",
+        "vrrp_garp_lower_prio_delay",
+        "vrrp_garp_lower_prio_repeat",
+        "vrrp_garp_extra_if",
+        "vrrp_vmac_garp_intvl",
+        "vrrp_min_garp",
         "log_unknown_vrids",
         "default_interface",
+    ],
+    harmless: &[
         "vrrp_priority",
         "checker_priority",
         "bfd_priority",
@@ -167,7 +180,6 @@ pub(super) const GLOBAL: Context = Context {
         "snmp_socket",
         "dbus_service_name",
         "dbus_no_interface_name",
-        "vrrp_min_garp",
         "namespace_with_ipsets",
         "notify_fifo_script",
         "vrrp_notify_fifo_script",
@@ -180,18 +192,6 @@ pub(super) const GLOBAL: Context = Context {
     ],
     differs: &[
         ("dynamic_interfaces", "every interface has to exist at the start"),
-        ("vrrp_mcast_group4", "adverts go to 224.0.0.18"),
-        ("vrrp_mcast_group6", "adverts go to ff02::12"),
-        ("vrrp_check_unicast_src", "the source of unicast adverts is not compared with the peers"),
-        ("v3_checksum_as_v2", "the checksum is chosen by this daemon"),
-        ("vrrp_lower_prio_no_advert", "a lower priority is answered with an advert"),
-        ("vrrp_higher_prio_send_advert", "a higher priority is not answered"),
-        ("vrrp_down_timer_adverts", "three lost adverts start an election"),
-        ("vrrp_owner_ignore_adverts", "an address owner reads adverts"),
-        ("vrrp_garp_lower_prio_delay", "the burst is as on becoming active"),
-        ("vrrp_garp_lower_prio_repeat", "the burst is as on becoming active"),
-        ("vrrp_garp_extra_if", "gratuitous ARP goes out on the address's interface only"),
-        ("vrrp_vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
         ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
         ("vrrp_startup_delay", "elections start at once"),
         ("vrrp_delay_after_boot", "elections start at once"),
@@ -250,16 +250,27 @@ pub(super) const INSTANCE: Context = Context {
         "skip_check_adv_addr",
         "native_ipv6",
         "lvs_sync_daemon_interface",
-    ],
-    harmless: &[
-        "smtp_alert",
-        "debug",
-        "kernel_rx_buf_size",
-        "linkbeat_use_polling",
+        "vmac_garp_intvl",
+        "no_accept",
+        "no_virtual_ipaddress",
+        "promote_secondaries",
+        "mcast_dst_ip",
+        "unicast_ttl",
+        "check_unicast_src",
+        "unicast_fault_no_peer",
+        "v3_checksum_as_v2",
+        "owner_ignore_adverts",
+        "lower_prio_no_advert",
+        "higher_prio_send_advert",
+        "down_timer_adverts",
+        "garp_lower_prio_delay",
+        "garp_lower_prio_repeat",
+        "garp_extra_if",
+        "auth_hmac",
         "accept",
         "old_unicast_checksum",
-        "notify_priority_changes",
     ],
+    harmless: &["smtp_alert", "debug", "kernel_rx_buf_size", "linkbeat_use_polling", "notify_priority_changes"],
     differs: &[
         ("notify", "the script is not run"),
         ("notify_master", "the script is not run"),
@@ -277,33 +288,30 @@ pub(super) const INSTANCE: Context = Context {
         ("use_vmac", "adverts and addresses use the interface's own MAC"),
         ("use_vmac_addr", "addresses use the interface's own MAC"),
         ("vmac_xmit_base", "adverts leave with the interface's own MAC"),
-        ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
         ("use_ipvlan", "adverts and addresses use the interface itself"),
         ("virtual_routes", "the routes are not added"),
         ("virtual_rules", "the rules are not added"),
-        ("no_accept", "packets to the addresses are accepted"),
-        ("no_virtual_ipaddress", "an instance without addresses is left out"),
-        ("promote_secondaries", "the interface's setting stays"),
-        ("mcast_dst_ip", "adverts go to 224.0.0.18"),
-        ("unicast_ttl", "adverts leave with TTL 255"),
-        ("check_unicast_src", "the source of unicast adverts is not compared with the peers"),
-        ("unicast_fault_no_peer", "without peers adverts are multicast"),
-        ("v3_checksum_as_v2", "the checksum is chosen by this daemon"),
-        ("owner_ignore_adverts", "an address owner reads adverts"),
         ("timer_expired_backup", "a late timer does not change the state"),
-        ("lower_prio_no_advert", "a lower priority is answered with an advert"),
-        ("higher_prio_send_advert", "a higher priority is not answered"),
-        ("down_timer_adverts", "three lost adverts start an election"),
-        ("garp_lower_prio_delay", "the burst is as on becoming active"),
-        ("garp_lower_prio_repeat", "the burst is as on becoming active"),
-        ("garp_extra_if", "gratuitous ARP goes out on the address's interface only"),
-        ("auth_hmac", "adverts are not signed"),
         ("vrf", "the interface is used as it is"),
     ],
 };
 
 pub(super) const AUTHENTICATION: Context =
     Context { name: "authentication", acted: &["auth_type", "auth_pass"], harmless: &[], differs: &[] };
+
+pub(super) const AUTH_HMAC: Context = Context {
+    name: "auth_hmac",
+    acted: &["key", "active_key", "anti_replay", "time_window", "mode"],
+    harmless: &[],
+    differs: &[],
+};
+
+pub(super) const GARP_GROUP: Context = Context {
+    name: "garp_group",
+    acted: &["garp_interval", "gna_interval", "interface", "interfaces"],
+    harmless: &[],
+    differs: &[],
+};
 
 /// Lists of free words.
 const fn list(name: &'static str) -> Context {
@@ -313,13 +321,14 @@ const fn list(name: &'static str) -> Context {
 const LISTS: &[Context] = &[
     list("notification_email"),
     list("unicast_peer"),
+    list("interfaces"),
     list("track_script"),
     list("virtual_ipaddress"),
     list("virtual_ipaddress_excluded"),
     list("virtual_server_group"),
 ];
 
-const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, INSTANCE, AUTHENTICATION];
+const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, INSTANCE, AUTHENTICATION, AUTH_HMAC, GARP_GROUP];
 
 /// Keywords that read other files.
 pub(super) const INCLUDES: &[&str] = &["include", "includer", "includem", "includew", "includeb", "includea"];

@@ -1,5 +1,6 @@
 //! The keys of meshd.toml to the model.
 
+mod conduct;
 mod router;
 mod server;
 mod settings;
@@ -22,6 +23,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
     let mut config = Config {
         router_id: file.router_id,
         mesh: mesh(source, file.mesh),
+        vrrp: conduct::vrrp(source, file.vrrp),
         scripts: scripts(source, file.scripts),
         ..Config::default()
     };

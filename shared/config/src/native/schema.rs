@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::conduct::{AuthHmacTable, AuthTypeName, ChecksumName, OldUnicastName, Vrrp};
 use super::services::{Lvs, MailTable, Server, TlsTable, TrackFileTable};
-use super::text::{AddressEntry, Command, Time, TrackedEntry};
+use super::text::{AddressEntry, Command, PeerEntry, Time, TrackedEntry};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -14,6 +15,8 @@ pub(super) struct File {
     pub(super) router_id: Option<String>,
     #[serde(default)]
     pub(super) mesh: Mesh,
+    #[serde(default)]
+    pub(super) vrrp: Vrrp,
     #[serde(default)]
     pub(super) scripts: Scripts,
     #[serde(default)]
@@ -106,8 +109,11 @@ pub(super) struct Router {
     pub(super) preempt: Option<Spanned<bool>>,
     pub(super) preempt_delay: Option<Spanned<Time>>,
     pub(super) auth_pass: Option<Spanned<String>>,
+    pub(super) auth_type: Option<Spanned<AuthTypeName>>,
+    pub(super) auth_hmac: Option<Spanned<AuthHmacTable>>,
     pub(super) unicast: Option<Spanned<Unicast>>,
     pub(super) multicast_source: Option<Spanned<IpAddr>>,
+    pub(super) multicast_group: Option<Spanned<IpAddr>>,
     pub(super) addresses: Spanned<Vec<Spanned<AddressEntry>>>,
     #[serde(default)]
     pub(super) excluded_addresses: Vec<Spanned<AddressEntry>>,
@@ -119,6 +125,16 @@ pub(super) struct Router {
     pub(super) strict: bool,
     #[serde(default)]
     pub(super) skip_address_check: bool,
+    #[serde(default)]
+    pub(super) no_addresses: bool,
+    pub(super) accept: Option<Spanned<bool>>,
+    pub(super) owner_ignore_adverts: Option<Spanned<bool>>,
+    pub(super) lower_prio_no_advert: Option<Spanned<bool>>,
+    pub(super) higher_prio_send_advert: Option<Spanned<bool>>,
+    pub(super) down_timer_adverts: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) promote_secondaries: bool,
+    pub(super) checksum: Option<ChecksumName>,
     pub(super) on_quorum_loss: Option<QuorumLossName>,
     pub(super) quorum_loss_delay: Option<Spanned<Time>>,
     pub(super) trusted_neighbours: Option<Vec<Spanned<String>>>,
@@ -128,7 +144,11 @@ pub(super) struct Router {
 #[serde(deny_unknown_fields)]
 pub(super) struct Unicast {
     pub(super) source: Option<Spanned<IpAddr>>,
-    pub(super) peers: Spanned<Vec<Spanned<IpAddr>>>,
+    pub(super) peers: Spanned<Vec<Spanned<PeerEntry>>>,
+    pub(super) ttl: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) fault_without_peers: bool,
+    pub(super) old_checksum: Option<OldUnicastName>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -165,4 +185,9 @@ pub(super) struct Garp {
     pub(super) delay: Option<Spanned<Time>>,
     pub(super) refresh: Option<Spanned<Time>>,
     pub(super) refresh_repeat: Option<Spanned<i64>>,
+    pub(super) lower_prio_repeat: Option<Spanned<i64>>,
+    pub(super) lower_prio_delay: Option<Spanned<Time>>,
+    pub(super) extra: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) extra_all: bool,
 }

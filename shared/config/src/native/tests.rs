@@ -6,7 +6,7 @@ use std::time::Duration;
 const ROUTER: &str = "[[router]]\nname = \"A\"\ninterface = \"eth0\"\nvrid = 51\naddresses = [\"10.0.0.1\"]\n";
 
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
-    let (config, report) = parse(Path::new("f"), text);
+    let (config, report) = parse(Path::new("f"), text, &Host::none());
     let short = |f: &Finding| format!("{}:{} {}", f.place.line, f.place.column, f.message);
     (config, report.findings.iter().map(short).collect())
 }
@@ -23,7 +23,7 @@ fn defaults_are_those_of_keepalived() {
     let (config, found) = read(ROUTER);
     assert!(found.is_empty(), "{found:#?}");
     let conf = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 10.0.0.1\n }\n}\n";
-    assert_eq!(config, crate::keepalived::parse(Path::new("f"), conf, &crate::host::Host::none()).0);
+    assert_eq!(config, crate::keepalived::parse(Path::new("f"), conf, &Host::none()).0);
     assert!(config.is_some());
 }
 
@@ -57,6 +57,52 @@ fn router_errors_are_placed() {
         ("strict = true\nauth_pass = \"1\"", "7:13 strict mode has no authentication"),
         ("strict = true\nstate = \"active\"\npriority = 9", "7:9 strict: state \"active\""),
         ("unicast = { peers = [] }", "6:21 no peer"),
+        ("unicast = { peers = [{ address = \"x\" }] }", "6:22 `x` is no address"),
+        (
+            "unicast = { peers = [{ address = \"10.0.0.9\", min_ttl = 256 }] }",
+            "6:22 256 is out of range; expected 0 to 255",
+        ),
+        ("unicast = { peers = [{ address = \"10.0.0.9\", min_ttl = 9, max_ttl = 8 }] }", "6:22 min_ttl 9 is above"),
+        ("unicast = { peers = [\"10.0.0.9\"], ttl = 0 }", "6:41 0 is out of range; expected 1 to 255"),
+        ("strict = true\nunicast = { peers = [\"10.0.0.9\"] }", "7:11 strict: adverts are multicast"),
+        ("auth_type = \"ah\"", "6:13 `auth_type` without `auth_pass`"),
+        ("auth_pass = \"x\"\nauth_type = \"md5\"", "7:13 unknown variant `md5`"),
+        ("multicast_group = \"10.0.0.1\"", "6:19 10.0.0.1 is no multicast address of IPv4"),
+        ("multicast_group = \"ff02::12\"", "6:19 ff02::12 is no multicast address of IPv4"),
+        ("multicast_group = \"224.0.0.20\"\nunicast = { peers = [\"10.0.0.9\"] }", "6:19 `multicast_group` together"),
+        ("down_timer_adverts = 101", "6:22 101 is out of range; expected 1 to 100"),
+        ("strict = true\ndown_timer_adverts = 4", "7:22 strict: three missed adverts"),
+        ("strict = true\naccept = true", "7:10 strict: version 2 accepts nothing"),
+        ("strict = true\nlower_prio_no_advert = false", "7:24 strict: less worthy adverts"),
+        ("strict = true\nhigher_prio_send_advert = true", "7:27 strict: no advert before it yields"),
+        ("strict = true\nowner_ignore_adverts = false", "7:24 strict: an owner ignores adverts"),
+        ("strict = true\ngarp = { lower_prio_repeat = 1 }", "7:30 strict: less worthy adverts"),
+        ("garp = { extra = \"86401s\" }", "6:18 86401s is out of range"),
+        ("checksum = \"md5\"", "6:12 unknown variant `md5`"),
+        ("no_addresses = true", "5:13 1 addresses; expected none"),
+        (
+            "auth_hmac = { keys = { 1 = \"short\" }, active_key = 1 }",
+            "6:28 key 1: the key has 5 bytes; expected 32 to 64",
+        ),
+        (
+            "auth_hmac = { keys = { 1 = \"hex:0\" }, active_key = 1 }",
+            "6:28 key 1: the key behind `hex:` is no even number",
+        ),
+        ("auth_hmac = { keys = { 1 = \"file:/none\" }, active_key = 1 }", "6:28 key 1: /none cannot be read"),
+        ("auth_hmac = { keys = { 0 = \"x\" }, active_key = 1 }", "6:28 key `0`; expected a number from 1 to 255"),
+        ("auth_hmac = { keys = {}, active_key = 2 }", "6:39 there is no key 2"),
+        ("auth_hmac = { keys = {}, active_key = 256 }", "6:39 256 is out of range"),
+        ("auth_hmac = { keys = {}, active_key = 1, time_window = \"301s\" }", "6:56 301s is out of range"),
+        ("auth_hmac = { keys = {}, active_key = 1, time_window = \"1.5s\" }", "6:56 expected whole seconds"),
+        (
+            "auth_hmac = { keys = {}, active_key = 1, time_window = \"5s\", anti_replay = \"monotonic\" }",
+            "6:56 `time_window` has no meaning",
+        ),
+        ("auth_pass = \"x\"\nauth_hmac = { keys = {}, active_key = 1 }", "6:13 `auth_pass` together with `auth_hmac`"),
+        (
+            "strict = true\nauth_hmac = { keys = {}, active_key = 1, mode = \"permissive\" }",
+            "7:49 strict: expected \"enforce\"",
+        ),
         ("unicast = { peers = [\"10.0.0.9\", \"10.0.0.9\"] }", "6:34 10.0.0.9 is already a peer"),
         ("unicast = { source = \"10.0.0.9\", peers = [\"10.0.0.9\"] }", "6:43 10.0.0.9 is this host's own"),
         (
@@ -267,4 +313,28 @@ fn ipv6_routers() {
     refused(&format!("{global}strict = true\n"), "5:14 strict: adverts would begin with 2001:db8::80; expected a link");
     let many: Vec<String> = (1..=91).map(|i| format!("\"2001:db8::{i:x}\"")).collect();
     refused(&ROUTER.replace("\"10.0.0.1\"", &many.join(", ")), "5:13 91 addresses; expected 1 to 90");
+}
+
+#[test]
+fn paces_and_groups_are_placed() {
+    for (text, start) in [
+        ("[vrrp]\ngarp_interval = \"11s\"\n", "2:17 11s is out of range; expected 0ns to 10s"),
+        ("[[vrrp.garp_group]]\ninterfaces = []\ngarp_interval = \"1ms\"\n", "1:1 no interface"),
+        ("[[vrrp.garp_group]]\ninterfaces = [\"a\"]\n", "1:1 no interval"),
+        (
+            "[[vrrp.garp_group]]\ninterfaces = [\"a\", \"a\"]\ngna_interval = \"1ms\"\n",
+            "2:20 `a` is already in a group",
+        ),
+    ] {
+        refused(text, start);
+    }
+}
+
+#[test]
+fn an_election_needs_no_address_and_no_peer() {
+    let lines = "addresses = []\nno_addresses = true\nunicast = { peers = [], fault_without_peers = true }\n";
+    let (config, found) = read(&ROUTER.replace("addresses = [\"10.0.0.1\"]\n", lines));
+    assert!(found.is_empty(), "{found:#?}");
+    let router = &config.unwrap().routers[0];
+    assert_eq!((router.addresses.len(), &router.transport), (0, &Transport::Unicast { source: None, peers: vec![] }));
 }

@@ -1,6 +1,7 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
 pub mod adopt;
+mod announce;
 mod leases;
 mod observe;
 mod repairs;
@@ -98,6 +99,10 @@ pub struct Engine {
     rearm: BTreeMap<Instant, Vec<std::net::IpAddr>>,
     drops: BTreeMap<String, DropCount>,
     repairs: repairs::Repairs,
+    /// Announcements that wait for their turn.
+    pacer: announce::Pacer,
+    /// When this step began.
+    now: Instant,
     published: BTreeMap<String, String>,
     /// Which configuration servers were told of, and whether there were any.
     serves_told: (u64, bool),
@@ -215,6 +220,8 @@ impl Engine {
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
             repairs: repairs::Repairs::default(),
+            pacer: announce::Pacer::default(),
+            now,
             published: BTreeMap::new(),
             serves_told: (0, false),
             reported: BTreeMap::new(),
@@ -256,6 +263,7 @@ impl Engine {
     /// decided on what was true before it.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Action> {
         let stop = input == Input::Shutdown;
+        self.now = now;
         let stalled = self.deadline().is_some_and(|(due, _)| now > due + STALL);
         self.expire(now);
         if stalled {
@@ -291,12 +299,14 @@ impl Engine {
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
         due(self.neighbour.tell_at, TimerKind::Services);
+        due(self.pacer.deadline(), TimerKind::Announce);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
             due(instance.claim_at, TimerKind::Claim);
             due(instance.blocked.as_ref().map(|(t, _)| *t), TimerKind::Claim);
             due(instance.garp.map(|(t, _)| t), TimerKind::Announce);
+            due(instance.extra_at, TimerKind::Announce);
             due(instance.refresh_at, TimerKind::Refresh);
             due(instance.adopted, TimerKind::LeaseEnd);
             due(self.grace_ends(instance), TimerKind::LeaseEnd);
@@ -338,6 +348,10 @@ impl Engine {
                 self.evaluate_all(now);
             }
             Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
+            Input::SealedAdvertisement { datagram, identification } => {
+                self.receive_sealed(now, datagram, identification);
+            }
+            Input::WallClock(unix_at_zero) => self.setup.unix_at_zero = unix_at_zero,
             Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
             Input::FenceGone => self.fence_gone(now),
             Input::FenceGaps(gaps) => {
@@ -429,6 +443,7 @@ impl Engine {
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
+        self.pacer.configure(&config.vrrp);
         self.config = config;
         self.note_surroundings(now);
     }
@@ -445,6 +460,7 @@ impl Engine {
             self.run_router_timers(now, key);
         }
         self.run_council(now);
+        self.release_announcements(now);
     }
 
     fn run_router_timers(&mut self, now: Instant, key: RouterKey) {
@@ -469,6 +485,7 @@ impl Engine {
         self.follow(now, key, verdict);
         self.settle(now, key);
         self.announce_again(now, key);
+        self.announce_extra(now, key);
         self.refresh_addresses(now, key);
     }
 

@@ -120,7 +120,9 @@ impl Cluster {
     /// Whether this may make an owner let go that has all votes.
     fn may_end_service(&self, input: &Input) -> bool {
         match input {
-            Input::Advertisement(datagram) => self.may_come_from_outside(datagram),
+            Input::Advertisement(datagram) | Input::SealedAdvertisement { datagram, .. } => {
+                self.may_come_from_outside(datagram)
+            }
             Input::Message { message, .. } => matches!(message, Message::Preempt(_)),
             Input::Interface(_)
             | Input::InterfaceGone { .. }
@@ -133,6 +135,7 @@ impl Cluster {
             | Input::Shutdown
             | Input::Keep => true,
             Input::Timeout
+            | Input::WallClock(_)
             | Input::FenceGaps(_)
             | Input::Probed { .. }
             | Input::Stalled
@@ -250,7 +253,7 @@ impl Cluster {
         }
         self.detail(host, || format!("-> {action:?}"));
         match action {
-            Action::SendAdvertisement { interface, source, destination, payload } => {
+            Action::SendAdvertisement { interface, source, destination, payload, .. } => {
                 let datagram = Datagram { interface, source, destination, ttl: TTL, payload };
                 self.multicast(host, datagram);
             }
@@ -322,7 +325,7 @@ impl Cluster {
                 self.hosts[host].kernel.sweep(&except);
             }
             Action::FenceAdopt { addresses, until } => self.hosts[host].kernel.adopt(&addresses, until, run),
-            Action::FenceInstall { addresses } => {
+            Action::FenceInstall { addresses, .. } => {
                 self.hosts[host].kernel.fence(&addresses, run);
                 self.hosts[host].exposed_until = self.now;
             }

@@ -75,6 +75,7 @@ fn it_takes_over_and_lets_go_as_over_ipv4() {
         interface: "eth0".to_owned(),
         source: own,
         destination: GROUP_V6.into(),
+        envelope: mesh_wire::vrrp::Envelope::default(),
         payload: bytes(own, GROUP_V6.into(), priority),
     };
     let actions = plain(engine.step(CLAIM, Input::Timeout));

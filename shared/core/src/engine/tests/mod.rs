@@ -4,6 +4,7 @@ mod actions;
 mod adopt;
 mod adverts;
 mod again;
+mod announce;
 mod configure;
 mod distance;
 mod faults;
