@@ -149,6 +149,18 @@ impl Host {
         self.engine.deadline().expect("a timer runs").0
     }
 
+    /// When its down timer runs out, if nothing more is heard.
+    pub fn takes_over_at(&mut self) -> Instant {
+        for _ in 0..100 {
+            let due = self.deadline();
+            self.step(due, Input::Timeout);
+            if self.serves() {
+                return due;
+            }
+        }
+        panic!("it never takes over: {:#?}", self.actions)
+    }
+
     /// An advert of a neighbour comes in.
     pub fn hears(&mut self, now: Instant, source: impl Into<IpAddr>, advert: &Advertisement) {
         let source = source.into();

@@ -270,11 +270,11 @@ fn rfc_9568_6_4_2_priority_0_leaves_the_skew_alone() {
 
 #[test]
 fn rfc_9568_6_4_2_a_worthy_advert_resets_the_timer_to_its_senders_interval() {
-    let mut host = Host::new(v3(100));
     for (priority, millis) in [(100, 1000), (200, 100), (255, 4000)] {
+        let mut host = Host::new(v3(100));
         host.hears(ms(500), HIGHER, &every(priority, millis));
         let interval = Duration::from_millis(millis);
-        assert_eq!(host.deadline(), ms(500) + down_interval(Version::V3, 100, interval, 3), "{priority}");
+        assert_eq!(host.takes_over_at(), ms(500) + down_interval(Version::V3, 100, interval, 3), "{priority}");
     }
 }
 
@@ -384,13 +384,13 @@ fn rfc_9568_7_1_other_addresses_and_intervals_are_told_and_heeded() {
     let mut host = Host::new(v3(100));
     let other = Advertisement { addresses: vec![HIGHER.into()], ..every(200, 2000) };
     host.hears(ms(500), HIGHER, &other);
-    assert_eq!(host.deadline(), ms(500) + down_interval(Version::V3, 100, Duration::from_secs(2), 3));
     let told = |host: &Host| host.actions.iter().filter(|a| format!("{a:?}").contains("other addresses")).count();
     assert_eq!(told(&host), 1);
     for n in 0..100 {
         host.hears(ms(501 + n), HIGHER, &other);
         assert_eq!(told(&host), 0, "at a bounded rate");
     }
+    assert_eq!(host.takes_over_at(), ms(600) + down_interval(Version::V3, 100, Duration::from_secs(2), 3));
 }
 
 #[test]

@@ -123,19 +123,19 @@ fn a_less_worthy_router_is_answered_as_configured() {
         ..GratuitousArp::default()
     };
     let mut engine = answering(garp, Conduct::default());
-    assert_eq!(plain(engine.step(at(100), multicast(LB2, 100))), [advert(200), garp_(3)]);
+    assert_eq!(plain(engine.step(at(100), multicast(LB2, 100))), [advert(200), burst(3)]);
     wait(&mut engine, at(2099));
-    assert!(plain(engine.step(at(2100), Input::Timeout)).contains(&garp_(3)), "and again");
+    assert!(plain(engine.step(at(2100), Input::Timeout)).contains(&burst(3)), "and again");
     let none = GratuitousArp { lower_prio_repeat: 0, ..garp };
     let mut engine = answering(none, Conduct::default());
     assert_eq!(plain(engine.step(at(100), multicast(LB2, 100))), [advert(200)]);
     let silent = Conduct { lower_prio_no_advert: true, ..Conduct::default() };
     let mut engine = answering(garp, silent);
-    assert_eq!(plain(engine.step(at(100), multicast(LB2, 100))), [garp_(3)], "hosts are told all the same");
+    assert_eq!(plain(engine.step(at(100), multicast(LB2, 100))), [burst(3)], "hosts are told all the same");
 }
 
-fn garp_(count: u32) -> Action {
-    super::actions::garp(count)
+fn burst(count: u32) -> Action {
+    garp(count)
 }
 
 #[test]
