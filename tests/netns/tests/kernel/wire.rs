@@ -54,6 +54,7 @@ fn root_authentication_header_beside_keepalived_both_ways() -> Result<()> {
         ensure!(cluster.holders()? == [OWNER], "{owner:?}: {:?}", cluster.holders()?);
         cluster.stop(OWNER)?;
         cluster.wait_holder(NEXT)?;
+        cluster.wait_stopped(OWNER)?;
         cluster.restart(OWNER)?;
         cluster.wait_holder(OWNER)?;
         clock::pass(MS(2500))?;
