@@ -26,16 +26,22 @@ impl Engine {
         let parsed = mesh_wire::vrrp::parse(&from.payload, from.source, from.destination);
         let (packet, checksum) = match parsed {
             Ok(parsed) => parsed,
-            Err(error) => return self.count_drop(now, from.source.to_string(), &format!("malformed: {error}")),
+            Err(error) => {
+                self.count_malformed(from, error);
+                return self.count_drop(now, from.source.to_string(), &format!("malformed: {error}"));
+            }
         };
         let Some(key) = self.router_for(&from.interface, Family::of(from.source), packet.vrid) else {
             return; // Another virtual router's: nothing of ours.
         };
         let instance = &self.instances[&key];
-        let heard = match vrrp::check(&instance.config, instance.source, from, &packet) {
+        let checked = vrrp::check(&instance.config, instance.source, from, &packet);
+        self.count_advert(key, &packet, checked);
+        let heard = match checked {
             Ok(heard) => heard,
             Err(error) => {
-                return self.count_drop(now, from.source.to_string(), &format!("{}: {error}", instance.config.name));
+                let name = &self.instances[&key].config.name;
+                return self.count_drop(now, from.source.to_string(), &format!("{name}: {error}"));
             }
         };
         let instance = self.instances.get_mut(&key).expect("looked up above");
@@ -110,7 +116,7 @@ impl Engine {
         self.count_drop(now, heard.source.to_string(), &reason);
     }
 
-    fn router_for(&self, interface: &str, family: Family, vrid: u8) -> Option<RouterKey> {
+    pub(super) fn router_for(&self, interface: &str, family: Family, vrid: u8) -> Option<RouterKey> {
         let ours = |key: &RouterKey| key.family == family && key.vrid == vrid;
         let found = self.instances.iter().find(|(key, i)| ours(key) && i.config.interface == interface);
         found.map(|(key, _)| *key)

@@ -154,6 +154,7 @@ impl Engine {
         }
         if !was_active {
             instance.vrrp.activate(now);
+            instance.counters.became_active += 1;
             instance.refresh_at = Some(now + backstop.refresh());
             let garp = instance.config.garp;
             instance.garp = (!garp.delay.is_zero()).then_some((now + garp.delay, garp.repeat));
@@ -237,6 +238,7 @@ impl Engine {
             instance.vrrp.back_up(now);
         }
         if was_active {
+            instance.counters.released_active += 1;
             let addresses = instance.addresses();
             self.rearm.values_mut().for_each(|list| list.retain(|a| !addresses.contains(a)));
             if fenced && armed {
@@ -394,7 +396,11 @@ impl Engine {
 
     /// Sends an advertisement to the group, or to each peer.
     pub(super) fn advertise(&mut self, key: RouterKey, priority: Option<u8>) {
-        for Advert { interface, source, destination, payload } in self.advertisements(key, priority) {
+        let adverts = self.advertisements(key, priority);
+        if let Some(instance) = self.instances.get_mut(&key) {
+            instance.counters.sent(adverts.len(), priority == Some(0));
+        }
+        for Advert { interface, source, destination, payload } in adverts {
             self.out.push(Action::SendAdvertisement { interface, source, destination, payload });
         }
     }

@@ -5,6 +5,7 @@ mod adopt;
 mod adverts;
 mod again;
 mod configure;
+mod counters;
 mod distance;
 mod faults;
 mod fence;
