@@ -7,9 +7,11 @@ use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
 mod mail;
+mod process;
 mod service;
 
 pub use self::mail::Mail;
+pub use self::process::{Dumps, Process};
 pub use self::service::*;
 
 /// A whole configuration, every value checked.
@@ -33,6 +35,8 @@ pub struct Config {
     pub lvs: LvsSettings,
     /// Mail about what happens.
     pub mail: Mail,
+    /// How the daemon runs, and its dumps.
+    pub process: Process,
     /// Settings of the mesh; only meshd.toml has them.
     pub mesh: MeshSettings,
 }

@@ -6,7 +6,7 @@ use super::keywords::GLOBAL;
 use super::language::Checks;
 use super::lower::Lower;
 use super::tree::Statement;
-use super::{lvs, mail, values};
+use super::{lvs, mail, process, values};
 use crate::model::{Config, GratuitousArp, Version};
 
 /// Defaults for instances.
@@ -66,6 +66,8 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
             lower.warning(statement.at(), format!("`{keyword}` is obsolete: no iptables rules are made; skipped"));
         }
         _ if lvs::keyword(lower, config, statement) => {}
+        _ if process::keyword(lower, &mut config.process, statement) => {}
+        _ if process::root(lower, &mut config.process, statement) => return,
         (keyword, _) => match keyword.strip_prefix("vrrp_") {
             Some(rest) if garp(lower, &mut globals.garp, rest, statement) => {}
             _ => return lower.other(&GLOBAL, statement),
