@@ -144,6 +144,7 @@ impl Director {
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
             Some(ended) = self.probes.join_next() => Some(probed(ended)),
+            Some(ask) = self.outputs.asks.recv() => Some(Outputs::answer(&self.engine, ask)),
             // Last: anybody on the segment can send as many as they like.
             datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
         }
