@@ -5,10 +5,18 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use meshd::clock;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Time passes for another process.
+#[expect(clippy::disallowed_methods, reason = "there is no runtime here whose timers one could wait for")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
 
 /// A directory with the link, and a configuration whose dumps go there, too.
 struct Place(tempfile::TempDir);
@@ -54,15 +62,15 @@ impl Place {
         command.args(["-f"]).arg(self.path("k.conf")).args(["-p"]).arg(self.path("k.pid"));
         command.args(["-r"]).arg(self.path("kv.pid")).args(["-c"]).arg(self.path("kc.pid"));
         command.env("MESHD_STATE_DIR", self.path("state")).env("MESHD_RUNTIME_DIR", self.path("run"));
-        command.stdin(Stdio::null()).stderr(fs::File::create(self.path("log")).unwrap());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(fs::File::create(self.path("log")).unwrap());
         command
     }
 
     fn wait(&self, what: &str, done: impl Fn() -> bool) {
-        let begin = Instant::now();
+        let begin = clock::now();
         while !done() {
-            assert!(begin.elapsed() < PATIENCE, "no {what}:\n{}", self.text("log"));
-            std::thread::sleep(Duration::from_millis(10));
+            assert!(clock::now().since(begin) < PATIENCE, "no {what}:\n{}", self.text("log"));
+            pause(Duration::from_millis(10));
         }
     }
 
@@ -73,6 +81,15 @@ impl Place {
         let pid = self.text("k.pid");
         let sent = Command::new("kill").args([&format!("-{}", number.trim()), pid.trim()]).status().unwrap();
         assert!(sent.success(), "{name}");
+    }
+}
+
+/// Nothing in the background outlives a test that failed.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Ok(pid) = self.text("k.pid").trim().parse::<u32>() {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
     }
 }
 
@@ -145,7 +162,7 @@ fn root_a_unit_starts_it_and_signals_have_it_write_its_files() {
     place.wait("JSON of an active router", || {
         place.signal("JSON");
         let active = |text: String| text.contains("\"state\":2,");
-        std::thread::sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
         active(place.text("k.json"))
     });
     place.signal("DATA");
@@ -229,13 +246,12 @@ fn root_a_reload_leaves_no_gap_in_the_adverts_of_what_did_not_change() {
     let mut running = Running(place.command_beside(&listen, &["-n"]).spawn().unwrap());
     let heard = || longest_gap(&place.text("capture"), 0.0, 0).2;
     place.wait("adverts of all routers", || heard() == 255);
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
-    let begin = now();
-    std::thread::sleep(Duration::from_millis(1200));
+    let begin = clock::unix_time().as_secs_f64();
+    pause(Duration::from_millis(1200));
     config(101);
     place.signal("RELOAD");
     place.wait("reload", || place.text("log").contains("configuration read again"));
-    std::thread::sleep(Duration::from_millis(2200));
+    pause(Duration::from_millis(2200));
     let (gap, vrid, routers) = longest_gap(&place.text("capture"), begin, 7);
     assert_eq!(routers, 254);
     println!("longest gap: {gap:.3} s (vrid {vrid})");

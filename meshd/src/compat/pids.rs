@@ -1,5 +1,6 @@
 //! PID files, as keepalived names them.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ pub struct PidFiles {
     parent: PathBuf,
     vrrp: PathBuf,
     checkers: PathBuf,
+    /// They are this process's; before that, perhaps another daemon's.
+    written: Cell<bool>,
 }
 
 impl PidFiles {
@@ -32,6 +35,7 @@ impl PidFiles {
             parent: file(&options.pid, "keepalived"),
             vrrp: file(&options.vrrp_pid, "vrrp"),
             checkers: file(&options.checkers_pid, "checkers"),
+            written: Cell::new(false),
         }
     }
 
@@ -48,6 +52,7 @@ impl PidFiles {
 
     /// This process is the parent.
     pub(crate) fn write_parent(&self) {
+        self.written.set(true);
         write(&self.parent, std::process::id());
     }
 
@@ -60,6 +65,9 @@ impl PidFiles {
 
 impl Drop for PidFiles {
     fn drop(&mut self) {
+        if !self.written.get() {
+            return;
+        }
         for path in [&self.parent, &self.vrrp, &self.checkers] {
             // One that was never written is not there.
             let _ = fs::remove_file(path);

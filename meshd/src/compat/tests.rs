@@ -82,12 +82,12 @@ fn pid_files_are_where_keepalived_s_would_be() {
     use mesh_config::model::Process;
     let names = |arguments: &str, process: &Process, namespace: Option<&str>| {
         let files = PidFiles::new(&options(arguments), process, namespace);
-        let text = format!("{files:?}");
-        std::mem::forget(files);
-        text
+        format!("{files:?}")
     };
     let shown = |parent: &str, vrrp: &str, checkers: &str| {
-        format!("PidFiles {{ parent: {parent:?}, vrrp: {vrrp:?}, checkers: {checkers:?} }}")
+        format!(
+            "PidFiles {{ parent: {parent:?}, vrrp: {vrrp:?}, checkers: {checkers:?}, written: Cell {{ value: false }} }}"
+        )
     };
     let plain = Process::default();
     let expected = shown("/run/keepalived.pid", "/run/vrrp.pid", "/run/checkers.pid");

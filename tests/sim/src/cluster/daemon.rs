@@ -133,6 +133,7 @@ impl Cluster {
             | Input::Shutdown
             | Input::Keep => true,
             Input::Timeout
+            | Input::ClearCounters
             | Input::FenceGaps(_)
             | Input::Probed { .. }
             | Input::Stalled
