@@ -161,6 +161,7 @@ impl Director {
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
             Some(ended) = self.probes.join_next() => Some(probed(ended)),
+            Some(ask) = self.outputs.asks.recv() => Some(Outputs::answer(&self.engine, ask)),
             // Last: anybody on the segment can send as many as they like.
             advert = self.adverts.receive() => Some(advert),
         }

@@ -9,6 +9,8 @@
 //! threads    threads that must not wait
 //! priority   real-time priority, locked memory
 //! telemetry  decisions as log lines
+//! compat     started as `keepalived`: its command line, PID files, log
+//! dump       keepalived.data, .stats and .json, when signals ask for them
 //! clock      the only place that asks for the time decisions are made with
 //! adverts    raw sockets for VRRP, announcements and probes
 //! kernel     addresses and links by rtnetlink, the fence by nftables over netlink, virtual services
@@ -25,9 +27,11 @@
 pub mod adverts;
 pub mod check;
 pub mod clock;
+pub mod compat;
 pub mod control;
 pub mod descriptors;
 pub mod director;
+pub mod dump;
 pub mod guard;
 pub mod kernel;
 pub mod legacy;

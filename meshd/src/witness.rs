@@ -43,6 +43,7 @@ impl Witness {
                 biased;
                 () = tokio::time::sleep(wake.since(clock::now())) => Some(Input::Timeout),
                 input = self.inputs.recv() => input,
+                Some(ask) = self.outputs.asks.recv() => Some(Outputs::answer(&self.engine, ask)),
             };
             let Some(input) = input else { break };
             self.pass_on(&input);

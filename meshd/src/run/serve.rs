@@ -18,12 +18,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::reload_file::ReloadFile;
 use super::{
     End, Member, Places, address_of, check_role, config_file, listen, load_config, node_name, role_of, socket,
     what_to_run,
 };
 use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs};
+use crate::dump::{Dumps, Wanted};
 use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
@@ -42,6 +44,9 @@ const INPUT_QUEUE: usize = 4096;
 
 /// How long a configuration read again waits for room in the queue: nothing else is noticed meanwhile.
 const TAKEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Dumps that may wait for the engine; those behind wait to be asked for.
+const ASK_QUEUE: usize = 4;
 
 /// Between SIGTERM and a forced end.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -86,6 +91,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (surroundings, around) = watch::channel(Surroundings::default());
     let (services_shown, services_seen) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = oneshot::channel();
+    let (asks, ask_queue) = mpsc::channel(ASK_QUEUE);
     let shown = guard.as_ref().map(|link| mesh_control::Guard {
         pid: link.pid,
         daemon_pid: std::process::id(),
@@ -101,8 +107,10 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         scripts,
         surroundings,
         status,
+        asks: ask_queue,
         stopped: Some(stopped),
     };
+    let dumps = Dumps::new(asks, services_seen.clone());
     let outlets = services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), shown: services_shown };
     let services = directs.then(|| services::start(services_setup, config.clone(), service_queue, around, outlets));
     let director = spawn_engine(engine, &config, directs, input_queue, outputs, told)?;
@@ -116,7 +124,8 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(guard) = &guard {
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
-    let reloading = Reloading { places, inputs: &inputs, directs };
+    let mut reloading =
+        Reloading { places, inputs: &inputs, directs, dumps, patience: TAKEN_WITHIN, config: Arc::new(config) };
     let mut parts = Parts {
         director,
         server,
@@ -125,7 +134,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         mesh: mesh_thread,
         real_server: server_thread,
     };
-    let asked = supervise(&mut signals, &reloading, &mut parts, &mut command_queue).await;
+    let asked = supervise(&mut signals, &mut reloading, &mut parts, &mut command_queue).await;
     let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
     if let (Some(real_server), Ok(Command::Stop)) = (parts.real_server, &asked) {
         // While the engine still votes: the addresses are gone before it is.
@@ -312,11 +321,11 @@ async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_co
 /// Waits for the end: a signal that asks for it, or a part that died. Reloads meanwhile.
 async fn supervise(
     signals: &mut Signals,
-    reloading: &Reloading<'_>,
+    reloading: &mut Reloading<'_>,
     parts: &mut Parts,
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
-    let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
+    let Signals { terminate, interrupt, hangup, dump_data, dump_stats, dump_json, clear_stats } = signals;
     let Parts { director, server, runner, services, mesh, real_server } = parts;
     loop {
         tokio::select! {
@@ -324,8 +333,10 @@ async fn supervise(
             _ = interrupt.recv() => return Ok(Command::Stop),
             Some(command) = commands.recv() => return Ok(command),
             _ = hangup.recv() => reloading.reload(services.as_ref()).await,
-            _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
-            _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
+            _ = dump_data.recv() => reloading.dump(Wanted::Data),
+            _ = dump_stats.recv() => reloading.dump(Wanted::Stats),
+            _ = dump_json.recv() => reloading.dump(Wanted::Json),
+            _ = clear_stats.recv() => reloading.dump(Wanted::StatsClear),
             ended = &mut *director => {
                 ended.context("the engine's thread died")??;
                 bail!("the engine ended by itself");
@@ -377,38 +388,58 @@ async fn mesh_failure(mesh: Option<&mut MeshThread>) -> anyhow::Error {
     }
 }
 
-/// What SIGHUP needs.
+/// What signals other than those for the end need.
 struct Reloading<'a> {
     places: &'a Places,
     inputs: &'a mpsc::Sender<Input>,
     directs: bool,
+    dumps: Dumps,
+    /// How long is waited for room in the queue of either.
+    patience: Duration,
+    /// What engine and services go by.
+    config: Arc<Config>,
 }
 
 impl Reloading<'_> {
+    fn dump(&self, wanted: Wanted) {
+        self.dumps.write(wanted, Arc::clone(&self.config));
+    }
+
     /// SIGHUP: a file that cannot be used leaves everything as it is.
-    async fn reload(&self, services: Option<&ServicesThread>) {
-        match config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file)) {
+    async fn reload(&mut self, services: Option<&ServicesThread>) {
+        let reading = self.config.process.reload_file.as_deref().and_then(ReloadFile::new);
+        let read = config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file));
+        drop(reading);
+        let taken = match read {
             // Witnesses and servers serve none anyway.
             Ok(config) if super::serves_nothing(&config) && self.directs => {
-                tracing::error!(
-                    "configuration not changed: nothing to serve is left in it; stop meshd to serve nothing"
-                );
+                Err(anyhow::anyhow!("nothing to serve is left in it; stop meshd to serve nothing"))
             }
-            Ok(config) if !taken_by(services, &config).await => {}
-            Ok(config) => match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
-                Ok(()) => tracing::info!("configuration read again"),
-                Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
-            },
+            Ok(config) => self.hand_on(services, config).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(()) => tracing::info!("configuration read again"),
             Err(error) => tracing::error!("configuration not changed: {error:#}"),
         }
     }
-}
 
-/// The services take over a configuration.
-async fn taken_by(services: Option<&ServicesThread>, config: &Config) -> bool {
-    let Some(services) = services else { return true };
-    let taken = services.configure(config.clone()).await;
-    taken.inspect_err(|error| tracing::error!("configuration not changed: {error:#}")).is_ok()
+    /// Engine and services take over a configuration, or neither does: nothing is sent before there is
+    /// room for it in both queues.
+    async fn hand_on(&mut self, services: Option<&ServicesThread>, config: Config) -> anyhow::Result<()> {
+        let engine = tokio::time::timeout(self.patience, self.inputs.reserve());
+        let engine = engine.await.ok().and_then(Result::ok).context("the engine takes nothing")?;
+        let services = match services {
+            Some(services) => Some(services.room(self.patience).await?),
+            None => None,
+        };
+        if let Some(services) = services {
+            services.send(mesh_core::services::Input::Configure(Box::new(config.clone())));
+        }
+        engine.send(Input::Configure(Box::new(config.clone())));
+        self.config = Arc::new(config);
+        Ok(())
+    }
 }
 
 /// Has the engine hand everything over, or leave it to the next run, if it lives.

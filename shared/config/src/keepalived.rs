@@ -34,6 +34,7 @@ mod language;
 mod lower;
 mod lvs;
 mod mail;
+mod process;
 mod script;
 mod server;
 mod tree;
@@ -88,6 +89,7 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
         match (statement.keyword(), &statement.block) {
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
             ("include_check", None) => global::include_check(lower, statement),
+            _ if process::root(lower, &mut config.process, statement) => {}
             (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
             (keyword, None) if BLOCKS.contains(&keyword) => {
                 let keyword = statement.keyword();

@@ -39,6 +39,11 @@ pub fn decode(bytes: Vec<u8>) -> Result<String, (usize, usize)> {
     keepalived::decode(bytes)
 }
 
+/// A mask of file modes, as `umask` and keepalived's command line have it.
+pub fn umask(word: &str) -> Option<u32> {
+    common::umask(word)
+}
+
 fn is_toml(text: &str) -> bool {
     let mut lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
     let Some(line) = lines.find(|l| !l.is_empty() && !l.starts_with(['#', '!'])) else { return false };

@@ -8,10 +8,12 @@ use mesh_wire::mesh::{Family, RouterKey};
 
 mod conduct;
 mod mail;
+mod process;
 mod service;
 
 pub use self::conduct::*;
 pub use self::mail::Mail;
+pub use self::process::{Dumps, Process};
 pub use self::service::*;
 
 /// A whole configuration, every value checked.
@@ -37,6 +39,8 @@ pub struct Config {
     pub vrrp: VrrpSettings,
     /// Mail about what happens.
     pub mail: Mail,
+    /// How the daemon runs, and its dumps.
+    pub process: Process,
     /// Settings of the mesh; only meshd.toml has them.
     pub mesh: MeshSettings,
 }

@@ -9,6 +9,9 @@ mod lower;
 mod schema;
 mod services;
 mod text;
+mod write;
+
+pub use self::write::{same, write};
 
 use std::ops::Range;
 use std::path::Path;

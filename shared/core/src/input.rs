@@ -124,6 +124,8 @@ pub enum Input {
     },
     /// A new configuration.
     Configure(Box<Config>),
+    /// Routers count from zero again.
+    ClearCounters,
     /// Hand everything over and stop.
     Shutdown,
     /// Stop, and leave what is served to the next run of this daemon on this host.

@@ -9,10 +9,11 @@ use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::RouterState;
 use mesh_wire::vrrp::{self as wire, Advertisement, ChecksumForm, Envelope, Interval};
 
+use crate::counters::Counters;
 use crate::lease::ballot::Lease;
 use crate::lease::lease_time;
 use crate::time::Instant;
-use crate::vrrp;
+use crate::vrrp::{self, Heard};
 
 /// One virtual router.
 #[derive(Clone, Debug)]
@@ -68,6 +69,10 @@ pub struct Instance {
     pub own: BTreeSet<IpAddr>,
     /// The last change.
     pub transition: Transition,
+    /// What it counted.
+    pub counters: Counters,
+    /// The last advert that passed all checks.
+    pub heard: Option<Heard>,
     /// Where it stands while no majority of the voters answers.
     pub silence: Silence,
     /// Serves because the run before did, but its interface is not known yet: until then at most.
@@ -200,6 +205,8 @@ impl Instance {
             source: None,
             own: BTreeSet::new(),
             transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },
+            counters: Counters::default(),
+            heard: None,
             silence: Silence::new(now),
             adopted: None,
             config,

@@ -9,7 +9,7 @@ use super::keywords::GLOBAL;
 use super::language::Checks;
 use super::lower::Lower;
 use super::tree::{At, Statement};
-use super::{garp, instance, lvs, mail, values};
+use super::{garp, instance, lvs, mail, process, values};
 use crate::common;
 use crate::model::{Config, GratuitousArp, Version};
 
@@ -92,6 +92,8 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
             lower.warning(statement.at(), format!("`{keyword}` is obsolete: no iptables rules are made; skipped"));
         }
         _ if lvs::keyword(lower, config, statement) => {}
+        _ if process::keyword(lower, &mut config.process, statement) => {}
+        _ if process::root(lower, &mut config.process, statement) => return,
         (keyword, _) => match keyword.strip_prefix("vrrp_") {
             Some(rest) if garp::keyword(lower, &mut globals.garp, rest, statement) => {}
             Some(rest) if globals.choices.keyword(lower, rest, statement) => {}

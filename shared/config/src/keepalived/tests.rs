@@ -2,6 +2,7 @@
 
 mod conduct;
 mod instance;
+mod process;
 mod server;
 
 use super::*;
@@ -144,7 +145,7 @@ fn top_level_findings() {
         ),
         ("vrrp_sync_group G {\n group {\n  A\n }\n}", "1:1 W `vrrp_sync_group` is not supported yet"),
         ("static_routes {\n}", "1:1 W `static_routes` is not supported yet"),
-        ("net_namespace x", "1:1 W `net_namespace` is not supported yet"),
+        ("net_namespace_ipvs x", "1:1 W `net_namespace_ipvs` is not supported yet"),
         ("vrrp_script s", "1:1 E `vrrp_script` has no block"),
         ("vrrp_instance B", "1:1 E `vrrp_instance` has no block"),
         ("vrrp_instance {\n}", "1:1 E `vrrp_instance` has no name"),

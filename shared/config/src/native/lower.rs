@@ -1,6 +1,7 @@
 //! The keys of meshd.toml to the model.
 
 mod conduct;
+mod process;
 mod router;
 mod server;
 mod settings;
@@ -35,6 +36,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         config.routers.extend(router::lower(source, &names, router));
     }
     config.mail = settings::mail(source, file.mail);
+    config.process = process::lower(source, file.process, file.dumps);
     config.track_files = settings::track_files(source, file.track_file);
     let scope = file.lvs.check_scope.map_or_else(CheckScope::default, server::scope);
     config.lvs = settings::lvs(source, file.lvs, settings::tls(file.tls), &config.routers);

@@ -1,6 +1,7 @@
 //! The keys of meshd.toml. Defaults, ranges and meaning: deploy/examples/meshd.toml.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -25,6 +26,10 @@ pub(super) struct File {
     pub(super) router: Vec<Router>,
     #[serde(default)]
     pub(super) mail: MailTable,
+    #[serde(default)]
+    pub(super) process: ProcessTable,
+    #[serde(default)]
+    pub(super) dumps: DumpsTable,
     #[serde(default)]
     pub(super) tls: TlsTable,
     #[serde(default)]
@@ -62,6 +67,28 @@ pub(super) enum ProfileName {
 pub(super) enum QuorumLossName {
     Fence,
     Vrrp,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProcessTable {
+    pub(super) instance: Option<Spanned<String>>,
+    pub(super) net_namespace: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) use_pid_dir: bool,
+    pub(super) umask: Option<Spanned<String>>,
+    pub(super) reload_file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DumpsTable {
+    pub(super) state: Option<Spanned<PathBuf>>,
+    pub(super) stats: Option<Spanned<PathBuf>>,
+    pub(super) json: Option<Spanned<PathBuf>>,
+    pub(super) json_version: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) use_instance: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -39,6 +39,21 @@ fn errors_of_the_language_are_placed() {
 }
 
 #[test]
+fn process_errors_are_placed() {
+    for (text, start) in [
+        ("[process]\numask = \"01000\"", "2:9 `01000` is no mask; expected"),
+        ("[process]\ninstance = \"a/b\"", "2:12 `a/b` is no name; expected one without `/`"),
+        ("[process]\nnet_namespace = \"\"", "2:17 `` is no name"),
+        ("[process]\nreload_file = \"x\"", "2:15 `x` is no whole path; expected"),
+        ("[dumps]\njson_version = 3", "2:16 3 is out of range; expected 1 to 2"),
+        ("[dumps]\nstate = \"x\"", "2:9 `x` is no whole path"),
+        ("[dumps]\nuse_instance = 1", "2:16 invalid type"),
+    ] {
+        refused(text, start);
+    }
+}
+
+#[test]
 fn router_errors_are_placed() {
     for (line, start) in [
         ("priority = 0", "6:12 0 is out of range; expected 1 to 255"),

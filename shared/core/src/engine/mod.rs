@@ -2,6 +2,7 @@
 
 pub mod adopt;
 mod announce;
+pub mod dump;
 mod leases;
 mod observe;
 mod repairs;
@@ -30,6 +31,7 @@ use rand::rngs::StdRng;
 
 use self::adopt::Adopted;
 use crate::action::Action;
+use crate::counters::Counters;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
 use crate::instance::{Instance, Transition};
@@ -397,6 +399,7 @@ impl Engine {
             Input::RosterStored { ticket } => self.consult(now, Event::Stored { ticket }),
             Input::Failed { effect, error } => self.effect_failed(now, effect, error),
             Input::Configure(config) => self.configure(now, *config),
+            Input::ClearCounters => self.clear_counters(),
             Input::Shutdown => self.shut_down(now),
             Input::Keep => self.keep(now),
         }
@@ -425,7 +428,7 @@ impl Engine {
         let mut epochs = BTreeMap::new();
         for key in gone {
             self.retire(now, key, "configuration changed", true, None);
-            epochs.extend(self.instances.remove(&key).map(|i| (key, i.epoch_seen)));
+            epochs.extend(self.instances.remove(&key).map(|i| (key, (i.epoch_seen, i.counters))));
             self.reported.remove(&key);
             self.withdraw(router_key(&key));
         }
@@ -435,7 +438,8 @@ impl Engine {
         for router in &config.routers {
             self.instances.entry(router.key).or_insert_with(|| Instance {
                 // No epoch twice: voters take the second one for what was released before.
-                epoch_seen: epochs.get(&router.key).copied().unwrap_or(orphaned[&router.key]),
+                epoch_seen: epochs.get(&router.key).map_or(orphaned[&router.key], |(epoch, _)| *epoch),
+                counters: epochs.get(&router.key).map_or_else(Counters::default, |(_, counted)| *counted),
                 ..Instance::new(router.clone(), lease, now)
             });
         }

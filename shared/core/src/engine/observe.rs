@@ -12,7 +12,7 @@ use mesh_wire::vrrp::header::{self, Around};
 use super::Engine;
 use crate::decision::Decision;
 use crate::input::Datagram;
-use crate::instance::Foreign;
+use crate::instance::{Foreign, Instance};
 use crate::time::Instant;
 use crate::vrrp::{self, Forged, Heard, Sealed, Verdict};
 
@@ -21,6 +21,23 @@ const TELL_PERIOD: Duration = Duration::from_secs(60);
 
 /// Reasons counted apart, at most; what comes after is a flood of made-up senders, counted as one.
 const DROP_KINDS: usize = 256;
+
+/// What an advert says that passes all checks, which is counted, else why it does not.
+fn judge(instance: &mut Instance, clock: Duration, from: &Datagram, sealed: &Sealed<'_>) -> Result<Heard, String> {
+    let Instance { config, counters, guard, source, .. } = instance;
+    let packet = &sealed.received.advertisement;
+    let heard = vrrp::check(config, *source, from, packet).map_err(|why| {
+        counters.dropped(config, packet, why);
+        why.to_string()
+    })?;
+    guard.judge(config, clock, sealed).map_err(|why| {
+        counters.forged(why);
+        why.to_string()
+    })?;
+    counters.heard(heard);
+    instance.heard = Some(heard);
+    Ok(heard)
+}
 
 impl Engine {
     /// A packet of IP protocol 112.
@@ -33,15 +50,19 @@ impl Engine {
     pub(super) fn receive_sealed(&mut self, now: Instant, from: Datagram, identification: u16) {
         let vrid = header::vrid(&from.payload);
         let key = vrid.and_then(|vrid| self.router_for(&from.interface, Family::of(from.source), vrid));
-        let Some(instance) = key.map(|key| &self.instances[&key]) else { return };
+        let Some(instance) = key.and_then(|key| self.instances.get_mut(&key)) else { return };
         let (IpAddr::V4(source), IpAddr::V4(destination)) = (from.source, from.destination) else { return };
         let around = Around { source, destination, ttl: from.ttl, identification };
-        let name = &instance.config.name;
-        let opened = match instance.config.auth_pass.filter(|_| instance.config.auth_header) {
-            None => Err(format!("{name}: {}", Forged::Header)),
-            Some(password) => {
-                header::open(&password.0, &around, &from.payload).map_err(|error| format!("{name}: {error}"))
+        let Instance { config, counters, .. } = instance;
+        let opened = match config.auth_pass.filter(|_| config.auth_header) {
+            None => {
+                counters.forged(Forged::Header);
+                Err(format!("{}: {}", config.name, Forged::Header))
             }
+            Some(password) => header::open(&password.0, &around, &from.payload).map_err(|error| {
+                counters.broken(error);
+                format!("{}: {error}", config.name)
+            }),
         };
         match opened {
             Ok((number, advert)) => {
@@ -57,7 +78,10 @@ impl Engine {
         let parsed = mesh_wire::vrrp::parse_signed(&from.payload, from.source, from.destination);
         let received = match parsed {
             Ok(received) => received,
-            Err(error) => return self.count_drop(now, from.source.to_string(), &format!("malformed: {error}")),
+            Err(error) => {
+                self.count_malformed(from, error);
+                return self.count_drop(now, from.source.to_string(), &format!("malformed: {error}"));
+            }
         };
         let packet = &received.advertisement;
         let Some(key) = self.router_for(&from.interface, Family::of(from.source), packet.vrid) else {
@@ -74,12 +98,7 @@ impl Engine {
             return;
         }
         let sealed = Sealed { source: from.source, payload: &from.payload, header, received: &received };
-        let checked = vrrp::check(&instance.config, instance.source, from, packet).map_err(|error| error.to_string());
-        let judged = checked.and_then(|heard| {
-            let judged = instance.guard.judge(&instance.config, clock, &sealed);
-            judged.map(|()| heard).map_err(|error| error.to_string())
-        });
-        let heard = match judged {
+        let heard = match judge(instance, clock, from, &sealed) {
             Ok(heard) => heard,
             Err(error) => {
                 let reason = format!("{}: {error}", instance.config.name);
@@ -101,6 +120,7 @@ impl Engine {
         if again && instance.config.skip_check_adv_addr || !vrrp::lists_others(&instance.config, packet) {
             return;
         }
+        instance.counters.address_list_errors += 1;
         let reason = format!("{}: it advertises other addresses than are configured here", instance.config.name);
         if let Some((from, reason, count)) = self.count(now, source.to_string(), &reason) {
             let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
@@ -178,7 +198,7 @@ impl Engine {
         self.count_drop(now, heard.source.to_string(), &reason);
     }
 
-    fn router_for(&self, interface: &str, family: Family, vrid: u8) -> Option<RouterKey> {
+    pub(super) fn router_for(&self, interface: &str, family: Family, vrid: u8) -> Option<RouterKey> {
         let ours = |key: &RouterKey| key.family == family && key.vrid == vrid;
         let found = self.instances.iter().find(|(key, i)| ours(key) && i.config.interface == interface);
         found.map(|(key, _)| *key)

@@ -156,6 +156,7 @@ impl Engine {
         }
         if !was_active {
             instance.vrrp.activate(now);
+            instance.counters.became_active += 1;
             instance.refresh_at = Some(now + backstop.refresh());
             let garp = instance.config.garp;
             instance.garp = (!garp.delay.is_zero()).then_some((now + garp.delay, garp.repeat));
@@ -241,6 +242,7 @@ impl Engine {
             instance.vrrp.back_up(now);
         }
         if was_active {
+            instance.counters.released_active += 1;
             let addresses = instance.addresses();
             self.pacer.forget(&addresses);
             self.rearm.values_mut().for_each(|list| list.retain(|a| !addresses.contains(a)));
@@ -404,7 +406,11 @@ impl Engine {
     pub(super) fn advertise(&mut self, key: RouterKey, priority: Option<u8>) {
         let clock = self.wall_clock();
         let number = self.instances.get_mut(&key).and_then(|i| i.guard.next(&i.config, clock));
-        for Advert { interface, source, destination, envelope, payload } in self.advertisements(key, priority, number) {
+        let adverts = self.advertisements(key, priority, number);
+        if let Some(instance) = self.instances.get_mut(&key) {
+            instance.counters.sent(adverts.len(), priority == Some(0));
+        }
+        for Advert { interface, source, destination, envelope, payload } in adverts {
             self.out.push(Action::SendAdvertisement { interface, source, destination, envelope, payload });
         }
     }

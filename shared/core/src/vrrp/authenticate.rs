@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mesh_config::model::{AntiReplay, AuthHmac, ChecksumChoice, HmacMode, OldUnicast, VirtualRouter};
+use mesh_config::model::{AntiReplay, AuthHmac, ChecksumChoice, HmacMode, OldUnicast, Transport, VirtualRouter};
 use mesh_wire::vrrp::header::{self, Around};
 use mesh_wire::vrrp::signature::{self, Signature};
 use mesh_wire::vrrp::{self as wire, Advertisement, ChecksumForm, Envelope, Received, TTL};
@@ -203,8 +203,9 @@ pub fn packet(
 /// The checksum to send, after one was heard.
 pub fn form(router: &VirtualRouter, heard: Option<ChecksumForm>) -> ChecksumForm {
     let observed = heard.filter(|_| router.conduct.checksum == ChecksumChoice::Observed);
+    let unicast = matches!(router.transport, Transport::Unicast { .. });
     match (router.conduct.old_unicast_checksum, router.conduct.checksum) {
-        (OldUnicast::Always, ChecksumChoice::Observed) => ChecksumForm::GroupPseudoHeader,
+        (OldUnicast::Always, ChecksumChoice::Observed) if unicast => ChecksumForm::GroupPseudoHeader,
         (_, ChecksumChoice::Message) => ChecksumForm::Message,
         (_, ChecksumChoice::Observed) => observed.unwrap_or(ChecksumForm::PseudoHeader),
     }

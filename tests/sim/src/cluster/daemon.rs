@@ -136,6 +136,7 @@ impl Cluster {
             | Input::Keep => true,
             Input::Timeout
             | Input::WallClock(_)
+            | Input::ClearCounters
             | Input::FenceGaps(_)
             | Input::Probed { .. }
             | Input::Stalled

@@ -6,6 +6,7 @@ mod adverts;
 mod again;
 mod announce;
 mod configure;
+mod counters;
 mod distance;
 mod faults;
 mod fence;

@@ -144,7 +144,10 @@ fn the_checksum_sent_is_chosen_or_observed() {
     for heard in [PseudoHeader, Message, GroupPseudoHeader] {
         assert_eq!(form(&observed, Some(heard)), heard);
         assert_eq!(form(&with(ChecksumChoice::Message, OldUnicast::Detect), Some(heard)), Message);
-        assert_eq!(form(&with(ChecksumChoice::Observed, OldUnicast::Always), Some(heard)), GroupPseudoHeader);
+        let multicast = with(ChecksumChoice::Observed, OldUnicast::Always);
+        let transport = Transport::Unicast { source: None, peers: vec![HIGHER] };
+        assert_eq!(form(&VirtualRouter { transport, ..multicast.clone() }, Some(heard)), GroupPseudoHeader);
+        assert_eq!(form(&multicast, Some(heard)), heard, "unicast alone had it");
     }
     let never = with(ChecksumChoice::Observed, OldUnicast::Never);
     let received =
