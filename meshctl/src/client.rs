@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     NoDaemon { error: String, hint: &'static str },
     /// An answer that makes no sense.
     Unreadable(anyhow::Error),
+    /// What was to be done on this host failed.
+    Failed(anyhow::Error),
     /// Standard output failed.
     Output(io::Error),
 }

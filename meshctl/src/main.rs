@@ -5,6 +5,7 @@
 //! client   HTTP on the daemon's unix socket, every wait with a deadline
 //! watch    `status --watch`: reconnects, redraws
 //! story    events, traces, explanations
+//! convert  keepalived.conf to meshd.toml
 //! stop     ends the daemon, and waits for it
 //! moves    orders to move something, and waits until it is so
 //! screen   the terminal while it is redrawn
@@ -28,6 +29,7 @@ use client::{Client, Failure};
 use show::Look;
 
 mod client;
+mod convert;
 mod moves;
 mod screen;
 mod show;
@@ -121,6 +123,18 @@ enum Command {
         /// Leave what it serves to its next run, to be started at once, instead of handing it over.
         #[arg(long)]
         keep: bool,
+    },
+    /// Write a keepalived.conf as a meshd.toml that means the same, and a line for everything that changes.
+    Convert {
+        /// The keepalived.conf.
+        file: PathBuf,
+        /// A new file for it, which only its owner can read [default: standard output, unless there are
+        /// authentication keys].
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Conditional lines (`@ID ...`) are read when they name this [default: the host name up to its first dot].
+        #[arg(long, value_name = "ID")]
+        config_id: Option<String>,
     },
     /// Replace the daemon of this host by the program on disk, without letting go of what it serves.
     Upgrade,
@@ -264,6 +278,21 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             moves::undrain(&client, cli.json, node, (!no_wait).then_some(within)).await
         }
         Command::Plan { drain } => moves::plan(&client, cli.json, drain).await,
+        Command::Convert { file, output, config_id } => {
+            let converted = convert::convert(&file, config_id).map_err(Failure::Failed)?;
+            for change in &converted.changes {
+                // Not part of what one may want to pipe somewhere.
+                let _ = writeln!(io::stderr(), "{}", show::clean(change));
+            }
+            match output {
+                Some(path) => convert::save(&path, &converted.text).map_err(Failure::Failed),
+                None if converted.secret => Err(Failure::Failed(anyhow::anyhow!(
+                    "{} holds authentication keys; expected `--output FILE`, which only its owner can read",
+                    file.display()
+                ))),
+                None => print(&converted.text),
+            }
+        }
         Command::Stop { keep } => stop::stop(&client, keep).await,
         Command::Upgrade => {
             let pid = stop::upgrade(&client).await?;
@@ -364,6 +393,11 @@ fn fail(failure: Failure) -> ExitCode {
         // Whoever read has seen enough.
         Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
         Failure::Output(error) => (1, format!("output: {error}"), None),
+        Failure::Failed(error) => {
+            // Several lines, each with its place.
+            let _ = writeln!(io::stderr(), "meshctl: {error:#}");
+            return ExitCode::FAILURE;
+        }
         Failure::Refused(refusal) => (1, refusal.error, refusal.hint),
         Failure::Unreadable(error) => {
             (1, format!("{error:#}"), Some("are meshctl and meshd of one version?".to_owned()))

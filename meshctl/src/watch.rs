@@ -65,7 +65,7 @@ fn words(failure: Failure) -> String {
     match failure {
         Failure::Refused(refusal) => show::clean(&refusal.error),
         Failure::NoDaemon { error, .. } => show::clean(&error),
-        Failure::Unreadable(error) => show::clean(&format!("{error:#}")),
+        Failure::Unreadable(error) | Failure::Failed(error) => show::clean(&format!("{error:#}")),
         Failure::Output(error) => error.to_string(),
     }
 }

@@ -1,8 +1,9 @@
 //! Raw sockets: what VRRP sends and hears, announcements of addresses, and probes for them.
 //!
 //! One socket for each interface and family, so that a datagram's interface is known, and so that a flood on
-//! one fills only that one's buffer. Nothing is judged here: every packet of IP protocol 112 goes
-//! to the engine as it came.
+//! one fills only that one's buffer; one more for adverts behind authentication headers, where any are
+//! configured. Nothing is judged here: every packet of IP protocol 112 or 51 goes to the engine as it
+//! came.
 //!
 //! Which interfaces are open is the caller's decision, who hears from netlink when one appears,
 //! goes or changes.
@@ -20,8 +21,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::task::{Context, Poll};
 
+use mesh_core::Input;
 use mesh_core::input::{Datagram, ProbeAnswer};
 use mesh_wire::mesh::Family;
+use mesh_wire::vrrp::{Envelope, IP_PROTOCOL, group, header};
 use mesh_wire::{arp, ndisc};
 use tracing::warn;
 
@@ -53,12 +56,51 @@ struct Place {
     mac: [u8; 6],
 }
 
-/// One family's adverts on one interface.
+/// Adverts that one socket of an interface hears.
 #[derive(Debug)]
 struct Port {
     interface: String,
-    family: Family,
+    ear: Ear,
     socket: VrrpSocket,
+}
+
+/// What an interface hears.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ears(BTreeSet<Ear>);
+
+/// Adverts of one family and one IP protocol, sent to this host or to any of these groups.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ear {
+    family: Family,
+    protocol: u8,
+    groups: BTreeSet<IpAddr>,
+}
+
+impl Ears {
+    /// What a virtual router needs.
+    pub fn add(&mut self, family: Family, group: IpAddr, sealed: bool) {
+        self.listen(family, group, IP_PROTOCOL);
+        if sealed {
+            self.listen(family, group, header::IP_PROTOCOL);
+        }
+    }
+
+    fn listen(&mut self, family: Family, group: IpAddr, protocol: u8) {
+        let found = self.0.iter().find(|ear| ear.family == family && ear.protocol == protocol).cloned();
+        let mut ear =
+            found.and_then(|ear| self.0.take(&ear)).unwrap_or(Ear { family, protocol, groups: BTreeSet::new() });
+        ear.groups.insert(group);
+        self.0.insert(ear);
+    }
+}
+
+/// The usual group of each family.
+impl<const N: usize> From<[Family; N]> for Ears {
+    fn from(families: [Family; N]) -> Ears {
+        let mut ears = Ears::default();
+        families.into_iter().for_each(|family| ears.add(family, group(family), false));
+        ears
+    }
 }
 
 impl Adverts {
@@ -72,28 +114,28 @@ impl Adverts {
         Ok(Adverts { places, ports, next: 0, arp, ndisc: None, buffer, dropped: 0 })
     }
 
-    /// Announces and probes on this interface from now on, and hears and sends the adverts of these
-    /// families, as a member of 224.0.0.18 and ff02::12. What is open already with the same index and
+    /// Announces and probes on this interface from now on, and hears and sends these adverts, as a member
+    /// of their groups. What is open already with the same index and
     /// MAC address stays as it is, the rest is opened anew; after an error the others are open. Needs
     /// the tokio runtime that will poll [`Adverts::receive`].
     ///
     /// # Errors
     /// What the kernel says, such as ENODEV where no interface has this index any more.
-    pub fn open(&mut self, interface: &str, index: u32, mac: [u8; 6], families: &BTreeSet<Family>) -> io::Result<()> {
+    pub fn open(&mut self, interface: &str, index: u32, mac: [u8; 6], ears: &Ears) -> io::Result<()> {
         let place = Place { index, mac };
         if self.places.get(interface) != Some(&place) {
             self.close(interface);
             self.places.insert(interface.to_owned(), place);
         }
-        self.ports.retain(|port| port.interface != interface || families.contains(&port.family));
+        self.ports.retain(|port| port.interface != interface || ears.0.contains(&port.ear));
         let mut result = Ok(());
-        for family in families {
-            if self.port(interface, *family).is_ok() {
+        for ear in &ears.0 {
+            if self.ports.iter().any(|port| port.interface == interface && port.ear == *ear) {
                 continue;
             }
-            match VrrpSocket::open(index, *family) {
-                Ok(socket) => self.ports.push(Port { interface: interface.to_owned(), family: *family, socket }),
-                Err(error) => result = Err(io::Error::new(error.kind(), format!("{family}: {error}"))),
+            match VrrpSocket::open(index, ear) {
+                Ok(socket) => self.ports.push(Port { interface: interface.to_owned(), ear: ear.clone(), socket }),
+                Err(error) => result = Err(io::Error::new(error.kind(), format!("{}: {error}", ear.family))),
             }
         }
         result
@@ -109,22 +151,29 @@ impl Adverts {
     /// where none is open. Dropping the future loses nothing.
     ///
     /// An interface whose socket fails is closed and logged once; [`Adverts::open`] brings it back.
-    pub async fn receive(&mut self) -> Datagram {
+    pub async fn receive(&mut self) -> Input {
         poll_fn(|cx| self.poll_receive(cx)).await
     }
 
-    /// Sends one packet of IP protocol 112 with TTL or hop limit 255 and TOS or traffic class 0xC0.
-    /// `source` need not be an address of this host.
+    /// Sends one packet with TOS or traffic class 0xC0. `source` need not be an address of this host.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] where the interface is not open, otherwise what the kernel
     /// says. Never waits: a full queue is an error too.
-    pub fn send(&self, interface: &str, source: IpAddr, destination: IpAddr, payload: &[u8]) -> io::Result<()> {
+    pub fn send(
+        &self,
+        interface: &str,
+        source: IpAddr,
+        destination: IpAddr,
+        envelope: Envelope,
+        payload: &[u8],
+    ) -> io::Result<()> {
         let index = self.place(interface)?.index;
+        // With the IP header in the packet, any socket of the family sends any protocol.
         let port = self.port(interface, Family::of(source))?;
         let packet = match (source, destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => ip::emit(source, destination, payload),
-            (IpAddr::V6(source), IpAddr::V6(destination)) => ip::emit_v6(source, destination, payload),
+            (IpAddr::V4(source), IpAddr::V4(destination)) => ip::emit(source, destination, envelope, payload),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => ip::emit_v6(source, destination, envelope.ttl, payload),
             (IpAddr::V4(_) | IpAddr::V6(_), _) => return Err(io::ErrorKind::InvalidInput.into()),
         };
         port.socket.send(destination, index, &packet)
@@ -200,12 +249,12 @@ impl Adverts {
         let not_open = || {
             io::Error::new(io::ErrorKind::NotFound, format!("interface {interface} is not open for VRRP over {family}"))
         };
-        self.ports.iter().find(|port| port.interface == interface && port.family == family).ok_or_else(not_open)
+        self.ports.iter().find(|port| port.interface == interface && port.ear.family == family).ok_or_else(not_open)
     }
 
     /// Ends: a port that gives nothing counts as idle, and tokio's budget makes every port look
     /// idle after some reads in one turn of the caller's task.
-    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Datagram> {
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
         let mut idle = 0;
         while idle < self.ports.len() {
             let at = self.next % self.ports.len();
@@ -213,7 +262,7 @@ impl Adverts {
             let port = &self.ports[at];
             match port.socket.poll_receive(cx, &mut self.buffer[..]) {
                 Poll::Pending => idle += 1,
-                Poll::Ready(Ok(Some(packet))) => return Poll::Ready(datagram(&port.interface, &packet)),
+                Poll::Ready(Ok(Some(packet))) => return Poll::Ready(heard(&port.interface, &packet)),
                 Poll::Ready(Ok(None)) => {
                     self.dropped += 1;
                     idle = 0;
@@ -229,13 +278,17 @@ impl Adverts {
     }
 }
 
-fn datagram(interface: &str, packet: &ip::Packet<'_>) -> Datagram {
-    Datagram {
+fn heard(interface: &str, packet: &ip::Packet<'_>) -> Input {
+    let datagram = Datagram {
         interface: interface.to_owned(),
         source: packet.source,
         destination: packet.destination,
         ttl: packet.ttl,
         payload: packet.payload.to_vec(),
+    };
+    match packet.sealed {
+        Some(identification) => Input::SealedAdvertisement { datagram, identification },
+        None => Input::Advertisement(datagram),
     }
 }
 

@@ -38,16 +38,21 @@ const SECURITY_OFF: u8 = 5;
 /// message`) and a summary on standard output. Exit code 0: usable as it is; 3: unusable; 4: usable
 /// after changes; 5: usable, and scripts run without `enable_script_security`.
 pub fn run(file: &Path, config_id: Option<&str>) -> ExitCode {
+    run_into(file, config_id, &mut io::stderr())
+}
+
+/// The same, with the findings written there.
+pub fn run_into(file: &Path, config_id: Option<&str>, findings: &mut dyn Write) -> ExitCode {
     let examined = match examine(file, &interfaces(), config_id) {
         Ok(examined) => examined,
         Err(error) => {
             // A closed pipe is no reason to fail.
-            let _ = writeln!(io::stderr(), "{}: error: {error:#}", file.display());
+            let _ = writeln!(findings, "{}: error: {error:#}", file.display());
             return ExitCode::from(UNUSABLE);
         }
     };
     for finding in &examined.report.findings {
-        let _ = writeln!(io::stderr(), "{finding}");
+        let _ = writeln!(findings, "{finding}");
     }
     let _ = writeln!(io::stdout(), "{}: {}", file.display(), examined.summary());
     ExitCode::from(examined.exit_code())
@@ -100,14 +105,26 @@ impl Examined {
         let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         let contents = self.config.as_ref().map(|c| {
             let addresses: usize = c.routers.iter().map(|r| r.served().count()).sum();
-            format!("; {} virtual routers with {addresses} addresses, digest {}", c.routers.len(), c.digest())
+            let reals: usize = c.virtual_servers.iter().map(|server| server.real_servers.len()).sum();
+            let routers = format!(
+                "{} virtual routers with {addresses} addresses in {} sync groups",
+                c.routers.len(),
+                c.sync_groups.len()
+            );
+            let servers = format!("{} virtual servers with {reals} real servers", c.virtual_servers.len());
+            format!("; {routers}, {servers}, {} scripts, digest {}", c.track_scripts.len(), c.digest())
         });
         let ignored = count(Severity::Ignored);
         format!("{verdict}: {errors} errors, {warnings} warnings, {ignored} ignored{}", contents.unwrap_or_default())
     }
 }
 
-fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyhow::Result<Examined> {
+/// What the text alone says.
+///
+/// # Errors
+///
+/// The file cannot be read.
+pub(crate) fn parse(file: &Path, config_id: Option<&str>) -> anyhow::Result<(Option<Config>, Report)> {
     let text = read(file)?;
     let config_id = config_id.map_or_else(host_name, |id| Ok(id.to_owned()))?;
     let host = Host {
@@ -117,12 +134,16 @@ fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyho
         environment: &|name| std::env::var(name).ok(),
         seed: seed(),
     };
-    let (mut config, mut report) = mesh_config::parse(file, &text, &host);
+    Ok(mesh_config::parse(file, &text, &host))
+}
+
+fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyhow::Result<Examined> {
+    let (mut config, mut report) = parse(file, config_id)?;
     let missing = report.places.missing_interfaces(interfaces);
     report.add(missing);
     let security_off = match &mut config {
         Some(config) => {
-            services::judge(config, file, &mut report);
+            services::judge(config, &mut report);
             scripts::apply(config, &mut report)
         }
         None => false,

@@ -12,6 +12,11 @@ pub fn now() -> Instant {
     Instant::from_nanos(Duration::from(t).as_nanos() as u64)
 }
 
+/// What the wall clock reads at the zero of [`now`], as it is set at present.
+pub fn unix_at_zero() -> Duration {
+    unix_time().saturating_sub(Duration::from_nanos(now().as_nanos()))
+}
+
 /// Now, on the wall clock, since 1970-01-01 UTC: for people to read, never for deadlines.
 pub fn unix_time() -> Duration {
     let t = clock_gettime(ClockId::CLOCK_REALTIME).expect("CLOCK_REALTIME exists");

@@ -5,8 +5,9 @@
 //! engine's timers come first.
 
 mod batch;
+mod secondaries;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,11 +20,10 @@ use mesh_core::action::Effect;
 use mesh_core::engine::STALL;
 use mesh_core::input::ProbeAnswer;
 use mesh_core::{Action, Engine, Input, Instant};
-use mesh_wire::mesh::Family;
 use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 
-use crate::adverts::Adverts;
+use crate::adverts::{Adverts, Ears};
 use crate::clock;
 use crate::kernel::fence::{Fence, FenceTarget, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
@@ -34,6 +34,7 @@ mod outputs;
 
 pub(crate) use self::failures::Failures;
 pub use self::outputs::Outputs;
+use self::secondaries::Secondaries;
 
 /// Between two looks at the status, after one that took so long: a hundredth of the time at most is
 /// spent on it, but a change is shown within half a second.
@@ -44,6 +45,9 @@ pub(crate) fn status_pause(took: Duration) -> Duration {
 /// Number of the capability, from linux/capability.h.
 const CAP_NET_ADMIN: u32 = 12;
 
+/// Less than that is the clock's own drift, and nothing that signatures mind.
+const CLOCK_STEP: Duration = Duration::from_millis(100);
+
 /// After the fence's notifications failed, before they are asked for again.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
 
@@ -53,7 +57,12 @@ pub struct Director {
     inputs: mpsc::Receiver<Input>,
     outputs: Outputs,
     /// Interfaces with virtual routers or their addresses, and the families of these routers.
-    interfaces: BTreeMap<String, BTreeSet<Family>>,
+    interfaces: BTreeMap<String, Ears>,
+    secondaries: Secondaries,
+    /// The wall clock was set, and the engine does not know yet.
+    clock_set: Option<Duration>,
+    /// What the engine was told the wall clock reads at the zero of its own.
+    unix_at_zero: Duration,
     links: BTreeMap<String, Link>,
     adverts: Adverts,
     netlink: Netlink,
@@ -103,6 +112,9 @@ impl Director {
             inputs,
             outputs,
             interfaces: interfaces_of(config),
+            secondaries: Secondaries::new(config),
+            unix_at_zero: clock::unix_at_zero(),
+            clock_set: None,
             links: BTreeMap::new(),
             adverts,
             netlink,
@@ -128,10 +140,14 @@ impl Director {
             }
             self.show_status();
         }
+        self.secondaries.restore();
     }
 
     /// Waits for the next fact.
     async fn next(&mut self) -> Option<Input> {
+        if let Some(unix_at_zero) = self.clock_set.take() {
+            return Some(Input::WallClock(unix_at_zero));
+        }
         let now = clock::now();
         let wake = self.engine.deadline().map_or(self.status_at, |(at, _)| at.min(self.status_at));
         tokio::select! {
@@ -140,6 +156,7 @@ impl Director {
             input = self.inputs.recv() => {
                 if let Some(Input::Configure(config)) = &input {
                     self.interfaces = interfaces_of(config);
+                    self.secondaries.configure(config);
                     self.open_sockets();
                 }
                 input
@@ -151,8 +168,9 @@ impl Director {
                 asked.answer(&self.engine);
                 Some(Input::Timeout)
             }
+            Some(ask) = self.outputs.asks.recv() => Some(Outputs::answer(&self.engine, ask)),
             // Last: anybody on the segment can send as many as they like.
-            datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
+            advert = self.adverts.receive() => Some(advert),
         }
     }
 
@@ -184,10 +202,11 @@ impl Director {
 
     /// Opens what is needed and not open, also what an error closed.
     fn open_sockets(&mut self) {
+        self.secondaries.apply(self.links.keys());
         for link in self.links.values() {
             let name = &link.interface.name;
-            let Some(families) = self.interfaces.get(name) else { continue };
-            if let Err(error) = self.adverts.open(name, link.index, link.mac, families) {
+            let Some(ears) = self.interfaces.get(name) else { continue };
+            if let Err(error) = self.adverts.open(name, link.index, link.mac, ears) {
                 tracing::warn!(interface = %name, %error, "cannot listen for VRRP");
             }
         }
@@ -265,8 +284,8 @@ impl Director {
 
     async fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
         match action {
-            Action::SendAdvertisement { interface, source, destination, payload } => {
-                let sent = self.adverts.send(&interface, source, destination, &payload);
+            Action::SendAdvertisement { interface, source, destination, envelope, payload } => {
+                let sent = self.adverts.send(&interface, source, destination, envelope, &payload);
                 sent.map_err(|e| (Effect::Advertisement { interface }, e.to_string()))?;
             }
             Action::Announce { interface, address, count } => {
@@ -289,9 +308,10 @@ impl Director {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
                 }
             }
-            Action::FenceInstall { addresses } => {
+            Action::FenceInstall { addresses, unaccepted } => {
                 let devices = self.interfaces.keys().cloned().collect();
-                self.fence(!addresses.is_empty(), |f| f.install(&targets(&addresses), &devices))?;
+                let wanted = !addresses.is_empty() || !unaccepted.is_empty();
+                self.fence(wanted, |f| f.install_with(&targets(&addresses), &targets(&unaccepted), &devices))?;
             }
             Action::FenceArm { addresses, until } => {
                 self.fence_arms += 1;
@@ -382,6 +402,16 @@ impl Director {
         if now >= self.status_at {
             self.outputs.status.send_replace(Arc::new(self.status(now)));
             self.status_at = now + status_pause(clock::now().since(now));
+            self.look_at_wall_clock();
+        }
+    }
+
+    /// Somebody, or NTP, may set it at any time.
+    fn look_at_wall_clock(&mut self) {
+        let unix_at_zero = clock::unix_at_zero();
+        if unix_at_zero.abs_diff(self.unix_at_zero) > CLOCK_STEP {
+            self.unix_at_zero = unix_at_zero;
+            self.clock_set = Some(unix_at_zero);
         }
     }
 
@@ -454,10 +484,11 @@ fn targets(addresses: &[IpAddr]) -> Vec<FenceTarget> {
     addresses.iter().copied().map(FenceTarget::from).collect()
 }
 
-fn interfaces_of(config: &Config) -> BTreeMap<String, BTreeSet<Family>> {
-    let mut interfaces: BTreeMap<String, BTreeSet<Family>> = BTreeMap::new();
+fn interfaces_of(config: &Config) -> BTreeMap<String, Ears> {
+    let mut interfaces: BTreeMap<String, Ears> = BTreeMap::new();
     for router in &config.routers {
-        interfaces.entry(router.interface.clone()).or_default().insert(router.key.family);
+        let ears = interfaces.entry(router.interface.clone()).or_default();
+        ears.add(router.key.family, router.group(), router.auth_header);
         for address in router.served() {
             interfaces.entry(router.interface_of(address).to_owned()).or_default();
         }

@@ -28,34 +28,48 @@ use std::time::Duration;
 use anyhow::Context;
 use mesh_core::Instant;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 use crate::clock;
+use crate::compat::{PidFiles, tell_systemd};
 use crate::run::{self, Places};
+use crate::signals::{self, realtime};
 pub use link::{Link, Task, attach};
 pub use policy::RESTART;
 use policy::{Death, Next, Policy};
 
 /// What is passed on to the daemon.
-const FORWARDED: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2];
+fn forwarded() -> [i32; 7] {
+    let [terminate, interrupt, hangup, data, stats] =
+        [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR1, Signal::SIGUSR2].map(|signal| signal as i32);
+    [terminate, interrupt, hangup, data, stats, signals::json(), signals::stats_clear()]
+}
 
 /// Runs `meshd run --no-guard` with the same files until it ends in order, and acts in its place
-/// whenever it dies.
+/// whenever it dies. `pids` are the files to write their numbers to, `without_meaning` options to be
+/// told of once.
 ///
 /// # Errors
 ///
 /// It cannot be started at all, or signals cannot be waited for.
-pub fn run(places: &Places) -> anyhow::Result<ExitCode> {
+pub fn run(places: &Places, pids: Option<PidFiles>, without_meaning: &[&str]) -> anyhow::Result<ExitCode> {
     // Before any other thread: they inherit it.
     let signals = Signals::block().context("cannot wait for signals")?;
-    let _log = run::init_logging();
+    let _log = run::init_logging(places.syslog);
+    if !without_meaning.is_empty() {
+        tracing::info!("options that have no effect here: {}", without_meaning.join(", "));
+    }
+    run::enter_namespace(places)?;
     // The path as it is now: after an upgrade another program is there.
     let program = std::env::current_exe().context("cannot tell which program this is")?;
     // A real server's addresses stay, whenever its daemon dies.
     let task = if run::directs(places) { Task::Kernel } else { Task::Nothing };
-    let mut guard = Guard { places, program, signals, policy: Policy::default(), task, stopping: false };
+    if let Some(pids) = &pids {
+        pids.write_parent();
+    }
+    let mut guard = Guard { places, program, signals, policy: Policy::default(), task, stopping: false, pids };
     guard.run()
 }
 
@@ -68,6 +82,7 @@ struct Guard<'a> {
     task: Task,
     /// Somebody asked for the end.
     stopping: bool,
+    pids: Option<PidFiles>,
 }
 
 impl Guard<'_> {
@@ -106,7 +121,10 @@ impl Guard<'_> {
             Err(error) if self.policy.was_ready() => return Ok((Death::NotStarted(error.to_string()), false)),
             Err(error) => return Err(error).with_context(|| format!("cannot start {}", self.program.display())),
         };
-        let status = self.wait(&mut child)?;
+        if let Some(pids) = &self.pids {
+            pids.write_daemon(child.id());
+        }
+        let status = self.wait(&mut child, &ours)?;
         let told = link::told(&ours);
         self.task = told.unwrap_or(self.task);
         Ok((death(status), told.is_some()))
@@ -126,17 +144,20 @@ impl Guard<'_> {
     }
 
     /// Waits for the daemon's end, and passes signals on meanwhile.
-    fn wait(&mut self, child: &mut Child) -> anyhow::Result<ExitStatus> {
+    fn wait(&mut self, child: &mut Child, told: &UnixStream) -> anyhow::Result<ExitStatus> {
+        let mut ready = false;
         loop {
             // Before waiting for signals: its end may have been told already.
             if let Some(status) = child.try_wait().context("cannot wait for the daemon")? {
                 return Ok(status);
             }
-            for signal in self.signals.wait(None)? {
-                self.stopping |= matches!(signal, Signal::SIGTERM | Signal::SIGINT);
-                if FORWARDED.contains(&signal) {
+            for signal in self.signals.wait_or_told(told, &mut ready)? {
+                if asks_for_the_end(signal) && !std::mem::replace(&mut self.stopping, true) {
+                    tell_systemd("STOPPING=1");
+                }
+                if forwarded().contains(&signal) {
                     // Not reaped yet, so that the number is still its own.
-                    let _ = kill(Pid::from_raw(child.id() as i32), signal);
+                    let _ = realtime::send(Pid::from_raw(child.id() as i32), signal);
                 }
             }
         }
@@ -161,7 +182,7 @@ impl Guard<'_> {
         let until = clock::now() + pause;
         while clock::now() < until && !self.stopping {
             let signals = self.signals.wait(Some(until))?;
-            self.stopping |= signals.iter().any(|s| matches!(s, Signal::SIGTERM | Signal::SIGINT));
+            self.stopping |= signals.into_iter().any(asks_for_the_end);
         }
         Ok(())
     }
@@ -185,8 +206,27 @@ impl Signals {
         SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Signals)
     }
 
+    /// Those that came. Once the daemon told that it is ready, whoever started this is told, too.
+    fn wait_or_told(&mut self, told: &UnixStream, ready: &mut bool) -> anyhow::Result<Vec<i32>> {
+        if !*ready {
+            let fds =
+                &mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN), PollFd::new(told.as_fd(), PollFlags::POLLIN)];
+            match poll(fds, PollTimeout::NONE) {
+                Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+                Err(errno) => return Err(errno).context("cannot wait for the daemon"),
+            }
+            let events = fds[1].revents().unwrap_or(PollFlags::empty());
+            *ready = !events.is_empty();
+            if events.contains(PollFlags::POLLIN) {
+                tell_systemd("READY=1");
+            }
+            return self.read();
+        }
+        self.wait(None)
+    }
+
     /// Those that came; none where `until` came first.
-    fn wait(&mut self, until: Option<Instant>) -> anyhow::Result<Vec<Signal>> {
+    fn wait(&mut self, until: Option<Instant>) -> anyhow::Result<Vec<i32>> {
         let left = until.map(|until| until.since(clock::now()));
         // Rounded up: not woken before it is due.
         let timeout = left
@@ -195,16 +235,24 @@ impl Signals {
             Ok(_) | Err(nix::errno::Errno::EINTR) => {}
             Err(errno) => return Err(errno).context("cannot wait for signals"),
         }
+        self.read()
+    }
+
+    fn read(&mut self) -> anyhow::Result<Vec<i32>> {
         let mut came = Vec::new();
         while let Some(info) = self.0.read_signal().context("cannot read signals")? {
-            came.extend(Signal::try_from(info.ssi_signo as i32));
+            came.push(info.ssi_signo as i32);
         }
         Ok(came)
     }
 }
 
+fn asks_for_the_end(signal: i32) -> bool {
+    signal == Signal::SIGTERM as i32 || signal == Signal::SIGINT as i32
+}
+
 fn watched() -> SigSet {
-    FORWARDED.into_iter().chain([Signal::SIGCHLD]).collect()
+    realtime::set(forwarded().into_iter().chain([Signal::SIGCHLD as i32]))
 }
 
 impl Places {
@@ -220,6 +268,11 @@ impl Places {
         option("--state-dir", Some(&self.state_dir));
         option("--runtime-dir", Some(&self.runtime_dir));
         option("--listen", self.listen.map(|listen| listen.to_string()).as_deref().map(Path::new));
+        option("--net-namespace", self.net_namespace.as_deref().map(Path::new));
+        let only = self.only.and_then(|only| clap::ValueEnum::to_possible_value(&only));
+        option("--only", only.as_ref().map(|only| Path::new(only.get_name())));
+        option("--umask", self.umask.map(|mask| format!("0{mask:o}")).as_deref().map(Path::new));
+        option("--syslog", self.syslog.map(|facility| facility.to_string()).as_deref().map(Path::new));
         arguments
     }
 }

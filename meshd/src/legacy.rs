@@ -25,7 +25,7 @@ const ADOPT: &str = "adopt";
 
 /// The first bytes. The last of them is the version of everything that follows: postcard is not
 /// self-describing, so that any change of a type in it is a new one.
-const MARK: [u8; 8] = *b"meshd\0w\x01";
+const MARK: [u8; 8] = *b"meshd\0w\x02";
 /// Bytes of the checksum, a SHA-256.
 const CHECKSUM: usize = 32;
 /// Larger than any will: 64 routers of 255 addresses, each announced to 64 peers.

@@ -9,6 +9,8 @@
 //! threads    threads that must not wait
 //! priority   real-time priority, locked memory
 //! telemetry  decisions as log lines
+//! compat     started as `keepalived`: its command line, PID files, log
+//! dump       keepalived.data, .stats and .json, when signals ask for them
 //! clock      the only place that asks for the time decisions are made with
 //! adverts    raw sockets for VRRP, announcements and probes
 //! bfd        the thread of the BFD sessions
@@ -27,9 +29,11 @@ pub mod adverts;
 pub mod bfd;
 pub mod check;
 pub mod clock;
+pub mod compat;
 pub mod control;
 pub mod descriptors;
 pub mod director;
+pub mod dump;
 pub mod guard;
 pub mod kernel;
 pub mod legacy;

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use mesh_wire::mesh::roster::Role;
-use meshd::guard;
-use meshd::run::{self, End, Places};
+use meshd::run::{self, End, Only, Places};
 use meshd::signals::Signals;
+use meshd::{compat, guard};
 
 /// Keeps virtual IPs alive together with the other directors of its mesh.
 #[derive(Parser)]
@@ -115,6 +115,23 @@ struct Common {
     /// Address and UDP port of the mesh, set once by `init` and `join`.
     #[arg(long, value_name = "ADDR[:7946]", value_parser = listen_address)]
     listen: Option<SocketAddr>,
+    /// Network namespace (`ip netns`) to run in [default: `net_namespace` of the configuration].
+    #[arg(long, value_name = "NAME")]
+    net_namespace: Option<String>,
+    /// Act on a part of the configuration only.
+    #[arg(long, value_enum)]
+    only: Option<Only>,
+    /// Mask of modes of dumps [default: `umask` of the configuration].
+    #[arg(long, value_name = "MASK", value_parser = mask)]
+    umask: Option<u32>,
+    /// Log to this facility of syslog (3 is daemon) instead of standard error.
+    #[arg(long, value_name = "FACILITY", value_parser = clap::value_parser!(u8).range(0..=23))]
+    syslog: Option<u8>,
+}
+
+/// A mask of file modes.
+fn mask(text: &str) -> Result<u32, String> {
+    mesh_config::umask(text).ok_or_else(|| "expected a number up to 0777, such as 0177".to_owned())
 }
 
 #[derive(Args)]
@@ -144,12 +161,16 @@ impl From<RoleArgument> for Role {
 
 impl From<Common> for Places {
     fn from(common: Common) -> Places {
-        let Common { config, config_id, name, state_dir, runtime_dir, listen } = common;
-        Places { config, config_id, name, state_dir, runtime_dir, listen }
+        let Common { config, config_id, name, state_dir, runtime_dir, listen, net_namespace, only, umask, syslog } =
+            common;
+        Places { config, config_id, name, state_dir, runtime_dir, listen, net_namespace, only, umask, syslog }
     }
 }
 
 fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|name| compat::is_keepalived(&name)) {
+        return compat::main(std::env::args_os());
+    }
     let cli = Cli::parse();
     let ended = match cli.command {
         Command::Check { file, config, config_id } => match run::config_file(file.or(config)) {
@@ -173,7 +194,7 @@ fn main() -> ExitCode {
             let joined = run::join(&places, &seed, token, token_file, role);
             joined.and_then(|()| Err(become_run(&places, guard.no_guard)))
         }
-        Command::Run { common, guard: GuardOption { no_guard: false } } => guard::run(&common.into()),
+        Command::Run { common, guard: GuardOption { no_guard: false } } => guard::run(&common.into(), None, &[]),
         Command::Run { common, .. } => run_here(&common.into()),
     };
     match ended {
@@ -190,6 +211,7 @@ fn run_here(places: &Places) -> anyhow::Result<ExitCode> {
     // Signals that a guard passes on wait until they are taken, and until then are blocked.
     let signals = Signals::take()?;
     let link = guard::attach()?;
+    run::enter_namespace(places)?;
     Ok(match run::run(places, link, signals)? {
         End::Stopped => ExitCode::SUCCESS,
         End::Upgrade => ExitCode::from(guard::RESTART),

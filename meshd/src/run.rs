@@ -1,6 +1,7 @@
 //! The commands that make, join and run: what is read and checked before the daemon proper begins.
 
 mod life;
+mod reload_file;
 mod serve;
 mod telling;
 
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use mesh_config::model::Config;
+use mesh_config::model::{Config, Process};
 use mesh_core::roster::State;
 use mesh_wire::mesh::roster::{Role, Roster};
 
@@ -18,7 +19,7 @@ use crate::director::check_privileges;
 use crate::guard::Link;
 use crate::mesh::{self, Identity};
 use crate::signals::Signals;
-use crate::{check, control, server};
+use crate::{check, compat, control, server};
 
 /// Where a configuration is looked for, in this order.
 const DEFAULT_CONFIGS: [&str; 2] = ["/etc/meshd/meshd.toml", "/etc/keepalived/keepalived.conf"];
@@ -49,6 +50,23 @@ pub struct Places {
     pub runtime_dir: PathBuf,
     /// `--listen`.
     pub listen: Option<SocketAddr>,
+    /// `--net-namespace`, instead of the configuration's.
+    pub net_namespace: Option<String>,
+    /// `--only`: what of the configuration counts.
+    pub only: Option<Only>,
+    /// `--umask`, instead of the configuration's.
+    pub umask: Option<u32>,
+    /// `--syslog`: the facility the log goes to, instead of standard error.
+    pub syslog: Option<u8>,
+}
+
+/// Part of a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Only {
+    /// Virtual routers.
+    Vrrp,
+    /// Virtual servers.
+    Checks,
 }
 
 impl Places {
@@ -114,7 +132,7 @@ pub fn join(
     token_file: Option<PathBuf>,
     role: Role,
 ) -> anyhow::Result<()> {
-    let _guard = init_logging();
+    let _guard = init_logging(places.syslog);
     if mesh::load(&places.state_dir)?.is_some() {
         tracing::info!("this node is a member already: --seed, --token and --role are not looked at");
     } else {
@@ -152,7 +170,7 @@ pub enum End {
 ///
 /// Something is missing or wrong at the start, or a part of the daemon died.
 pub fn run(places: &Places, guard: Option<Link>, signals: Signals) -> anyhow::Result<End> {
-    let _log = init_logging();
+    let _log = init_logging(places.syslog);
     main_runtime()?.block_on(serve(places, guard, signals))
 }
 
@@ -227,11 +245,36 @@ fn optional_config(places: &Places) -> anyhow::Result<Config> {
 }
 
 fn load_config(places: &Places, file: &Path) -> anyhow::Result<Config> {
-    let (config, report) = check::load(file, places.config_id.as_deref())?;
+    let (mut config, report) = check::load(file, places.config_id.as_deref())?;
     for finding in &report.findings {
         tracing::warn!("{finding}");
     }
+    config.process.umask = places.umask.or(config.process.umask);
+    match places.only {
+        Some(Only::Vrrp) => config.virtual_servers.clear(),
+        Some(Only::Checks) => config.routers.clear(),
+        None => {}
+    }
     Ok(config)
+}
+
+/// What a configuration says of the process: needed before the host can be looked at. One that cannot be
+/// read says nothing; that is told later.
+pub fn process_of(file: &Path, config_id: Option<&str>) -> Process {
+    check::parse(file, config_id).ok().and_then(|(config, _)| config).map_or_else(Process::default, |c| c.process)
+}
+
+/// Goes where the command line, or else the configuration, says that this daemon is to be.
+///
+/// # Errors
+///
+/// That network namespace cannot be entered.
+pub fn enter_namespace(places: &Places) -> anyhow::Result<()> {
+    let configured = || {
+        let file = config_file(places.config.clone()).ok()?;
+        process_of(&file, places.config_id.as_deref()).net_namespace
+    };
+    places.net_namespace.clone().or_else(configured).map_or(Ok(()), |name| compat::enter(&name))
 }
 
 fn listen(places: &Places, config: &Config) -> Option<SocketAddr> {
@@ -250,14 +293,21 @@ fn node_name(places: &Places, config: &Config) -> anyhow::Result<String> {
 /// terminal on Ctrl-S must not stop the leases.
 const LOG_QUEUE: usize = 4096;
 
-/// Logs to standard error, by a thread of its own. The guard writes what is left when it is dropped.
-pub(crate) fn init_logging() -> tracing_appender::non_blocking::WorkerGuard {
+/// Logs to standard error, or to a facility of syslog, by a thread of its own. The guard writes what is
+/// left when it is dropped.
+pub(crate) fn init_logging(syslog: Option<u8>) -> tracing_appender::non_blocking::WorkerGuard {
     use tracing_appender::non_blocking::NonBlockingBuilder;
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_env("MESHD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LOG_QUEUE);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    if let Some(facility) = syslog {
+        let (writer, guard) = builder.finish(compat::Syslog::new(facility));
+        lines.with_writer(writer).with_ansi(false).without_time().init();
+        return guard;
+    }
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let (writer, guard) = builder.finish(std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(terminal).with_target(false).init();
+    lines.with_writer(writer).with_ansi(terminal).init();
     guard
 }

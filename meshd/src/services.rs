@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use mesh_config::model::Config;
 use mesh_control::Service;
 use mesh_core::Instant;
@@ -108,14 +108,14 @@ pub fn start(
 }
 
 impl ServicesThread {
-    /// Takes over a configuration; one that finds no room within a second is not taken.
+    /// Room for one fact, such as a new configuration.
     ///
     /// # Errors
     ///
-    /// The thread takes nothing.
-    pub async fn configure(&self, config: Config) -> anyhow::Result<()> {
-        let sent = self.inputs.send_timeout(Input::Configure(Box::new(config)), Duration::from_secs(1)).await;
-        sent.map_err(|_| anyhow::anyhow!("the thread of the services takes nothing"))
+    /// There is none for so long.
+    pub async fn room(&self, patience: Duration) -> anyhow::Result<mpsc::Permit<'_, Input>> {
+        let room = tokio::time::timeout(patience, self.inputs.reserve()).await;
+        room.ok().and_then(Result::ok).context("the thread of the services takes nothing")
     }
 
     /// Has the services take out of ip_vs what they have to.

@@ -1,7 +1,20 @@
 //! What the daemon is told by signals, from before it has a runtime.
 
+pub(crate) mod realtime;
+
 use anyhow::Context;
+use nix::libc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Number of the signal that has keepalived write its JSON: SIGRTMIN+2 of the C library.
+pub fn json() -> i32 {
+    libc::SIGRTMIN() + 2
+}
+
+/// Number of the one that has it write its counters and clear them.
+pub fn stats_clear() -> i32 {
+    libc::SIGRTMAX() - 1
+}
 
 /// What is told by signals.
 pub struct Signals {
@@ -10,6 +23,8 @@ pub struct Signals {
     pub(crate) hangup: Signal,
     pub(crate) dump_data: Signal,
     pub(crate) dump_stats: Signal,
+    pub(crate) dump_json: Signal,
+    pub(crate) clear_stats: Signal,
 }
 
 impl Signals {
@@ -30,6 +45,8 @@ impl Signals {
             hangup: take(SignalKind::hangup(), "SIGHUP")?,
             dump_data: take(SignalKind::user_defined1(), "SIGUSR1")?,
             dump_stats: take(SignalKind::user_defined2(), "SIGUSR2")?,
+            dump_json: take(SignalKind::from_raw(json()), "SIGRTMIN+2")?,
+            clear_stats: take(SignalKind::from_raw(stats_clear()), "SIGRTMAX-1")?,
         })
     }
 }

@@ -47,6 +47,7 @@ impl Witness {
                     asked.answer(&self.engine);
                     Some(Input::Timeout)
                 }
+                Some(ask) = self.outputs.asks.recv() => Some(Outputs::answer(&self.engine, ask)),
             };
             let Some(input) = input else { break };
             self.pass_on(&input);
@@ -114,7 +115,7 @@ impl Witness {
             | Action::DelAddress { .. }
             | Action::FenceClose { .. }
             | Action::ProbeAddresses { .. } => {}
-            Action::FenceInstall { addresses } if addresses.is_empty() => {}
+            Action::FenceInstall { addresses, unaccepted } if addresses.is_empty() && unaccepted.is_empty() => {}
             Action::FenceInstall { .. } | Action::FenceArm { .. } => return unfit(Effect::Fence),
             Action::AddAddress { interface, address, .. } => {
                 return unfit(Effect::Address { interface, address: address.net.addr() });

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use mesh_wire::vrrp::{IP_PROTOCOL, TTL};
+use mesh_wire::vrrp::{Envelope, IP_PROTOCOL, header};
 
 const HEADER: usize = 20;
 const HEADER_V6: usize = 40;
@@ -16,11 +16,14 @@ pub(super) struct Packet<'a> {
     pub(super) destination: IpAddr,
     /// Or the hop limit.
     pub(super) ttl: u8,
+    /// The identification, where an authentication header covers it.
+    pub(super) sealed: Option<u16>,
     /// What follows the header and its options, without padding of the frame.
     pub(super) payload: &'a [u8],
 }
 
-/// From a packet with its IPv4 header. `None` where the header's lengths and the packet's disagree.
+/// From a packet with its IPv4 header. `None` where the header's lengths and the packet's disagree, and
+/// where an authentication header would cover IP options.
 pub(super) fn parse(packet: &[u8]) -> Option<Packet<'_>> {
     let header: &[u8; HEADER] = packet.first_chunk()?;
     let header_length = usize::from(header[0] & 0x0f) * 4;
@@ -29,20 +32,27 @@ pub(super) fn parse(packet: &[u8]) -> Option<Packet<'_>> {
         return None;
     }
     let payload = packet.get(header_length..total_length)?;
+    let is_sealed = header[9] == header::IP_PROTOCOL;
+    if is_sealed && header_length != HEADER {
+        return None;
+    }
     let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *header;
     Some(Packet {
         source: IpAddr::from([s0, s1, s2, s3]),
         destination: IpAddr::from([d0, d1, d2, d3]),
         ttl: header[8],
+        sealed: is_sealed.then(|| u16::from_be_bytes([header[4], header[5]])),
         payload,
     })
 }
 
-/// A whole IPv4 packet of protocol 112. The kernel fills in length, identification and checksum
+/// A whole IPv4 packet. The kernel fills in length and checksum, and the identification where it is 0
 /// (raw(7), IP_HDRINCL).
-pub(super) fn emit(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
+pub(super) fn emit(source: Ipv4Addr, destination: Ipv4Addr, envelope: Envelope, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::with_capacity(HEADER + payload.len());
-    packet.extend([0x45, TOS, 0, 0, 0, 0, 0, 0, TTL, IP_PROTOCOL, 0, 0]);
+    let protocol = if envelope.sealed.is_some() { header::IP_PROTOCOL } else { IP_PROTOCOL };
+    let [high, low] = envelope.sealed.unwrap_or(0).to_be_bytes();
+    packet.extend([0x45, TOS, 0, 0, high, low, 0, 0, envelope.ttl, protocol, 0, 0]);
     packet.extend(source.octets());
     packet.extend(destination.octets());
     packet.extend(payload);
@@ -50,12 +60,12 @@ pub(super) fn emit(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> V
 }
 
 /// A whole IPv6 packet of protocol 112.
-pub(super) fn emit_v6(source: Ipv6Addr, destination: Ipv6Addr, payload: &[u8]) -> Vec<u8> {
+pub(super) fn emit_v6(source: Ipv6Addr, destination: Ipv6Addr, hop_limit: u8, payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::with_capacity(HEADER_V6 + payload.len());
     // Version 6, then the traffic class, across the bytes.
     packet.extend([0x60 | TOS >> 4, TOS << 4, 0, 0]);
     packet.extend((payload.len() as u16).to_be_bytes());
-    packet.extend([IP_PROTOCOL, TTL]);
+    packet.extend([IP_PROTOCOL, hop_limit]);
     packet.extend(source.octets());
     packet.extend(destination.octets());
     packet.extend(payload);
@@ -71,7 +81,7 @@ mod tests {
 
     /// With the length that the kernel fills in.
     fn sent(payload: &[u8]) -> Vec<u8> {
-        let mut packet = emit(SOURCE, GROUP, payload);
+        let mut packet = emit(SOURCE, GROUP, Envelope::default(), payload);
         let length = packet.len() as u16;
         packet[2..4].copy_from_slice(&length.to_be_bytes());
         packet
@@ -80,14 +90,26 @@ mod tests {
     #[test]
     fn what_is_emitted_parses() {
         let packet = sent(b"advert");
-        let expected = Packet { source: SOURCE.into(), destination: GROUP.into(), ttl: 255, payload: b"advert" };
+        let expected =
+            Packet { source: SOURCE.into(), destination: GROUP.into(), ttl: 255, sealed: None, payload: b"advert" };
         assert_eq!(parse(&packet), Some(expected));
+    }
+
+    #[test]
+    fn an_authentication_header_covers_the_identification_and_no_options() {
+        let mut packet = emit(SOURCE, GROUP, Envelope { ttl: 7, sealed: Some(0x1234) }, b"advert");
+        let length = packet.len() as u16;
+        packet[2..4].copy_from_slice(&length.to_be_bytes());
+        let parsed = parse(&packet).unwrap();
+        assert_eq!((parsed.ttl, parsed.sealed, packet[9]), (7, Some(0x1234), 51));
+        packet[0] = 0x46;
+        assert_eq!(parse(&packet), None);
     }
 
     #[test]
     fn an_ipv6_packet_has_its_header() {
         let (source, group): (Ipv6Addr, Ipv6Addr) = ("fe80::1".parse().unwrap(), "ff02::12".parse().unwrap());
-        let packet = emit_v6(source, group, &[7; 300]);
+        let packet = emit_v6(source, group, 255, &[7; 300]);
         assert_eq!(packet[..8], [0x6c, 0x00, 0, 0, 1, 44, 112, 255], "traffic class 0xC0, length, hop limit");
         assert_eq!((&packet[8..24], &packet[24..40]), (&source.octets()[..], &group.octets()[..]));
         assert_eq!(packet[40..], [7; 300]);

@@ -7,13 +7,13 @@ use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, ready};
 
 use mesh_wire::mesh::Family;
-use mesh_wire::vrrp::{GROUP, GROUP_V6, IP_PROTOCOL};
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::Ear;
 use super::ip::{self, Packet};
 
 /// Room for a burst of all 255 routers of a link and more, while the engine does something else:
@@ -27,19 +27,21 @@ const PRIORITY: libc::c_int = 6;
 /// Packets that other interfaces may have put into a socket before it was bound to its own.
 const STRAYS: usize = 1024;
 
-/// IP protocol 112 of one family on one interface.
+/// Adverts of one family on one interface, of IP protocol 112, or 51 where they are behind an
+/// authentication header.
 #[derive(Debug)]
 pub(super) struct VrrpSocket(AsyncFd<Socket>, Family);
 
 impl VrrpSocket {
     /// By index: a name may belong to another interface by now.
-    pub(super) fn open(index: u32, family: Family) -> io::Result<VrrpSocket> {
+    pub(super) fn open(index: u32, ear: &Ear) -> io::Result<VrrpSocket> {
+        let family = ear.family;
         let index = NonZeroU32::new(index).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let domain = match family {
             Family::Ipv4 => Domain::IPV4,
             Family::Ipv6 => Domain::IPV6,
         };
-        let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::from(i32::from(IP_PROTOCOL))))?;
+        let socket = Socket::new(domain, Type::RAW.nonblocking(), Some(Protocol::from(i32::from(ear.protocol))))?;
         // By default a socket hears the groups that any socket of the host joined. The kernel takes
         // source, TTL and TOS from the packet.
         match family {
@@ -65,9 +67,13 @@ impl VrrpSocket {
             socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
         }
         discard_strays(&socket);
-        match family {
-            Family::Ipv4 => socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Index(index.get()))?,
-            Family::Ipv6 => socket.join_multicast_v6(&GROUP_V6, index.get())?,
+        for group in &ear.groups {
+            match group {
+                IpAddr::V4(group) => {
+                    socket.join_multicast_v4_n(group, &InterfaceIndexOrAddress::Index(index.get()))?;
+                }
+                IpAddr::V6(group) => socket.join_multicast_v6(group, index.get())?,
+            }
         }
         Ok(VrrpSocket(readable(socket)?, family))
     }
@@ -90,6 +96,7 @@ impl VrrpSocket {
                     source: source.into(),
                     destination: destination.into(),
                     ttl,
+                    sealed: None,
                     payload: &buffer[..length],
                 })))
             }

@@ -111,11 +111,14 @@ fn adverts(interface: &str, mac: [u8; 6]) -> Adverts {
 }
 
 fn open(adverts: &mut Adverts, interface: &str, mac: [u8; 6]) -> io::Result<()> {
-    adverts.open(interface, if_nametoindex(interface).unwrap(), mac, &BTreeSet::from([Family::Ipv4]))
+    adverts.open(interface, if_nametoindex(interface).unwrap(), mac, &Ears::from([Family::Ipv4]))
 }
 
 async fn next(adverts: &mut Adverts) -> Datagram {
-    timeout(LIMIT, adverts.receive()).await.expect("a packet in time")
+    match timeout(LIMIT, adverts.receive()).await.expect("a packet in time") {
+        Input::Advertisement(datagram) => datagram,
+        other => panic!("{other:?}"),
+    }
 }
 
 async fn nothing(adverts: &mut Adverts) {
@@ -152,7 +155,7 @@ fn root_multicast_leaves_as_keepalived_sends_it_and_arrives_whole() {
     Lab::run(async |lab| {
         let (here, mut there) = lab.adverts();
         let capture = lab.there(Capture::new);
-        here.send("l0", HERE_TOO, GROUP, b"advert").unwrap();
+        here.send("l0", HERE_TOO, GROUP, Envelope::default(), b"advert").unwrap();
 
         let expected = Datagram {
             interface: "r0".into(),
@@ -180,7 +183,7 @@ fn root_multicast_leaves_as_keepalived_sends_it_and_arrives_whole() {
 fn root_unicast_arrives_and_needs_no_group() {
     Lab::run(async |lab| {
         let (mut here, there) = lab.adverts();
-        there.send("r0", THERE, HERE_TOO, b"to one").unwrap();
+        there.send("r0", THERE, HERE_TOO, Envelope::default(), b"to one").unwrap();
         let heard = next(&mut here).await;
         assert_eq!((heard.source, heard.destination, heard.ttl), (THERE, HERE_TOO, 255));
         assert_eq!(heard.payload, b"to one");
@@ -192,7 +195,7 @@ fn root_a_source_that_is_no_address_of_this_host_is_sent_all_the_same() {
     Lab::run(async |lab| {
         let (here, mut there) = lab.adverts();
         let virtual_source = IpAddr::from([10, 77, 0, 200]);
-        here.send("l0", virtual_source, GROUP, b"advert").unwrap();
+        here.send("l0", virtual_source, GROUP, Envelope::default(), b"advert").unwrap();
         assert_eq!(next(&mut there).await.source, virtual_source);
     });
 }
@@ -202,9 +205,9 @@ fn root_our_own_packets_never_come_back() {
     Lab::run(async |lab| {
         let (mut here, there) = lab.adverts();
         for _ in 0..3 {
-            here.send("l0", HERE, GROUP, b"ours").unwrap();
+            here.send("l0", HERE, GROUP, Envelope::default(), b"ours").unwrap();
         }
-        there.send("r0", THERE, GROUP, b"theirs").unwrap();
+        there.send("r0", THERE, GROUP, Envelope::default(), b"theirs").unwrap();
         assert_eq!(next(&mut here).await.payload, b"theirs");
         nothing(&mut here).await;
     });
@@ -216,19 +219,21 @@ fn root_each_interface_hears_its_own_cable() {
         let (mut here, mut there) = lab.adverts();
         lab.there(|| open(&mut there, "r1", MAC_THERE)).unwrap();
         // Not open here: neither multicast nor unicast may come in by the other socket.
-        there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, b"early").unwrap();
-        there.send("r1", IpAddr::from([10, 78, 0, 2]), IpAddr::from([10, 78, 0, 1]), b"early").unwrap();
+        there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, Envelope::default(), b"early").unwrap();
+        there
+            .send("r1", IpAddr::from([10, 78, 0, 2]), IpAddr::from([10, 78, 0, 1]), Envelope::default(), b"early")
+            .unwrap();
         nothing(&mut here).await;
 
         lab.here(|| open(&mut here, "l1", MAC_HERE)).unwrap();
-        there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, b"one").unwrap();
+        there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, Envelope::default(), b"one").unwrap();
         let heard = next(&mut here).await;
         assert_eq!((heard.interface.as_str(), &heard.payload[..]), ("l1", &b"one"[..]));
         nothing(&mut here).await;
 
         here.close("l1");
-        there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, b"late").unwrap();
-        there.send("r0", THERE, GROUP, b"zero").unwrap();
+        there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, Envelope::default(), b"late").unwrap();
+        there.send("r0", THERE, GROUP, Envelope::default(), b"zero").unwrap();
         assert_eq!(next(&mut here).await.payload, b"zero");
         nothing(&mut here).await;
     });
@@ -241,10 +246,10 @@ fn root_a_flood_on_one_interface_does_not_delay_the_other() {
         lab.here(|| open(&mut here, "l1", MAC_HERE)).unwrap();
         lab.there(|| open(&mut there, "r1", MAC_THERE)).unwrap();
         for _ in 0..200 {
-            there.send("r0", THERE, GROUP, b"flood").unwrap();
+            there.send("r0", THERE, GROUP, Envelope::default(), b"flood").unwrap();
         }
         for _ in 0..3 {
-            there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, b"drop").unwrap();
+            there.send("r1", IpAddr::from([10, 78, 0, 2]), GROUP, Envelope::default(), b"drop").unwrap();
         }
         let mut order = Vec::new();
         for _ in 0..8 {
@@ -259,7 +264,7 @@ fn root_255_routers_at_once_fit_the_buffer() {
     Lab::run(async |lab| {
         let (mut here, there) = lab.adverts();
         for n in 0..255 {
-            there.send("r0", THERE, GROUP, &[n; 1036]).unwrap();
+            there.send("r0", THERE, GROUP, Envelope::default(), &[n; 1036]).unwrap();
         }
         for n in 0..255 {
             assert_eq!(next(&mut here).await.payload, [n; 1036]);
@@ -273,8 +278,8 @@ fn root_a_packet_longer_than_any_advert_is_dropped_and_counted() {
         lab.here(|| ip("link set l0 mtu 9000"));
         lab.there(|| ip("link set r0 mtu 9000"));
         let (mut here, there) = lab.adverts();
-        there.send("r0", THERE, GROUP, &[0; BUFFER]).unwrap();
-        there.send("r0", THERE, GROUP, b"good").unwrap();
+        there.send("r0", THERE, GROUP, Envelope::default(), &[0; BUFFER]).unwrap();
+        there.send("r0", THERE, GROUP, Envelope::default(), b"good").unwrap();
         assert_eq!(next(&mut here).await.payload, b"good");
         assert_eq!(here.dropped(), 1);
     });
@@ -292,20 +297,17 @@ fn root_an_interface_that_goes_and_comes_back() {
             lab.here(|| ip("link delete l0"));
         };
         tokio::join!(nothing(&mut here), removal);
-        assert!(here.send("l0", HERE, GROUP, b"gone").is_err());
+        assert!(here.send("l0", HERE, GROUP, Envelope::default(), b"gone").is_err());
         assert!(here.announce("l0", HERE, 1).is_err());
-        assert!(
-            here.open("l0", before, [1; 6], &BTreeSet::from([Family::Ipv4])).is_err(),
-            "no interface has this index"
-        );
+        assert!(here.open("l0", before, [1; 6], &Ears::from([Family::Ipv4])).is_err(), "no interface has this index");
 
         lab.cable(0);
         lab.here(|| open(&mut here, "l0", MAC_HERE)).unwrap();
         lab.there(|| open(&mut there, "r0", MAC_THERE)).unwrap();
         assert_ne!(if_nametoindex_in(&lab, "l0"), before);
-        there.send("r0", THERE, GROUP, b"again").unwrap();
+        there.send("r0", THERE, GROUP, Envelope::default(), b"again").unwrap();
         assert_eq!(next(&mut here).await.payload, b"again");
-        here.send("l0", HERE, GROUP, b"too").unwrap();
+        here.send("l0", HERE, GROUP, Envelope::default(), b"too").unwrap();
         assert_eq!(next(&mut there).await.payload, b"too");
     });
 }
@@ -319,11 +321,11 @@ fn root_a_link_that_goes_down_and_up_keeps_its_group() {
     Lab::run(async |lab| {
         let (mut here, there) = lab.adverts();
         lab.here(|| ip("link set l0 down"));
-        assert!(here.send("l0", HERE, GROUP, b"down").is_err());
+        assert!(here.send("l0", HERE, GROUP, Envelope::default(), b"down").is_err());
         nothing(&mut here).await;
         lab.here(|| ip("link set l0 up"));
         lab.settle(0);
-        there.send("r0", THERE, GROUP, b"up").unwrap();
+        there.send("r0", THERE, GROUP, Envelope::default(), b"up").unwrap();
         assert_eq!(next(&mut here).await.payload, b"up");
     });
 }
@@ -332,7 +334,7 @@ fn root_a_link_that_goes_down_and_up_keeps_its_group() {
 fn root_opening_twice_keeps_what_waits_and_a_new_mac_is_used() {
     Lab::run(async |lab| {
         let (mut here, there) = lab.adverts();
-        there.send("r0", THERE, GROUP, b"waits").unwrap();
+        there.send("r0", THERE, GROUP, Envelope::default(), b"waits").unwrap();
         lab.here(|| open(&mut here, "l0", MAC_HERE)).unwrap();
         assert_eq!(next(&mut here).await.payload, b"waits");
 
@@ -370,13 +372,16 @@ fn root_an_interface_that_is_not_open_is_an_error() {
     Lab::run(async |lab| {
         let mut adverts = lab.here(Adverts::new).unwrap();
         nothing(&mut adverts).await;
-        let errors = [adverts.send("l0", HERE, GROUP, b"x").unwrap_err(), adverts.announce("l0", HERE, 1).unwrap_err()];
+        let errors = [
+            adverts.send("l0", HERE, GROUP, Envelope::default(), b"x").unwrap_err(),
+            adverts.announce("l0", HERE, 1).unwrap_err(),
+        ];
         for error in errors {
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
             assert!(error.to_string().contains("l0"), "{error}");
         }
         adverts.close("l0");
-        assert!(adverts.open("l0", 0, MAC_HERE, &BTreeSet::from([Family::Ipv4])).is_err());
+        assert!(adverts.open("l0", 0, MAC_HERE, &Ears::from([Family::Ipv4])).is_err());
     });
 }
 
@@ -489,7 +494,7 @@ mod ipv6 {
         let open = |interface: &str, mac, own: &str| {
             ip(&format!("address add {own}/64 dev {interface} nodad"));
             let mut adverts = Adverts::new().unwrap();
-            let families = BTreeSet::from([Family::Ipv4, Family::Ipv6]);
+            let families = Ears::from([Family::Ipv4, Family::Ipv6]);
             adverts.open(interface, if_nametoindex(interface).unwrap(), mac, &families).unwrap();
             adverts
         };
@@ -501,7 +506,7 @@ mod ipv6 {
         Lab::run(async |lab| {
             let (mut here, mut there) = adverts(&lab);
             let capture = lab.there(Capture::new);
-            here.send("l0", v6("fe80::a"), GROUP, b"advert").unwrap();
+            here.send("l0", v6("fe80::a"), GROUP, Envelope::default(), b"advert").unwrap();
             let expected = Datagram {
                 interface: "r0".into(),
                 source: v6("fe80::a"),
@@ -518,8 +523,8 @@ mod ipv6 {
             nothing(&mut here).await;
 
             // Both families on one interface, each by its own socket.
-            there.send("r0", THERE, super::GROUP, b"four").unwrap();
-            there.send("r0", v6("fe80::b"), GROUP, b"six").unwrap();
+            there.send("r0", THERE, super::GROUP, Envelope::default(), b"four").unwrap();
+            there.send("r0", v6("fe80::b"), GROUP, Envelope::default(), b"six").unwrap();
             let mut heard = [next(&mut here).await, next(&mut here).await].map(|d| (d.source, d.payload));
             heard.sort();
             assert_eq!(heard, [(THERE, b"four".to_vec()), (v6("fe80::b"), b"six".to_vec())]);
@@ -530,7 +535,7 @@ mod ipv6 {
     fn root_unicast_is_told_with_its_hop_limit() {
         Lab::run(async |lab| {
             let (mut here, there) = adverts(&lab);
-            there.send("r0", v6("fe80::b"), v6("fe80::a"), b"to one").unwrap();
+            there.send("r0", v6("fe80::b"), v6("fe80::a"), Envelope::default(), b"to one").unwrap();
             let heard = next(&mut here).await;
             assert_eq!((heard.source, heard.destination, heard.ttl), (v6("fe80::b"), v6("fe80::a"), 255));
             // What another program sends with the kernel's default.
@@ -548,9 +553,9 @@ mod ipv6 {
             lab.here(|| ip("link set l0 mtu 9000"));
             lab.there(|| ip("link set r0 mtu 9000"));
             let (mut here, there) = adverts(&lab);
-            there.send("r0", v6("fe80::b"), GROUP, &[7; 8 + 255 * 16]).unwrap();
-            there.send("r0", v6("fe80::b"), GROUP, &[8; BUFFER + 1]).unwrap();
-            there.send("r0", v6("fe80::b"), GROUP, b"good").unwrap();
+            there.send("r0", v6("fe80::b"), GROUP, Envelope::default(), &[7; 8 + 255 * 16]).unwrap();
+            there.send("r0", v6("fe80::b"), GROUP, Envelope::default(), &[8; BUFFER + 1]).unwrap();
+            there.send("r0", v6("fe80::b"), GROUP, Envelope::default(), b"good").unwrap();
             assert_eq!(next(&mut here).await.payload, [7; 8 + 255 * 16]);
             assert_eq!(next(&mut here).await.payload, b"good");
             assert_eq!(here.dropped(), 1);
@@ -635,14 +640,37 @@ mod ipv6 {
     fn root_without_ipv6_on_an_interface_ipv4_goes_on() {
         Lab::run(async |lab| {
             let (mut here, mut there) = lab.adverts();
-            let bad = BTreeSet::from([Family::Ipv4, Family::Ipv6]);
+            let bad = Ears::from([Family::Ipv4, Family::Ipv6]);
             assert!(here.open("l0", 0, MAC_HERE, &bad).unwrap_err().to_string().contains("IPv6"));
             lab.here(|| open(&mut here, "l0", MAC_HERE)).unwrap();
-            let error = here.send("l0", v6("fe80::a"), GROUP, b"x").unwrap_err();
+            let error = here.send("l0", v6("fe80::a"), GROUP, Envelope::default(), b"x").unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::NotFound);
             assert!(error.to_string().contains("IPv6"), "{error}");
-            here.send("l0", HERE, super::GROUP, b"four").unwrap();
+            here.send("l0", HERE, super::GROUP, Envelope::default(), b"four").unwrap();
             assert_eq!(next(&mut there).await.payload, b"four");
         });
     }
+}
+
+/// Another group and another IP protocol, each heard where it was asked for; the TTL is the envelope's.
+#[test]
+fn root_other_groups_and_authentication_headers() {
+    Lab::run(async |lab| {
+        let other = IpAddr::from([224, 0, 0, 20]);
+        let mut here = lab.here(|| adverts("l0", MAC_HERE));
+        let mut there = lab.there(|| adverts("r0", MAC_THERE));
+        let mut ears = Ears::default();
+        ears.add(Family::Ipv4, other, true);
+        lab.here(|| here.open("l0", if_nametoindex("l0").unwrap(), MAC_HERE, &ears).unwrap());
+        there.send("r0", THERE, GROUP, Envelope::default(), b"not heard").unwrap();
+        there.send("r0", THERE, other, Envelope { ttl: 9, sealed: None }, b"advert").unwrap();
+        let heard = next(&mut here).await;
+        assert_eq!((heard.destination, heard.ttl, &heard.payload[..]), (other, 9, &b"advert"[..]));
+        let envelope = Envelope { ttl: 255, sealed: Some(0xabcd) };
+        there.send("r0", THERE, other, envelope, b"header").unwrap();
+        let sealed = timeout(LIMIT, here.receive()).await.expect("a packet in time");
+        let datagram = Datagram { ttl: 255, payload: b"header".to_vec(), ..heard };
+        assert_eq!(sealed, Input::SealedAdvertisement { datagram, identification: 0xabcd });
+        nothing(&mut there).await;
+    });
 }

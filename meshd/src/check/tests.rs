@@ -205,7 +205,7 @@ fn checks_that_can_never_succeed_are_told() {
     let get = |url: &str| check(&format!("HTTP_GET {{\n   url {{\n    path /\n    {url}\n   }}\n  }}"));
     assert_eq!((said(&get("status_code 200")), get("status_code 200").exit_code()), (String::new(), 0));
     let examined = get("status_code 200\n    regex \"a(\"");
-    let expected = "warning: `10.0.0.1:80/tcp`: every check of real server 10.0.0.2:80 will fail: ";
+    let expected = "f.conf:6:3: warning: `10.0.0.1:80/tcp`: every check of real server 10.0.0.2:80 will fail: ";
     assert!(said(&examined).contains(expected), "{}", said(&examined));
     assert_eq!(examined.exit_code(), CHANGED);
 }

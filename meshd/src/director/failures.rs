@@ -39,7 +39,7 @@ impl Failures {
             // What may still be served is not given away: the lease runs out, later than the address.
             Action::SendMessage { message: Message::Release(_), .. } => self.removal && self.closing,
             // Nor is it let out of the fence.
-            Action::FenceInstall { addresses } => addresses.is_empty() && self.removal,
+            Action::FenceInstall { addresses, .. } => addresses.is_empty() && self.removal,
             // What cannot be left behind is handed over first.
             Action::Stopped => self.leaving,
             _ => false,

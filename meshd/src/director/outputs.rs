@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use mesh_config::model::TrackScript;
 use mesh_control::Status;
-use mesh_core::Action;
 use mesh_core::action::Effect;
 use mesh_core::lease::memory::Changes;
 use mesh_core::services::input::Surroundings;
 use mesh_core::will::Will;
+use mesh_core::{Action, Engine, Input};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clock;
+use crate::dump::Ask;
 use crate::legacy::Legacy;
 use crate::memory::Memory;
 use crate::mesh::MeshHandle;
@@ -41,6 +43,8 @@ pub struct Outputs {
     pub telemetry: Telemetry,
     /// Questions about what the engine knows.
     pub questions: mpsc::Receiver<Asked>,
+    /// Whoever wants to know all of the routers.
+    pub asks: mpsc::Receiver<Ask>,
     /// Told once, when everything is handed over.
     pub stopped: Option<oneshot::Sender<()>>,
 }
@@ -71,6 +75,13 @@ impl Outputs {
             Action::Ordered { ticket, result } => mesh.ordered(ticket, result),
             other => unreachable!("{other:?} is not the mesh's"),
         }
+    }
+
+    /// Answers; what the engine is to do then.
+    pub(crate) fn answer(engine: &Engine, ask: Ask) -> Input {
+        // Who asked may have given up waiting; the counters are not what it waits for.
+        let _ = ask.answer.send(engine.dump(clock::now()));
+        if ask.clear { Input::ClearCounters } else { Input::Timeout }
     }
 
     /// What the mesh dropped, whether the voter's memory is kept, and how many threads have

@@ -1,7 +1,6 @@
 //! What a dead daemon leaves to be done, in an order that never gives away what may still be
 //! served here: the fence is closed and the addresses are gone before anybody is told.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::{Context, bail};
@@ -9,7 +8,7 @@ use mesh_core::Will;
 use mesh_wire::mesh::{Family, NodeId};
 use nix::net::if_::if_nametoindex;
 
-use crate::adverts::Adverts;
+use crate::adverts::{Adverts, Ears};
 use crate::kernel::{fence, netlink};
 use crate::legacy::Legacy;
 use crate::run::Places;
@@ -105,8 +104,8 @@ fn resign(adverts: &mut Adverts, will: &Will) -> usize {
         let mut send = || -> anyhow::Result<()> {
             let index = if_nametoindex(packet.interface.as_str())?;
             // The MAC address is for announcements, of which there are none.
-            adverts.open(&packet.interface, index, [0; 6], &BTreeSet::from([Family::of(packet.source)]))?;
-            Ok(adverts.send(&packet.interface, packet.source, packet.destination, &packet.payload)?)
+            adverts.open(&packet.interface, index, [0; 6], &Ears::from([Family::of(packet.source)]))?;
+            Ok(adverts.send(&packet.interface, packet.source, packet.destination, packet.envelope, &packet.payload)?)
         };
         send().inspect_err(|error| tracing::warn!("a resignation was not sent: {error:#}")).is_ok()
     });

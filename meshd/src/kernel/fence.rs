@@ -6,6 +6,7 @@
 //! ```text
 //! target        what can be fenced, and in which tables it is
 //! layout        tables, sets, chains    rules     what they drop    elements   what is fenced, and open
+//! unaccepted    what is dropped whether the fence is open or not
 //! capabilities  what this kernel can do           inspect           what it holds now
 //! transport     transactions over netlink         watch             what others do to our tables
 //! ```
@@ -21,6 +22,7 @@ mod layout;
 mod rules;
 mod target;
 mod transport;
+mod unaccepted;
 mod watch;
 
 #[cfg(test)]
@@ -65,6 +67,8 @@ pub struct Fence {
     plans: Vec<Plan>,
     fenced: BTreeSet<FenceTarget>,
     armed: BTreeMap<FenceTarget, Instant>,
+    /// Packets for these are dropped in any case.
+    unaccepted: BTreeSet<FenceTarget>,
 }
 
 /// Why there is no fence.
@@ -87,8 +91,8 @@ impl Fence {
     pub fn probe() -> Result<Fence, FenceUnavailable> {
         let mut transport = Transport::open().map_err(unavailable)?;
         let capabilities = Capabilities::probe(&mut transport).map_err(unavailable)?;
-        let (plans, fenced, armed) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
-        Ok(Fence { transport, capabilities, plans, fenced, armed })
+        let (plans, fenced, armed, unaccepted) = (Vec::new(), BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+        Ok(Fence { transport, capabilities, plans, fenced, armed, unaccepted })
     }
 
     /// Fences exactly these, in one transaction: what was fenced and stays is never open in between,
@@ -98,6 +102,18 @@ impl Fence {
     /// Frames from a virtual MAC address are dropped where they leave one of `devices`; those that do
     /// not exist are left out, so install again when one appears.
     pub fn install(&mut self, targets: &[FenceTarget], devices: &BTreeSet<String>) -> io::Result<()> {
+        self.install_with(targets, &[], devices)
+    }
+
+    /// The same, and drops packets for these addresses (`no_accept`), in the same transaction.
+    pub fn install_with(
+        &mut self,
+        targets: &[FenceTarget],
+        unaccepted: &[FenceTarget],
+        devices: &BTreeSet<String>,
+    ) -> io::Result<()> {
+        let unaccepted: BTreeSet<FenceTarget> = unaccepted.iter().copied().collect();
+        let refusal = unaccepted::Change::new(&mut self.transport, &self.capabilities, &unaccepted)?;
         let fenced: BTreeSet<FenceTarget> = targets.iter().copied().collect();
         let devices = devices.iter().filter(|device| if_nametoindex(device.as_str()).is_ok()).cloned().collect();
         let plans = layout::plans(&fenced, &devices, &self.capabilities);
@@ -114,6 +130,7 @@ impl Fence {
         };
         let unfit: Vec<Table> = present.iter().filter(|(t, held)| !fits(**t, held)).map(|(t, _)| *t).collect();
         let installed = self.transact(&plans, &armed, |transaction| {
+            refusal.prepare(transaction);
             unfit.iter().for_each(|table| layout::destroy(transaction, *table));
             for plan in &plans {
                 plan.build(transaction);
@@ -133,6 +150,7 @@ impl Fence {
             }
             // Somebody keeps something else under our names, so nothing is fenced: start afresh.
             self.transact(&plans, &armed, |transaction| {
+                refusal.prepare(transaction);
                 for plan in &plans {
                     layout::destroy(transaction, plan.table);
                     plan.build(transaction);
@@ -140,7 +158,7 @@ impl Fence {
                 }
             })?;
         }
-        (self.plans, self.fenced, self.armed) = (plans, fenced, armed);
+        (self.plans, self.fenced, self.armed, self.unaccepted) = (plans, fenced, armed, unaccepted);
         Ok(())
     }
 
@@ -216,7 +234,8 @@ impl Fence {
                     .filter(|(target, _)| plan.has_sets_of(target))
                     .all(|(target, until)| until.since(now) <= slack || held.leased.contains_key(target))
         };
-        Ok(found.len() == self.plans.len() && self.plans.iter().all(as_told))
+        let refusing = !unaccepted::Change::new(&mut self.transport, &self.capabilities, &self.unaccepted)?.is_needed();
+        Ok(refusing && found.len() == self.plans.len() && self.plans.iter().all(as_told))
     }
 
     /// Follows what others do to our tables. To be called within a tokio runtime.

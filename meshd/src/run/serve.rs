@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::life::Life;
+use super::reload_file::ReloadFile;
 use super::telling::Telling;
 use super::{
     End, Member, Places, address_of, check_role, config_file, listen, load_config, node_name, role_of, socket,
@@ -26,6 +27,7 @@ use super::{
 use crate::bfd::{self, BfdThread};
 use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs};
+use crate::dump::{Dumps, Wanted};
 use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
@@ -50,6 +52,9 @@ const QUESTIONS: usize = 16;
 
 /// How long a configuration read again waits for room in the queue: nothing else is noticed meanwhile.
 const TAKEN_WITHIN: Duration = Duration::from_secs(1);
+
+/// Dumps that may wait for the engine; those behind wait to be asked for.
+const ASK_QUEUE: usize = 4;
 
 /// Between SIGTERM and a forced end.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -110,6 +115,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(mesh) = &mesh {
         mesh.answer_from(archive.clone());
     }
+    let (asks, ask_queue) = mpsc::channel(ASK_QUEUE);
     let shown = guard.as_ref().map(|link| mesh_control::Guard {
         pid: link.pid,
         daemon_pid: std::process::id(),
@@ -130,8 +136,10 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         status,
         telemetry: telemetry.clone(),
         questions,
+        asks: ask_queue,
         stopped: Some(stopped),
     };
+    let dumps = Dumps::new(asks, services_seen.clone());
     let outlets = |teller| services::Outputs {
         engine: inputs.clone(),
         mesh: mesh.clone(),
@@ -157,7 +165,16 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(guard) = &guard {
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
-    let reloading = Reloading { places, inputs: &inputs, directs, teller, secure, config: Mutex::new(config) };
+    let mut reloading = Reloading {
+        places,
+        inputs: &inputs,
+        directs,
+        teller,
+        secure,
+        dumps,
+        patience: TAKEN_WITHIN,
+        config: Arc::new(config),
+    };
     let mut parts = Parts {
         director,
         server,
@@ -168,7 +185,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         mesh: mesh_thread,
         real_server: server_thread,
     };
-    let asked = supervise(&mut signals, &reloading, &mut parts, &mut command_queue).await;
+    let asked = supervise(&mut signals, &mut reloading, &mut parts, &mut command_queue).await;
     let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
     if let (Some(real_server), Ok(Command::Stop)) = (parts.real_server, &asked) {
         // While the engine still votes: the addresses are gone before it is.
@@ -196,8 +213,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     }
     told.finish().await;
     if directs && !keep && asked.is_ok() {
-        let config = reloading.config.into_inner().unwrap_or_else(PoisonError::into_inner);
-        life.end(&config).await;
+        life.end(&reloading.config).await;
     }
     asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
@@ -396,11 +412,11 @@ async fn run_scripts(
 /// Waits for the end: a signal that asks for it, or a part that died. Reloads meanwhile.
 async fn supervise(
     signals: &mut Signals,
-    reloading: &Reloading<'_>,
+    reloading: &mut Reloading<'_>,
     parts: &mut Parts,
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
-    let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
+    let Signals { terminate, interrupt, hangup, dump_data, dump_stats, dump_json, clear_stats } = signals;
     let Parts { director, server, runner, services, notify, bfd, mesh, real_server } = parts;
     loop {
         tokio::select! {
@@ -408,8 +424,10 @@ async fn supervise(
             _ = interrupt.recv() => return Ok(Command::Stop),
             Some(command) = commands.recv() => return Ok(command),
             _ = hangup.recv() => reloading.reload(services.as_ref(), bfd.as_ref()).await,
-            _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
-            _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
+            _ = dump_data.recv() => reloading.dump(Wanted::Data),
+            _ = dump_stats.recv() => reloading.dump(Wanted::Stats),
+            _ = dump_json.recv() => reloading.dump(Wanted::Json),
+            _ = clear_stats.recv() => reloading.dump(Wanted::StatsClear),
             ended = &mut *director => {
                 ended.context("the engine's thread died")??;
                 bail!("the engine ended by itself");
@@ -483,7 +501,7 @@ async fn mesh_failure(mesh: Option<&mut MeshThread>) -> anyhow::Error {
     }
 }
 
-/// What SIGHUP needs.
+/// What signals other than those for the end need.
 struct Reloading<'a> {
     places: &'a Places,
     inputs: &'a mpsc::Sender<Input>,
@@ -491,57 +509,64 @@ struct Reloading<'a> {
     teller: Option<Teller>,
     /// Whom tracked scripts run as, for when the engine has them run.
     secure: watch::Sender<ScriptSecurity>,
-    /// What is in force.
-    config: Mutex<Config>,
+    dumps: Dumps,
+    /// How long is waited for room in the queue of either.
+    patience: Duration,
+    /// What engine and services go by.
+    config: Arc<Config>,
 }
 
 impl Reloading<'_> {
+    fn dump(&self, wanted: Wanted) {
+        self.dumps.write(wanted, Arc::clone(&self.config));
+    }
+
     /// SIGHUP: a file that cannot be used leaves everything as it is.
-    async fn reload(&self, services: Option<&ServicesThread>, bfd: Option<&BfdThread>) {
-        match config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file)) {
+    async fn reload(&mut self, services: Option<&ServicesThread>, bfd: Option<&BfdThread>) {
+        let reading = self.config.process.reload_file.as_deref().and_then(ReloadFile::new);
+        let read = config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file));
+        drop(reading);
+        let taken = match read {
             // Witnesses and servers serve none anyway.
             Ok(config) if super::serves_nothing(&config) && self.directs => {
-                tracing::error!(
-                    "configuration not changed: nothing to serve is left in it; stop meshd to serve nothing"
-                );
+                Err(anyhow::anyhow!("nothing to serve is left in it; stop meshd to serve nothing"))
             }
-            Ok(config) if !taken_by(services, &config).await => {}
-            Ok(config) if !self.told_to(&config).await => {
-                tracing::error!("configuration not changed: the thread of the notifications takes nothing");
-            }
-            Ok(config) => {
-                let sessions = config.bfd_instances.clone();
-                match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
-                    Ok(()) => {
-                        bfd.inspect(|bfd| bfd.configure(sessions));
-                        tracing::info!("configuration read again");
-                    }
-                    Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
-                }
-            }
+            Ok(config) => self.hand_on(services, bfd, config).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(()) => tracing::info!("configuration read again"),
             Err(error) => tracing::error!("configuration not changed: {error:#}"),
         }
     }
-}
 
-impl Reloading<'_> {
-    /// The notifications take over a configuration.
-    async fn told_to(&self, config: &Config) -> bool {
-        let Some(teller) = &self.teller else { return true };
-        let taken = teller.set(NotifySettings::of(config)).await;
-        if taken {
-            self.secure.send_replace(config.scripts.clone());
-            self.config.lock().unwrap_or_else(PoisonError::into_inner).clone_from(config);
+    /// Engine and services take over a configuration, or neither does: nothing is sent before there is
+    /// room for it in both queues.
+    async fn hand_on(
+        &mut self,
+        services: Option<&ServicesThread>,
+        bfd: Option<&BfdThread>,
+        config: Config,
+    ) -> anyhow::Result<()> {
+        let engine = tokio::time::timeout(self.patience, self.inputs.reserve());
+        let engine = engine.await.ok().and_then(Result::ok).context("the engine takes nothing")?;
+        let services = match services {
+            Some(services) => Some(services.room(self.patience).await?),
+            None => None,
+        };
+        if let Some(teller) = &self.teller {
+            let taken = teller.set(NotifySettings::of(&config)).await;
+            ensure!(taken, "the thread of the notifications takes nothing");
         }
-        taken
+        self.secure.send_replace(config.scripts.clone());
+        bfd.inspect(|bfd| bfd.configure(config.bfd_instances.clone()));
+        if let Some(services) = services {
+            services.send(mesh_core::services::Input::Configure(Box::new(config.clone())));
+        }
+        engine.send(Input::Configure(Box::new(config.clone())));
+        self.config = Arc::new(config);
+        Ok(())
     }
-}
-
-/// The services take over a configuration.
-async fn taken_by(services: Option<&ServicesThread>, config: &Config) -> bool {
-    let Some(services) = services else { return true };
-    let taken = services.configure(config.clone()).await;
-    taken.inspect_err(|error| tracing::error!("configuration not changed: {error:#}")).is_ok()
 }
 
 /// Has the engine hand everything over, or leave it to the next run, if it lives.

@@ -1,6 +1,13 @@
 use super::*;
 use crate::probes::notify::{NotifySettings, teller};
 
+impl ServicesThread {
+    /// Nothing but a queue.
+    pub(crate) fn taking(inputs: mpsc::Sender<Input>) -> ServicesThread {
+        ServicesThread { ended: oneshot::channel().1, inputs, stopped: oneshot::channel().1 }
+    }
+}
+
 /// A daemon that checks, and programs nothing, would look alive.
 #[tokio::test]
 async fn the_end_of_the_kernel_s_thread_is_the_end() {

@@ -69,7 +69,7 @@ impl Effects {
         let (name, whose) = match action {
             Action::FenceArm { addresses, .. }
             | Action::FenceClose { addresses }
-            | Action::FenceInstall { addresses } => (names::FENCE, Whose::Addresses(addresses.clone())),
+            | Action::FenceInstall { addresses, .. } => (names::FENCE, Whose::Addresses(addresses.clone())),
             Action::AddAddress { .. } => (names::ADDRESSES, Whose::All),
             Action::DelAddress { address, .. } => (names::ADDRESSES, Whose::Addresses(vec![address.net.addr()])),
             // The second byte of either version of VRRP is the VRID.

@@ -1,6 +1,11 @@
 //! What both languages write alike: ranges of addresses, bytes, status codes, names.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::host::Files;
+use crate::model::HmacKey;
 
 use crate::model::BfdInstance;
 
@@ -152,4 +157,80 @@ fn is_one_host(address: IpAddr) -> bool {
 /// An IPv6 address that means something on one link only.
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+/// A group of IPv4, or one of IPv6 that no router forwards.
+pub(crate) fn is_group(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast(),
+        IpAddr::V6(address) => address.octets()[..2] == [0xff, 0x02],
+    }
+}
+
+/// `hex:`, the digits of the longest key, and a line end.
+const LONGEST_KEY_FILE: u64 = 4 + 2 * 64 + 8;
+
+/// The key that a value is, or that the file it names holds.
+///
+/// # Errors
+/// What is wrong, without showing the key.
+pub(crate) fn hmac_key(text: &str, files: &dyn Files) -> Result<HmacKey, String> {
+    let Some(path) = text.strip_prefix("file:") else { return HmacKey::read(text) };
+    let bytes =
+        files.read(Path::new(path), LONGEST_KEY_FILE).map_err(|error| format!("{path} cannot be read: {error}"))?;
+    if bytes.len() as u64 > LONGEST_KEY_FILE {
+        return Err(format!("{path} is longer than any key"));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|_| format!("{path} holds no text; expected `hex:` and digits, or text"))?;
+    HmacKey::read(text.trim_end_matches(['\n', '\r'])).map_err(|why| format!("{path}: {why}"))
+}
+
+/// What `time_window` is by default: three advert intervals in whole seconds, at least 5 s.
+pub(crate) fn time_window(interval: Duration) -> Duration {
+    Duration::from_secs((3 * interval.as_secs()).clamp(5, 300))
+}
+
+/// A mask of file modes: a number, octal with a leading 0, or names of `<sys/stat.h>` without their
+/// `S_`, joined by `|`.
+pub(crate) fn umask(word: &str) -> Option<u32> {
+    const WHO: [(&str, u32); 3] = [("USR", 6), ("GRP", 3), ("OTH", 0)];
+    const WHAT: [(&str, u32); 3] = [("R", 4), ("W", 2), ("X", 1)];
+    let number = if let Some(hexadecimal) = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
+        u32::from_str_radix(hexadecimal, 16).ok()
+    } else if word.len() > 1 && word.starts_with('0') {
+        u32::from_str_radix(word, 8).ok()
+    } else {
+        word.parse().ok()
+    };
+    let bit = |name: &str| {
+        let name = name.trim().strip_prefix('I')?;
+        let (what, who) = name.split_at_checked(1)?;
+        let (_, bit) = WHAT.iter().find(|(letter, _)| *letter == what)?;
+        WHO.iter().find(|(people, _)| *people == who).map(|(_, shift)| bit << shift)
+    };
+    let names = || word.split('|').map(bit).try_fold(0, |mask, bit| bit.map(|bit| mask | bit));
+    number.or_else(names).filter(|mask| *mask <= 0o777)
+}
+
+/// A name that can be part of a file's.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 64 && !name.contains(['/', '\0']) && !matches!(name, "." | "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_are_numbers_or_names() {
+        let read =
+            [("022", 0o22), ("18", 18), ("0x1f", 0x1f), ("0", 0), ("IWGRP|IWOTH", 0o22), ("IXUSR | IROTH", 0o104)];
+        for (word, mask) in read {
+            assert_eq!(umask(word), Some(mask), "{word}");
+        }
+        for word in ["", "089", "01000", "512", "-1", "IWALL", "IWGRP|", "WGRP", "0x"] {
+            assert_eq!(umask(word), None, "{word}");
+        }
+    }
 }

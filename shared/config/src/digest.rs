@@ -2,12 +2,15 @@
 
 use std::net::SocketAddr;
 
-use crate::model::{Config, Endpoint, Forwarding, Tunnel, TunnelChecksum, Version, VirtualServer};
+use crate::model::{
+    AntiReplay, Config, Endpoint, Forwarding, Tunnel, TunnelChecksum, Version, VirtualRouter, VirtualServer,
+};
 
 impl Config {
     /// Sixteen hexadecimal digits over what all directors have to agree on: for every router its
-    /// key, version, advert interval, addresses (without prefix length, in any order) and whether
-    /// adverts carry a password, whether it is spread and what it is kept apart from; for every virtual server what it listens for, how it schedules,
+    /// key, version, advert interval, addresses (without prefix length, in any order), how adverts
+    /// are authenticated (but no secret), where they go, how many may be missing, whether it is spread and
+    /// what it is kept apart from; for every virtual server what it listens for, how it schedules,
     /// flags, persistence, quorum, and its real servers, in any order. Priority, interface, state and
     /// name may differ from host to host, and so may checks and scripts.
     ///
@@ -21,7 +24,7 @@ impl Config {
     }
 
     /// Nothing where configured priorities decide.
-    fn describe_place(&self, router: &crate::model::VirtualRouter) -> String {
+    fn describe_place(&self, router: &VirtualRouter) -> String {
         let mut text = if self.spreads(router) { " spread".to_owned() } else { String::new() };
         let apart = router.keep_apart.iter().flat_map(|name| self.routers_named(name));
         let mut apart: Vec<_> = apart.map(|r| r.key.to_string()).collect();
@@ -34,7 +37,7 @@ impl Config {
     }
 }
 
-fn describe(router: &crate::model::VirtualRouter) -> String {
+fn describe(router: &VirtualRouter) -> String {
     let version = match router.version {
         Version::V2 => 2,
         Version::V3 => 3,
@@ -45,13 +48,36 @@ fn describe(router: &crate::model::VirtualRouter) -> String {
         list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     };
     format!(
-        "{} v{version} {}ms auth={} {} excluded {}",
+        "{} v{version} {}ms auth={} {} excluded {}{}",
         router.key,
         router.advert_interval.as_millis(),
         router.auth_pass.is_some(),
         list(&router.addresses),
-        list(&router.excluded_addresses)
+        list(&router.excluded_addresses),
+        beyond(router)
     )
+}
+
+/// What most routers leave at its default: it is not in their digests, which stay what they were.
+fn beyond(router: &VirtualRouter) -> String {
+    let mut parts = String::new();
+    if router.auth_header {
+        parts.push_str(" header");
+    }
+    if let Some(hmac) = &router.auth_hmac {
+        let replay = match hmac.anti_replay {
+            AntiReplay::Time(_) => "time",
+            AntiReplay::Monotonic => "monotonic",
+        };
+        parts.push_str(&format!(" signed {replay}"));
+    }
+    if let Some(group) = router.conduct.group {
+        parts.push_str(&format!(" to {group}"));
+    }
+    if router.conduct.down_timer_adverts != 3 {
+        parts.push_str(&format!(" down {}", router.conduct.down_timer_adverts));
+    }
+    parts
 }
 
 fn describe_server(server: &VirtualServer) -> String {

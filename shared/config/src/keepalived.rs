@@ -16,16 +16,18 @@
 //! - only excluded addresses: adverts would carry none;
 //! - a variable that is not defined, outside quotes: its braces would be a block;
 //! - includes and variables without an end, for which keepalived runs out of files, or for ever;
+//! - `auth_hmac` without a usable active key: adverts would neither be signed nor have to be;
 //! - two virtual servers for one address and protocol or one mark: each would take out the real
 //!   servers of the other;
 //! - a range of more than 65536 addresses in a group.
 //!
-//! More lenient: a script or a track file may be defined after what tracks it, a script's parameters
+//! More lenient: an instance without an interface has `default_interface`, a script or a track file may be defined after what tracks it, a script's parameters
 //! need no quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is read in every check, and
 //! `interval` may have decimals as in later keepalived versions.
 
 mod address;
 mod bfd;
+mod garp;
 mod global;
 mod instance;
 mod keywords;
@@ -34,6 +36,7 @@ mod lower;
 mod lvs;
 mod mail;
 mod notify;
+mod process;
 mod script;
 mod server;
 mod tree;
@@ -54,7 +57,7 @@ use tree::Tree;
 /// names start. No configuration when anything found is an error.
 pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Report) {
     let Expansion { source, findings, complete } = language::expand(file, text, host);
-    let mut lower = Lower::new(&source, findings);
+    let mut lower = Lower::new(&source, host.files, findings);
     let mut config = Config::default();
     if complete {
         match Tree::parse(&source.text, keywords::fits) {
@@ -70,6 +73,7 @@ const BLOCKS: &[&str] = &[
     "global_defs",
     "vrrp_script",
     "vrrp_instance",
+    "garp_group",
     "virtual_server_group",
     "virtual_server",
     "track_file",
@@ -84,10 +88,12 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     let globals = global::lower(lower, &mut config, &tree.statements);
     script::lower(lower, &mut config, &tree.statements);
     bfd::lower(lower, &mut config, &tree.statements);
+    garp::groups(lower, &mut config, &tree.statements);
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
             ("include_check", None) => global::include_check(lower, statement),
+            _ if process::root(lower, &mut config.process, statement) => {}
             (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
             (keyword, None) if BLOCKS.contains(&keyword) => {
                 let keyword = statement.keyword();

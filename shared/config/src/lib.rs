@@ -26,7 +26,7 @@ use report::Report;
 /// a comment (`#`, `!`) starts with `[`, or is a key followed by `=`; anything else, and a text
 /// without such a line, is keepalived.conf, where neither can stand.
 pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Report) {
-    if is_toml(text) { native::parse(file, text) } else { keepalived::parse(file, text, host) }
+    if is_toml(text) { native::parse(file, text, host) } else { keepalived::parse(file, text, host) }
 }
 
 /// Bytes to text. Those that are no UTF-8 are replaced in comments; elsewhere the line and the column
@@ -37,6 +37,11 @@ pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Repor
 /// Such bytes outside comments.
 pub fn decode(bytes: Vec<u8>) -> Result<String, (usize, usize)> {
     keepalived::decode(bytes)
+}
+
+/// A mask of file modes, as `umask` and keepalived's command line have it.
+pub fn umask(word: &str) -> Option<u32> {
+    common::umask(word)
 }
 
 fn is_toml(text: &str) -> bool {

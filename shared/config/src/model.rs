@@ -7,14 +7,18 @@ use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
 mod bfd;
+mod conduct;
 mod mail;
 mod notify;
+mod process;
 mod service;
 mod telemetry;
 
 pub use self::bfd::BfdInstance;
+pub use self::conduct::*;
 pub use self::mail::Mail;
 pub use self::notify::{Fifo, Notify, NotifySettings, OnDelete};
+pub use self::process::{Dumps, Process};
 pub use self::service::*;
 pub use self::telemetry::TelemetrySettings;
 
@@ -39,10 +43,14 @@ pub struct Config {
     pub bfd_instances: Vec<BfdInstance>,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
+    /// What holds for all virtual routers.
+    pub vrrp: VrrpSettings,
     /// Mail about what happens.
     pub mail: Mail,
     /// FIFOs, and scripts of the start and the end.
     pub notify: NotifySettings,
+    /// How the daemon runs, and its dumps.
+    pub process: Process,
     /// Settings of the mesh; only meshd.toml has them.
     pub mesh: MeshSettings,
     /// Where it tells what happens; only meshd.toml has it. Read at the start only.
@@ -108,12 +116,17 @@ pub struct VirtualRouter {
     pub preempt: bool,
     /// `preempt_delay`, 0 to 1000 s.
     pub preempt_delay: Duration,
-    /// First eight bytes of `auth_pass`, zero padded (version 2 only).
-    pub auth_pass: Option<[u8; 8]>,
+    /// `auth_pass` (version 2 only).
+    pub auth_pass: Option<Password>,
+    /// `auth_type AH`: the password is not sent, but the key of an authentication header (RFC 2402,
+    /// RFC 2403).
+    pub auth_header: bool,
+    /// `auth_hmac`; never together with a password.
+    pub auth_hmac: Option<AuthHmac>,
     /// Where adverts go; all its addresses are of `key.family`.
     pub transport: Transport,
-    /// `virtual_ipaddress`, in file order, at least one, all of `key.family`, as many as fit in an
-    /// advert ([`most_addresses`]).
+    /// `virtual_ipaddress`, in file order, all of `key.family`, as many as fit in an advert
+    /// ([`most_addresses`]). None with `no_virtual_ipaddress`: an election and nothing more.
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: served, but not in adverts; of either family.
     pub excluded_addresses: Vec<VirtualAddress>,
@@ -121,12 +134,12 @@ pub struct VirtualRouter {
     pub track_scripts: Vec<TrackedScript>,
     /// `garp_master_*`.
     pub garp: GratuitousArp,
-    /// `vrrp_strict` or `strict_mode`.
-    /// Read and kept; what it changes (no authentication, for one) is done while reading.
+    /// `vrrp_strict` or `strict_mode`. What it changes is done while reading.
     pub strict: bool,
     /// `vrrp_skip_check_adv_addr`: do not compare the address list of a sender already checked.
-    /// Read and kept; address lists are not compared at all yet.
     pub skip_check_adv_addr: bool,
+    /// What else it does as VRRP leaves it open.
+    pub conduct: Conduct,
     /// What differs for this router from [`MeshSettings::policy`].
     pub policy: Policy,
     /// Whether the mesh finds its director, whatever its priority; default:
@@ -153,6 +166,8 @@ impl VirtualRouter {
             preempt: true,
             preempt_delay: Duration::ZERO,
             auth_pass: None,
+            auth_header: false,
+            auth_hmac: None,
             transport: Transport::Multicast { source: None },
             addresses: Vec::new(),
             excluded_addresses: Vec::new(),
@@ -160,6 +175,7 @@ impl VirtualRouter {
             garp: GratuitousArp::default(),
             strict: false,
             skip_check_adv_addr: false,
+            conduct: Conduct::default(),
             policy: Policy::default(),
             spread: None,
             keep_apart: Vec::new(),
@@ -171,6 +187,17 @@ impl VirtualRouter {
     pub fn served(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.excluded_addresses)
     }
+
+    /// The group multicast adverts go to.
+    pub fn group(&self) -> IpAddr {
+        self.conduct.group.unwrap_or_else(|| mesh_wire::vrrp::group(self.key.family))
+    }
+
+    /// Whether this host takes packets for the served addresses.
+    pub fn accepts(&self) -> bool {
+        self.conduct.accept || self.priority == u8::MAX
+    }
+
     /// The interface an address goes on.
     pub fn interface_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
         address.interface.as_deref().unwrap_or(&self.interface)
@@ -189,10 +216,11 @@ pub struct SyncGroup {
 }
 
 /// How many addresses fit in an advert of a family. Its count is one byte; in IPv6 an Ethernet frame of
-/// 1500 bytes holds fewer (no advert is fragmented).
-pub fn most_addresses(family: Family) -> usize {
+/// 1500 bytes holds fewer (no advert is fragmented), and still fewer before a signature.
+pub fn most_addresses(family: Family, signed: bool) -> usize {
     match family {
         Family::Ipv4 => 255,
+        Family::Ipv6 if signed => (1500 - 40 - 8 - mesh_wire::vrrp::SIGNATURE) / 16,
         Family::Ipv6 => (1500 - 40 - 8) / 16,
     }
 }
@@ -225,7 +253,7 @@ pub enum Transport {
     Unicast {
         /// `unicast_src_ip`: the default is as for multicast.
         source: Option<IpAddr>,
-        /// `unicast_peer`, at least one.
+        /// `unicast_peer`. None with `unicast_fault_no_peer`: the router is in fault.
         peers: Vec<IpAddr>,
     },
 }
@@ -288,11 +316,29 @@ pub struct GratuitousArp {
     pub refresh: Duration,
     /// `garp_master_refresh_repeat`: packets in those; default 1.
     pub refresh_repeat: u32,
+    /// `garp_lower_prio_repeat`: packets when a less worthy router was heard; default 1.
+    pub lower_prio_repeat: u32,
+    /// `garp_lower_prio_delay`: until the second burst of those; default zero, none.
+    pub lower_prio_delay: Duration,
+    /// `garp_extra_if`: between packets on interfaces of addresses that are not the router's own; to a
+    /// day, default zero, none.
+    pub extra: Duration,
+    /// `garp_extra_if all`: on all such interfaces, not only on those with a virtual MAC.
+    pub extra_all: bool,
 }
 
 impl Default for GratuitousArp {
     fn default() -> Self {
-        GratuitousArp { repeat: 5, delay: Duration::from_secs(5), refresh: Duration::ZERO, refresh_repeat: 1 }
+        GratuitousArp {
+            repeat: 5,
+            delay: Duration::from_secs(5),
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_prio_repeat: 1,
+            lower_prio_delay: Duration::ZERO,
+            extra: Duration::ZERO,
+            extra_all: false,
+        }
     }
 }
 

@@ -5,23 +5,28 @@
 //! place. deploy/examples/meshd.toml shows and explains every key.
 
 mod bfd;
+mod conduct;
 mod lower;
 mod notify;
 mod schema;
 mod services;
 mod text;
+mod write;
+
+pub use self::write::{same, write};
 
 use std::ops::Range;
 use std::path::Path;
 
 use crate::finish;
+use crate::host::{Files, Host};
 use crate::model::Config;
 use crate::report::{Finding, Place, Report, Severity};
 
-/// Reads a meshd.toml; `file` is for the report only. No configuration when anything found is an
-/// error.
-pub fn parse(file: &Path, text: &str) -> (Option<Config>, Report) {
-    let mut source = Source { file, lines: line_starts(text), text, report: Report::default() };
+/// Reads a meshd.toml, and the files that hold its keys; `file` is for the report only. No configuration
+/// when anything found is an error.
+pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Report) {
+    let mut source = Source { file, lines: line_starts(text), text, files: host.files, report: Report::default() };
     let config = match toml::from_str(text) {
         Ok(declared) => lower::lower(&mut source, declared),
         Err(error) => {
@@ -36,6 +41,7 @@ pub fn parse(file: &Path, text: &str) -> (Option<Config>, Report) {
 struct Source<'t> {
     file: &'t Path,
     text: &'t str,
+    files: &'t dyn Files,
     /// Byte at which each line starts.
     lines: Vec<usize>,
     report: Report,

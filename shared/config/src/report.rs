@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::model::Script;
@@ -67,6 +68,8 @@ pub struct Places {
     pub routers: BTreeMap<String, RouterPlaces>,
     /// The command of each tracked script, by name of the script.
     pub scripts: BTreeMap<String, Place>,
+    /// The checks of each real server, in order, by name of the virtual server and by its address.
+    pub checks: BTreeMap<(String, SocketAddr), Vec<Place>>,
     /// The user scripts run as.
     pub script_user: Option<Place>,
     /// Every other program: of notifications, services, checks, the start and the end.

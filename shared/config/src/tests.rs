@@ -55,6 +55,7 @@ fn the_example_is_usable_and_uses_every_key() {
         include_str!("native/services.rs"),
         include_str!("native/notify.rs"),
         include_str!("native/bfd.rs"),
+        include_str!("native/conduct.rs"),
     ];
     let lines = schema.iter().flat_map(|text| text.lines()).map(str::trim);
     let mut count = 0;
@@ -105,7 +106,7 @@ fn missing_interfaces_are_placed() {
     assert!(report.places.missing_interfaces(&["eth0".into(), "eth1".into()]).is_empty());
     let missing = report.places.missing_interfaces(&["eth0".into()]);
     let places: Vec<(usize, usize)> = missing.iter().map(|f| (f.place.line, f.place.column)).collect();
-    assert_eq!(places, [(64, 20), (76, 15)]);
+    assert_eq!(places, [(22, 20), (71, 20), (109, 12), (122, 15)]);
     assert!(missing.iter().all(|f| f.severity == Severity::Error && f.message.contains("`eth1`")));
 }
 
@@ -194,7 +195,7 @@ fn assert_sound_with(text: &str, files: &Texts<'_>) {
         assert!(!finding.message.is_empty());
     }
     for router in config.iter().flat_map(|c| &c.routers) {
-        assert!(!router.addresses.is_empty() && router.priority > 0 && router.key.vrid > 0);
+        assert!(router.priority > 0 && router.key.vrid > 0);
         assert!(!router.advert_interval.is_zero() && !router.interface.is_empty());
     }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use mesh_config::model::VirtualAddress;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
+use mesh_wire::vrrp::Envelope;
 
 use crate::decision::Decision;
 use crate::engine::adopt::Adopted;
@@ -19,7 +20,7 @@ use crate::will::Will;
 /// One effect.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Send one packet of IP protocol 112 with TTL or hop limit 255 and TOS or traffic class 0xC0.
+    /// Send one advert with TOS or traffic class 0xC0.
     SendAdvertisement {
         /// Out of this interface.
         interface: String,
@@ -27,6 +28,8 @@ pub enum Action {
         source: IpAddr,
         /// 224.0.0.18, ff02::12, or a unicast peer.
         destination: IpAddr,
+        /// The rest of the IP header.
+        envelope: Envelope,
         /// The VRRP packet, checksum included.
         payload: Vec<u8>,
     },
@@ -81,8 +84,11 @@ pub enum Action {
     /// Let the kernel drop what comes for or from these addresses, except while armed. Replaces
     /// whatever was fenced before; what stays in the list and was armed stays armed.
     FenceInstall {
-        /// All fenced addresses; none removes the fence.
+        /// All fenced addresses.
         addresses: Vec<IpAddr>,
+        /// Packets for these are dropped in any case, but for neighbour discovery; what ip_vs takes or the
+        /// host forwards is not for them. Neither these nor others: the rules are removed.
+        unaccepted: Vec<IpAddr>,
     },
     /// Open the fence for these addresses until a point in time; extends or shortens.
     FenceArm {

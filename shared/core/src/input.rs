@@ -26,6 +26,15 @@ pub enum Input {
     },
     /// A packet of IP protocol 112.
     Advertisement(Datagram),
+    /// A packet of IP protocol 51 over IPv4.
+    SealedAdvertisement {
+        /// The packet; its payload begins with the authentication header.
+        datagram: Datagram,
+        /// Of the IP header, which has no options.
+        identification: u16,
+    },
+    /// The wall clock was set: what it reads at the zero of the boot-time clock.
+    WallClock(Duration),
     /// A virtual address of ours went away and not by us.
     AddressGone {
         /// The interface it was on.
@@ -123,6 +132,8 @@ pub enum Input {
     },
     /// A new configuration.
     Configure(Box<Config>),
+    /// Routers count from zero again.
+    ClearCounters,
     /// Hand everything over and stop.
     Shutdown,
     /// Stop, and leave what is served to the next run of this daemon on this host.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use mesh_config::model::{LeaseTime, Version, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::RouterState;
-use mesh_wire::vrrp::{self as wire, Advertisement, Authentication, ChecksumForm, Interval};
+use mesh_wire::vrrp::{self as wire, Advertisement, ChecksumForm, Envelope, Interval};
 
+use crate::counters::Counters;
 use crate::lease::ballot::Lease;
 use crate::lease::lease_time;
 use crate::time::Instant;
-use crate::vrrp;
+use crate::vrrp::{self, Heard};
 
 /// One virtual router.
 #[derive(Clone, Debug)]
@@ -49,14 +50,20 @@ pub struct Instance {
     pub block_time: Option<Duration>,
     /// The next burst of announcements, and how many packets.
     pub garp: Option<(Instant, u32)>,
+    /// When `garp_extra_if` is due.
+    pub extra_at: Option<Instant>,
     /// When announcements last answered a rival.
     pub rival_answered: Instant,
     /// When address lifetimes are to be renewed.
     pub refresh_at: Option<Instant>,
     /// A router outside the mesh that is active.
     pub foreign: Option<Foreign>,
-    /// Which checksum others on the segment send.
+    /// Which checksum it sends: that of others on the segment, where nothing else is configured.
     pub checksum: ChecksumForm,
+    /// For adverts that prove who sent them.
+    pub guard: vrrp::Guard,
+    /// Whose address list was compared last.
+    pub compared: Option<IpAddr>,
     /// Source address of our adverts, while the interface has one.
     pub source: Option<IpAddr>,
     /// Served addresses that this host has of its own, as the owner of the addresses (priority 255)
@@ -64,6 +71,10 @@ pub struct Instance {
     pub own: BTreeSet<IpAddr>,
     /// The last change.
     pub transition: Transition,
+    /// What it counted.
+    pub counters: Counters,
+    /// The last advert that passed all checks.
+    pub heard: Option<Heard>,
     /// Where it stands while no majority of the voters answers.
     pub silence: Silence,
     /// Serves because the run before did, but its interface is not known yet: until then at most.
@@ -187,13 +198,18 @@ impl Instance {
             blocked: None,
             block_time: None,
             garp: None,
+            extra_at: None,
             rival_answered: Instant::default(),
             refresh_at: None,
             foreign: None,
-            checksum: ChecksumForm::PseudoHeader,
+            checksum: vrrp::form(&config, None),
+            guard: vrrp::Guard::default(),
+            compared: None,
             source: None,
             own: BTreeSet::new(),
             transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },
+            counters: Counters::default(),
+            heard: None,
             silence: Silence::new(now),
             adopted: None,
             config,
@@ -210,8 +226,15 @@ impl Instance {
         self.moving().map(|a| a.net.addr()).collect()
     }
 
-    /// The packet for one destination, with our own priority unless another is given.
-    pub fn advertisement(&self, source: IpAddr, destination: IpAddr, priority: Option<u8>) -> Vec<u8> {
+    /// The packet for one destination, with our own priority unless another is given, and with the number
+    /// it has where it has one.
+    pub fn advertisement(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+        priority: Option<u8>,
+        number: Option<u64>,
+    ) -> (Envelope, Vec<u8>) {
         let version = match self.config.version {
             Version::V2 => wire::Version::V2,
             Version::V3 => wire::Version::V3,
@@ -221,9 +244,9 @@ impl Instance {
             priority: priority.unwrap_or(self.vrrp.priority()),
             interval: Interval::new(version, self.config.advert_interval).expect("the model holds valid intervals"),
             addresses: self.config.addresses.iter().map(|a| a.net.addr()).collect(),
-            auth: self.config.auth_pass.map_or(Authentication::None, Authentication::Pass),
+            auth: vrrp::authentication(&self.config),
         };
-        wire::emit(&packet, source, destination, self.checksum)
+        vrrp::packet(&self.config, &packet, (source, destination), self.checksum, number)
     }
 
     /// As others see it.

@@ -21,6 +21,7 @@
 pub mod action;
 pub mod admission;
 pub mod bfd;
+pub mod counters;
 pub mod decision;
 pub mod engine;
 #[cfg(test)]
@@ -43,8 +44,10 @@ pub mod vrrp;
 pub mod will;
 
 pub use action::Action;
+pub use counters::Counters;
 pub use decision::Decision;
 pub use engine::adopt::Adopted;
+pub use engine::dump::Dump;
 pub use engine::{Engine, Setup, TimerKind};
 pub use input::Input;
 pub use time::Instant;

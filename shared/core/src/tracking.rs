@@ -66,6 +66,11 @@ impl Tracking {
         Some((success, format!("{how}, {needed} in a row")))
     }
 
+    /// Whether a script counts as up, and how many results in a row say the contrary.
+    pub fn standing(&self, name: &str) -> Option<(bool, u32)> {
+        self.scripts.get(name).map(|s| (s.up, s.against))
+    }
+
     /// Effective priority: the configured one plus all weights, kept within 1 to 254. The owner of
     /// the addresses ignores weights.
     pub fn effect(&self, router: &VirtualRouter) -> Effect {

@@ -21,9 +21,14 @@
 //! ```
 //!
 //! Bytes beyond the length that version and count give are accepted where all are zero: some
-//! stacks count the padding of a short Ethernet frame into the IP length. Anything else there is a
-//! packet of another kind (keepalived 2.4 appends a 28 byte signature) and malformed.
+//! stacks count the padding of a short Ethernet frame into the IP length. keepalived 2.4 appends a
+//! [`signature`] of 28 bytes, which [`parse_signed`] tells apart; anything else is malformed.
+//!
+//! An advert of version 2 may also come behind an authentication [`header`], in a packet of another IP
+//! protocol.
 
+pub mod header;
+pub mod signature;
 mod v2;
 mod v3;
 
@@ -35,8 +40,10 @@ use std::time::Duration;
 
 use pnet_packet::ip::IpNextHeaderProtocol;
 use pnet_packet::util;
+use serde::{Deserialize, Serialize};
 
 use crate::mesh::Family;
+pub use signature::Signature;
 
 /// IP protocol number of VRRP.
 pub const IP_PROTOCOL: u8 = 112;
@@ -49,6 +56,8 @@ pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
 pub const TTL: u8 = 255;
 /// How many addresses an advert can list: the count is one byte.
 pub const MAX_ADDRESSES: usize = 255;
+/// Length of the signature behind an advert (`auth_hmac`).
+pub const SIGNATURE: usize = 28;
 
 const HEADER: usize = 8;
 const ADVERTISEMENT: u8 = 1;
@@ -151,6 +160,24 @@ pub enum Authentication {
     /// Type 1, a password in clear text, zero padded (RFC 2338 section 5.3.6). It protects from
     /// mistakes, not from anybody who listens.
     Pass([u8; 8]),
+    /// Type 2: the packet has an authentication [`header`] (RFC 2338 section 5.3.6).
+    Header,
+}
+
+/// What the IP header of an advert says besides its addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Time to live, or hop limit.
+    pub ttl: u8,
+    /// Behind an authentication [`header`], of protocol [`header::IP_PROTOCOL`]: the identification, which
+    /// the header covers and which is never 0. Otherwise of [`IP_PROTOCOL`], and the kernel chooses.
+    pub sealed: Option<u16>,
+}
+
+impl Default for Envelope {
+    fn default() -> Self {
+        Envelope { ttl: TTL, sealed: None }
+    }
 }
 
 /// One advertisement.
@@ -162,8 +189,10 @@ pub struct Advertisement {
     pub priority: u8,
     /// The sender's advertisement interval. Its unit is that of the protocol's version.
     pub interval: Interval,
-    /// The virtual addresses, 1 to [`MAX_ADDRESSES`], all of the packet's family. In IPv6 the first
+    /// The virtual addresses, up to [`MAX_ADDRESSES`], all of the packet's family. In IPv6 the first
     /// one sent is link-local (RFC 9568 section 5.2.9, erratum 8300); what is received need not be.
+    /// None where an election is all there is, which only keepalived has: for everybody else such an
+    /// advert is to be ignored (erratum 8299).
     pub addresses: Vec<IpAddr>,
     /// [`Authentication::None`] in version 3.
     pub auth: Authentication,
@@ -192,6 +221,9 @@ pub enum ChecksumForm {
     /// The message alone: version 2 (RFC 3768 section 5.3.8), and version 3 for IPv4 according to
     /// RFC 9568 section 5.2.8.
     Message,
+    /// A pseudo header as if a unicast advert of version 3 over IPv4 went to [`GROUP`]: keepalived up to
+    /// 1.3.6.
+    GroupPseudoHeader,
 }
 
 /// The first rule that a packet breaks.
@@ -212,9 +244,6 @@ pub enum Malformed {
     /// Zero is no virtual router.
     #[error("virtual router identifier 0")]
     Vrid,
-    /// No addresses (RFC 9568 section 5.2.5, erratum 8299).
-    #[error("no addresses")]
-    NoAddresses,
     /// Shorter than version and address count say.
     #[error("{actual} bytes where {expected} are announced")]
     Truncated {
@@ -237,17 +266,23 @@ pub enum Malformed {
     /// An interval of zero (RFC 9568 section 5.2.7, erratum 8301).
     #[error("advertisement interval 0")]
     Interval,
-    /// Version 2, neither none (0) nor PASS (1).
+    /// Version 2, neither none (0) nor PASS (1) nor a header (2).
     #[error("authentication type {0}")]
     AuthenticationType(u8),
 }
 
-/// Reads what followed the IP header of a packet of protocol [`IP_PROTOCOL`], and says what its
-/// checksum covered. `source` and `destination` are those of the IP header, also where that
-/// destination is a unicast address.
-///
-/// Reserved bits and the authentication data of type 0 are not looked at (RFC 9568 section 5.2.6,
-/// RFC 3768 section 5.3.6).
+/// A packet that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// What it says.
+    pub advertisement: Advertisement,
+    /// What its checksum covered.
+    pub form: ChecksumForm,
+    /// What stood behind it, to be verified.
+    pub signature: Option<Signature>,
+}
+
+/// The same as [`parse_signed`] for whoever knows no signatures: a packet with one is malformed.
 ///
 /// # Errors
 /// The first rule broken, in the order of [`Malformed`].
@@ -256,6 +291,27 @@ pub fn parse(
     source: impl Into<IpAddr>,
     destination: impl Into<IpAddr>,
 ) -> Result<(Advertisement, ChecksumForm), Malformed> {
+    let Received { advertisement, form, signature } = parse_signed(payload, source, destination)?;
+    if signature.is_some() {
+        let actual = payload.len();
+        return Err(Malformed::TrailingBytes { expected: actual - SIGNATURE, actual });
+    }
+    Ok((advertisement, form))
+}
+
+/// Reads what followed the IP header of a packet of protocol [`IP_PROTOCOL`]. `source` and `destination` are those of the IP header, also where that
+/// destination is a unicast address.
+///
+/// Reserved bits and the authentication data of type 0 are not looked at (RFC 9568 section 5.2.6,
+/// RFC 3768 section 5.3.6).
+///
+/// # Errors
+/// The first rule broken, in the order of [`Malformed`].
+pub fn parse_signed(
+    payload: &[u8],
+    source: impl Into<IpAddr>,
+    destination: impl Into<IpAddr>,
+) -> Result<Received, Malformed> {
     let (source, destination) = (source.into(), destination.into());
     let Some(&[version_type, vrid, priority, count, byte4, byte5, sum_high, sum_low]) = payload.first_chunk() else {
         return Err(Malformed::TooShort(payload.len()));
@@ -272,9 +328,6 @@ pub fn parse(
     if vrid == 0 {
         return Err(Malformed::Vrid);
     }
-    if count == 0 {
-        return Err(Malformed::NoAddresses);
-    }
 
     let address_length = if source.is_ipv6() { 16 } else { 4 };
     let addresses_end = HEADER + address_length * usize::from(count);
@@ -282,10 +335,13 @@ pub fn parse(
     let Some((message, rest)) = payload.split_at_checked(expected) else {
         return Err(Malformed::Truncated { expected, actual });
     };
-    if rest.iter().any(|byte| *byte != 0) {
+    let signature = rest.try_into().ok().and_then(Signature::parse);
+    if signature.is_none() && rest.iter().any(|byte| *byte != 0) {
         return Err(Malformed::TrailingBytes { expected, actual });
     }
-    let form = checksum_form(version, message, source, destination)
+    // In IPv6 the kernel computes it, over all there is.
+    let covered = if source.is_ipv6() && signature.is_some() { payload } else { message };
+    let form = checksum_form(version, covered, source, destination)
         .ok_or(Malformed::Checksum(u16::from_be_bytes([sum_high, sum_low])))?;
 
     let (interval, auth) = match version {
@@ -293,7 +349,8 @@ pub fn parse(
         Version::V3 => (v3::parse([byte4, byte5])?, Authentication::None),
     };
     let addresses = addresses(&message[HEADER..addresses_end], source);
-    Ok((Advertisement { vrid, priority, interval: Interval(interval), addresses, auth }, form))
+    let advertisement = Advertisement { vrid, priority, interval: Interval(interval), addresses, auth };
+    Ok(Received { advertisement, form, signature })
 }
 
 /// What follows the IP header from `source` to `destination`, checksum included; both are of one
@@ -355,9 +412,11 @@ fn addresses(bytes: &[u8], source: IpAddr) -> Vec<IpAddr> {
 
 /// Which form the checksum in the message is right in. Where both are, they are the same.
 fn checksum_form(version: Version, message: &[u8], source: IpAddr, destination: IpAddr) -> Option<ChecksumForm> {
+    let old = source.is_ipv4() && !destination.is_multicast();
     let forms: &[ChecksumForm] = match version {
         Version::V2 => &[ChecksumForm::Message],
         Version::V3 if source.is_ipv6() => &[ChecksumForm::PseudoHeader],
+        Version::V3 if old => &[ChecksumForm::PseudoHeader, ChecksumForm::Message, ChecksumForm::GroupPseudoHeader],
         Version::V3 => &[ChecksumForm::PseudoHeader, ChecksumForm::Message],
     };
     // Over a message that holds its own checksum the result is zero (RFC 1071 section 1).
@@ -372,10 +431,15 @@ fn checksum(message: &[u8], source: IpAddr, destination: IpAddr, form: ChecksumF
         (ChecksumForm::PseudoHeader, IpAddr::V4(source), IpAddr::V4(destination)) => {
             util::ipv4_checksum(message, SKIP_NOTHING, &[], &source, &destination, protocol)
         }
+        (ChecksumForm::GroupPseudoHeader, IpAddr::V4(source), _) => {
+            util::ipv4_checksum(message, SKIP_NOTHING, &[], &source, &GROUP, protocol)
+        }
         (ChecksumForm::PseudoHeader, IpAddr::V6(source), IpAddr::V6(destination)) => {
             util::ipv6_checksum(message, SKIP_NOTHING, &[], &source, &destination, protocol)
         }
         // No packet has addresses of two families.
-        (ChecksumForm::Message | ChecksumForm::PseudoHeader, ..) => util::checksum(message, SKIP_NOTHING),
+        (ChecksumForm::Message | ChecksumForm::PseudoHeader | ChecksumForm::GroupPseudoHeader, ..) => {
+            util::checksum(message, SKIP_NOTHING)
+        }
     }
 }

@@ -42,10 +42,12 @@ fn a_lease_is_not_given_away_while_neither_fence_nor_kernel_let_go() {
 
 #[test]
 fn a_fence_stays_around_an_address_that_could_not_be_removed() {
-    let none = Action::FenceInstall { addresses: Vec::new() };
+    let none = Action::FenceInstall { addresses: Vec::new(), unaccepted: Vec::new() };
     assert!(!failed(&[]).forbid(&none));
     assert!(failed(&[(removal(), false)]).forbid(&none));
-    assert!(!failed(&[(removal(), false)]).forbid(&Action::FenceInstall { addresses: vec![VIP] }));
+    assert!(
+        !failed(&[(removal(), false)]).forbid(&Action::FenceInstall { addresses: vec![VIP], unaccepted: Vec::new() })
+    );
 }
 
 #[test]

@@ -81,11 +81,11 @@ pub(super) struct Plan {
 }
 
 #[derive(Clone, Debug)]
-struct PlannedSet {
-    name: &'static str,
-    key_type: u32,
-    key_length: u32,
-    flags: SetFlags,
+pub(super) struct PlannedSet {
+    pub(super) name: &'static str,
+    pub(super) key_type: u32,
+    pub(super) key_length: u32,
+    pub(super) flags: SetFlags,
 }
 
 /// A chain of ours.
@@ -273,7 +273,7 @@ pub(super) fn sample_set(table: &str) -> SetMessage {
     set_message(table, &PlannedSet { name: LEASED, key_type: 7, key_length: 4, flags: SetFlags::Timeout }, 1)
 }
 
-fn set_message(table: &str, set: &PlannedSet, id: u32) -> SetMessage {
+pub(super) fn set_message(table: &str, set: &PlannedSet, id: u32) -> SetMessage {
     SetMessage {
         attributes: vec![
             SetAttribute::Table(table.into()),

@@ -7,6 +7,7 @@ use netlink_packet_netfilter::nftables::{
 };
 
 use super::layout::{LEASED, LEASED_MACS, MACS, VIPS};
+use super::target::Table;
 
 /// Where in a packet something is, and how long.
 #[derive(Clone, Copy)]
@@ -97,6 +98,18 @@ pub(super) fn mac_in_advertisement_out() -> Rule {
     [discovery(ADVERTISEMENT), closed_mac(ND_TARGET_MAC)].concat()
 }
 
+/// What is for these addresses of IPv4, or of IPv6: dropped, but for neighbour discovery.
+pub(super) fn unaccepted(table: Table, set: &str) -> Vec<Rule> {
+    let refused = |field| vec![load(field), lookup(set, false), drop_packet()];
+    match table {
+        Table::Ip6 => {
+            let spared = |kind| [discovery(kind), vec![accept_packet()]].concat();
+            vec![spared(SOLICITATION), spared(ADVERTISEMENT), refused(IP6_DESTINATION)]
+        }
+        Table::Ip | Table::Arp | Table::Netdev => vec![refused(IP_DESTINATION)],
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Condition {
     /// The destination is an address of this host.
@@ -178,8 +191,18 @@ fn is_local() -> [Expressions; 2] {
 
 fn drop_packet() -> Expressions {
     const NF_DROP: u32 = 0;
+    verdict(NF_DROP)
+}
+
+/// Past the other rules of its chain.
+fn accept_packet() -> Expressions {
+    const NF_ACCEPT: u32 = 1;
+    verdict(NF_ACCEPT)
+}
+
+fn verdict(code: u32) -> Expressions {
     Expressions::Immediate(vec![
         Immediate::DestinationRegister(Register::Verdict),
-        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(NF_DROP))])),
+        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(code))])),
     ])
 }

@@ -8,6 +8,7 @@ use super::*;
 use crate::kernel::testing::{Neighbour, pause, runtime, sh, with_neighbour};
 
 mod ipv6;
+mod unaccepted;
 mod virtual_mac;
 mod weaker;
 

@@ -11,6 +11,7 @@ use nix::sys::socket::{setsockopt, sockopt};
 use super::layout::TABLE;
 use super::target::Table;
 use super::transport::split;
+use super::unaccepted;
 
 /// Our own armings come by here too; this is room for some seconds of them.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -79,6 +80,9 @@ pub(super) fn is_foreign(message: &[u8], own: u32) -> bool {
     let Some((header, attributes)) = message.payload().split_at_checked(NFGENMSG_LEN) else { return false };
     Table::ALL.iter().any(|table| header[0] == u8::from(table.family()))
         && NlasIterator::new(attributes).filter_map(Result::ok).any(|attribute| {
-            attribute.kind() == NFTA_TABLE && attribute.value().strip_suffix(b"\0") == Some(TABLE.as_bytes())
+            attribute.kind() == NFTA_TABLE
+                && [TABLE, unaccepted::TABLE]
+                    .iter()
+                    .any(|t| attribute.value().strip_suffix(b"\0") == Some(t.as_bytes()))
         })
 }

@@ -4,29 +4,70 @@ use std::fs;
 const ROUTER: &str = "vrrp_instance A {\n interface lo\n virtual_router_id 51\n priority 100\n virtual_ipaddress {\n  \
                       192.0.2.80\n }\n}\n";
 
-#[tokio::test]
-async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
-    let directory = tempfile::tempdir().unwrap();
-    let (file, included) = (directory.path().join("f.conf"), directory.path().join("routers.conf"));
-    fs::write(&file, "include routers.conf\n").unwrap();
-    let places = Places {
+fn places(directory: &tempfile::TempDir, file: std::path::PathBuf) -> Places {
+    Places {
         config: Some(file),
         config_id: None,
         name: None,
         state_dir: directory.path().join("state"),
         runtime_dir: directory.path().join("run"),
         listen: None,
-    };
-    let (inputs, mut taken) = mpsc::channel(1);
-    let reloading = Reloading {
-        places: &places,
-        inputs: &inputs,
+        net_namespace: None,
+        only: None,
+        umask: None,
+        syslog: None,
+    }
+}
+
+fn reloading<'a>(places: &'a Places, inputs: &'a mpsc::Sender<Input>) -> Reloading<'a> {
+    let dumps = Dumps::new(mpsc::channel(1).0, watch::channel(Arc::default()).1);
+    Reloading {
+        places,
+        inputs,
         directs: true,
         teller: None,
         secure: watch::channel(ScriptSecurity::default()).0,
-        config: Mutex::default(),
-    };
-    let reload = async |text: &str| {
+        dumps,
+        patience: Duration::from_millis(10),
+        config: Arc::default(),
+    }
+}
+
+/// What one of the two cannot take, neither takes.
+#[tokio::test]
+async fn engine_and_services_change_together() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("f.conf");
+    fs::write(&file, ROUTER).unwrap();
+    let places = places(&directory, file);
+    let (inputs, mut engine) = mpsc::channel(1);
+    let (service_inputs, mut services) = mpsc::channel(1);
+    let thread = ServicesThread::taking(service_inputs.clone());
+    let mut reloading = reloading(&places, &inputs);
+    inputs.send(Input::Timeout).await.unwrap();
+    reloading.reload(Some(&thread), None).await;
+    assert!(services.try_recv().is_err(), "the engine has no room");
+    assert_eq!(engine.try_recv(), Ok(Input::Timeout));
+    service_inputs.send(mesh_core::services::Input::Timeout).await.unwrap();
+    reloading.reload(Some(&thread), None).await;
+    assert!(engine.try_recv().is_err(), "the services have no room");
+    assert_eq!(*reloading.config, Config::default());
+    assert!(matches!(services.try_recv(), Ok(mesh_core::services::Input::Timeout)));
+    reloading.reload(Some(&thread), None).await;
+    let Ok(Input::Configure(config)) = engine.try_recv() else { panic!("no configuration") };
+    let Ok(mesh_core::services::Input::Configure(same)) = services.try_recv() else { panic!("no configuration") };
+    assert_eq!(config, same);
+}
+
+#[tokio::test]
+async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, included) = (directory.path().join("f.conf"), directory.path().join("routers.conf"));
+    fs::write(&file, "include routers.conf\n").unwrap();
+    let places = places(&directory, file);
+    let (inputs, mut taken) = mpsc::channel(1);
+    let mut reloading = reloading(&places, &inputs);
+    let mut reload = async |text: &str| {
         fs::write(&included, text).unwrap();
         reloading.reload(None, None).await;
     };
@@ -37,6 +78,7 @@ async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
     reload(&ROUTER.replace("100", "90")).await;
     let Ok(Input::Configure(config)) = taken.try_recv() else { panic!("no configuration") };
     assert_eq!(config.routers[0].priority, 90);
+    assert_eq!(*config, *reloading.config);
     fs::remove_file(&included).unwrap();
     reloading.reload(None, None).await;
     assert!(taken.try_recv().is_err());

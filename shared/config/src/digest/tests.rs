@@ -99,6 +99,10 @@ fn what_has_to_agree_changes_it() {
         digest("version 3", "10.0.0.1"),
         digest("advert_int 2", "10.0.0.1"),
         digest("authentication {\nauth_type PASS\nauth_pass x\n}", "10.0.0.1"),
+        digest("authentication {\nauth_type AH\nauth_pass x\n}", "10.0.0.1"),
+        digest(&format!("auth_hmac {{\nkey 1 {}\nactive_key 1\n}}", "x".repeat(32)), "10.0.0.1"),
+        digest("mcast_dst_ip 224.0.0.20", "10.0.0.1"),
+        digest("down_timer_adverts 2", "10.0.0.1"),
         digest("", "10.0.0.1\n10.0.0.2"),
         digest("", "10.0.0.2"),
         digest("virtual_ipaddress_excluded {\n10.0.0.2\n}", "10.0.0.1"),
@@ -116,7 +120,7 @@ fn what_is_spread_or_kept_apart_is_agreed_on() {
     };
     let digest = |mesh: &str, more| {
         let text = format!("{mesh}{}{}", router("A", 1, more), router("B", 2, ""));
-        crate::native::parse(Path::new("f"), &text).0.expect("usable").digest()
+        crate::native::parse(Path::new("f"), &text, &crate::host::Host::none()).0.expect("usable").digest()
     };
     let plain = digest("", "");
     assert_eq!(digest("[mesh]\ncapacity = 7\nmoves_per_minute = 9\n", "spread = false"), plain);

@@ -1,21 +1,37 @@
 //! `global_defs`.
 
-use std::time::Duration;
+use std::net::IpAddr;
 
+use mesh_wire::mesh::Family;
+
+use super::instance::conduct::Choices;
 use super::keywords::GLOBAL;
 use super::language::Checks;
 use super::lower::Lower;
-use super::tree::Statement;
-use super::{lvs, mail, notify, values};
+use super::tree::{At, Statement};
+use super::{garp, instance, lvs, mail, notify, process, values};
+use crate::common;
 use crate::model::{Config, GratuitousArp, Version};
 
 /// Defaults for instances.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Globals {
     pub(super) version: Option<Version>,
     pub(super) strict: bool,
     pub(super) skip_check_adv_addr: bool,
     pub(super) garp: GratuitousArp,
+    pub(super) choices: Choices,
+    /// `default_interface`.
+    pub(super) interface: Option<(String, At)>,
+    groups: [Option<IpAddr>; 2],
+    min_garp: bool,
+}
+
+impl Globals {
+    /// `vrrp_mcast_group4` or `vrrp_mcast_group6`.
+    pub(super) fn group(&self, family: Family) -> Option<IpAddr> {
+        self.groups.into_iter().flatten().find(|group| Family::of(*group) == family)
+    }
 }
 
 /// Reads every `global_defs`, wherever it stands: they hold for instances above them, too.
@@ -28,6 +44,9 @@ pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statements: &[St
         }
     }
     notify::finish(lower, config, readers, statements);
+    if globals.min_garp {
+        garp::minimal(&mut globals.garp);
+    }
     globals
 }
 
@@ -60,14 +79,21 @@ fn keyword(
         }
         ("vrrp_strict", _) => {
             globals.strict = true;
-            accepts(lower, statement);
         }
         ("vrrp_skip_check_adv_addr", _) => globals.skip_check_adv_addr = true,
-        ("vrrp_garp_interval" | "vrrp_gna_interval", _) => {
-            if pause(lower, statement).is_some() {
-                lower.ignored(statement.at(), format!("`{}` has no effect in this version", statement.keyword()));
+        ("vrrp_garp_interval", _) => set(&mut config.vrrp.pace.garp, garp::pause(lower, statement, true)),
+        ("vrrp_gna_interval", _) => set(&mut config.vrrp.pace.gna, garp::pause(lower, statement, true)),
+        ("vrrp_min_garp", _) => set(&mut globals.min_garp, instance::switch(lower, statement)),
+        ("log_unknown_vrids", _) => config.vrrp.log_unknown_vrids = true,
+        // Every unicast advert is compared with the peers; there is nothing to switch on.
+        ("vrrp_check_unicast_src", _) => {}
+        ("default_interface", _) => {
+            if let Some(word) = lower.parameter(statement, "the name of an interface") {
+                globals.interface = Some((word.text.to_string(), word.at));
             }
         }
+        ("vrrp_mcast_group4", _) => set(&mut globals.groups[0], group(lower, statement, Family::Ipv4)),
+        ("vrrp_mcast_group6", _) => set(&mut globals.groups[1], group(lower, statement, Family::Ipv6)),
         ("include_check", _) => include_check(lower, statement),
         ("vrrp_iptables" | "vrrp_ipsets", _) => {
             let keyword = statement.keyword();
@@ -75,8 +101,12 @@ fn keyword(
         }
         _ if lvs::keyword(lower, config, statement) => {}
         _ if notify::global(lower, config, readers, statement) => {}
+        _ if process::keyword(lower, &mut config.process, statement) => {}
+        _ if process::root(lower, &mut config.process, statement) => return,
         (keyword, _) => match keyword.strip_prefix("vrrp_") {
-            Some(rest) if garp(lower, &mut globals.garp, rest, statement) => {}
+            Some(rest) if garp::keyword(lower, &mut globals.garp, rest, statement) => {}
+            Some(rest) if globals.choices.keyword(lower, rest, statement) => {}
+            None if keyword == "v3_checksum_as_v2" => drop(globals.choices.keyword(lower, keyword, statement)),
             _ => return lower.other(&GLOBAL, statement),
         },
     }
@@ -99,19 +129,13 @@ fn router_id(lower: &mut Lower<'_>, config: &mut Config, statement: &Statement<'
     }
 }
 
-/// keepalived has `vrrp_strict` drop what is sent to the addresses.
-pub(super) fn accepts(lower: &mut Lower<'_>, statement: &Statement<'_>) {
-    let keyword = statement.keyword();
-    lower.ignored(
-        statement.at(),
-        format!("`{keyword}`: packets to the virtual addresses are accepted (keepalived would drop them)"),
-    );
-}
-
-fn pause(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
-    lower.value(statement, "seconds above 0, at most 4294.967295", "skipped", |word| {
-        values::seconds(word).filter(|d| !d.is_zero() && *d <= Duration::from_micros(u32::MAX.into()))
-    })
+fn group(lower: &mut Lower<'_>, statement: &Statement<'_>, family: Family) -> Option<Option<IpAddr>> {
+    let read = |w: &str| w.parse().ok().filter(|group| common::is_group(group) && Family::of(*group) == family);
+    let expected = match family {
+        Family::Ipv4 => "a multicast address of IPv4",
+        Family::Ipv6 => "a multicast address of IPv6, of link-local scope",
+    };
+    lower.value(statement, expected, "skipped", read).map(Some)
 }
 
 /// `2` or `3`.
@@ -137,34 +161,9 @@ pub(super) fn user(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<(
     }
 }
 
-/// `garp_master_*`; false for any other keyword.
-pub(super) fn garp(lower: &mut Lower<'_>, garp: &mut GratuitousArp, keyword: &str, statement: &Statement<'_>) -> bool {
-    let whole = |word: &str| values::unsigned(word).filter(|n| *n <= 4294).map(Duration::from_secs);
-    let seconds = "whole seconds, at most 4294";
-    match keyword {
-        "garp_master_delay" => set(&mut garp.delay, lower.value(statement, seconds, "skipped", whole)),
-        "garp_master_refresh" => set(&mut garp.refresh, lower.value(statement, seconds, "skipped", whole)),
-        "garp_master_repeat" => set(&mut garp.repeat, packets(lower, statement)),
-        "garp_master_refresh_repeat" => set(&mut garp.refresh_repeat, packets(lower, statement)),
-        _ => return false,
-    }
-    true
-}
-
-fn set<T>(to: &mut T, value: Option<T>) {
+/// Takes a value over where there is one.
+pub(super) fn set<T>(to: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *to = value;
     }
-}
-
-/// A burst is bounded here: keepalived takes any 32 bit number, which would keep a host sending for ever.
-fn packets(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<u32> {
-    const MOST: u32 = 1000;
-    let n = lower.value(statement, "a number of packets", "skipped", values::unsigned)?;
-    let bounded = u32::try_from(n).unwrap_or(MOST).clamp(1, MOST);
-    if u64::from(bounded) != n {
-        let message = format!("`{}` is out of range 1 to {MOST}; {bounded} is used", statement.keyword());
-        lower.warning(statement.parameters()[0].at, message);
-    }
-    Some(bounded)
 }

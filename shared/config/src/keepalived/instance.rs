@@ -1,11 +1,14 @@
 //! `vrrp_instance`: the keywords. What they mean together is in [`complete`].
 
 mod complete;
+pub(super) mod conduct;
+mod hmac;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::address::{self, Declared};
+use super::garp;
 use super::global::{self, Globals};
 use super::keywords::{AUTHENTICATION, INSTANCE};
 use super::lower::Lower;
@@ -13,7 +16,7 @@ use super::notify;
 use super::script;
 use super::tree::{At, Block, Statement};
 use super::values;
-use crate::model::{Config, GratuitousArp, Notify, TrackedScript, Version};
+use crate::model::{Config, GratuitousArp, Notify, Password, TrackedScript, Version};
 
 /// An instance as declared, nothing decided.
 struct Draft {
@@ -42,15 +45,24 @@ struct Draft {
     notify: Notify,
     strict: bool,
     skip_check_adv_addr: bool,
+    conduct: conduct::Draft,
+    hmac: Option<hmac::Draft>,
 }
 
 #[derive(Default)]
 struct Authentication {
     /// The block's keyword.
     at: Option<At>,
-    /// `auth_type`; true for PASS.
-    pass_type: Option<bool>,
-    password: Option<[u8; 8]>,
+    /// `auth_type`.
+    kind: Option<AuthType>,
+    password: Option<Password>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AuthType {
+    Pass,
+    Header,
+    Unknown,
 }
 
 pub(super) fn lower(
@@ -87,6 +99,8 @@ pub(super) fn lower(
         notify: Notify::default(),
         strict: globals.strict,
         skip_check_adv_addr: globals.skip_check_adv_addr,
+        conduct: conduct::Draft::default(),
+        hmac: None,
     };
     for statement in &block.statements {
         keyword(lower, &mut draft, statement);
@@ -94,7 +108,7 @@ pub(super) fn lower(
     if lower.places().routers.contains_key(&draft.name) {
         return lower.warning(name.at, format!("a second `vrrp_instance {}`; the first one stays", draft.name));
     }
-    complete::complete(lower, config, draft, block.close);
+    complete::complete(lower, config, globals, draft, block.close);
 }
 
 fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
@@ -103,12 +117,14 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
     }
     match (statement.keyword(), &statement.block) {
         ("authentication", Some(block)) => return authentication(lower, draft, statement, block),
+        ("auth_hmac", Some(block)) => return hmac::read(lower, &mut draft.hmac, statement, block),
         ("unicast_peer", Some(block)) => return unicast_peer(lower, draft, statement, block),
         ("track_script", Some(block)) => return track_script(lower, draft, block),
         ("virtual_ipaddress", Some(block)) => return addresses(lower, &mut draft.addresses, block),
         ("virtual_ipaddress_excluded", Some(block)) => return addresses(lower, &mut draft.excluded, block),
         (
             keyword @ ("authentication"
+            | "auth_hmac"
             | "unicast_peer"
             | "track_script"
             | "virtual_ipaddress"
@@ -157,9 +173,6 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
             if let Some(strict) = switch(lower, statement) {
                 draft.strict = strict;
             }
-            if draft.strict {
-                global::accepts(lower, statement);
-            }
         }
         ("skip_check_adv_addr", _) => {
             if let Some(skip) = switch(lower, statement) {
@@ -173,7 +186,8 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
             lower.ignored(statement.at(), message.into());
         }
         _ if notify::keyword(lower, &mut draft.notify, statement) => return,
-        (keyword, _) if global::garp(lower, &mut draft.garp, keyword, statement) => {}
+        (keyword, _) if garp::keyword(lower, &mut draft.garp, keyword, statement) => {}
+        _ if draft.conduct.keyword(lower, statement) => draft.unicast = unicast_keyword(draft, statement),
         _ => return lower.other(&INSTANCE, statement),
     }
     lower.no_block(statement);
@@ -186,6 +200,11 @@ fn state(lower: &mut Lower<'_>, statement: &Statement<'_>) -> bool {
         _ => None,
     };
     lower.value(statement, "MASTER or BACKUP", "BACKUP is used", read).unwrap_or(false)
+}
+
+/// `unicast_fault_no_peer` has a meaning only where unicast was asked for, and asks for it.
+fn unicast_keyword(draft: &Draft, statement: &Statement<'_>) -> Option<At> {
+    draft.unicast.or_else(|| (statement.keyword() == "unicast_fault_no_peer").then(|| statement.at()))
 }
 
 /// keepalived's `-t` lets a bad one pass; the daemon then refuses to start, and so do we.
@@ -202,7 +221,7 @@ fn vrid(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
 }
 
 /// A keyword that is on by itself.
-fn switch(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<bool> {
+pub(super) fn switch(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<bool> {
     if statement.parameters().is_empty() {
         return Some(true);
     }
@@ -229,9 +248,7 @@ fn authentication(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_
                     if bytes.len() > 8 {
                         lower.warning(word.at, "the password is longer than 8 bytes; the first 8 are used".into());
                     }
-                    let mut password = [0; 8];
-                    password.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-                    draft.authentication.password = Some(password);
+                    draft.authentication.password = Some(Password::new(bytes));
                 }
             }
             _ => {
@@ -244,17 +261,15 @@ fn authentication(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_
 }
 
 fn auth_type(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
-    let Some(word) = lower.parameter(statement, "PASS") else { return };
-    draft.authentication.pass_type = Some(word.text == "PASS");
-    match &*word.text {
-        "PASS" => {}
-        "AH" => {
-            let message =
-                "authentication AH is not supported: adverts carry none, and neighbours that expect AH drop them";
-            lower.warning(word.at, message.into());
+    let Some(word) = lower.parameter(statement, "PASS or AH") else { return };
+    draft.authentication.kind = Some(match &*word.text {
+        "PASS" => AuthType::Pass,
+        "AH" => AuthType::Header,
+        other => {
+            lower.warning(word.at, format!("`{other}` is no authentication: expected PASS or AH; skipped"));
+            AuthType::Unknown
         }
-        other => lower.warning(word.at, format!("`{other}` is no authentication: expected PASS; skipped")),
-    }
+    });
 }
 
 fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>, block: &Block<'_>) {
@@ -266,11 +281,11 @@ fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>,
         lower.no_block(statement);
         let word = &statement.words[0];
         match word.text.parse::<IpAddr>() {
-            Ok(peer) => draft.peers.push((peer, word.at)),
+            Ok(peer) => {
+                draft.peers.push((peer, word.at));
+                draft.conduct.peer(lower, peer, statement.parameters());
+            }
             Err(_) => lower.warning(word.at, format!("`{}` is no IP address; left out", word.text)),
-        }
-        if let Some(option) = statement.parameters().first() {
-            lower.warning(option.at, format!("`{}` of a peer is not supported yet; skipped", option.text));
         }
     }
 }

@@ -6,6 +6,7 @@ use super::keywords::{Context, INCLUDES, Standing};
 use super::language::Source;
 use super::tree::{At, Broken, Statement, Word};
 use super::values;
+use crate::host::Files;
 use crate::report::{Finding, Place, Report, Severity};
 
 /// Findings of one severity that are kept; a file of nonsense has millions.
@@ -15,6 +16,8 @@ const MOST_FINDINGS: usize = 20_000;
 pub(super) struct Lower<'t> {
     source: &'t Source,
     pub(super) text: &'t str,
+    /// The host's files, for keys that are in files of their own.
+    pub(super) files: &'t dyn Files,
     /// Where each `vrrp_script` stands, by its name.
     pub(super) scripts: BTreeMap<String, At>,
     report: Report,
@@ -26,10 +29,10 @@ pub(super) struct Lower<'t> {
 
 impl<'t> Lower<'t> {
     /// `found` is what reading the source has found.
-    pub(super) fn new(source: &'t Source, found: Vec<Finding>) -> Self {
+    pub(super) fn new(source: &'t Source, files: &'t dyn Files, found: Vec<Finding>) -> Self {
         let report = Report { findings: found, ..Report::default() };
         let (scripts, said, counts) = Default::default();
-        Lower { source, text: &source.text, scripts, report, said, counts }
+        Lower { source, text: &source.text, files, scripts, report, said, counts }
     }
 
     pub(super) fn into_report(mut self) -> Report {

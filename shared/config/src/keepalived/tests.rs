@@ -1,8 +1,10 @@
 //! Every group of keywords, and every kind of finding with its exact place.
 
 mod bfd;
+mod conduct;
 mod instance;
 mod notify;
+mod process;
 mod server;
 
 use super::*;
@@ -80,7 +82,16 @@ fn global_settings_reach_the_model() {
     assert_eq!(router.version, Version::V3);
     assert!(router.skip_check_adv_addr && !router.strict);
     let seconds = Duration::from_secs;
-    assert_eq!(router.garp, GratuitousArp { repeat: 3, delay: seconds(2), refresh: seconds(60), refresh_repeat: 2 });
+    assert_eq!(
+        router.garp,
+        GratuitousArp {
+            repeat: 3,
+            delay: seconds(2),
+            refresh: seconds(60),
+            refresh_repeat: 2,
+            ..GratuitousArp::default()
+        }
+    );
 }
 
 #[test]
@@ -98,9 +109,17 @@ fn global_findings() {
         (" vrrp_version", "2:2 E `vrrp_version` has no value"),
         (" vrrp_garp_interval 0", "2:21 W `0` is no value"),
         (" vrrp_gna_interval x", "2:20 W `x` is no value"),
-        (" vrrp_garp_interval 0.5", "2:2 I `vrrp_garp_interval`"),
+        (" vrrp_garp_interval 10.1", "2:21 W `10.1` is no value for `vrrp_garp_interval`: expected seconds above 0"),
+        (" vrrp_mcast_group4 10.0.0.1", "2:20 W `10.0.0.1` is no value for `vrrp_mcast_group4`: expected a multicast"),
+        (" vrrp_mcast_group6 ff05::12", "2:20 W `ff05::12` is no value for `vrrp_mcast_group6`"),
+        (
+            " vrrp_down_timer_adverts 0",
+            "2:26 W `0` is no value for `vrrp_down_timer_adverts`: expected a number from 1",
+        ),
+        (" vrrp_lower_prio_no_advert x", "2:28 W `x` is no value for"),
+        (" vrrp_min_garp x", "2:16 W `x` is no value for `vrrp_min_garp`"),
+        (" default_interface", "2:2 E `default_interface` has no value"),
         (" vrrp_iptables A B", "2:2 W `vrrp_iptables` is obsolete"),
-        (" vrrp_strict", "2:2 I `vrrp_strict`"),
         (" vrrp_garp_master_repeat 0", "2:26 W `vrrp_garp_master_repeat` is out of range 1 to 1000; 1 is used"),
         (" vrrp_garp_master_repeat 4000000000", "2:26 W `vrrp_garp_master_repeat` is out of range 1 to 1000; 1000"),
         (" smtp_server foo", "2:14 W `foo` is no mail server"),
@@ -113,7 +132,6 @@ fn global_findings() {
         (" smtp_alert maybe", "2:13 W `maybe` is no value for `smtp_alert`"),
         (" vrrp_netlink_cmd_rcv_bufs 1000", "2:2 I `vrrp_netlink_cmd_rcv_bufs`"),
         (" dynamic_interfaces", "2:2 W `dynamic_interfaces` is not supported yet: every interface"),
-        (" vrrp_mcast_group4 224.0.0.99", "2:2 W `vrrp_mcast_group4` is not supported yet"),
         (" router_idd x", "2:2 W unknown keyword `router_idd`; skipped (did you mean `router_id`?)"),
         (" -----", "2:2 W unknown keyword `-----` in `global_defs`; skipped"),
         (" state MASTER", "2:2 W `state` belongs in `vrrp_instance`, not in `global_defs`"),
@@ -132,7 +150,7 @@ fn top_level_findings() {
         ),
         ("vrrp_sync_group G {\n group {\n  A\n }\n}", "1:1 W `vrrp_sync_group` is not supported yet"),
         ("static_routes {\n}", "1:1 W `static_routes` is not supported yet"),
-        ("net_namespace x", "1:1 W `net_namespace` is not supported yet"),
+        ("net_namespace_ipvs x", "1:1 W `net_namespace_ipvs` is not supported yet"),
         ("vrrp_script s", "1:1 E `vrrp_script` has no block"),
         ("vrrp_instance B", "1:1 E `vrrp_instance` has no block"),
         ("vrrp_instance {\n}", "1:1 E `vrrp_instance` has no name"),

@@ -1,7 +1,9 @@
 //! The keys of meshd.toml to the model.
 
+mod conduct;
 mod notify;
 mod placement;
+mod process;
 mod router;
 mod server;
 mod settings;
@@ -26,6 +28,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         router_id: file.router_id,
         mesh: mesh(source, file.mesh),
         telemetry: telemetry::telemetry(source, file.telemetry),
+        vrrp: conduct::vrrp(source, file.vrrp),
         scripts: scripts(source, file.scripts),
         ..Config::default()
     };
@@ -41,6 +44,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
     placement::keep_apart(source, &mut config, apart);
     config.mail = settings::mail(source, file.mail);
     config.notify = notify::settings(source, file.notify);
+    config.process = process::lower(source, file.process, file.dumps);
     config.track_files = settings::track_files(source, file.track_file);
     config.bfd_instances = bfd::sessions(source, file.bfd);
     let scope = file.lvs.check_scope.map_or_else(CheckScope::default, server::scope);

@@ -1,14 +1,16 @@
 //! The keys of meshd.toml. Defaults, ranges and meaning: deploy/examples/meshd.toml.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::bfd::BfdTable;
+use super::conduct::{AuthHmacTable, AuthTypeName, ChecksumName, OldUnicastName, Vrrp};
 use super::notify::{Notifications, NotifyTable};
 use super::services::{Lvs, MailTable, Server, TlsTable, TrackFileTable};
-use super::text::{AddressEntry, Command, Time, TrackedEntry};
+use super::text::{AddressEntry, Command, PeerEntry, Time, TrackedEntry};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,6 +21,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) telemetry: Telemetry,
     #[serde(default)]
+    pub(super) vrrp: Vrrp,
+    #[serde(default)]
     pub(super) scripts: Scripts,
     #[serde(default)]
     pub(super) script: Vec<Script>,
@@ -28,6 +32,10 @@ pub(super) struct File {
     pub(super) mail: MailTable,
     #[serde(default)]
     pub(super) notify: Notifications,
+    #[serde(default)]
+    pub(super) process: ProcessTable,
+    #[serde(default)]
+    pub(super) dumps: DumpsTable,
     #[serde(default)]
     pub(super) tls: TlsTable,
     #[serde(default)]
@@ -85,6 +93,28 @@ pub(super) enum QuorumLossName {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct ProcessTable {
+    pub(super) instance: Option<Spanned<String>>,
+    pub(super) net_namespace: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) use_pid_dir: bool,
+    pub(super) umask: Option<Spanned<String>>,
+    pub(super) reload_file: Option<Spanned<PathBuf>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DumpsTable {
+    pub(super) state: Option<Spanned<PathBuf>>,
+    pub(super) stats: Option<Spanned<PathBuf>>,
+    pub(super) json: Option<Spanned<PathBuf>>,
+    pub(super) json_version: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) use_instance: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Scripts {
     pub(super) user: Option<Spanned<String>>,
     pub(super) group: Option<Spanned<String>>,
@@ -132,8 +162,11 @@ pub(super) struct Router {
     pub(super) preempt: Option<Spanned<bool>>,
     pub(super) preempt_delay: Option<Spanned<Time>>,
     pub(super) auth_pass: Option<Spanned<String>>,
+    pub(super) auth_type: Option<Spanned<AuthTypeName>>,
+    pub(super) auth_hmac: Option<Spanned<AuthHmacTable>>,
     pub(super) unicast: Option<Spanned<Unicast>>,
     pub(super) multicast_source: Option<Spanned<IpAddr>>,
+    pub(super) multicast_group: Option<Spanned<IpAddr>>,
     pub(super) addresses: Spanned<Vec<Spanned<AddressEntry>>>,
     #[serde(default)]
     pub(super) excluded_addresses: Vec<Spanned<AddressEntry>>,
@@ -148,6 +181,16 @@ pub(super) struct Router {
     pub(super) spread: Option<Spanned<bool>>,
     #[serde(default)]
     pub(super) keep_apart: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) no_addresses: bool,
+    pub(super) accept: Option<Spanned<bool>>,
+    pub(super) owner_ignore_adverts: Option<Spanned<bool>>,
+    pub(super) lower_prio_no_advert: Option<Spanned<bool>>,
+    pub(super) higher_prio_send_advert: Option<Spanned<bool>>,
+    pub(super) down_timer_adverts: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) promote_secondaries: bool,
+    pub(super) checksum: Option<ChecksumName>,
     pub(super) on_quorum_loss: Option<QuorumLossName>,
     pub(super) quorum_loss_delay: Option<Spanned<Time>>,
     pub(super) trusted_neighbours: Option<Vec<Spanned<String>>>,
@@ -160,7 +203,11 @@ pub(super) struct Router {
 #[serde(deny_unknown_fields)]
 pub(super) struct Unicast {
     pub(super) source: Option<Spanned<IpAddr>>,
-    pub(super) peers: Spanned<Vec<Spanned<IpAddr>>>,
+    pub(super) peers: Spanned<Vec<Spanned<PeerEntry>>>,
+    pub(super) ttl: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) fault_without_peers: bool,
+    pub(super) old_checksum: Option<OldUnicastName>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -197,4 +244,9 @@ pub(super) struct Garp {
     pub(super) delay: Option<Spanned<Time>>,
     pub(super) refresh: Option<Spanned<Time>>,
     pub(super) refresh_repeat: Option<Spanned<i64>>,
+    pub(super) lower_prio_repeat: Option<Spanned<i64>>,
+    pub(super) lower_prio_delay: Option<Spanned<Time>>,
+    pub(super) extra: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) extra_all: bool,
 }

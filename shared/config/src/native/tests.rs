@@ -11,7 +11,7 @@ use std::time::Duration;
 const ROUTER: &str = "[[router]]\nname = \"A\"\ninterface = \"eth0\"\nvrid = 51\naddresses = [\"10.0.0.1\"]\n";
 
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
-    let (config, report) = parse(Path::new("f"), text);
+    let (config, report) = parse(Path::new("f"), text, &Host::none());
     let short = |f: &Finding| format!("{}:{} {}", f.place.line, f.place.column, f.message);
     (config, report.findings.iter().map(short).collect())
 }
@@ -28,7 +28,7 @@ fn defaults_are_those_of_keepalived() {
     let (config, found) = read(ROUTER);
     assert!(found.is_empty(), "{found:#?}");
     let conf = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 10.0.0.1\n }\n}\n";
-    assert_eq!(config, crate::keepalived::parse(Path::new("f"), conf, &crate::host::Host::none()).0);
+    assert_eq!(config, crate::keepalived::parse(Path::new("f"), conf, &Host::none()).0);
     assert!(config.is_some());
 }
 
@@ -41,6 +41,21 @@ fn errors_of_the_language_are_placed() {
     refused("[mesh]\nlisten = \"x\"\n", "2:10 ");
     refused("[[router]]\nname = \"A\"\n", "1:1 missing field");
     refused("[[router]]\nname = \"é\", x = 1\n", "2:11 ");
+}
+
+#[test]
+fn process_errors_are_placed() {
+    for (text, start) in [
+        ("[process]\numask = \"01000\"", "2:9 `01000` is no mask; expected"),
+        ("[process]\ninstance = \"a/b\"", "2:12 `a/b` is no name; expected one without `/`"),
+        ("[process]\nnet_namespace = \"\"", "2:17 `` is no name"),
+        ("[process]\nreload_file = \"x\"", "2:15 `x` is no whole path; expected"),
+        ("[dumps]\njson_version = 3", "2:16 3 is out of range; expected 1 to 2"),
+        ("[dumps]\nstate = \"x\"", "2:9 `x` is no whole path"),
+        ("[dumps]\nuse_instance = 1", "2:16 invalid type"),
+    ] {
+        refused(text, start);
+    }
 }
 
 #[test]
@@ -66,6 +81,52 @@ fn router_errors_are_placed() {
         ("spread = 1", "6:10 invalid type"),
         ("keep_apart = [\"B\"]", "6:15 there is no router `B`; expected the name of another `[[router]]`"),
         ("keep_apart = [\"A\"]", "6:15 `A` is this router itself"),
+        ("unicast = { peers = [{ address = \"x\" }] }", "6:22 `x` is no address"),
+        (
+            "unicast = { peers = [{ address = \"10.0.0.9\", min_ttl = 256 }] }",
+            "6:22 256 is out of range; expected 0 to 255",
+        ),
+        ("unicast = { peers = [{ address = \"10.0.0.9\", min_ttl = 9, max_ttl = 8 }] }", "6:22 min_ttl 9 is above"),
+        ("unicast = { peers = [\"10.0.0.9\"], ttl = 0 }", "6:41 0 is out of range; expected 1 to 255"),
+        ("strict = true\nunicast = { peers = [\"10.0.0.9\"] }", "7:11 strict: adverts are multicast"),
+        ("auth_type = \"ah\"", "6:13 `auth_type` without `auth_pass`"),
+        ("auth_pass = \"x\"\nauth_type = \"md5\"", "7:13 unknown variant `md5`"),
+        ("multicast_group = \"10.0.0.1\"", "6:19 10.0.0.1 is no multicast address of IPv4"),
+        ("multicast_group = \"ff02::12\"", "6:19 ff02::12 is no multicast address of IPv4"),
+        ("multicast_group = \"224.0.0.20\"\nunicast = { peers = [\"10.0.0.9\"] }", "6:19 `multicast_group` together"),
+        ("down_timer_adverts = 101", "6:22 101 is out of range; expected 1 to 100"),
+        ("strict = true\ndown_timer_adverts = 4", "7:22 strict: three missed adverts"),
+        ("strict = true\naccept = true", "7:10 strict: version 2 accepts nothing"),
+        ("strict = true\nlower_prio_no_advert = false", "7:24 strict: less worthy adverts"),
+        ("strict = true\nhigher_prio_send_advert = true", "7:27 strict: no advert before it yields"),
+        ("strict = true\nowner_ignore_adverts = false", "7:24 strict: an owner ignores adverts"),
+        ("strict = true\ngarp = { lower_prio_repeat = 1 }", "7:30 strict: less worthy adverts"),
+        ("garp = { extra = \"86401s\" }", "6:18 86401s is out of range"),
+        ("checksum = \"md5\"", "6:12 unknown variant `md5`"),
+        ("no_addresses = true", "5:13 1 addresses; expected none"),
+        (
+            "auth_hmac = { keys = { 1 = \"short\" }, active_key = 1 }",
+            "6:28 key 1: the key has 5 bytes; expected 32 to 64",
+        ),
+        (
+            "auth_hmac = { keys = { 1 = \"hex:0\" }, active_key = 1 }",
+            "6:28 key 1: the key behind `hex:` is no even number",
+        ),
+        ("auth_hmac = { keys = { 1 = \"file:/none\" }, active_key = 1 }", "6:28 key 1: /none cannot be read"),
+        ("auth_hmac = { keys = { 0 = \"x\" }, active_key = 1 }", "6:28 key `0`; expected a number from 1 to 255"),
+        ("auth_hmac = { keys = {}, active_key = 2 }", "6:39 there is no key 2"),
+        ("auth_hmac = { keys = {}, active_key = 256 }", "6:39 256 is out of range"),
+        ("auth_hmac = { keys = {}, active_key = 1, time_window = \"301s\" }", "6:56 301s is out of range"),
+        ("auth_hmac = { keys = {}, active_key = 1, time_window = \"1.5s\" }", "6:56 expected whole seconds"),
+        (
+            "auth_hmac = { keys = {}, active_key = 1, time_window = \"5s\", anti_replay = \"monotonic\" }",
+            "6:56 `time_window` has no meaning",
+        ),
+        ("auth_pass = \"x\"\nauth_hmac = { keys = {}, active_key = 1 }", "6:13 `auth_pass` together with `auth_hmac`"),
+        (
+            "strict = true\nauth_hmac = { keys = {}, active_key = 1, mode = \"permissive\" }",
+            "7:49 strict: expected \"enforce\"",
+        ),
         ("unicast = { peers = [\"10.0.0.9\", \"10.0.0.9\"] }", "6:34 10.0.0.9 is already a peer"),
         ("unicast = { source = \"10.0.0.9\", peers = [\"10.0.0.9\"] }", "6:43 10.0.0.9 is this host's own"),
         (
@@ -347,7 +408,7 @@ fn notifications_are_the_same_in_both_languages() {
                 addresses = [\"10.0.0.1\"]\nalert = true\n[router.notify]\nactive = [\"/m\", \"x\"]\nbackup = { command = \"/b\", \
                 user = \"ops\" }\nfault = \"/f\"\nstop = \"/s\"\ntell_deleted = true\nany = \"/n\"\nlower_priority = \"/l\"\n\
                 priority_changes = false\n";
-    let read = |text| crate::parse(Path::new("f"), text, &crate::host::Host::none());
+    let read = |text| crate::parse(Path::new("f"), text, &Host::none());
     let ((conf, conf_report), (toml, toml_report)) = (read(conf), read(toml));
     assert_eq!((conf_report.findings, toml_report.findings), (vec![], vec![]));
     assert!(conf.is_some());
@@ -366,9 +427,33 @@ fn notifications_out_of_range_are_placed() {
         ("[notify]\nfifo = \"/a\"\nrouter_fifo = \"/a\"\n", "3:16 `/a` is another FIFO already"),
         ("[notify]\nstartup = []\n", "2:11 an empty command"),
     ] {
-        let (config, report) = parse(Path::new("f"), text);
+        let (config, report) = parse(Path::new("f"), text, &Host::none());
         let found: Vec<String> =
             report.findings.iter().map(|f| format!("{}:{} {}", f.place.line, f.place.column, f.message)).collect();
         assert!(config.is_none() && found.len() == 1 && found[0].starts_with(start), "{text}: {found:?}");
     }
+}
+
+#[test]
+fn paces_and_groups_are_placed() {
+    for (text, start) in [
+        ("[vrrp]\ngarp_interval = \"11s\"\n", "2:17 11s is out of range; expected 0ns to 10s"),
+        ("[[vrrp.garp_group]]\ninterfaces = []\ngarp_interval = \"1ms\"\n", "1:1 no interface"),
+        ("[[vrrp.garp_group]]\ninterfaces = [\"a\"]\n", "1:1 no interval"),
+        (
+            "[[vrrp.garp_group]]\ninterfaces = [\"a\", \"a\"]\ngna_interval = \"1ms\"\n",
+            "2:20 `a` is already in a group",
+        ),
+    ] {
+        refused(text, start);
+    }
+}
+
+#[test]
+fn an_election_needs_no_address_and_no_peer() {
+    let lines = "addresses = []\nno_addresses = true\nunicast = { peers = [], fault_without_peers = true }\n";
+    let (config, found) = read(&ROUTER.replace("addresses = [\"10.0.0.1\"]\n", lines));
+    assert!(found.is_empty(), "{found:#?}");
+    let router = &config.unwrap().routers[0];
+    assert_eq!((router.addresses.len(), &router.transport), (0, &Transport::Unicast { source: None, peers: vec![] }));
 }

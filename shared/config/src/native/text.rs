@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
+use super::conduct::PeerTable;
 use super::notify::FifoTable;
 use super::schema::{AddressTable, TrackedTable};
 use super::services::{EndpointTable, ScriptTable};
@@ -97,7 +98,16 @@ macro_rules! deserialize_text_or {
         }
     )+};
 }
-deserialize_text_or!(AddressEntry, TrackedEntry, Command, EndpointEntry, ScriptEntry, StatusEntry, FifoEntry);
+deserialize_text_or!(
+    AddressEntry,
+    PeerEntry,
+    TrackedEntry,
+    Command,
+    EndpointEntry,
+    ScriptEntry,
+    StatusEntry,
+    FifoEntry
+);
 
 /// `"10.0.0.1/24"` or a table with that as `address`.
 #[derive(Debug)]
@@ -116,6 +126,20 @@ impl TextOr for AddressEntry {
     }
     fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         AddressTable::deserialize(MapAccessDeserializer::new(map)).map(AddressEntry)
+    }
+}
+
+/// `"10.0.0.2"` or a table with that as `address`.
+#[derive(Debug)]
+pub(super) struct PeerEntry(pub(super) PeerTable);
+
+impl TextOr for PeerEntry {
+    const EXPECTED: &'static str = "an address such as \"10.0.0.2\" or a table { address = …, min_ttl = … }";
+    fn from_text(text: &str) -> Self {
+        PeerEntry(PeerTable { address: text.to_string(), min_ttl: None, max_ttl: None })
+    }
+    fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        PeerTable::deserialize(MapAccessDeserializer::new(map)).map(PeerEntry)
     }
 }
 

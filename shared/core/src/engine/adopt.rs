@@ -186,6 +186,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.adopted = None;
         instance.vrrp.activate(now);
+        instance.counters.became_active += 1;
         instance.refresh_at = Some(now + backstop.refresh());
         if let Some(ballot) = instance.lease.ballot_mut() {
             ballot.ask_at = now;

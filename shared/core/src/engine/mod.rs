@@ -1,6 +1,8 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
 pub mod adopt;
+mod announce;
+pub mod dump;
 pub mod explain;
 mod leases;
 mod moves;
@@ -35,6 +37,7 @@ use rand::rngs::StdRng;
 
 use self::adopt::Adopted;
 use crate::action::Action;
+use crate::counters::Counters;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
 use crate::instance::{Instance, Transition};
@@ -105,6 +108,10 @@ pub struct Engine {
     rearm: BTreeMap<Instant, Vec<std::net::IpAddr>>,
     drops: BTreeMap<String, DropCount>,
     repairs: repairs::Repairs,
+    /// Announcements that wait for their turn.
+    pacer: announce::Pacer,
+    /// When this step began.
+    now: Instant,
     published: BTreeMap<String, String>,
     /// Which configuration servers were told of, and whether there were any.
     serves_told: (u64, bool),
@@ -235,6 +242,8 @@ impl Engine {
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
             repairs: repairs::Repairs::default(),
+            pacer: announce::Pacer::default(),
+            now,
             published: BTreeMap::new(),
             serves_told: (0, false),
             reported: BTreeMap::new(),
@@ -281,6 +290,7 @@ impl Engine {
     /// decided on what was true before it.
     pub fn step(&mut self, now: Instant, input: Input) -> Vec<Action> {
         let stop = input == Input::Shutdown;
+        self.now = now;
         let stalled = self.deadline().is_some_and(|(due, _)| now > due + STALL);
         self.expire(now);
         if stalled {
@@ -320,12 +330,14 @@ impl Engine {
         due(self.neighbour.tell_at, TimerKind::Services);
         due(self.moves_deadline(), TimerKind::Moves);
         due(self.segments.look_at, TimerKind::Segment);
+        due(self.pacer.deadline(), TimerKind::Announce);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
             due(instance.claim_at, TimerKind::Claim);
             due(instance.blocked.as_ref().map(|(t, _)| *t), TimerKind::Claim);
             due(instance.garp.map(|(t, _)| t), TimerKind::Announce);
+            due(instance.extra_at, TimerKind::Announce);
             due(instance.refresh_at, TimerKind::Refresh);
             due(instance.adopted, TimerKind::LeaseEnd);
             due(self.grace_ends(instance), TimerKind::LeaseEnd);
@@ -367,6 +379,10 @@ impl Engine {
                 self.evaluate_all(now);
             }
             Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
+            Input::SealedAdvertisement { datagram, identification } => {
+                self.receive_sealed(now, datagram, identification);
+            }
+            Input::WallClock(unix_at_zero) => self.setup.unix_at_zero = unix_at_zero,
             Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
             Input::FenceGone => self.fence_gone(now),
             Input::FenceGaps(gaps) => {
@@ -419,6 +435,7 @@ impl Engine {
             Input::RosterStored { ticket } => self.consult(now, Event::Stored { ticket }),
             Input::Failed { effect, error } => self.effect_failed(now, effect, error),
             Input::Configure(config) => self.configure(now, *config),
+            Input::ClearCounters => self.clear_counters(),
             Input::Shutdown => self.shut_down(now),
             Input::Keep => self.keep(now),
         }
@@ -448,7 +465,7 @@ impl Engine {
         let mut epochs = BTreeMap::new();
         for key in gone {
             self.retire(now, key, "configuration changed", true, None);
-            epochs.extend(self.instances.remove(&key).map(|i| (key, i.epoch_seen)));
+            epochs.extend(self.instances.remove(&key).map(|i| (key, (i.epoch_seen, i.counters))));
             self.reported.remove(&key);
             self.withdraw(router_key(&key));
         }
@@ -458,7 +475,8 @@ impl Engine {
         for router in &config.routers {
             self.instances.entry(router.key).or_insert_with(|| Instance {
                 // No epoch twice: voters take the second one for what was released before.
-                epoch_seen: epochs.get(&router.key).copied().unwrap_or(orphaned[&router.key]),
+                epoch_seen: epochs.get(&router.key).map_or(orphaned[&router.key], |(epoch, _)| *epoch),
+                counters: epochs.get(&router.key).map_or_else(Counters::default, |(_, counted)| *counted),
                 ..Instance::new(router.clone(), lease, now)
             });
         }
@@ -466,6 +484,7 @@ impl Engine {
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
+        self.pacer.configure(&config.vrrp);
         self.config = config;
         self.forget_stories();
         self.places.spread_here = self.config.routers.iter().any(|r| self.config.spreads(r));
@@ -486,6 +505,7 @@ impl Engine {
         }
         self.run_council(now);
         self.look_again(now);
+        self.release_announcements(now);
     }
 
     fn run_router_timers(&mut self, now: Instant, key: RouterKey) {
@@ -510,6 +530,7 @@ impl Engine {
         self.follow(now, key, verdict);
         self.settle(now, key);
         self.announce_again(now, key);
+        self.announce_extra(now, key);
         self.refresh_addresses(now, key);
     }
 

@@ -6,13 +6,15 @@ use std::time::Duration;
 use mesh_wire::mesh::roster::FIRST_VOTERS;
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
+use mesh_wire::vrrp::Advertisement;
+use mesh_wire::vrrp::header::{self, Around};
+
 use super::Engine;
-use crate::action::Action;
 use crate::decision::Decision;
 use crate::input::Datagram;
-use crate::instance::Foreign;
+use crate::instance::{Foreign, Instance};
 use crate::time::Instant;
-use crate::vrrp::{self, Heard, Verdict};
+use crate::vrrp::{self, Forged, Heard, Sealed, Verdict};
 
 /// A reason for drops is told at most this often.
 const TELL_PERIOD: Duration = Duration::from_secs(60);
@@ -20,29 +22,115 @@ const TELL_PERIOD: Duration = Duration::from_secs(60);
 /// Reasons counted apart, at most; what comes after is a flood of made-up senders, counted as one.
 const DROP_KINDS: usize = 256;
 
+/// What an advert says that passes all checks, which is counted, else why it does not.
+fn judge(instance: &mut Instance, clock: Duration, from: &Datagram, sealed: &Sealed<'_>) -> Result<Heard, String> {
+    let Instance { config, counters, guard, source, .. } = instance;
+    let packet = &sealed.received.advertisement;
+    let heard = vrrp::check(config, *source, from, packet).map_err(|why| {
+        counters.dropped(config, packet, why);
+        why.to_string()
+    })?;
+    guard.judge(config, clock, sealed).map_err(|why| {
+        counters.forged(why);
+        why.to_string()
+    })?;
+    counters.heard(heard);
+    instance.heard = Some(heard);
+    Ok(heard)
+}
+
 impl Engine {
     /// A packet of IP protocol 112.
     pub(super) fn receive_advertisement(&mut self, now: Instant, from: &Datagram) {
-        let parsed = mesh_wire::vrrp::parse(&from.payload, from.source, from.destination);
-        let (packet, checksum) = match parsed {
-            Ok(parsed) => parsed,
-            Err(error) => return self.count_drop(now, from.source.to_string(), &format!("malformed: {error}")),
+        self.receive_packet(now, from, None);
+    }
+
+    /// A packet of IP protocol 51: what is in its authentication header is for one of our routers, or for
+    /// nobody.
+    pub(super) fn receive_sealed(&mut self, now: Instant, from: Datagram, identification: u16) {
+        let vrid = header::vrid(&from.payload);
+        let key = vrid.and_then(|vrid| self.router_for(&from.interface, Family::of(from.source), vrid));
+        let Some(instance) = key.and_then(|key| self.instances.get_mut(&key)) else { return };
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (from.source, from.destination) else { return };
+        let around = Around { source, destination, ttl: from.ttl, identification };
+        let Instance { config, counters, .. } = instance;
+        let opened = match config.auth_pass.filter(|_| config.auth_header) {
+            None => {
+                counters.forged(Forged::Header);
+                Err(format!("{}: {}", config.name, Forged::Header))
+            }
+            Some(password) => header::open(&password.0, &around, &from.payload).map_err(|error| {
+                counters.broken(error);
+                format!("{}: {error}", config.name)
+            }),
         };
-        let Some(key) = self.router_for(&from.interface, Family::of(from.source), packet.vrid) else {
-            return; // Another virtual router's: nothing of ours.
-        };
-        let instance = &self.instances[&key];
-        let heard = match vrrp::check(&instance.config, instance.source, from, &packet) {
-            Ok(heard) => heard,
+        match opened {
+            Ok((number, advert)) => {
+                let payload = advert.to_vec();
+                self.receive_packet(now, &Datagram { payload, ..from }, Some(number));
+            }
+            Err(error) => self.count_drop(now, from.source.to_string(), &error),
+        }
+    }
+
+    /// An advert, behind an authentication header of this number where there was one.
+    fn receive_packet(&mut self, now: Instant, from: &Datagram, header: Option<u32>) {
+        let parsed = mesh_wire::vrrp::parse_signed(&from.payload, from.source, from.destination);
+        let received = match parsed {
+            Ok(received) => received,
             Err(error) => {
-                return self.count_drop(now, from.source.to_string(), &format!("{}: {error}", instance.config.name));
+                self.count_malformed(from, error);
+                return self.count_drop(now, from.source.to_string(), &format!("malformed: {error}"));
             }
         };
-        let instance = self.instances.get_mut(&key).expect("looked up above");
-        if packet.version() == mesh_wire::vrrp::Version::V3 {
-            instance.checksum = checksum;
+        let packet = &received.advertisement;
+        let Some(key) = self.router_for(&from.interface, Family::of(from.source), packet.vrid) else {
+            // Another virtual router's: nothing of ours.
+            if self.config.vrrp.log_unknown_vrids {
+                let reason = format!("{}: VRID {} is not configured", from.interface, packet.vrid);
+                self.count_drop(now, from.source.to_string(), &reason);
+            }
+            return;
+        };
+        let clock = self.wall_clock();
+        let instance = self.instances.get_mut(&key).expect("just found");
+        if instance.vrrp.ignores_adverts() {
+            return;
         }
+        let sealed = Sealed { source: from.source, payload: &from.payload, header, received: &received };
+        let heard = match judge(instance, clock, from, &sealed) {
+            Ok(heard) => heard,
+            Err(error) => {
+                let reason = format!("{}: {error}", instance.config.name);
+                return self.count_drop(now, from.source.to_string(), &reason);
+            }
+        };
+        if packet.version() == mesh_wire::vrrp::Version::V3 {
+            instance.checksum = vrrp::form(&instance.config, Some(received.form));
+        }
+        self.compare_addresses(now, key, from.source, packet);
         self.receive_heard(now, key, heard);
+    }
+
+    /// Tells of a neighbour whose addresses are not ours, which RFC 9568 section 7.1 has logged. It is
+    /// heeded all the same: both would serve otherwise.
+    fn compare_addresses(&mut self, now: Instant, key: RouterKey, source: IpAddr, packet: &Advertisement) {
+        let instance = self.instances.get_mut(&key).expect("the packet is for it");
+        let again = instance.compared.replace(source) == Some(source);
+        if again && instance.config.skip_check_adv_addr || !vrrp::lists_others(&instance.config, packet) {
+            return;
+        }
+        instance.counters.address_list_errors += 1;
+        let reason = format!("{}: it advertises other addresses than are configured here", instance.config.name);
+        if let Some((from, reason, count)) = self.count(now, source.to_string(), &reason) {
+            let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
+            self.record(Decision::Warning { text: format!("{from}: {reason}{times}") });
+        }
+    }
+
+    /// The time since 1970.
+    pub(super) fn wall_clock(&self) -> Duration {
+        self.setup.unix_at_zero + self.now.since(Instant::default())
     }
 
     /// A checked advertisement. None makes the holder of a lease yield, but one from a router outside
@@ -87,7 +175,7 @@ impl Engine {
         let verdict = instance.vrrp.receive(now, heard, own);
         // Who resigns now may have served as well: beside a lease that it did not know, or without any.
         let rival = heard.priority > 0 || beside || instance.silence.unprotected_since.is_some();
-        let rival = was_active && verdict == Verdict::Advertise && rival;
+        let rival = was_active && matches!(verdict, Verdict::Advertise | Verdict::Stay) && rival;
         if matches!(verdict, Verdict::Defer) && !member && instance.lease.ballot().is_some() {
             // A router outside the mesh is worthier: a claim under way is given up.
             self.retire(now, key, "a router outside the mesh is active", false, None);
@@ -126,7 +214,7 @@ impl Engine {
         self.count_drop(now, heard.source.to_string(), &reason);
     }
 
-    fn router_for(&self, interface: &str, family: Family, vrid: u8) -> Option<RouterKey> {
+    pub(super) fn router_for(&self, interface: &str, family: Family, vrid: u8) -> Option<RouterKey> {
         let ours = |key: &RouterKey| key.family == family && key.vrid == vrid;
         let found = self.instances.iter().find(|(key, i)| ours(key) && i.config.interface == interface);
         found.map(|(key, _)| *key)
@@ -164,8 +252,13 @@ impl Engine {
 
     /// Counts a dropped packet, and tells of it at a bounded rate.
     pub(super) fn count_drop(&mut self, now: Instant, from: String, reason: &str) {
-        let mut from = from;
-        let mut reason = reason;
+        if let Some((from, reason, count)) = self.count(now, from, reason) {
+            self.record(Decision::Dropped { from, reason, count });
+        }
+    }
+
+    /// Counts something that a sender did, and says whether it is time to tell, and for how many times.
+    fn count(&mut self, now: Instant, mut from: String, mut reason: &str) -> Option<(String, String, u64)> {
         let mut key = format!("{from}: {reason}");
         if self.drops.len() >= DROP_KINDS && !self.drops.contains_key(&key) {
             (from, reason) = ("many senders".to_owned(), "various reasons");
@@ -174,12 +267,10 @@ impl Engine {
         let count = self.drops.entry(key).or_default();
         count.total += 1;
         count.untold += 1;
-        if count.told_at.is_none_or(|t| now >= t + TELL_PERIOD) {
+        count.told_at.is_none_or(|t| now >= t + TELL_PERIOD).then(|| {
             count.told_at = Some(now);
-            let untold = std::mem::take(&mut count.untold);
-            let decision = Decision::Dropped { from, reason: reason.to_owned(), count: untold };
-            self.out.push(Action::Record(decision));
-        }
+            (from, reason.to_owned(), std::mem::take(&mut count.untold))
+        })
     }
 
     /// Packets dropped so far, by sender and reason.

@@ -11,10 +11,9 @@ use std::time::Duration;
 use mesh_config::model::{QuorumLoss, Transport, VirtualRouter};
 use mesh_wire::mesh::lease::{Message, Preempt};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
-use mesh_wire::vrrp::group;
 
-use super::Engine;
 use super::repairs::Repair;
+use super::{Engine, announce};
 use crate::action::{Action, Effect};
 use crate::decision::{Decision, RouterEvent};
 use crate::input::Unusable;
@@ -73,6 +72,9 @@ impl Engine {
             Verdict::Defer => self.defer(now, key),
             Verdict::Claim(cause) => self.claim(now, key, cause.to_owned()),
             Verdict::Yield(cause) => {
+                if self.instances[&key].config.conduct.higher_prio_send_advert {
+                    self.advertise(key, None);
+                }
                 // Two served: the one that stays hears of it, and tells hosts where the address is.
                 let unprotected = self.instances[&key].silence.unprotected_since.is_some();
                 self.retire(now, key, cause, unprotected, None);
@@ -154,9 +156,11 @@ impl Engine {
         }
         if !was_active {
             instance.vrrp.activate(now);
+            instance.counters.became_active += 1;
             instance.refresh_at = Some(now + backstop.refresh());
             let garp = instance.config.garp;
             instance.garp = (!garp.delay.is_zero()).then_some((now + garp.delay, garp.repeat));
+            instance.extra_at = announce::first_extra(instance, now);
             let lifetime_s = instance.lifetime_s(backstop);
             add_addresses(&mut self.out, instance, lifetime_s);
             self.advertise(key, None);
@@ -238,13 +242,16 @@ impl Engine {
         instance.silence.probe = None;
         instance.adopted = None;
         instance.garp = None;
+        instance.extra_at = None;
         instance.refresh_at = None;
         instance.claim_at = None;
         if instance.vrrp.state() != vrrp::State::Initialize {
             instance.vrrp.back_up(now);
         }
         if was_active {
+            instance.counters.released_active += 1;
             let addresses = instance.addresses();
+            self.pacer.forget(&addresses);
             self.rearm.values_mut().for_each(|list| list.retain(|a| !addresses.contains(a)));
             if fenced && armed {
                 self.out.push(Action::FenceClose { addresses });
@@ -363,6 +370,9 @@ impl Engine {
                 Some(_) => {}
             }
         }
+        if matches!(&config.transport, Transport::Unicast { peers, .. } if peers.is_empty()) {
+            return Some("no unicast peer is configured".to_owned());
+        }
         self.source_of(instance).is_none().then(|| self.no_source(config))
     }
 
@@ -405,24 +415,28 @@ impl Engine {
 
     /// Sends an advertisement to the group, or to each peer.
     pub(super) fn advertise(&mut self, key: RouterKey, priority: Option<u8>) {
-        for Advert { interface, source, destination, payload } in self.advertisements(key, priority) {
-            self.out.push(Action::SendAdvertisement { interface, source, destination, payload });
+        let clock = self.wall_clock();
+        let number = self.instances.get_mut(&key).and_then(|i| i.guard.next(&i.config, clock));
+        let adverts = self.advertisements(key, priority, number);
+        if let Some(instance) = self.instances.get_mut(&key) {
+            instance.counters.sent(adverts.len(), priority == Some(0));
+        }
+        for Advert { interface, source, destination, envelope, payload } in adverts {
+            self.out.push(Action::SendAdvertisement { interface, source, destination, envelope, payload });
         }
     }
 
     /// The packets of one advertisement.
-    pub(super) fn advertisements(&self, key: RouterKey, priority: Option<u8>) -> Vec<Advert> {
+    pub(super) fn advertisements(&self, key: RouterKey, priority: Option<u8>, number: Option<u64>) -> Vec<Advert> {
         let Some(instance) = self.instances.get(&key) else { return Vec::new() };
         let Some(source) = instance.source else { return Vec::new() };
         let destinations: Vec<IpAddr> = match &instance.config.transport {
-            Transport::Multicast { .. } => vec![group(key.family)],
+            Transport::Multicast { .. } => vec![instance.config.group()],
             Transport::Unicast { peers, .. } => peers.clone(),
         };
-        let packet = |destination| Advert {
-            interface: instance.config.interface.clone(),
-            source,
-            destination,
-            payload: instance.advertisement(source, destination, priority),
+        let packet = |destination| {
+            let (envelope, payload) = instance.advertisement(source, destination, priority, number);
+            Advert { interface: instance.config.interface.clone(), source, destination, envelope, payload }
         };
         destinations.into_iter().map(packet).collect()
     }
@@ -430,9 +444,10 @@ impl Engine {
     /// Tells all hosts where the addresses are.
     pub(super) fn announce(&mut self, key: RouterKey, count: u32) {
         let Some(instance) = self.instances.get(&key) else { return };
-        for address in instance.config.served() {
-            let interface = instance.config.interface_of(address).to_owned();
-            self.out.push(Action::Announce { interface, address: address.net.addr(), count });
+        let config = &instance.config;
+        let places: Vec<_> = config.served().map(|a| (config.interface_of(a).to_owned(), a.net.addr())).collect();
+        for (interface, address) in places {
+            self.announce_one(interface, address, count);
         }
     }
 
@@ -449,12 +464,19 @@ impl Engine {
     pub(super) fn answer_rival(&mut self, now: Instant, key: RouterKey) {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let due = instance.rival_answered + RIVAL_PERIOD;
+        let (count, again) = (instance.config.garp.lower_prio_repeat, instance.config.garp.lower_prio_delay);
+        if count == 0 {
+            return;
+        }
         if now >= due {
             instance.rival_answered = now;
-            self.announce(key, 1);
+            if !again.is_zero() && instance.garp.is_none_or(|(at, _)| at > now + again) {
+                instance.garp = Some((now + again, count));
+            }
+            self.announce(key, count);
         } else if instance.garp.is_none_or(|(at, _)| at > due) {
             // The rival may have spoken last: it is answered, but later.
-            instance.garp = Some((due, instance.garp.map_or(1, |(_, count)| count)));
+            instance.garp = Some((due, instance.garp.map_or(count, |(_, count)| count)));
         }
     }
 
@@ -504,7 +526,7 @@ impl Engine {
 
     /// The fence was touched by somebody else: all of it is put back, and opened where a lease lives.
     pub(super) fn fence_gone(&mut self, now: Instant) {
-        if !self.leased() {
+        if !self.leased() && self.unaccepted().is_empty() {
             return;
         }
         self.rearm_all();
@@ -530,7 +552,14 @@ impl Engine {
         } else {
             Vec::new()
         };
-        self.out.push(Action::FenceInstall { addresses });
+        let unaccepted = self.unaccepted();
+        self.out.push(Action::FenceInstall { addresses, unaccepted });
+    }
+
+    /// Addresses that only forward (`no_accept`), as long as this node serves any.
+    fn unaccepted(&self) -> Vec<IpAddr> {
+        let shut = self.instances.values().filter(|i| !self.stopping && !i.config.accepts());
+        shut.flat_map(Instance::addresses).collect()
     }
 
     /// Opens fences further, one call for all leases that end together.
@@ -551,7 +580,8 @@ impl Engine {
                 }
                 self.fence_failed = Some(now);
                 if self.fence_told.as_ref() != Some(&error) {
-                    self.record(Decision::Warning { text: format!("the kernel does not enforce leases: {error}") });
+                    let what = if self.leased() { "enforce leases" } else { "drop what `no_accept` is to drop" };
+                    self.record(Decision::Warning { text: format!("the kernel does not {what}: {error}") });
                     self.fence_told = Some(error.clone());
                 }
                 self.fence_failure = Some(error);

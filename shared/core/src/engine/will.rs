@@ -70,7 +70,9 @@ impl Engine {
             }
             let placed = instance.moving().map(|a| (instance.config.interface_of(a).to_owned(), a.net));
             will.addresses.extend(placed);
-            will.resignations.extend(self.advertisements(*key, Some(0)));
+            if !crate::vrrp::is_numbered(&instance.config) {
+                will.resignations.extend(self.advertisements(*key, Some(0), None));
+            }
         }
         will
     }

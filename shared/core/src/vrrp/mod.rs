@@ -4,6 +4,7 @@
 //! Whether a claim becomes service is decided elsewhere ([`crate::takeover`]), so that with leases
 //! a router whose timer ran out is still Backup until voters agreed.
 
+mod authenticate;
 mod receive;
 mod timers;
 
@@ -15,7 +16,8 @@ use std::time::Duration;
 
 use mesh_config::model::VirtualRouter;
 
-pub use receive::{Drop, check};
+pub use authenticate::{Forged, Guard, Sealed, form, is_numbered, packet};
+pub use receive::{Drop, authentication, check, lists_others};
 pub use timers::{down_interval, skew_time};
 
 use crate::time::Instant;
@@ -79,6 +81,12 @@ pub struct Router {
     version: mesh_config::model::Version,
     preempt: bool,
     preempt_delay: Duration,
+    /// `down_timer_adverts`.
+    down_adverts: u8,
+    /// A less worthy advert is answered, as RFC 9568 has it and RFC 3768 has not.
+    answers: bool,
+    /// An owner does not look at adverts.
+    ignores: bool,
     /// Since when Backup, for `preempt_delay`.
     backup_since: Instant,
 }
@@ -94,6 +102,9 @@ impl Router {
             version: config.version,
             preempt: config.preempt,
             preempt_delay: config.preempt_delay,
+            down_adverts: config.conduct.down_timer_adverts,
+            answers: !config.conduct.lower_prio_no_advert,
+            ignores: config.conduct.owner_ignore_adverts,
             backup_since: Instant::default(),
         }
     }
@@ -115,7 +126,12 @@ impl Router {
 
     /// Active_Down_Interval as it is now.
     pub fn down_interval(&self) -> Duration {
-        down_interval(self.version, self.priority, self.active_interval)
+        down_interval(self.version, self.priority, self.active_interval, self.down_adverts)
+    }
+
+    /// Whether adverts are not even looked at (RFC 9568 section 7.1 as published, for the address owner).
+    pub fn ignores_adverts(&self) -> bool {
+        self.ignores && self.priority == OWNER_PRIORITY
     }
 
     /// RFC 9568 section 6.4.1, the Startup event.
@@ -155,6 +171,7 @@ impl Router {
     pub fn receive(&mut self, now: Instant, heard: Heard, own: IpAddr) -> Verdict {
         match self.state {
             State::Initialize => Verdict::Stay,
+            State::Backup { .. } | State::Active { .. } if self.ignores_adverts() => Verdict::Stay,
             State::Backup { .. } => self.receive_as_backup(now, heard),
             State::Active { .. } => self.receive_as_active(now, heard, own),
         }
@@ -179,14 +196,14 @@ impl Router {
     }
 
     /// RFC 9568 section 6.4.3 (700). A lower advertisement is answered at once in both versions, as
-    /// keepalived does, without touching the advertisement timer.
+    /// keepalived does, without touching the advertisement timer; with `lower_prio_no_advert` in none.
     fn receive_as_active(&mut self, now: Instant, heard: Heard, own: IpAddr) -> Verdict {
         if heard.priority == 0 {
             self.state = State::Active { advert_at: now + self.interval };
             return Verdict::Advertise;
         }
         if !self.is_outranked(heard, own) {
-            return Verdict::Advertise;
+            return if self.answers { Verdict::Advertise } else { Verdict::Stay };
         }
         if self.version == mesh_config::model::Version::V3 {
             self.active_interval = heard.interval;

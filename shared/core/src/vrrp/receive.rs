@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use mesh_config::model::{Transport, Version, VirtualRouter};
-use mesh_wire::vrrp::{Advertisement, Authentication, TTL, group};
+use mesh_wire::vrrp::{Advertisement, Authentication, TTL};
 
 use super::Heard;
 use crate::input::Datagram;
@@ -15,6 +15,9 @@ pub enum Drop {
     /// Anything else came through a router (RFC 9568 sections 5.1.1.3 and 5.1.2.3).
     #[error("TTL or hop limit is not 255")]
     Ttl,
+    /// `min_ttl` and `max_ttl` of a unicast peer.
+    #[error("TTL or hop limit is not what its sender's has to be")]
+    PeerTtl,
     /// Sent to a group where peers are configured, or the other way round.
     #[error("multicast where unicast is configured, or the reverse")]
     Transport,
@@ -27,6 +30,9 @@ pub enum Drop {
     /// Type or password differ.
     #[error("authentication differs")]
     Authentication,
+    /// No addresses (RFC 9568 section 5.2.5, erratum 8299), where ours has some.
+    #[error("no addresses")]
+    NoAddresses,
     /// RFC 3768 section 7.1: version 2 requires equal intervals.
     #[error("advertisement interval differs")]
     Interval,
@@ -38,7 +44,8 @@ pub enum Drop {
 /// Checks an advertisement against the router it is for.
 ///
 /// A differing address list is not a reason to drop: since keepalived 2.3.3 neither does
-/// keepalived, because then both routers serve.
+/// keepalived, because then both routers serve. Passwords are compared here; what is computed with
+/// keys, and what must not come twice, is for [`super::Guard`].
 ///
 /// # Errors
 ///
@@ -51,7 +58,7 @@ pub fn check(
 ) -> Result<Heard, Drop> {
     match &router.transport {
         Transport::Multicast { .. } => {
-            if from.destination != group(router.key.family) {
+            if from.destination != router.group() {
                 return Err(Drop::Transport);
             }
             if from.ttl != TTL {
@@ -65,6 +72,9 @@ pub fn check(
             if !peers.contains(&from.source) {
                 return Err(Drop::NotAPeer);
             }
+            if router.conduct.peer_ttls.get(&from.source).is_some_and(|ttls| !ttls.contains(&from.ttl)) {
+                return Err(Drop::PeerTtl);
+            }
         }
     }
     if own == Some(from.source) {
@@ -73,7 +83,7 @@ pub fn check(
     let interval = packet.advert_interval();
     match (router.version, packet.version()) {
         (Version::V2, mesh_wire::vrrp::Version::V2) => {
-            let expected = router.auth_pass.map_or(Authentication::None, Authentication::Pass);
+            let expected = authentication(router);
             if packet.auth != expected {
                 return Err(Drop::Authentication);
             }
@@ -84,5 +94,27 @@ pub fn check(
         (Version::V3, mesh_wire::vrrp::Version::V3) => {}
         _ => return Err(Drop::Version),
     }
+    if packet.addresses.is_empty() && !router.addresses.is_empty() {
+        return Err(Drop::NoAddresses);
+    }
     Ok(Heard { source: from.source, priority: packet.priority, interval })
+}
+
+/// What adverts of version 2 say of their authentication.
+pub fn authentication(router: &VirtualRouter) -> Authentication {
+    match router.auth_pass {
+        None => Authentication::None,
+        Some(_) if router.auth_header => Authentication::Header,
+        Some(password) => Authentication::Pass(password.0),
+    }
+}
+
+/// Whether an advert lists other addresses than the router has, in whatever order.
+pub fn lists_others(router: &VirtualRouter, packet: &Advertisement) -> bool {
+    let sorted = |list: &mut dyn Iterator<Item = IpAddr>| {
+        let mut list: Vec<IpAddr> = list.collect();
+        list.sort_unstable();
+        list
+    };
+    sorted(&mut router.addresses.iter().map(|a| a.net.addr())) != sorted(&mut packet.addresses.iter().copied())
 }

@@ -15,7 +15,8 @@ pub fn skew_time(version: Version, priority: u8, active_interval: Duration) -> D
     base * (256 - u32::from(priority)) / 256
 }
 
-/// Active_Down_Interval: three intervals and the skew.
-pub fn down_interval(version: Version, priority: u8, active_interval: Duration) -> Duration {
-    active_interval * 3 + skew_time(version, priority, active_interval)
+/// Active_Down_Interval: so many intervals, which are three unless `down_timer_adverts` says otherwise,
+/// and the skew.
+pub fn down_interval(version: Version, priority: u8, active_interval: Duration, adverts: u8) -> Duration {
+    active_interval * adverts.into() + skew_time(version, priority, active_interval)
 }

@@ -52,6 +52,24 @@ fn keepalived_v3_multicast_with_pseudo_header() {
     same(&half, GROUP, ChecksumForm::PseudoHeader, "3133 9601 0032 430b 0a4d0064");
 }
 
+/// What keepalived up to 1.3.6 sent to a peer: the checksum of an advert to the group.
+#[test]
+fn old_keepalived_v3_unicast_has_the_group_in_the_pseudo_header() {
+    let half = advertisement(Version::V3, 500);
+    same(&half, PEER, ChecksumForm::GroupPseudoHeader, "3133 9601 0032 430b 0a4d0064");
+    let packet = emit(&half, SOURCE, GROUP, ChecksumForm::GroupPseudoHeader);
+    assert_eq!(parse(&packet, SOURCE, GROUP), Ok((half, ChecksumForm::PseudoHeader)), "to the group it is the same");
+}
+
+/// keepalived with `no_virtual_ipaddress`.
+#[test]
+fn an_election_has_no_addresses() {
+    for (version, form) in [(Version::V2, ChecksumForm::Message), (Version::V3, ChecksumForm::PseudoHeader)] {
+        let none = Advertisement { addresses: Vec::new(), ..advertisement(version, 1000) };
+        assert_eq!(parse(&emit(&none, SOURCE, GROUP, form), SOURCE, GROUP), Ok((none, form)));
+    }
+}
+
 #[test]
 fn rfc_9568_multicast_without_pseudo_header() {
     let half = advertisement(Version::V3, 500);
@@ -94,11 +112,11 @@ fn every_rule_has_its_error() {
         refused(&spoilt(version, 0, number | 2), Malformed::Type(2));
         refused(&spoilt(version, 0, number), Malformed::Type(0));
         refused(&spoilt(version, 1, 0), Malformed::Vrid);
-        refused(&spoilt(version, 3, 0), Malformed::NoAddresses);
     }
+    refused(&spoilt(Version::V3, 3, 0), Malformed::TrailingBytes { expected: 8, actual: 12 });
     refused(&spoilt(Version::V2, 5, 0), Malformed::Interval);
     refused(&spoilt(Version::V3, 5, 0), Malformed::Interval);
-    refused(&spoilt(Version::V2, 4, 2), Malformed::AuthenticationType(2));
+    refused(&spoilt(Version::V2, 4, 3), Malformed::AuthenticationType(3));
     refused(&spoilt(Version::V2, 4, 255), Malformed::AuthenticationType(255));
 }
 
@@ -133,7 +151,9 @@ fn any_wrong_bit_of_the_checksum_is_noticed() {
 fn a_pseudo_header_of_other_addresses_is_a_wrong_checksum() {
     let packet = emit(&advertisement(Version::V3, 1000), SOURCE, GROUP, ChecksumForm::PseudoHeader);
     assert!(matches!(parse(&packet, PEER, GROUP), Err(Malformed::Checksum(_))));
-    assert!(matches!(parse(&packet, SOURCE, PEER), Err(Malformed::Checksum(_))));
+    assert!(matches!(parse(&packet, SOURCE, PEER), Ok((_, ChecksumForm::GroupPseudoHeader))), "old keepalived's");
+    let packet = emit(&advertisement(Version::V3, 1000), SOURCE, PEER, ChecksumForm::PseudoHeader);
+    assert!(matches!(parse(&packet, SOURCE, GROUP), Err(Malformed::Checksum(_))));
 }
 
 #[test]
@@ -240,7 +260,7 @@ fn ipv6_packets_break_the_same_rules() {
     assert_eq!(spoilt(0, 0x21), Err(Malformed::Version2OverIpv6));
     assert_eq!(spoilt(0, 0x32), Err(Malformed::Type(2)));
     assert_eq!(spoilt(1, 0), Err(Malformed::Vrid));
-    assert_eq!(spoilt(3, 0), Err(Malformed::NoAddresses));
+    assert!(matches!(spoilt(3, 0), Err(Malformed::TrailingBytes { expected: 8, actual: 40 })));
     assert_eq!(spoilt(3, 3), Err(Malformed::Truncated { expected: 56, actual: 40 }));
     assert_eq!(spoilt(5, 0), Err(Malformed::Interval));
     assert!(matches!(spoilt(3, 1), Err(Malformed::TrailingBytes { expected: 24, actual: 40 })));
@@ -325,12 +345,12 @@ proptest! {
         packet[6..8].copy_from_slice(&sum.to_be_bytes());
         match parse(&packet, SOURCE, GROUP) {
             Ok((heard, _)) => {
-                prop_assert!(heard.vrid > 0 && heard.addresses.len() == usize::from(count) && count > 0);
+                prop_assert!(heard.vrid > 0 && heard.addresses.len() == usize::from(count));
                 prop_assert!(heard.advert_interval() >= Duration::from_millis(10));
             }
             Err(error) => prop_assert!(matches!(
                 error,
-                Malformed::Vrid | Malformed::NoAddresses | Malformed::Interval | Malformed::AuthenticationType(_)
+                Malformed::Vrid | Malformed::Interval | Malformed::AuthenticationType(_)
             ), "{error}"),
         }
     }

@@ -8,6 +8,7 @@ pub(super) const TRAILER: usize = 8;
 
 const NONE: u8 = 0;
 const PASS: u8 = 1;
+const HEADER: u8 = 2;
 
 /// From bytes 4 and 5 of the header and the authentication data.
 pub(super) fn parse([auth_type, seconds]: [u8; 2], trailer: &[u8]) -> Result<(Unit, Authentication), Malformed> {
@@ -15,6 +16,7 @@ pub(super) fn parse([auth_type, seconds]: [u8; 2], trailer: &[u8]) -> Result<(Un
     let auth = match (auth_type, trailer.first_chunk()) {
         (NONE, _) => Authentication::None,
         (PASS, Some(password)) => Authentication::Pass(*password),
+        (HEADER, _) => Authentication::Header,
         _ => return Err(Malformed::AuthenticationType(auth_type)),
     };
     Ok((interval, auth))
@@ -24,12 +26,13 @@ pub(super) fn auth_type(auth: &Authentication) -> u8 {
     match auth {
         Authentication::None => NONE,
         Authentication::Pass(_) => PASS,
+        Authentication::Header => HEADER,
     }
 }
 
 pub(super) fn trailer(auth: &Authentication) -> Vec<u8> {
     match auth {
-        Authentication::None => vec![0; TRAILER],
+        Authentication::None | Authentication::Header => vec![0; TRAILER],
         Authentication::Pass(password) => password.to_vec(),
     }
 }

@@ -20,4 +20,5 @@ mod scale;
 mod server;
 mod two_nodes;
 mod voter_memory;
+mod wire;
 mod witness;

@@ -120,7 +120,9 @@ impl Cluster {
     /// Whether this may make an owner let go that has all votes.
     fn may_end_service(&self, input: &Input) -> bool {
         match input {
-            Input::Advertisement(datagram) => self.may_come_from_outside(datagram),
+            Input::Advertisement(datagram) | Input::SealedAdvertisement { datagram, .. } => {
+                self.may_come_from_outside(datagram)
+            }
             Input::Message { message, .. } => matches!(message, Message::Preempt(_) | Message::Move(_)),
             Input::Interface(_)
             | Input::InterfaceGone { .. }
@@ -133,6 +135,8 @@ impl Cluster {
             | Input::Shutdown
             | Input::Keep => true,
             Input::Timeout
+            | Input::WallClock(_)
+            | Input::ClearCounters
             | Input::FenceGaps(_)
             | Input::Probed { .. }
             | Input::Stalled
@@ -251,7 +255,7 @@ impl Cluster {
         }
         self.detail(host, || format!("-> {action:?}"));
         match action {
-            Action::SendAdvertisement { interface, source, destination, payload } => {
+            Action::SendAdvertisement { interface, source, destination, payload, .. } => {
                 let datagram = Datagram { interface, source, destination, ttl: TTL, payload };
                 self.multicast(host, datagram);
             }
@@ -327,7 +331,7 @@ impl Cluster {
                 self.hosts[host].kernel.sweep(&except);
             }
             Action::FenceAdopt { addresses, until } => self.hosts[host].kernel.adopt(&addresses, until, run),
-            Action::FenceInstall { addresses } => {
+            Action::FenceInstall { addresses, .. } => {
                 self.hosts[host].kernel.fence(&addresses, run);
                 self.hosts[host].exposed_until = self.now;
             }

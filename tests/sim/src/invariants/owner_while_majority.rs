@@ -40,8 +40,9 @@ impl Invariant for OwnerWhileMajority {
             if !world.serving(router).is_empty() {
                 self.served[router] = world.now;
             }
-            let patience =
-                down_interval(Version::V3, 1, world.layout.interval(router)) + world.layout.lease_time(router) + MARGIN;
+            let patience = down_interval(Version::V3, 1, world.layout.interval(router), 3)
+                + world.layout.lease_time(router)
+                + MARGIN;
             let since = world.now.saturating_sub(patience);
             if self.served[router] >= since
                 || world.voters_since() > since

@@ -7,19 +7,20 @@ use std::time::Duration;
 use mesh_wire::mesh::{Family, RouterKey};
 
 use super::super::address::Declared;
+use super::super::global::Globals;
 use super::super::lower::Lower;
 use super::super::tree::At;
-use super::Draft;
-use crate::model::{Config, TrackedScript, Transport, Version, VirtualRouter, most_addresses};
+use super::{AuthType, Draft, conduct};
+use crate::model::{Config, Password, TrackedScript, Transport, Version, VirtualRouter, most_addresses};
 use crate::report::RouterPlaces;
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
-const OWNER: u8 = 255;
+pub(super) const OWNER: u8 = 255;
 
 /// Adds the router, or says why not.
-pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Draft, end: At) {
+pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Globals, mut draft: Draft, end: At) {
     // Both are looked at even when one is missing, to report all at once.
-    let interface = draft.interface.take();
+    let interface = draft.interface.take().or_else(|| globals.interface.clone());
     if interface.is_none() {
         let message = format!("`{}` has no `interface`; expected `interface NAME`", draft.name);
         lower.error(draft.at, message);
@@ -36,12 +37,23 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
     let auth_pass = auth_pass(lower, &draft, version);
     one_family(lower, &draft, family);
     let transport = transport(lower, &draft);
+    if draft.strict && matches!(transport, Transport::Unicast { .. }) {
+        let message = format!("`{}`: strict mode has no unicast peers; the instance is left out", draft.name);
+        return lower.warning(draft.unicast.unwrap_or(draft.at), message);
+    }
     if !addresses(lower, &mut draft, family, end) {
         return;
     }
+    let frame = conduct::Frame { strict: draft.strict, priority, version, family, transport: &transport };
+    let mut conduct = std::mem::take(&mut draft.conduct).complete(lower, globals.choices, &frame);
+    if matches!(transport, Transport::Multicast { .. }) {
+        conduct.group = conduct.group.or(globals.group(family));
+    }
+    let garp = if draft.strict { conduct::strict_garp(draft.garp) } else { draft.garp };
     let (preempt, preempt_delay) = preemption(lower, &draft, priority);
     let advert_interval = advert_interval(lower, &draft, version);
     let track_scripts = tracked(lower, config, &mut draft, priority);
+    let auth_hmac = draft.hmac.take().and_then(|hmac| hmac.complete(lower, draft.strict, advert_interval));
 
     let served = draft.addresses.iter().chain(&draft.excluded);
     let devices = served.clone().filter_map(|d| d.address.interface.clone().zip(d.device_at));
@@ -59,15 +71,18 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
         advert_interval,
         preempt,
         preempt_delay,
-        auth_pass,
+        auth_pass: auth_pass.map(|(password, _)| password),
+        auth_header: auth_pass.is_some_and(|(_, kind)| kind == AuthType::Header),
+        auth_hmac,
         transport,
         addresses: draft.addresses.into_iter().map(|d| d.address).collect(),
         excluded_addresses: draft.excluded.into_iter().map(|d| d.address).collect(),
         track_scripts,
-        garp: draft.garp,
+        garp,
         notify: draft.notify,
         strict: draft.strict,
         skip_check_adv_addr: draft.skip_check_adv_addr,
+        conduct,
         ..VirtualRouter::new(draft.name, RouterKey { family, vrid, segment: 0 }, interface.0)
     });
 }
@@ -121,16 +136,20 @@ fn priority(lower: &mut Lower<'_>, draft: &mut Draft) -> u8 {
     priority
 }
 
-fn auth_pass(lower: &mut Lower<'_>, draft: &Draft, version: Version) -> Option<[u8; 8]> {
+fn auth_pass(lower: &mut Lower<'_>, draft: &Draft, version: Version) -> Option<(Password, AuthType)> {
     let authentication = &draft.authentication;
     let at = authentication.at?;
-    match (authentication.pass_type, authentication.password) {
-        (Some(true), _) => {}
+    let kind = match (authentication.kind, authentication.password) {
+        (Some(kind @ (AuthType::Pass | AuthType::Header)), _) => kind,
         (None, Some(_)) => {
             lower.ignored(at, "a password without `auth_type PASS` is not used".into());
             return None;
         }
-        (Some(false), _) | (None, None) => return None,
+        (Some(AuthType::Unknown), _) | (None, None) => return None,
+    };
+    if draft.hmac.is_some() {
+        lower.warning(at, "`authentication` has no place beside `auth_hmac`; the password is not used".into());
+        return None;
     }
     if draft.strict {
         lower.warning(at, "strict mode has no authentication; the password is not used".into());
@@ -140,10 +159,12 @@ fn auth_pass(lower: &mut Lower<'_>, draft: &Draft, version: Version) -> Option<[
         lower.warning(at, "VRRP version 3 has no authentication; the password is not used".into());
         return None;
     }
-    if authentication.password.is_none() {
-        lower.warning(at, "`auth_type PASS` without `auth_pass`; no authentication is used".into());
+    let password = authentication.password.filter(|password| password.0[0] != 0);
+    if password.is_none() {
+        let name = if kind == AuthType::Pass { "PASS" } else { "AH" };
+        lower.warning(at, format!("`auth_type {name}` without `auth_pass`; no authentication is used"));
     }
-    authentication.password
+    password.map(|password| (password, kind))
 }
 
 fn transport(lower: &mut Lower<'_>, draft: &Draft) -> Transport {
@@ -163,6 +184,10 @@ fn transport(lower: &mut Lower<'_>, draft: &Draft) -> Transport {
         return Transport::Unicast { source, peers };
     }
     if let Some(at) = draft.unicast {
+        if draft.conduct.fault_no_peer {
+            lower.warning(at, "unicast without a peer in `unicast_peer`; the instance is in fault".into());
+            return Transport::Unicast { source, peers };
+        }
         lower.warning(at, "unicast without a peer in `unicast_peer`; adverts are multicast".into());
     }
     Transport::Multicast { source }
@@ -181,7 +206,11 @@ fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, family: Family, end: At) 
             true
         });
     }
-    if draft.addresses.is_empty() {
+    if let Some(at) = draft.conduct.no_addresses.filter(|_| draft.strict) {
+        lower.warning(at, "strict mode wants an address; `no_virtual_ipaddress` is not used".into());
+        draft.conduct.no_addresses = None;
+    }
+    if draft.addresses.is_empty() && draft.conduct.no_addresses.is_none() {
         if !draft.excluded.is_empty() {
             let message = "adverts would carry no address; expected one in `virtual_ipaddress`";
             lower.error(end, format!("`{}` has only excluded addresses: {message}", draft.name));
@@ -191,7 +220,7 @@ fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, family: Family, end: At) 
         return false;
     }
     link_local_first(lower, draft);
-    let most = most_addresses(family);
+    let most = most_addresses(family, draft.hmac.is_some());
     if draft.addresses.len() > most {
         let excess = draft.addresses.split_off(most);
         let message = format!("{} addresses are more than the {most} of an advert", excess.len() + most);

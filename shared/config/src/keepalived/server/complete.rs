@@ -250,7 +250,7 @@ fn sorry(lower: &mut Lower<'_>, pool: &mut Pool) -> Option<(SorryServer, At)> {
 
 fn real_servers(lower: &mut Lower<'_>, target: &Target<'_>, pool: &mut Pool, reals: Vec<Declared>) {
     let mut seen = BTreeSet::new();
-    for Declared { mut real, at } in reals {
+    for Declared { mut real, at, checks } in reals {
         if !is_tunnel(real.forwarding) && family_of(real.address) != pool.server.family {
             let message = format!(
                 "{} and {} are of two families; the real server is left out",
@@ -262,6 +262,8 @@ fn real_servers(lower: &mut Lower<'_>, target: &Target<'_>, pool: &mut Pool, rea
         }
         real.address = ported(lower, target, real.address, real.forwarding, at);
         if seen.insert(real.address) {
+            let checks = checks.into_iter().map(|at| lower.place(at)).collect();
+            lower.places().checks.insert((pool.server.name.clone(), real.address), checks);
             pool.server.real_servers.push(real);
         } else {
             lower.warning(at, format!("{} is already a real server of this one; left out", real.address));

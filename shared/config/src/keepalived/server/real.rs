@@ -60,6 +60,8 @@ impl<'a> Outer<'a> {
 pub(super) struct Declared {
     pub(super) real: RealServer,
     pub(super) at: At,
+    /// Where its checks are.
+    pub(super) checks: Vec<At>,
 }
 
 /// Reads one real server.
@@ -73,7 +75,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, outer: &Outer<'_>, statement: &Statem
     };
     let Some(block) = &statement.block else {
         lower.warning(at, "`real_server` has no block; expected `{` after it; defaults are used".into());
-        return Some(Declared { real, at });
+        return Some(Declared { real, at, checks: Vec::new() });
     };
     let mut timing = Timing::alpha(outer.alpha);
     let mut virtualhost = outer.virtualhost.map(str::to_string);
@@ -108,8 +110,12 @@ pub(super) fn lower(lower: &mut Lower<'_>, outer: &Outer<'_>, statement: &Statem
         timing: timing.within(outer.timing),
         virtualhost,
     };
-    real.checks = checks.into_iter().filter_map(|(s, block)| check::lower(lower, &surroundings, s, block)).collect();
-    Some(Declared { real, at })
+    let read = checks
+        .into_iter()
+        .filter_map(|(s, block)| check::lower(lower, &surroundings, s, block).map(|check| (check, s.at())));
+    let (read, checks) = read.unzip();
+    real.checks = read;
+    Some(Declared { real, at, checks })
 }
 
 fn keyword(lower: &mut Lower<'_>, real: &mut RealServer, statement: &Statement<'_>) -> bool {

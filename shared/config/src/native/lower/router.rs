@@ -1,8 +1,8 @@
 //! `[[router]]`. What keepalived.conf repairs with a warning is an error here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -10,24 +10,23 @@ use mesh_wire::mesh::{Family, RouterKey};
 use toml::Spanned;
 
 use super::super::Source;
-use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
-use super::super::text::{AddressEntry, Time, TrackedEntry};
-use super::{filled, notify, number, policy, time, within};
+use super::super::schema::{Router, ScopeName, State, Unicast};
+use super::super::text::{AddressEntry, PeerEntry, Time, TrackedEntry};
+use super::{conduct, filled, notify, number, policy, time, within};
 use crate::model::{
-    GratuitousArp, Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual,
-    most_addresses,
+    Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual, most_addresses,
 };
 use crate::report::{Place, RouterPlaces};
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
-const OWNER: u8 = 255;
+pub(super) const OWNER: u8 = 255;
 const LONGEST_NAME: usize = 15;
 
 /// Lowers one router; `None` after an error that leaves nothing to go on with.
-pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router: Router) -> Option<VirtualRouter> {
+pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, mut router: Router) -> Option<VirtualRouter> {
     let name_span = router.name.span();
     let name_place = source.place(name_span.clone());
-    let name = filled(source, router.name);
+    let name = filled(source, router.name.clone());
     if source.report.places.routers.contains_key(&name) {
         source.error(name_span, format!("a second router `{name}`; expected a name of its own"));
         return None;
@@ -47,11 +46,13 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
     let mut places =
         RouterPlaces { name: name_place, vrid: vrid_place, addresses: Vec::new(), interfaces: vec![interface.clone()] };
     let list = router.addresses.span();
-    let addresses = addresses(source, &mut places, router.addresses.into_inner());
-    let family = addresses.first().map_or(Family::Ipv4, |(a, _)| Family::of(a.net.addr()));
-    let most = most_addresses(family);
-    if addresses.is_empty() || addresses.len() > most {
-        source.error(list, format!("{} addresses; expected 1 to {most}", addresses.len()));
+    let declared = std::mem::take(router.addresses.get_mut());
+    let addresses = addresses(source, &mut places, declared);
+    let family = family(&router, &addresses);
+    let most = most_addresses(family, router.auth_hmac.is_some());
+    if addresses.is_empty() != router.no_addresses || addresses.len() > most {
+        let expected = if router.no_addresses { "none".into() } else { format!("1 to {most}") };
+        source.error(list, format!("{} addresses; expected {expected}", addresses.len()));
     }
     for (address, span) in &addresses {
         let expected = "expected one in `excluded_addresses`, or a router of its own";
@@ -59,30 +60,53 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
     }
     link_local_first(source, &addresses, router.strict);
     let version = version(source, router.version.as_ref(), family);
-    let excluded_addresses = self::addresses(source, &mut places, router.excluded_addresses);
+    let excluded = std::mem::take(&mut router.excluded_addresses);
+    let excluded_addresses = self::addresses(source, &mut places, excluded);
     unique(source, &addresses, &excluded_addresses);
     source.report.places.routers.insert(name.clone(), places);
+    let (transport, peer_ttls) = transport(source, family, &mut router);
+    let frame = conduct::Frame { priority, version, family, transport: &transport, peer_ttls };
+    let conduct = conduct::conduct(source, &router, frame);
+    let advert_interval = advert_interval(source, router.advert_interval.as_ref(), version);
+    let (auth_pass, auth_header) =
+        conduct::password(source, router.auth_pass.as_ref(), router.auth_type.as_ref(), version, router.strict);
+    let beside = router.auth_pass.as_ref();
+    let auth_hmac =
+        router.auth_hmac.and_then(|hmac| conduct::auth_hmac(source, hmac, beside, router.strict, advert_interval));
 
     Some(VirtualRouter {
         initial_active: active,
         priority,
         version,
-        advert_interval: advert_interval(source, router.advert_interval.as_ref(), version),
+        advert_interval,
         preempt,
         preempt_delay,
-        auth_pass: router.auth_pass.and_then(|pass| password(source, &pass, version, router.strict)),
-        transport: transport(source, family, router.unicast, router.multicast_source),
+        auth_pass,
+        auth_header,
+        auth_hmac,
+        transport,
         addresses: addresses.into_iter().map(|(a, _)| a).collect(),
         excluded_addresses: excluded_addresses.into_iter().map(|(a, _)| a).collect(),
         track_scripts: track_scripts(source, scripts, router.track_scripts, priority),
-        garp: garp(source, &router.garp),
+        garp: conduct::garp(source, &router.garp, router.strict),
         strict: router.strict,
         skip_check_adv_addr: router.skip_address_check,
         notify: notify::one(source, router.notify, router.alert),
+        conduct,
         policy: policy(source, router.on_quorum_loss, router.quorum_loss_delay, router.trusted_neighbours),
         spread: spread(source, router.spread.as_ref(), priority),
         ..VirtualRouter::new(name, RouterKey { family, vrid, segment: 0 }, interface.0)
     })
+}
+
+/// That of the addresses; without any, of where adverts come from or go to.
+fn family(router: &Router, addresses: &Spans) -> Family {
+    let unicast = router.unicast.as_ref().map(Spanned::get_ref);
+    let peer = || unicast?.peers.get_ref().first()?.get_ref().0.address.parse().ok();
+    let source = router.multicast_source.as_ref().or_else(|| unicast?.source.as_ref()).map(|s| *s.get_ref());
+    let group = || router.multicast_group.as_ref().map(|group| *group.get_ref());
+    let served = addresses.first().map(|(a, _)| a.net.addr());
+    served.or(source).or_else(peer).or_else(group).map_or(Family::Ipv4, Family::of)
 }
 
 fn state(source: &mut Source<'_>, state: Option<&Spanned<State>>, priority: u8, strict: bool) -> bool {
@@ -142,22 +166,6 @@ fn advert_interval(source: &mut Source<'_>, interval: Option<&Spanned<Time>>, ve
     value
 }
 
-fn password(source: &mut Source<'_>, pass: &Spanned<String>, version: Version, strict: bool) -> Option<[u8; 8]> {
-    let bytes = pass.get_ref().as_bytes();
-    let wrong = match (version, strict, bytes.len()) {
-        (Version::V3, _, _) => "VRRP version 3 has no authentication",
-        (_, true, _) => "strict mode has no authentication",
-        (_, _, 1..=8) => {
-            let mut password = [0; 8];
-            password.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-            return Some(password);
-        }
-        _ => "expected a password of 1 to 8 bytes",
-    };
-    source.error(pass.span(), wrong.into());
-    None
-}
-
 /// IPv6 has version 3 alone.
 fn version(source: &mut Source<'_>, version: Option<&Spanned<i64>>, family: Family) -> Version {
     let default = if family == Family::Ipv6 { 3 } else { 2 };
@@ -189,34 +197,37 @@ fn link_local_first(source: &mut Source<'_>, addresses: &Spans, strict: bool) {
     }
 }
 
-fn transport(
-    source: &mut Source<'_>,
-    family: Family,
-    unicast: Option<Spanned<Unicast>>,
-    multicast_source: Option<Spanned<IpAddr>>,
-) -> Transport {
-    let Some(unicast) = unicast else {
-        return Transport::Multicast { source: multicast_source.map(|s| checked(source, family, &s)) };
+type Ttls = BTreeMap<IpAddr, RangeInclusive<u8>>;
+
+/// Where adverts go, and what TTLs of peers have to be within.
+fn transport(source: &mut Source<'_>, family: Family, router: &mut Router) -> (Transport, Ttls) {
+    let multicast = router.multicast_source.as_ref();
+    let Some(unicast) = &mut router.unicast else {
+        let source = multicast.map(|s| checked(source, family, s));
+        return (Transport::Multicast { source }, Ttls::new());
     };
-    if let Some(multicast) = multicast_source {
+    if let Some(multicast) = multicast {
         source.error(multicast.span(), "`multicast_source` together with `unicast`; expected one of them".into());
     }
-    let Unicast { source: from, peers } = unicast.into_inner();
-    let from = from.map(|s| checked(source, family, &s));
-    if peers.get_ref().is_empty() {
-        source.error(peers.span(), "no peer; expected at least one address".into());
+    let Unicast { source: from, peers, fault_without_peers, .. } = unicast.get_mut();
+    let from = from.as_ref().map(|s| checked(source, family, s));
+    if peers.get_ref().is_empty() && !*fault_without_peers {
+        source.error(peers.span(), "no peer; expected at least one address, or `fault_without_peers`".into());
     }
-    let mut list = Vec::new();
-    let mut seen = BTreeSet::new();
-    for peer in peers.into_inner() {
-        let address = checked(source, family, &peer);
+    let (mut list, mut ttls, mut seen) = (Vec::new(), Ttls::new(), BTreeSet::new());
+    for entry in std::mem::take(peers.get_mut()) {
+        let span = entry.span();
+        let PeerEntry(table) = entry.into_inner();
+        let Some((address, ttl)) = conduct::peer(source, Spanned::new(span.clone(), table)) else { continue };
+        of_family(source, family, address, span.clone(), "expected an address of that family");
         if Some(address) == from || !seen.insert(address) {
             let whose = if Some(address) == from { "this host's own `source`" } else { "already a peer" };
-            source.error(peer.span(), format!("{address} is {whose}"));
+            source.error(span, format!("{address} is {whose}"));
         }
         list.push(address);
+        ttls.extend(ttl.map(|ttl| (address, ttl)));
     }
-    Transport::Unicast { source: from, peers: list }
+    (Transport::Unicast { source: from, peers: list }, ttls)
 }
 
 fn checked(source: &mut Source<'_>, family: Family, address: &Spanned<IpAddr>) -> IpAddr {
@@ -311,15 +322,4 @@ fn track_scripts(
         tracked.push(TrackedScript { name: entry.name, weight: weight.and_then(|w| i16::try_from(w).ok()) });
     }
     tracked
-}
-
-fn garp(source: &mut Source<'_>, garp: &Garp) -> GratuitousArp {
-    let default = GratuitousArp::default();
-    let longest = Duration::from_secs(4294);
-    GratuitousArp {
-        repeat: number(source, garp.repeat.as_ref(), 1..=1000, default.repeat),
-        delay: time(source, garp.delay.as_ref(), Duration::ZERO..=longest, default.delay),
-        refresh: time(source, garp.refresh.as_ref(), Duration::ZERO..=longest, default.refresh),
-        refresh_repeat: number(source, garp.refresh_repeat.as_ref(), 1..=1000, default.refresh_repeat),
-    }
 }

@@ -434,6 +434,12 @@ fn real_server(
         times: times.within(outer.times),
         virtualhost: real.virtualhost.or_else(|| outer.virtualhost.clone()),
     };
-    lowered.checks = real.check.into_iter().filter_map(|c| check::lower(source, &around, c)).collect();
+    for table in real.check {
+        let place = source.place(table.kind.span());
+        if let Some(check) = check::lower(source, &around, table) {
+            lowered.checks.push(check);
+            source.report.places.checks.entry((server.name.clone(), lowered.address)).or_default().push(place);
+        }
+    }
     lowered
 }

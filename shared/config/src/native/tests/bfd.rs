@@ -18,7 +18,7 @@ fn the_same_as_in_keepalived() {
     );
     let conf = "bfd_instance b {\n neighbor_ip 10.0.0.2\n source_ip 10.0.0.1\n interface eth0\n min_rx 3.312\n min_tx 20\n \
                 idle_tx 2000\n multiplier 3\n passive\n ttl 250\n max_hops 4\n multihop\n weight -20 reverse\n vrrp\n}\n";
-    let (config, _) = crate::keepalived::parse(Path::new("f"), conf, &crate::host::Host::none());
+    let (config, _) = crate::keepalived::parse(Path::new("f"), conf, &Host::none());
     assert_eq!(sessions(&toml), config.unwrap().bfd_instances);
 
     let address = |text: &str| text.parse().unwrap();

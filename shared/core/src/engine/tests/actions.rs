@@ -1,7 +1,7 @@
 //! Actions in few words.
 
 use mesh_config::model::TrackScript;
-use mesh_wire::vrrp::{Advertisement, Authentication, ChecksumForm, GROUP, Interval, Version, emit};
+use mesh_wire::vrrp::{Advertisement, Authentication, ChecksumForm, Envelope, GROUP, Interval, Version, emit};
 
 use super::*;
 
@@ -31,7 +31,7 @@ pub(super) fn run(scripts: &[TrackScript]) -> Action {
 }
 
 pub(super) fn install(addresses: &[IpAddr]) -> Action {
-    Action::FenceInstall { addresses: addresses.to_vec() }
+    Action::FenceInstall { addresses: addresses.to_vec(), unaccepted: Vec::new() }
 }
 
 pub(super) fn arm(until: Instant) -> Action {
@@ -72,6 +72,7 @@ pub(super) fn advert(priority: u8) -> Action {
         interface: "eth0".to_owned(),
         source: source(LB1),
         destination: GROUP.into(),
+        envelope: Envelope::default(),
         payload: advert_bytes(LB1, priority),
     }
 }

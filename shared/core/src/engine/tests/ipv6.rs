@@ -75,6 +75,7 @@ fn it_takes_over_and_lets_go_as_over_ipv4() {
         interface: "eth0".to_owned(),
         source: own,
         destination: GROUP_V6.into(),
+        envelope: mesh_wire::vrrp::Envelope::default(),
         payload: bytes(own, GROUP_V6.into(), priority),
     };
     let actions = plain(engine.step(CLAIM, Input::Timeout));
@@ -148,7 +149,7 @@ fn an_ipv4_router_needs_no_link_local_address_and_a_configured_source_is_the_one
     let engine = on_both(vec![router(200), VirtualRouter { transport, ..six(200) }], None);
     assert_eq!(engine.instances[&KEY].source, Some(source(LB1)));
     assert_eq!(engine.instances[&SIX].source, Some(address("2001:db8::11")));
-    let adverts = engine.advertisements(SIX, None);
+    let adverts = engine.advertisements(SIX, None, None);
     assert_eq!((adverts.len(), adverts[0].destination), (1, address("2001:db8::12")));
 }
 

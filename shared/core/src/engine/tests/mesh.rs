@@ -142,7 +142,7 @@ impl Mesh {
         let others: Vec<NodeId> = self.nodes.keys().copied().filter(|o| *o != id).collect();
         let node = self.nodes.get_mut(&id).unwrap();
         match action {
-            Action::FenceInstall { addresses } => {
+            Action::FenceInstall { addresses, .. } => {
                 node.fenced = addresses.into_iter().collect();
                 node.open.retain(|a, _| node.fenced.contains(a));
             }
@@ -166,7 +166,7 @@ impl Mesh {
             Action::Ordered { result, .. } => node.answers.push(result),
             Action::Record(decision) => node.decisions.push((self.now, decision)),
             Action::SendMessage { to, message } => self.post(Delivery::Message { from: id, to, message }),
-            Action::SendAdvertisement { interface, source, destination, payload } => {
+            Action::SendAdvertisement { interface, source, destination, payload, .. } => {
                 for to in others {
                     let (interface, payload) = (interface.clone(), payload.clone());
                     let datagram = Datagram { interface, source, destination, ttl: 255, payload };

@@ -210,7 +210,7 @@ impl Kernel {
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::FenceInstall { addresses } => {
+                Action::FenceInstall { addresses, .. } => {
                     self.open.retain(|a, _| addresses.contains(a));
                     self.fenced = addresses;
                 }

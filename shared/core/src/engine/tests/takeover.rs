@@ -242,6 +242,6 @@ fn the_host_s_own_address_is_neither_added_nor_fenced_nor_removed() {
     let fenced = actions
         .iter()
         .rev()
-        .find_map(|a| if let Action::FenceInstall { addresses } = a { Some(addresses) } else { None });
+        .find_map(|a| if let Action::FenceInstall { addresses, .. } = a { Some(addresses) } else { None });
     assert_eq!(fenced, Some(&vec![VIP]), "or the host could not even ask for a lease");
 }

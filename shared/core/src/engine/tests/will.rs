@@ -15,8 +15,10 @@ fn wills(actions: &[Action]) -> Vec<Will> {
 }
 
 fn resignation() -> Advert {
-    let Action::SendAdvertisement { interface, source, destination, payload } = advert(0) else { unreachable!() };
-    Advert { interface, source, destination, payload }
+    let Action::SendAdvertisement { interface, source, destination, envelope, payload } = advert(0) else {
+        unreachable!()
+    };
+    Advert { interface, source, destination, envelope, payload }
 }
 
 fn voters() -> Vec<(NodeId, std::net::SocketAddr)> {

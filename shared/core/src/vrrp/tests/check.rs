@@ -73,7 +73,7 @@ fn versions_do_not_mix() {
 #[test]
 fn version_2_compares_the_password_and_its_absence() {
     let open = VirtualRouter { version: Version::V2, ..router(100) };
-    let closed = VirtualRouter { auth_pass: Some(PASSWORD), ..open.clone() };
+    let closed = VirtualRouter { auth_pass: Some(mesh_config::model::Password(PASSWORD)), ..open.clone() };
     let with = |auth| Advertisement { auth, ..v2() };
     let right = with(Authentication::Pass(PASSWORD));
     assert!(check(&closed, Some(OWN), &datagram(), &right).is_ok());

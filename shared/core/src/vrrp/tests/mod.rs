@@ -1,5 +1,6 @@
 //! The state machine against RFC 9568 section 6.4 and RFC 3768 section 6.4.
 
+mod authenticate;
 mod check;
 mod table;
 mod timers;

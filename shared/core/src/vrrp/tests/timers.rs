@@ -21,7 +21,8 @@ fn exact_skew_and_down_interval() {
     ];
     for (version, priority, interval, skew) in table {
         assert_eq!(skew_time(version, priority, interval), skew, "{version:?} {priority} {interval:?}");
-        assert_eq!(down_interval(version, priority, interval), interval * 3 + skew);
+        assert_eq!(down_interval(version, priority, interval, 3), interval * 3 + skew);
+        assert_eq!(down_interval(version, priority, interval, 100), interval * 100 + skew);
     }
 }
 
@@ -29,7 +30,7 @@ fn exact_skew_and_down_interval() {
 fn the_higher_priority_always_waits_less() {
     for version in [Version::V2, Version::V3] {
         for priority in 1..=254 {
-            let wait = |p| down_interval(version, p, Duration::from_millis(10));
+            let wait = |p| down_interval(version, p, Duration::from_millis(10), 3);
             assert!(wait(priority) > wait(priority + 1), "{version:?} {priority}");
         }
     }
