@@ -118,7 +118,9 @@ fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyho
         seed: seed(),
     };
     let (mut config, mut report) = mesh_config::parse(file, &text, &host);
-    let missing = report.places.missing_interfaces(interfaces);
+    // Without a configuration nobody has said that they may come later.
+    let dynamic = config.as_ref().is_some_and(|config| config.dynamic_interfaces);
+    let missing = report.places.missing_interfaces(interfaces, dynamic);
     report.add(missing);
     let security_off = match &mut config {
         Some(config) => {

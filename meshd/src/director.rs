@@ -299,6 +299,9 @@ impl Director {
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
             }
+            Action::WatchTracked { files, processes } => {
+                self.outputs.tracked.send_replace((files, processes));
+            }
             Action::TellServices(surroundings) => {
                 self.outputs.surroundings.send_replace(surroundings);
             }

@@ -81,7 +81,7 @@ pub fn start(
     let ended = threads::spawn("meshd-services", false, move || async move {
         let driver = Driver {
             checkers: Checkers::new(settings(&config), answers.clone()),
-            files: Files::new(answers.clone())?,
+            files: Files::new(answers.clone(), told_number)?,
             notifier: Notifier::new(notify_settings(&config)),
             services: Services::new(setup, &config, clock::now()),
             inputs: received,
@@ -246,6 +246,11 @@ impl Driver {
             tracing::error!("ip_vs does not answer");
         }
     }
+}
+
+/// What a tracked file holds.
+fn told_number(name: String, value: Option<i64>) -> Input {
+    Input::File { name, value }
 }
 
 fn settings(config: &Config) -> CheckerSettings {

@@ -1,6 +1,6 @@
 //! Decisions as log lines. One decision is one line; fields carry the field's standard words.
 
-use mesh_core::decision::RouterEvent;
+use mesh_core::decision::{GroupState, RouterEvent};
 use mesh_core::{Decision, services};
 
 /// Tells a decision.
@@ -13,6 +13,10 @@ pub fn record(decision: &Decision) {
         }
         Decision::Script { name, up: true, cause } => tracing::info!(script = %name, "script {name} is up: {cause}"),
         Decision::Script { name, up: false, cause } => tracing::warn!(script = %name, "script {name} is down: {cause}"),
+        Decision::Group { name, state, priority, cause } => {
+            tracing::info!(group = %name, priority, cause, "group {name}: {}", group_state(*state));
+        }
+        Decision::Tracked { kind, name, cause } => tracing::info!(%kind, tracked = %name, "{kind} {name} {cause}"),
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
         Decision::Warning { text } => tracing::warn!("{text}"),
         Decision::Dropped { from, reason, count } => tracing::warn!(from = %from, count, "dropped: {reason}"),
@@ -37,6 +41,14 @@ pub fn record_services(decision: &services::action::Decision) {
         }
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
         Decision::Warning { text } => tracing::warn!("{text}"),
+    }
+}
+
+fn group_state(state: GroupState) -> &'static str {
+    match state {
+        GroupState::Active => "ACTIVE",
+        GroupState::Backup => "BACKUP",
+        GroupState::Fault => "FAULT",
     }
 }
 

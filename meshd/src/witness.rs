@@ -91,6 +91,9 @@ impl Witness {
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
             }
+            Action::WatchTracked { files, processes } => {
+                self.outputs.tracked.send_replace((files, processes));
+            }
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }

@@ -38,7 +38,10 @@ pub(super) fn apply(config: &mut Config, report: &mut Report) -> bool {
     }
     config.track_scripts.retain(|s| !dropped.contains(&s.name));
     for router in &mut config.routers {
-        router.track_scripts.retain(|s| !dropped.contains(&s.name));
+        router.track.scripts.retain(|s| !dropped.contains(&s.name));
+    }
+    for group in &mut config.sync_groups {
+        group.track.scripts.retain(|s| !dropped.contains(&s.name));
     }
     let off = unprotected.is_some();
     found.extend(unprotected.map(security_off));

@@ -32,6 +32,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::StoreRoster { .. }
             | Action::RosterChanged { .. }
             | Action::RunScripts(_)
+            | Action::WatchTracked { .. }
             | Action::TellServices(_)
             | Action::Stopped => {
                 takeover.flush(&mut all);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_config::model::TrackScript;
+use mesh_config::model::{TrackFile, TrackProcess, TrackScript};
 use mesh_control::Status;
 use mesh_core::Action;
 use mesh_core::action::Effect;
@@ -24,6 +24,8 @@ pub struct Outputs {
     pub memory: Option<Memory>,
     /// Scripts to run from now on.
     pub scripts: watch::Sender<Vec<TrackScript>>,
+    /// Files and processes to look at from now on.
+    pub tracked: watch::Sender<(Vec<TrackFile>, Vec<TrackProcess>)>,
     /// What the services are told of the mesh.
     pub surroundings: watch::Sender<Surroundings>,
     /// What `meshctl status` shows.

@@ -29,6 +29,7 @@ use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
 use crate::mesh::{MeshHandle, MeshOptions, StateDir};
 use crate::probes::script::Scripts;
+use crate::probes::tracked::Tracked;
 use crate::server::{RealServer, Told};
 use crate::services::{self, ServicesThread};
 use crate::signals::Signals;
@@ -83,6 +84,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
+    let (tracked, tracked_sets) = watch::channel(Default::default());
     let (surroundings, around) = watch::channel(Surroundings::default());
     let (services_shown, services_seen) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = oneshot::channel();
@@ -99,6 +101,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         legacy,
         guard: shown,
         scripts,
+        tracked,
         surroundings,
         status,
         stopped: Some(stopped),
@@ -107,6 +110,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let services = directs.then(|| services::start(services_setup, config.clone(), service_queue, around, outlets));
     let director = spawn_engine(engine, &config, directs, input_queue, outputs, told)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
+    let tracker = tokio::spawn(Tracked::new(&inputs)?.follow(tracked_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
     let state = control_state(mesh.as_ref(), seed, (status_seen, services_seen), ending);
@@ -121,6 +125,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         director,
         server,
         runner,
+        tracker,
         services: services.transpose()?,
         mesh: mesh_thread,
         real_server: server_thread,
@@ -152,6 +157,7 @@ struct Parts {
     director: Ended,
     server: JoinHandle<anyhow::Result<()>>,
     runner: JoinHandle<()>,
+    tracker: JoinHandle<()>,
     /// None on a node that is no director.
     services: Option<ServicesThread>,
     mesh: Option<MeshThread>,
@@ -317,7 +323,7 @@ async fn supervise(
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
     let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
-    let Parts { director, server, runner, services, mesh, real_server } = parts;
+    let Parts { director, server, runner, tracker, services, mesh, real_server } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(Command::Stop),
@@ -333,6 +339,10 @@ async fn supervise(
             ended = &mut *server => {
                 ended.context("the control server died")??;
                 bail!("the control server ended by itself");
+            }
+            ended = &mut *tracker => {
+                ended.context("who looks at tracked files and processes died")?;
+                bail!("who looks at tracked files and processes ended by itself");
             }
             ended = &mut *runner => {
                 ended.context("the runner of tracked scripts died")?;

@@ -16,7 +16,7 @@ async fn the_end_of_the_kernel_s_thread_is_the_end() {
         surroundings,
         kernel,
         checkers: Checkers::new(settings(&config), inputs.clone()),
-        files: Files::new(inputs.clone()).unwrap(),
+        files: Files::new(inputs.clone(), told_number).unwrap(),
         notifier: Notifier::new(notify_settings(&config)),
         outputs: Outputs { engine, mesh: None, shown: watch::channel(Arc::default()).0 },
         suspends: false,

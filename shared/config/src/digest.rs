@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use crate::model::{Config, Endpoint, Forwarding, Tunnel, TunnelChecksum, Version, VirtualServer};
+use crate::model::{Config, Endpoint, Forwarding, SyncGroup, Tunnel, TunnelChecksum, Version, VirtualServer};
 
 impl Config {
     /// Sixteen hexadecimal digits over what all directors have to agree on: for every router its
     /// key, version, advert interval, addresses (without prefix length, in any order) and whether
-    /// adverts carry a password; for every virtual server what it listens for, how it schedules,
+    /// adverts carry a password; which of them move together; for every virtual server what it listens for, how it schedules,
     /// flags, persistence, quorum, and its real servers, in any order. Priority, interface, state and
     /// name may differ from host to host, and so may checks and scripts.
     ///
@@ -15,9 +15,17 @@ impl Config {
     /// drift, not against an attacker.
     pub fn digest(&self) -> String {
         let routers = self.routers.iter().map(describe);
-        let mut lines: Vec<String> = routers.chain(self.virtual_servers.iter().map(describe_server)).collect();
+        let groups = self.sync_groups.iter().map(|group| self.describe_group(group));
+        let servers = self.virtual_servers.iter().map(describe_server);
+        let mut lines: Vec<String> = routers.chain(groups).chain(servers).collect();
         lines.sort_unstable();
         format!("{:016x}", fnv1a(lines.join("\n").as_bytes()))
+    }
+
+    /// By the members' keys: names may differ.
+    fn describe_group(&self, group: &SyncGroup) -> String {
+        let members = self.routers.iter().filter(|r| group.routers.contains(&r.name));
+        format!("group {}", sorted(members.map(|r| r.key.to_string())))
     }
 }
 

@@ -32,8 +32,11 @@ mod language;
 mod lower;
 mod lvs;
 mod mail;
+mod process;
 mod script;
 mod server;
+mod sync_group;
+mod track;
 mod tree;
 mod values;
 
@@ -72,6 +75,9 @@ const BLOCKS: &[&str] = &[
     "virtual_server",
     "track_file",
     "vrrp_track_file",
+    "vrrp_track_process",
+    "vrrp_sync_group",
+    "interface_up_down_delays",
     "SSL",
 ];
 
@@ -80,9 +86,12 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     // Scripts and global settings hold for the whole file, wherever they stand.
     let globals = global::lower(lower, &mut config, &tree.statements);
     script::lower(lower, &mut config, &tree.statements);
+    process::lower(lower, &mut config, &tree.statements);
+    let files = server::track_files(lower, &mut config, &tree.statements);
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
+            ("interface_up_down_delays", Some(block)) => sync_group::link_delays(lower, &mut config, block),
             ("include_check", None) => global::include_check(lower, statement),
             (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
             (keyword, None) if BLOCKS.contains(&keyword) => {
@@ -92,7 +101,8 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
             _ => lower.other(&keywords::ROOT, statement),
         }
     }
-    server::lower(lower, &mut config, &tree.statements);
+    sync_group::lower(lower, &mut config, &tree.statements);
+    server::lower(lower, &mut config, &tree.statements, files);
     lvs::check(lower, &mut config, &tree.statements);
     stray_braces(lower, tree);
     config

@@ -8,9 +8,11 @@ use mesh_wire::mesh::{Family, RouterKey};
 
 mod mail;
 mod service;
+mod track;
 
 pub use self::mail::Mail;
 pub use self::service::*;
+pub use self::track::*;
 
 /// A whole configuration, every value checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,12 @@ pub struct Config {
     pub virtual_servers: Vec<VirtualServer>,
     /// `track_file` blocks, in file order, names unique.
     pub track_files: Vec<TrackFile>,
+    /// `vrrp_track_process` blocks, in file order, names unique.
+    pub track_processes: Vec<TrackProcess>,
+    /// How changes of interfaces and the start are waited for.
+    pub delays: Delays,
+    /// `dynamic_interfaces`: interfaces need not exist at the start.
+    pub dynamic_interfaces: bool,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
     /// Mail about what happens.
@@ -60,6 +68,8 @@ pub struct TrackScript {
     pub timeout: Duration,
     /// -253 to 253, added to priority while up (positive) or down (negative). Zero: down means fault.
     pub weight: i16,
+    /// `weight ... reverse`, see [`Weight`].
+    pub reverse: bool,
     /// Successes in a row before it counts as up; default 1.
     pub rise: u32,
     /// Failures in a row before it counts as down; default 1.
@@ -68,6 +78,13 @@ pub struct TrackScript {
     pub init_fail: bool,
     /// `user`: overrides `script_user`.
     pub user: Option<(String, Option<String>)>,
+}
+
+impl TrackScript {
+    /// What counts where whoever tracks it says nothing.
+    pub fn own_weight(&self) -> Weight {
+        Weight { by: self.weight.into(), reverse: self.reverse }
+    }
 }
 
 /// One virtual router on this host.
@@ -79,8 +96,7 @@ pub struct VirtualRouter {
     pub key: RouterKey,
     /// Interface for adverts, and for addresses that name none.
     pub interface: String,
-    /// `state MASTER`: only matters for an address owner (priority 255).
-    /// Read and kept; nothing decides by it yet: priority 255 alone makes an owner.
+    /// `state MASTER`: only matters for an address owner (priority 255), which then does not wait at the start.
     pub initial_active: bool,
     /// Configured priority, 1 to 255; 255 owns the addresses.
     pub priority: u8,
@@ -101,8 +117,10 @@ pub struct VirtualRouter {
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: served, but not in adverts; of either family.
     pub excluded_addresses: Vec<VirtualAddress>,
-    /// `track_script`.
-    pub track_scripts: Vec<TrackedScript>,
+    /// What it tracks besides.
+    pub track: Tracks,
+    /// `dont_track_primary`: a lost link on its own interface is no fault.
+    pub dont_track_primary: bool,
     /// `garp_master_*`.
     pub garp: GratuitousArp,
     /// `vrrp_strict` or `strict_mode`.
@@ -133,7 +151,8 @@ impl VirtualRouter {
             transport: Transport::Multicast { source: None },
             addresses: Vec::new(),
             excluded_addresses: Vec::new(),
-            track_scripts: Vec::new(),
+            track: Tracks::default(),
+            dont_track_primary: false,
             garp: GratuitousArp::default(),
             strict: false,
             skip_check_adv_addr: false,
@@ -158,6 +177,18 @@ pub struct SyncGroup {
     pub name: String,
     /// `group`: names of its members, in file order, each a router of the configuration.
     pub routers: Vec<String>,
+    /// What all members track: faults of one are faults of all, weights change all priorities.
+    pub track: Tracks,
+    /// `sync_group_tracking_weight`: what single members track with a weight counts. Without it that is not
+    /// tracked: different priorities within a group would pull it apart.
+    pub member_weights: bool,
+}
+
+impl SyncGroup {
+    /// A group that tracks nothing of its own.
+    pub fn new(name: impl Into<String>, routers: Vec<String>) -> Self {
+        SyncGroup { name: name.into(), routers, track: Tracks::default(), member_weights: false }
+    }
 }
 
 /// How many addresses fit in an advert of a family. Its count is one byte; in IPv6 an Ethernet frame of
@@ -238,15 +269,6 @@ pub enum Scope {
     Host,
     /// Nowhere.
     Nowhere,
-}
-
-/// A script a router tracks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrackedScript {
-    /// Name of a [`TrackScript`].
-    pub name: String,
-    /// Overrides the script's own weight.
-    pub weight: Option<i16>,
 }
 
 /// When addresses are announced, by gratuitous ARP or neighbour advertisements.

@@ -131,6 +131,14 @@ pub enum Action {
     },
     /// Run these tracked scripts (and no others) from now on.
     RunScripts(Vec<mesh_config::model::TrackScript>),
+    /// Look at these files and processes (and no others) from now on, and tell of each how it stands, then of every
+    /// change: [`crate::Input::Tracked`].
+    WatchTracked {
+        /// Files, each with a number in it.
+        files: Vec<mesh_config::model::TrackFile>,
+        /// Processes.
+        processes: Vec<mesh_config::model::TrackProcess>,
+    },
     /// Tell the services who is there and serves what; only where there are virtual servers.
     TellServices(Surroundings),
     /// Keep this where it outlives the process, in place of what was kept before. It comes before

@@ -31,6 +31,8 @@ pub struct Instance {
     pub epoch_seen: u64,
     /// When to claim because voters said it is vacant.
     pub claim_at: Option<Instant>,
+    /// Its turn to claim has come, and its group was not ready yet.
+    pub wants: bool,
     /// How the last lease ended, in words.
     pub vacancy: String,
     /// Voters that refused the last claim, and until when.
@@ -176,6 +178,7 @@ impl Instance {
             armed_until: None,
             epoch_seen: 0,
             claim_at: None,
+            wants: false,
             vacancy: String::new(),
             vetoes: BTreeMap::new(),
             failures: 0,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use ipnet::IpNet;
 use mesh_config::model::{
-    Config, LeaseTime, MeshSettings, TrackScript, TrackedScript, Version, VirtualAddress, VirtualRouter,
+    Config, LeaseTime, MeshSettings, SyncGroup, TrackScript, Tracked, Tracks, Version, VirtualAddress, VirtualRouter,
 };
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
@@ -49,8 +49,8 @@ impl Shape {
     /// All of them.
     pub const ALL: [Shape; 6] = [Shape::Pair, Shape::Witness, Shape::Three, Shape::Four, Shape::Five, Shape::Seven];
 
-    /// The cluster of one seed: three routers, the first two with one VRID in both families; now and then with the longest lease there is, or
-    /// without preemption.
+    /// The cluster of one seed: three routers, the first two with one VRID in both families; now and then with the longest lease there is,
+    /// without preemption, or with a sync group.
     pub fn layout(self, seed: u64) -> Layout {
         let (directors, witnesses) = match self {
             Shape::Pair => (2, 0),
@@ -69,7 +69,17 @@ impl Shape {
             Shape::Seven => (7, 0),
         };
         let lease = if seed % 4 == 3 { LeaseTime::Fixed(ms(3000)) } else { LeaseTime::Fast };
-        Layout { directors, witnesses, voters, late, routers: 3, preempt: seed % 8 != 5, intervals: INTERVALS, lease }
+        Layout {
+            directors,
+            witnesses,
+            voters,
+            late,
+            routers: 3,
+            grouped: seed % 3 == 1,
+            preempt: seed % 8 != 5,
+            intervals: INTERVALS,
+            lease,
+        }
     }
 
     /// Its name on the command line.
@@ -91,6 +101,8 @@ pub struct Layout {
     pub late: usize,
     /// Virtual routers: every second one is the IPv6 router with the VRID of the one before.
     pub routers: usize,
+    /// Whether the routers of [`GROUP`] are active together or not at all; they have the priorities of the first.
+    pub grouped: bool,
     /// Whether a higher priority takes over from a lower one.
     pub preempt: bool,
     /// Between adverts, router by router, and so on from the first.
@@ -109,6 +121,7 @@ impl Layout {
             voters,
             late: 0,
             routers: 2,
+            grouped: false,
             preempt: true,
             intervals: [ms(1000); 3],
             lease: LeaseTime::Fast,
@@ -134,6 +147,7 @@ impl Layout {
     /// host on round to the first.
     pub fn priority(&self, index: usize, router: usize) -> u8 {
         let last = self.directors - 1;
+        let router = if self.grouped && GROUP.contains(&router) { GROUP[0] } else { router };
         let rank = match router % 3 {
             0 => index,
             1 => last - index,
@@ -183,6 +197,7 @@ impl Layout {
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             weight: -110,
+            reverse: false,
             rise: 1,
             fall: 1,
             init_fail: false,
@@ -191,9 +206,19 @@ impl Layout {
         Config {
             track_scripts: vec![script],
             routers: (0..routers).map(|router| self.router(index, router)).collect(),
+            sync_groups: self.groups(routers),
             mesh: MeshSettings { lease: self.lease, ..MeshSettings::default() },
             ..Config::default()
         }
+    }
+
+    /// What its scripts weigh they weigh for all of a group.
+    fn groups(&self, routers: usize) -> Vec<SyncGroup> {
+        if !self.grouped || routers == 0 {
+            return Vec::new();
+        }
+        let names = GROUP.map(|router| format!("VI_{}", router + 1)).to_vec();
+        vec![SyncGroup { track: tracks(), ..SyncGroup::new("G", names) }]
     }
 
     /// One router of a host's configuration.
@@ -206,10 +231,17 @@ impl Layout {
             addresses: vec![VirtualAddress::new(
                 IpNet::new(virtual_address(router), 24).expect("24 is a prefix length"),
             )],
-            track_scripts: vec![TrackedScript { name: SCRIPT.to_owned(), weight: None }],
+            track: tracks(),
             ..VirtualRouter::new(format!("VI_{}", router + 1), router_key(router), INTERFACE)
         }
     }
+}
+
+/// The routers of the sync group, in layouts that have one; as often advertised as each other.
+pub const GROUP: [usize; 2] = [0, 2];
+
+fn tracks() -> Tracks {
+    Tracks { scripts: vec![Tracked::new(SCRIPT)], ..Tracks::default() }
 }
 
 /// Of the first two virtual routers.

@@ -55,6 +55,17 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
             accepts(lower, statement);
         }
         ("vrrp_skip_check_adv_addr", _) => globals.skip_check_adv_addr = true,
+        ("vrrp_startup_delay", _) => set(&mut config.delays.startup, start_delay(lower, statement)),
+        ("vrrp_delay_after_boot", _) => set(&mut config.delays.after_boot, start_delay(lower, statement)),
+        ("dynamic_interfaces", _) => {
+            config.dynamic_interfaces = true;
+            // Without it keepalived holds to what an interface was like at the start; this daemon never does.
+            if let Some(word) = statement.parameters().first().filter(|w| w.text != "allow_if_changes") {
+                let message =
+                    format!("`{}` is no option of `dynamic_interfaces` (allow_if_changes); skipped", word.text);
+                lower.warning(word.at, message);
+            }
+        }
         ("vrrp_garp_interval" | "vrrp_gna_interval", _) => {
             if pause(lower, statement).is_some() {
                 lower.ignored(statement.at(), format!("`{}` has no effect in this version", statement.keyword()));
@@ -103,6 +114,13 @@ fn pause(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
     lower.value(statement, "seconds above 0, at most 4294.967295", "skipped", |word| {
         values::seconds(word).filter(|d| !d.is_zero() && *d <= Duration::from_micros(u32::MAX.into()))
     })
+}
+
+/// Up to what keepalived takes for a delay of minutes.
+fn start_delay(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
+    let longest = Duration::from_micros(u32::MAX.into());
+    let read = |word: &str| values::seconds(word).filter(|d| *d <= longest);
+    lower.value(statement, "seconds from 0 to 4294.967295", "skipped", read)
 }
 
 /// `2` or `3`.

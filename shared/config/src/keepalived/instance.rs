@@ -9,10 +9,10 @@ use super::address::{self, Declared};
 use super::global::{self, Globals};
 use super::keywords::{AUTHENTICATION, INSTANCE};
 use super::lower::Lower;
-use super::script;
+use super::track::{self, Tracking};
 use super::tree::{At, Block, Statement};
 use super::values;
-use crate::model::{Config, GratuitousArp, TrackedScript, Version};
+use crate::model::{Config, GratuitousArp, Version};
 
 /// An instance as declared, nothing decided.
 struct Draft {
@@ -36,7 +36,8 @@ struct Draft {
     peers: Vec<(IpAddr, At)>,
     addresses: Vec<Declared>,
     excluded: Vec<Declared>,
-    tracked: Vec<(TrackedScript, At)>,
+    track: Tracking,
+    dont_track_primary: bool,
     garp: GratuitousArp,
     strict: bool,
     skip_check_adv_addr: bool,
@@ -80,7 +81,8 @@ pub(super) fn lower(
         peers: Vec::new(),
         addresses: Vec::new(),
         excluded: Vec::new(),
-        tracked: Vec::new(),
+        track: Tracking::default(),
+        dont_track_primary: false,
         garp: globals.garp,
         strict: globals.strict,
         skip_check_adv_addr: globals.skip_check_adv_addr,
@@ -101,13 +103,17 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
     match (statement.keyword(), &statement.block) {
         ("authentication", Some(block)) => return authentication(lower, draft, statement, block),
         ("unicast_peer", Some(block)) => return unicast_peer(lower, draft, statement, block),
-        ("track_script", Some(block)) => return track_script(lower, draft, block),
+        (keyword, Some(block)) if track::is_block(keyword) => return draft.track.read(lower, keyword, block),
         ("virtual_ipaddress", Some(block)) => return addresses(lower, &mut draft.addresses, block),
         ("virtual_ipaddress_excluded", Some(block)) => return addresses(lower, &mut draft.excluded, block),
         (
             keyword @ ("authentication"
             | "unicast_peer"
+            | "track_interface"
             | "track_script"
+            | "track_file"
+            | "track_process"
+            | "track_bfd"
             | "virtual_ipaddress"
             | "virtual_ipaddress_excluded"),
             None,
@@ -158,6 +164,9 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
                 global::accepts(lower, statement);
             }
         }
+        // A configured source that is not there is always a fault.
+        ("track_src_ip", _) => {}
+        ("dont_track_primary", _) => draft.dont_track_primary = true,
         ("skip_check_adv_addr", _) => {
             if let Some(skip) = switch(lower, statement) {
                 draft.skip_check_adv_addr = skip;
@@ -268,36 +277,6 @@ fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>,
         if let Some(option) = statement.parameters().first() {
             lower.warning(option.at, format!("`{}` of a peer is not supported yet; skipped", option.text));
         }
-    }
-}
-
-fn track_script(lower: &mut Lower<'_>, draft: &mut Draft, block: &Block<'_>) {
-    for statement in &block.statements {
-        if lower.language(statement) {
-            continue;
-        }
-        lower.no_block(statement);
-        let word = &statement.words[0];
-        let weight = match statement.parameters() {
-            [] => None,
-            [option, rest @ ..] if option.text == "weight" => {
-                let weight = rest.first().and_then(|w| script::weight(&w.text));
-                if weight.is_none() {
-                    let at = rest.first().map_or(option.at, |w| w.at);
-                    lower.warning(at, "expected a weight from -253 to 253; the script's own is used".into());
-                }
-                script::reverse(lower, statement, 2);
-                weight
-            }
-            [option, ..] => {
-                lower.warning(
-                    option.at,
-                    format!("`{}` is no option of a tracked script (weight); skipped", option.text),
-                );
-                None
-            }
-        };
-        draft.tracked.push((TrackedScript { name: word.text.to_string(), weight }, word.at));
     }
 }
 

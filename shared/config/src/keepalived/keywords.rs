@@ -28,6 +28,9 @@ pub(super) const ROOT: Context = Context {
         "virtual_server",
         "track_file",
         "vrrp_track_file",
+        "vrrp_track_process",
+        "vrrp_sync_group",
+        "interface_up_down_delays",
         "SSL",
         "include_check",
     ],
@@ -40,11 +43,8 @@ pub(super) const ROOT: Context = Context {
         "config_save_dir",
         "tmp_config_directory",
         "namespace_with_ipsets",
-        "global_tracking",
     ],
     differs: &[
-        ("vrrp_sync_group", "its instances move independently of each other"),
-        ("vrrp_track_process", "the process is not watched"),
         ("track_group", "the group is not tracked"),
         ("garp_group", "gratuitous ARP is not slowed down"),
         ("static_ipaddress", "the addresses are not added"),
@@ -53,7 +53,6 @@ pub(super) const ROOT: Context = Context {
         ("bfd_instance", "no BFD session is opened"),
         ("net_namespace", "start the daemon in the namespace instead"),
         ("net_namespace_ipvs", "start the daemon in the namespace instead"),
-        ("interface_up_down_delays", "a link change acts at once"),
     ],
 };
 
@@ -78,6 +77,9 @@ pub(super) const GLOBAL: Context = Context {
         "vrrp_iptables",
         "vrrp_ipsets",
         "include_check",
+        "dynamic_interfaces",
+        "vrrp_startup_delay",
+        "vrrp_delay_after_boot",
         "notification_email_from",
         "smtp_helo_name",
         "smtp_alert",
@@ -179,7 +181,6 @@ pub(super) const GLOBAL: Context = Context {
         "vrrp_notify_priority_changes",
     ],
     differs: &[
-        ("dynamic_interfaces", "every interface has to exist at the start"),
         ("vrrp_mcast_group4", "adverts go to 224.0.0.18"),
         ("vrrp_mcast_group6", "adverts go to ff02::12"),
         ("vrrp_check_unicast_src", "the source of unicast adverts is not compared with the peers"),
@@ -193,8 +194,6 @@ pub(super) const GLOBAL: Context = Context {
         ("vrrp_garp_extra_if", "gratuitous ARP goes out on the address's interface only"),
         ("vrrp_vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
         ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
-        ("vrrp_startup_delay", "elections start at once"),
-        ("vrrp_delay_after_boot", "elections start at once"),
         ("startup_script", "the script is not run"),
         ("shutdown_script", "the script is not run"),
         ("notify_fifo", "nothing is written to it"),
@@ -223,6 +222,46 @@ pub(super) const SCRIPT: Context = Context {
     differs: &[],
 };
 
+pub(super) const PROCESS: Context = Context {
+    name: "vrrp_track_process",
+    acted: &[
+        "process",
+        "param_match",
+        "weight",
+        "quorum",
+        "quorum_max",
+        "fork_delay",
+        "terminate_delay",
+        "delay",
+        "full_command",
+    ],
+    harmless: &[],
+    differs: &[],
+};
+
+pub(super) const SYNC_GROUP: Context = Context {
+    name: "vrrp_sync_group",
+    acted: &[
+        "group",
+        "track_interface",
+        "track_script",
+        "track_file",
+        "track_process",
+        "track_bfd",
+        "sync_group_tracking_weight",
+        "global_tracking",
+    ],
+    harmless: &["smtp_alert", "notify_priority_changes"],
+    differs: &[
+        ("notify", "the script is not run"),
+        ("notify_master", "the script is not run"),
+        ("notify_backup", "the script is not run"),
+        ("notify_fault", "the script is not run"),
+        ("notify_stop", "the script is not run"),
+        ("notify_deleted", "the script is not run"),
+    ],
+};
+
 pub(super) const INSTANCE: Context = Context {
     name: "vrrp_instance",
     acted: &[
@@ -239,7 +278,13 @@ pub(super) const INSTANCE: Context = Context {
         "unicast_src_ip",
         "unicast_peer",
         "mcast_src_ip",
+        "track_interface",
         "track_script",
+        "track_file",
+        "track_process",
+        "track_bfd",
+        "track_src_ip",
+        "dont_track_primary",
         "virtual_ipaddress",
         "virtual_ipaddress_excluded",
         "garp_master_delay",
@@ -268,12 +313,6 @@ pub(super) const INSTANCE: Context = Context {
         ("notify_stop", "the script is not run"),
         ("notify_deleted", "the script is not run"),
         ("notify_master_rx_lower_pri", "the script is not run"),
-        ("track_interface", "only the instance's own interface counts"),
-        ("track_file", "the file is not watched"),
-        ("track_process", "the process is not watched"),
-        ("track_bfd", "no BFD session is watched"),
-        ("track_src_ip", "the source address is not watched"),
-        ("dont_track_primary", "a lost link on the instance's interface counts"),
         ("use_vmac", "adverts and addresses use the interface's own MAC"),
         ("use_vmac_addr", "addresses use the interface's own MAC"),
         ("vmac_xmit_base", "adverts leave with the interface's own MAC"),
@@ -313,13 +352,21 @@ const fn list(name: &'static str) -> Context {
 const LISTS: &[Context] = &[
     list("notification_email"),
     list("unicast_peer"),
+    list("group"),
+    list("track_interface"),
     list("track_script"),
+    list("track_process"),
+    list("track_bfd"),
+    list("interface_up_down_delays"),
     list("virtual_ipaddress"),
     list("virtual_ipaddress_excluded"),
     list("virtual_server_group"),
 ];
 
-const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, INSTANCE, AUTHENTICATION];
+const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, SYNC_GROUP, INSTANCE, AUTHENTICATION];
+
+/// Blocks whose keywords are those of others, too, which are meant where they are misplaced.
+const LAST: &[Context] = &[PROCESS];
 
 /// Keywords that read other files.
 pub(super) const INCLUDES: &[&str] = &["include", "includer", "includem", "includew", "includeb", "includea"];
@@ -358,8 +405,8 @@ impl Context {
         if let Some((_, instead)) = self.differs.iter().find(|(k, _)| *k == keyword) {
             return Standing::Differs(instead);
         }
-        let belongs =
-            std::iter::once(&ROOT).chain(CONTEXTS).chain(server::CONTEXTS).find(|c| c.knows(keyword)).map(|c| c.name);
+        let mut contexts = std::iter::once(&ROOT).chain(CONTEXTS).chain(server::CONTEXTS).chain(LAST);
+        let belongs = contexts.find(|c| c.knows(keyword)).map(|c| c.name);
         let meant = if belongs.is_some() { None } else { values::nearest(keyword, self.keywords()) };
         Standing::Unknown { belongs, meant }
     }
@@ -371,7 +418,7 @@ pub(super) fn fits(parent: Option<&str>, child: &str) -> bool {
     if parent == "SSL_GET" {
         return HTTP_CHECK.knows(child);
     }
-    match CONTEXTS.iter().chain(server::CONTEXTS).chain(LISTS).find(|c| c.name == parent) {
+    match CONTEXTS.iter().chain(server::CONTEXTS).chain(LAST).chain(LISTS).find(|c| c.name == parent) {
         Some(context) => context.knows(child),
         None => true,
     }

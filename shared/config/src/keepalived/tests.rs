@@ -2,6 +2,7 @@
 
 mod instance;
 mod server;
+mod track;
 
 use super::*;
 use crate::model::*;
@@ -107,7 +108,6 @@ fn global_findings() {
         (" smtp_alert_vrrp", "2:2 I `smtp_alert_vrrp`: no mail is sent about virtual routers"),
         (" smtp_alert maybe", "2:13 W `maybe` is no value for `smtp_alert`"),
         (" vrrp_netlink_cmd_rcv_bufs 1000", "2:2 I `vrrp_netlink_cmd_rcv_bufs`"),
-        (" dynamic_interfaces", "2:2 W `dynamic_interfaces` is not supported yet: every interface"),
         (" vrrp_mcast_group4 224.0.0.99", "2:2 W `vrrp_mcast_group4` is not supported yet"),
         (" router_idd x", "2:2 W unknown keyword `router_idd`; skipped (did you mean `router_id`?)"),
         (" -----", "2:2 W unknown keyword `-----` in `global_defs`; skipped"),
@@ -125,7 +125,6 @@ fn top_level_findings() {
             "vrrp_instanze B {\n priority 1\n}",
             "1:1 W unknown keyword `vrrp_instanze`; skipped (did you mean `vrrp_instance`?)",
         ),
-        ("vrrp_sync_group G {\n group {\n  A\n }\n}", "1:1 W `vrrp_sync_group` is not supported yet"),
         ("static_routes {\n}", "1:1 W `static_routes` is not supported yet"),
         ("net_namespace x", "1:1 W `net_namespace` is not supported yet"),
         ("vrrp_script s", "1:1 E `vrrp_script` has no block"),
@@ -197,6 +196,7 @@ fn scripts_reach_the_model() {
         interval: Duration::from_secs(2),
         timeout: Duration::from_millis(500),
         weight: -20,
+        reverse: false,
         rise: 2,
         fall: 3,
         init_fail: true,
@@ -222,7 +222,7 @@ fn script_findings() {
         (" interval 4295", "3:11 W `4295` is no value for `interval`"),
         (" timeout x", "3:10 W `x` is no value for `timeout`"),
         (" weight 300", "3:9 W `300` is no value for `weight`: expected a number from -253 to 253; skipped"),
-        (" weight 5 reverse", "3:11 W `reverse` after a weight"),
+        (" weight 5 foo", "3:11 W `foo` is no option of a weight: expected reverse or noreverse"),
         (" rise 0", "3:7 W `0` is no value for `rise`"),
         (" fall -1", "3:7 W `-1` is no value for `fall`"),
         (" user", "3:2 W `user` has no value"),
@@ -241,7 +241,7 @@ fn a_script_without_command_is_left_out() {
     assert!(found[0].starts_with("1:13 W `vrrp_script s` has no `script`; left out"), "{found:#?}");
     assert!(found[1].starts_with("8:3 W there is no `vrrp_script s`; not tracked"), "{found:#?}");
     let config = config.unwrap();
-    assert!(config.track_scripts.is_empty() && config.routers[0].track_scripts.is_empty());
+    assert!(config.track_scripts.is_empty() && config.routers[0].track.scripts.is_empty());
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn a_second_script_of_a_name_is_left_out() {
 fn a_script_may_stand_further_down() {
     let text = format!("{}vrrp_script s {{\n script /bin/a\n}}\n", with(" track_script {\n  s\n }"));
     let config = assert_found(&text, "5:3 W `vrrp_script s` stands further down").unwrap();
-    assert_eq!(config.routers[0].track_scripts.len(), 1);
+    assert_eq!(config.routers[0].track.scripts.len(), 1);
 }
 
 #[test]

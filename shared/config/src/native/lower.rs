@@ -3,6 +3,7 @@
 mod router;
 mod server;
 mod settings;
+mod track;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -28,12 +29,16 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
     for script in file.script {
         config.track_scripts.extend(track_script(source, script));
     }
-    let names: BTreeSet<String> = config.track_scripts.iter().map(|s| s.name.clone()).collect();
-    for router in file.router {
-        config.routers.extend(router::lower(source, &names, router));
-    }
-    config.mail = settings::mail(source, file.mail);
     config.track_files = settings::track_files(source, file.track_file);
+    config.track_processes = track::processes(source, file.track_process);
+    for router in file.router {
+        let router = router::lower(source, &config, router);
+        config.routers.extend(router);
+    }
+    config.sync_groups = track::sync_groups(source, &config, file.sync_group);
+    config.delays = track::delays(source, file.delays);
+    config.dynamic_interfaces = file.dynamic_interfaces;
+    config.mail = settings::mail(source, file.mail);
     let scope = file.lvs.check_scope.map_or_else(CheckScope::default, server::scope);
     config.lvs = settings::lvs(source, file.lvs, settings::tls(file.tls), &config.routers);
     let mut names = server::Names {
@@ -193,6 +198,7 @@ fn track_script(source: &mut Source<'_>, script: Script) -> Option<TrackScript> 
         interval,
         timeout: time(source, script.timeout.as_ref(), times, interval),
         weight: number(source, script.weight.as_ref(), -253..=253, 0),
+        reverse: script.reverse,
         rise: number(source, script.rise.as_ref(), 1..=i64::from(i32::MAX), 1),
         fall: number(source, script.fall.as_ref(), 1..=i64::from(i32::MAX), 1),
         init_fail: script.init_fail,

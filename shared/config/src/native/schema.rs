@@ -29,6 +29,14 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) track_file: Vec<TrackFileTable>,
     #[serde(default)]
+    pub(super) track_process: Vec<ProcessTable>,
+    #[serde(default)]
+    pub(super) sync_group: Vec<SyncGroupTable>,
+    #[serde(default)]
+    pub(super) delays: DelayTable,
+    #[serde(default)]
+    pub(super) dynamic_interfaces: bool,
+    #[serde(default)]
     pub(super) virtual_server: Vec<Spanned<Server>>,
 }
 
@@ -78,6 +86,8 @@ pub(super) struct Script {
     pub(super) interval: Option<Spanned<Time>>,
     pub(super) timeout: Option<Spanned<Time>>,
     pub(super) weight: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) reverse: bool,
     pub(super) rise: Option<Spanned<i64>>,
     pub(super) fall: Option<Spanned<i64>>,
     #[serde(default)]
@@ -112,7 +122,16 @@ pub(super) struct Router {
     #[serde(default)]
     pub(super) excluded_addresses: Vec<Spanned<AddressEntry>>,
     #[serde(default)]
+    pub(super) track_interfaces: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
     pub(super) track_scripts: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_files: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_processes: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_bfds: Vec<Spanned<TrackedEntry>>,
+    pub(super) track_own_interface: Option<bool>,
     #[serde(default)]
     pub(super) garp: Garp,
     #[serde(default)]
@@ -156,6 +175,69 @@ pub(super) struct AddressTable {
 pub(super) struct TrackedTable {
     pub(super) name: String,
     pub(super) weight: Option<i64>,
+    #[serde(default)]
+    pub(super) reverse: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SyncGroupTable {
+    pub(super) name: Spanned<String>,
+    pub(super) routers: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) member_weights: bool,
+    #[serde(default)]
+    pub(super) track_interfaces: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_scripts: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_files: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_processes: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_bfds: Vec<Spanned<TrackedEntry>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ParameterName {
+    Exact,
+    Partial,
+    Initial,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProcessTable {
+    pub(super) name: Spanned<String>,
+    pub(super) command: Spanned<Command>,
+    pub(super) parameters: Option<ParameterName>,
+    #[serde(default)]
+    pub(super) full_command: bool,
+    pub(super) weight: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) reverse: bool,
+    pub(super) quorum: Option<Spanned<i64>>,
+    pub(super) quorum_max: Option<Spanned<i64>>,
+    pub(super) fork_delay: Option<Spanned<Time>>,
+    pub(super) terminate_delay: Option<Spanned<Time>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DelayTable {
+    pub(super) startup: Option<Spanned<Time>>,
+    pub(super) after_boot: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) links: Vec<LinkDelayTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkDelayTable {
+    pub(super) interface: Spanned<String>,
+    pub(super) down: Spanned<Time>,
+    pub(super) up: Option<Spanned<Time>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -123,9 +123,9 @@ impl TextOr for AddressEntry {
 pub(super) struct TrackedEntry(pub(super) TrackedTable);
 
 impl TextOr for TrackedEntry {
-    const EXPECTED: &'static str = "the name of a script or a table { name = …, weight = … }";
+    const EXPECTED: &'static str = "the name of what is tracked or a table { name = …, weight = … }";
     fn from_text(text: &str) -> Self {
-        TrackedEntry(TrackedTable { name: text.to_string(), weight: None })
+        TrackedEntry(TrackedTable { name: text.to_string(), weight: None, reverse: false })
     }
     fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         TrackedTable::deserialize(MapAccessDeserializer::new(map)).map(TrackedEntry)

@@ -138,8 +138,11 @@ impl Engine {
 
     /// At the start: decides what to go on with, and has the kernel keep exactly that.
     pub(super) fn take_over_kernel(&mut self, now: Instant, left: Vec<Adopted>, config: &Config) -> Vec<Adopted> {
-        let (adopted, orphans): (Vec<Adopted>, Vec<Adopted>) =
+        let (mut adopted, mut orphans): (Vec<Adopted>, Vec<Adopted>) =
             left.into_iter().partition(|left| self.is_adoptable(now, left, config));
+        // Of a group all or none.
+        let torn = super::groups::torn(config, &|key| adopted.iter().any(|a| a.router == key));
+        orphans.extend(adopted.extract_if(.., |a| torn.contains(&a.router)));
         self.orphans = orphans;
         let except = adopted.iter().flat_map(|a| a.addresses.clone()).collect();
         self.out.push(Action::SweepAddresses { except });

@@ -1,6 +1,9 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
 pub mod adopt;
+mod delays;
+mod evaluate;
+mod groups;
 mod leases;
 mod observe;
 mod repairs;
@@ -19,7 +22,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mesh_config::model::Config;
+use mesh_config::model::{Config, TrackFile, TrackProcess};
 use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, RouterReport};
 use mesh_wire::mesh::lease::Claim;
 use mesh_wire::mesh::roster::{FIRST_VOTERS, Role, Roster};
@@ -39,7 +42,7 @@ use crate::membership::{Membership, router_key};
 use crate::roster::Acceptor;
 use crate::roster::replica::Event;
 use crate::time::Instant;
-use crate::tracking::Tracking;
+use crate::tracking::{self, Tracking};
 
 use self::roster::Council;
 
@@ -78,9 +81,13 @@ pub struct Engine {
     council: Council,
     voter: Voter,
     instances: BTreeMap<RouterKey, Instance>,
+    groups: groups::Groups,
+    delays: delays::Waiting,
     interfaces: BTreeMap<String, Interface>,
     membership: Membership,
     tracking: Tracking,
+    /// Files and processes that are watched.
+    watched: (Vec<TrackFile>, Vec<TrackProcess>),
     /// Grows with every lease request. Begins with the clock, so that a late reply to an earlier
     /// run of this daemon answers no request of this one.
     seq: u64,
@@ -185,6 +192,8 @@ pub enum TimerKind {
     Roster,
     /// News for the services.
     Services,
+    /// A start, or a change of a link, has been waited for.
+    Delay,
 }
 
 impl Engine {
@@ -203,9 +212,12 @@ impl Engine {
             roster: setup.roster.clone(),
             voter,
             instances: BTreeMap::new(),
+            groups: groups::Groups::default(),
+            delays: delays::Waiting::new(now, &config.delays),
             interfaces: BTreeMap::new(),
             membership: Membership::default(),
             tracking: Tracking::default(),
+            watched: <(Vec<TrackFile>, Vec<TrackProcess>)>::default(),
             seq,
             sent: VecDeque::new(),
             ends: voting::Ends::default(),
@@ -291,6 +303,7 @@ impl Engine {
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
         due(self.neighbour.tell_at, TimerKind::Services);
+        due(self.delays.deadline(), TimerKind::Delay);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
@@ -329,11 +342,9 @@ impl Engine {
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Timeout => {}
-            Input::Interface(interface) => {
-                self.interfaces.insert(interface.name.clone(), interface);
-                self.evaluate_all(now);
-            }
+            Input::Interface(interface) => self.see_interface(now, interface),
             Input::InterfaceGone { name } => {
+                self.delays.forget(&name);
                 self.interfaces.remove(&name);
                 self.evaluate_all(now);
             }
@@ -375,6 +386,12 @@ impl Engine {
                     self.evaluate_all(now);
                 }
             }
+            Input::Tracked { kind, name, value } => {
+                if let Some(cause) = self.tracking.observe(kind, &name, value) {
+                    self.record(Decision::Tracked { kind, name, cause });
+                    self.evaluate_all(now);
+                }
+            }
             Input::Unfit(unfit) => self.set_unfit(now, unfit),
             Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
             Input::ChangeRoster { ticket, change } => {
@@ -401,6 +418,7 @@ impl Engine {
             self.record(Decision::Warning { text: text.to_owned() });
             config.routers.clear();
             config.track_scripts.clear();
+            config.sync_groups.clear();
         }
         self.configured += 1;
         let lease = config.mesh.lease;
@@ -415,7 +433,8 @@ impl Engine {
             self.reported.remove(&key);
             self.withdraw(router_key(&key));
         }
-        self.tracking.configure(&config.track_scripts);
+        self.groups.configure(&config);
+        self.tracking.configure(&config);
         let orphaned: BTreeMap<RouterKey, u64> =
             config.routers.iter().map(|r| (r.key, self.orphaned_epoch(r.key))).collect();
         for router in &config.routers {
@@ -427,6 +446,12 @@ impl Engine {
         }
         self.block_removed();
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
+        let tracked = tracking::watched(&config);
+        if self.watched != tracked {
+            self.watched = tracked;
+            let (files, processes) = self.watched.clone();
+            self.out.push(Action::WatchTracked { files, processes });
+        }
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.config = config;
@@ -444,6 +469,8 @@ impl Engine {
         for key in self.keys() {
             self.run_router_timers(now, key);
         }
+        self.run_delays(now);
+        self.run_groups(now);
         self.run_council(now);
     }
 
@@ -542,6 +569,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.transition = Transition { at: now, cause: cause.clone(), trace_id: trace_id.clone() };
         let name = instance.config.name.clone();
+        self.groups.note(key, &name, &cause);
         self.note_surroundings(now);
         self.record(Decision::Router { name, key, event, cause, trace_id });
     }

@@ -3,6 +3,7 @@
 mod chaos;
 mod faults_daemon;
 mod faults_network;
+mod groups;
 mod guard;
 mod host;
 mod interop;

@@ -127,6 +127,7 @@ impl Cluster {
             | Input::AddressGone { .. }
             | Input::FenceGone
             | Input::Script { .. }
+            | Input::Tracked { .. }
             | Input::Unfit(_)
             | Input::Failed { .. }
             | Input::Configure(_)
@@ -273,7 +274,8 @@ impl Cluster {
                 self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
             }
             Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
-            Action::Announce { .. } | Action::RunScripts(_) | Action::TellServices(_) => {}
+            Action::Announce { .. } | Action::RunScripts(_) | Action::WatchTracked { .. } | Action::TellServices(_) => {
+            }
             Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),
             Action::LeaveBehind(left) => self.hosts[host].runtime.adopted = left,
             Action::AddAddress { .. }

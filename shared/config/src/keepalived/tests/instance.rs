@@ -27,7 +27,7 @@ fn defaults() {
     assert_eq!(router.transport, Transport::Multicast { source: None });
     assert_eq!((router.auth_pass, router.garp), (None, GratuitousArp::default()));
     assert_eq!(router.addresses[0].net, "10.0.0.1/32".parse().unwrap());
-    assert!(router.excluded_addresses.is_empty() && router.track_scripts.is_empty());
+    assert!(router.excluded_addresses.is_empty() && router.track == Tracks::default());
 }
 
 #[test]
@@ -244,33 +244,9 @@ fn what_an_instance_cannot_do_without() {
 }
 
 #[test]
-fn tracked_scripts() {
-    let tracked = |line: &str| {
-        format!("vrrp_script s {{\n script /bin/true\n}}\n{}", with(&format!(" track_script {{\n  {line}\n }}")))
-    };
-    let scripts = |text: &str| assert_clean(text).routers[0].track_scripts.clone();
-    assert_eq!(scripts(&tracked("s")), [TrackedScript { name: "s".into(), weight: None }]);
-    assert_eq!(scripts(&tracked("s weight -5")), [TrackedScript { name: "s".into(), weight: Some(-5) }]);
-    for (line, start, kept) in [
-        ("nope", "8:3 W there is no `vrrp_script nope`; not tracked", 0),
-        ("s weight 300", "8:12 W expected a weight from -253 to 253", 1),
-        ("s weight", "8:5 W expected a weight", 1),
-        ("s weight 5 reverse", "8:14 W `reverse` after a weight", 1),
-        ("s foo", "8:5 W `foo` is no option of a tracked script", 1),
-        ("s\n  s", "9:3 W `s` is already tracked", 1),
-    ] {
-        let config = assert_found(&tracked(line), start).unwrap();
-        assert_eq!(config.routers[0].track_scripts.len(), kept, "{line}");
-    }
-    let owner = tracked("s weight 5").replace(" interface", " priority 255\n interface");
-    assert!(assert_found(&owner, "9:3 W `s` has a weight").unwrap().routers[0].track_scripts.is_empty());
-}
-
-#[test]
 fn keywords_that_wait() {
     for (line, start) in [
         (" notify /bin/x", "4:2 W `notify` is not supported yet: the script is not run"),
-        (" track_interface {\n  eth1\n }", "4:2 W `track_interface` is not supported yet"),
         (" use_vmac", "4:2 W `use_vmac` is not supported yet"),
         (" virtual_routes {\n  10.9.0.0/16 via 10.0.0.9\n }", "4:2 W `virtual_routes` is not supported yet"),
         (" native_ipv6", "4:2 I `native_ipv6` is obsolete: the addresses tell the family"),

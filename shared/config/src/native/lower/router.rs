@@ -11,11 +11,11 @@ use toml::Spanned;
 
 use super::super::Source;
 use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
-use super::super::text::{AddressEntry, Time, TrackedEntry};
+use super::super::text::{AddressEntry, Time};
+use super::track::{Tracking, tracks};
 use super::{filled, number, policy, time, within};
 use crate::model::{
-    GratuitousArp, Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual,
-    most_addresses,
+    Config, GratuitousArp, Scope, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual, most_addresses,
 };
 use crate::report::{Place, RouterPlaces};
 
@@ -24,7 +24,7 @@ const OWNER: u8 = 255;
 const LONGEST_NAME: usize = 15;
 
 /// Lowers one router; `None` after an error that leaves nothing to go on with.
-pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router: Router) -> Option<VirtualRouter> {
+pub(super) fn lower(source: &mut Source<'_>, config: &Config, router: Router) -> Option<VirtualRouter> {
     let name_span = router.name.span();
     let name_place = source.place(name_span.clone());
     let name = filled(source, router.name);
@@ -63,6 +63,13 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
     unique(source, &addresses, &excluded_addresses);
     source.report.places.routers.insert(name.clone(), places);
 
+    let tracking = Tracking {
+        interfaces: router.track_interfaces,
+        scripts: router.track_scripts,
+        files: router.track_files,
+        processes: router.track_processes,
+        bfds: router.track_bfds,
+    };
     Some(VirtualRouter {
         initial_active: active,
         priority,
@@ -74,7 +81,8 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
         transport: transport(source, family, router.unicast, router.multicast_source),
         addresses: addresses.into_iter().map(|(a, _)| a).collect(),
         excluded_addresses: excluded_addresses.into_iter().map(|(a, _)| a).collect(),
-        track_scripts: track_scripts(source, scripts, router.track_scripts, priority),
+        track: tracks(source, config, tracking, &name, priority == OWNER),
+        dont_track_primary: router.track_own_interface == Some(false),
         garp: garp(source, &router.garp),
         strict: router.strict,
         skip_check_adv_addr: router.skip_address_check,
@@ -271,35 +279,6 @@ fn unique(source: &mut Source<'_>, addresses: &Spans, excluded: &Spans) {
             source.error(span.clone(), format!("{} is already an address of this router", address.net.addr()));
         }
     }
-}
-
-fn track_scripts(
-    source: &mut Source<'_>,
-    scripts: &BTreeSet<String>,
-    entries: Vec<Spanned<TrackedEntry>>,
-    priority: u8,
-) -> Vec<TrackedScript> {
-    let mut seen = BTreeSet::new();
-    let mut tracked = Vec::new();
-    for entry in entries {
-        let span = entry.span();
-        let TrackedEntry(entry) = entry.into_inner();
-        let weight = entry.weight.and_then(|w| within(source, &Spanned::new(span.clone(), w), -253..=253));
-        if !scripts.contains(&entry.name) {
-            source.error(
-                span.clone(),
-                format!("there is no script `{}`; expected a `[[script]]` of that name", entry.name),
-            );
-        }
-        if !seen.insert(entry.name.clone()) {
-            source.error(span.clone(), format!("`{}` is already tracked", entry.name));
-        }
-        if priority == OWNER && weight.is_some_and(|w| w != 0) {
-            source.error(span, "a weight has no effect: an owner's priority stays 255".into());
-        }
-        tracked.push(TrackedScript { name: entry.name, weight: weight.and_then(|w| i16::try_from(w).ok()) });
-    }
-    tracked
 }
 
 fn garp(source: &mut Source<'_>, garp: &Garp) -> GratuitousArp {

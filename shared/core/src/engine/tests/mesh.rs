@@ -179,6 +179,7 @@ impl Mesh {
             | Action::RosterChanged { .. }
             | Action::Remember(_)
             | Action::RunScripts(_)
+            | Action::WatchTracked { .. }
             | Action::TellServices(_)
             | Action::FenceAdopt { .. }
             | Action::KeepWill(_) => {}
