@@ -1,9 +1,10 @@
 //! Which processes are whose, how many that makes, and for how long.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_config::model::{ParameterMatch, TrackProcess};
+use mesh_core::Instant;
 
 /// What /proc says of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_config::model::{ParameterMatch, TrackProcess, Weight};
+use mesh_core::Instant;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -63,7 +64,7 @@ fn programs_are_told_by_name_or_by_what_they_were_called_by() {
 
 #[test]
 fn numbers_count_once_they_have_lasted() {
-    let begin = Instant::now();
+    let begin = Instant::default();
     let at = |ms| begin + Duration::from_millis(ms);
     let web = process("nginx", &[]);
     let delays = (Duration::from_millis(100), Duration::from_millis(300));

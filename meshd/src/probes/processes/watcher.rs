@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc as commands;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mesh_config::model::TrackProcess;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use super::connector::{Connector, Event};
 use super::table::{Entry, Process};
+use crate::clock;
 
 /// Between two looks at everything where the kernel does not tell.
 const LOOK: Duration = Duration::from_millis(500);
@@ -51,7 +52,7 @@ impl<T: Send + 'static> Watcher<T> {
                 Some(processes) => self.replace(processes),
                 None => self.follow(),
             }
-            let now = Instant::now();
+            let now = clock::now();
             for index in 0..self.entries.len() {
                 let entry = &mut self.entries[index];
                 if let Some(up) = entry.tell(now) {
@@ -66,9 +67,9 @@ impl<T: Send + 'static> Watcher<T> {
 
     /// Waits for a cause to look.
     fn wait(&self) {
-        let now = Instant::now();
+        let now = clock::now();
         let look = (self.connector.is_none() && !self.entries.is_empty()).then_some(LOOK);
-        let due = self.entries.iter().filter_map(Entry::deadline).map(|at| at.saturating_duration_since(now)).min();
+        let due = self.entries.iter().filter_map(Entry::deadline).map(|at| at.since(now)).min();
         // Rounded up: a millisecond too early would be one look too many.
         let wait = look.into_iter().chain(due).min().map(|wait| wait + Duration::from_millis(1));
         let timeout = wait.map_or(PollTimeout::NONE, |w| PollTimeout::try_from(w).unwrap_or(PollTimeout::MAX));

@@ -135,8 +135,8 @@ impl Engine {
             if !self.probe_instead(now, key) {
                 self.lose(now, key, None);
             }
-        } else if counts.contains(&Count::Open) {
-            if self.nobody_left_to_answer(now, key) && !self.probe_instead(now, key) {
+        } else if let Some(open) = counts.iter().position(|count| *count == Count::Open) {
+            if self.nobody_left_to_answer(now, members[open]) && !self.probe_instead(now, key) {
                 self.lose(now, key, None);
             }
         } else {

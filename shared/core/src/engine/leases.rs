@@ -125,7 +125,12 @@ impl Engine {
                 let duration = Duration::from_millis(u64::from(claim.duration_ms));
                 ballot.vote(now, from, at, duration, *verdict);
             }
-            self.settle(now, *router);
+        }
+        // Once all of it is known: a group is decided by all of its verdicts.
+        for (router, _) in &reply.verdicts {
+            if claims.iter().any(|c| c.router == *router) {
+                self.settle(now, *router);
+            }
         }
     }
 
