@@ -8,7 +8,6 @@ mod batch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,15 +24,17 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::adverts::Adverts;
 use crate::clock;
-use crate::kernel::fence::{Fence, FenceTarget, FenceWatch};
+use crate::kernel::fence::{Fence, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::telemetry;
 
 mod failures;
 mod outputs;
+mod vmacs;
 
 pub(crate) use self::failures::Failures;
 pub use self::outputs::Outputs;
+use self::vmacs::Vmacs;
 
 /// Between two looks at the status, after one that took so long: a hundredth of the time at most is
 /// spent on it, but a change is shown within half a second.
@@ -54,6 +55,7 @@ pub struct Director {
     outputs: Outputs,
     /// Interfaces with virtual routers or their addresses, and the families of these routers.
     interfaces: BTreeMap<String, BTreeSet<Family>>,
+    vmacs: Vmacs,
     links: BTreeMap<String, Link>,
     adverts: Adverts,
     netlink: Netlink,
@@ -101,6 +103,7 @@ impl Director {
             inputs,
             outputs,
             interfaces: interfaces_of(config),
+            vmacs: Vmacs::of(config),
             links: BTreeMap::new(),
             adverts,
             netlink,
@@ -137,6 +140,7 @@ impl Director {
             input = self.inputs.recv() => {
                 if let Some(Input::Configure(config)) = &input {
                     self.interfaces = interfaces_of(config);
+                    self.vmacs = Vmacs::of(config);
                     self.open_sockets();
                 }
                 input
@@ -180,7 +184,11 @@ impl Director {
         for link in self.links.values() {
             let name = &link.interface.name;
             let Some(families) = self.interfaces.get(name) else { continue };
-            if let Err(error) = self.adverts.open(name, link.index, link.mac, families) {
+            let opened = match self.vmacs.base_of(name) {
+                Some(base) => self.adverts.open_virtual((name, base), link.index, link.mac, families),
+                None => self.adverts.open(name, link.index, link.mac, families),
+            };
+            if let Err(error) = opened {
                 tracing::warn!(interface = %name, %error, "cannot listen for VRRP");
             }
         }
@@ -209,6 +217,9 @@ impl Director {
                     let more = std::iter::from_fn(|| actions.next_if(|a| matches!(a, Action::AddAddress { .. })));
                     let additions: Vec<_> = std::iter::once(action).chain(more).collect();
                     self.add_addresses(additions).await
+                } else if let Action::MakeVmacs { wanted } = action {
+                    let failed = self.netlink.make_vmacs(&wanted).await;
+                    failed.into_iter().map(|(name, error)| (Effect::Vmac { name }, error)).collect()
                 } else {
                     self.act(action).await.err().into_iter().collect()
                 };
@@ -273,22 +284,37 @@ impl Director {
                 removed.map_err(|e| (effect(), format!("{e:#}")))?;
             }
             Action::SweepAddresses { except } => {
+                if self.vmacs.is_empty() {
+                    // Of an earlier run, when the configuration had some.
+                    let _none_wanted = self.netlink.make_vmacs(&[]).await;
+                }
                 let swept = self.netlink.sweep(&except).await;
                 if swept > 0 {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
                 }
             }
             Action::FenceInstall { addresses } => {
-                let devices = self.interfaces.keys().cloned().collect();
-                self.fence(!addresses.is_empty(), |f| f.install(&targets(&addresses), &devices))?;
+                let below = |name: &&String| self.vmacs.base_of(name).is_none();
+                let devices = self.interfaces.keys().filter(below).cloned().collect();
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(!addresses.is_empty(), |f| f.install(&targets, &devices))?;
             }
-            Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&targets(&addresses), until))?,
-            Action::FenceClose { addresses } => self.fence(true, |f| f.close(&targets(&addresses)))?,
+            Action::FenceArm { addresses, until } => {
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(true, |f| f.arm(&targets, until))?;
+            }
+            Action::FenceClose { addresses } => {
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(true, |f| f.close(&targets))?;
+            }
             Action::Remember(changes) => self.outputs.remember(&changes)?,
-            Action::FenceAdopt { addresses, until } => self.fence(true, |f| {
-                f.adopt(&targets(&addresses), until);
-                Ok(())
-            })?,
+            Action::FenceAdopt { addresses, until } => {
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(true, |f| {
+                    f.adopt(&targets, until);
+                    Ok(())
+                })?;
+            }
             Action::KeepWill(will) => self.outputs.keep_will(&will),
             Action::LeaveBehind(left) => {
                 let kept = self.outputs.legacy.leave_behind(&left);
@@ -305,7 +331,7 @@ impl Director {
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }
-            Action::AddAddress { .. } => unreachable!("added together, above"),
+            Action::AddAddress { .. } | Action::MakeVmacs { .. } => unreachable!("above"),
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
@@ -428,16 +454,15 @@ fn is_claim(action: &Action) -> bool {
     matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::Announce { .. })
 }
 
-/// The engine's addresses, as the fence knows them.
-fn targets(addresses: &[IpAddr]) -> Vec<FenceTarget> {
-    addresses.iter().copied().map(FenceTarget::from).collect()
-}
-
 fn interfaces_of(config: &Config) -> BTreeMap<String, BTreeSet<Family>> {
     let mut interfaces: BTreeMap<String, BTreeSet<Family>> = BTreeMap::new();
     for router in &config.routers {
         interfaces.entry(router.interface.clone()).or_default().insert(router.key.family);
+        if let Some(vmac) = &router.vmac {
+            interfaces.entry(vmac.name.clone()).or_default().insert(router.key.family);
+        }
         for address in router.served() {
+            interfaces.entry(router.segment_of(address).to_owned()).or_default();
             interfaces.entry(router.interface_of(address).to_owned()).or_default();
         }
     }

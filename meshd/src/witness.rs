@@ -103,6 +103,7 @@ impl Witness {
             Action::TellServices(_) => {}
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses { .. }
+            | Action::MakeVmacs { .. }
             | Action::FenceAdopt { .. }
             | Action::LeaveBehind(_)
             | Action::DelAddress { .. }

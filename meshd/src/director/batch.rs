@@ -18,6 +18,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
                 takeover.announcements.push(action);
             }
             Action::DelAddress { .. }
+            | Action::MakeVmacs { .. }
             | Action::SweepAddresses { .. }
             | Action::FenceAdopt { .. }
             | Action::ProbeAddresses { .. }

@@ -18,6 +18,7 @@ mod batch;
 mod follow;
 pub mod loopback;
 mod requests;
+mod vmac;
 
 #[cfg(test)]
 mod tests;

@@ -8,9 +8,11 @@ use mesh_wire::mesh::{Family, RouterKey};
 
 mod mail;
 mod service;
+mod vmac;
 
 pub use self::mail::Mail;
 pub use self::service::*;
+pub use self::vmac::*;
 
 /// A whole configuration, every value checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Config {
     pub track_files: Vec<TrackFile>,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
+    /// How virtual interfaces are called.
+    pub vmac_names: VmacNames,
     /// Mail about what happens.
     pub mail: Mail,
     /// Settings of the mesh; only meshd.toml has them.
@@ -101,6 +105,15 @@ pub struct VirtualRouter {
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: served, but not in adverts; of either family.
     pub excluded_addresses: Vec<VirtualAddress>,
+    /// `use_vmac`: an interface with a virtual MAC address, on which addresses of `key.family` go that
+    /// name no other interface.
+    pub vmac: Option<Vmac>,
+    /// `vmac_xmit_base`: adverts leave by `interface` all the same.
+    pub vmac_transmit_base: bool,
+    /// `use_vmac_addr`: addresses that do not belong on the router's own one get such interfaces, too.
+    pub vmac_addresses: bool,
+    /// Those interfaces; found out once a configuration is complete.
+    pub address_vmacs: Vec<Vmac>,
     /// `track_script`.
     pub track_scripts: Vec<TrackedScript>,
     /// `garp_master_*`.
@@ -133,6 +146,10 @@ impl VirtualRouter {
             transport: Transport::Multicast { source: None },
             addresses: Vec::new(),
             excluded_addresses: Vec::new(),
+            vmac: None,
+            vmac_transmit_base: false,
+            vmac_addresses: false,
+            address_vmacs: Vec::new(),
             track_scripts: Vec::new(),
             garp: GratuitousArp::default(),
             strict: false,
@@ -144,10 +161,6 @@ impl VirtualRouter {
     /// Served addresses: those in adverts, then the excluded ones.
     pub fn served(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.excluded_addresses)
-    }
-    /// The interface an address goes on.
-    pub fn interface_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
-        address.interface.as_deref().unwrap_or(&self.interface)
     }
 }
 
@@ -215,12 +228,14 @@ pub struct VirtualAddress {
     pub scope: Scope,
     /// `brd`; IPv4 only.
     pub broadcast: Option<Ipv4Addr>,
+    /// `use_vmac`: on an interface with a virtual MAC address.
+    pub vmac: bool,
 }
 
 impl VirtualAddress {
     /// On the router's interface, of global scope, nothing more.
     pub fn new(net: IpNet) -> Self {
-        VirtualAddress { net, interface: None, label: None, scope: Scope::Global, broadcast: None }
+        VirtualAddress { net, interface: None, label: None, scope: Scope::Global, broadcast: None, vmac: false }
     }
 }
 

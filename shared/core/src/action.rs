@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use mesh_config::model::VirtualAddress;
+use mesh_config::model::{VirtualAddress, Vmac};
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
 use crate::decision::Decision;
@@ -46,6 +46,12 @@ pub enum Action {
         probe: u64,
         /// Interfaces and the addresses looked for there.
         addresses: Vec<(String, IpAddr)>,
+    },
+    /// Have exactly these interfaces with virtual MAC addresses, up, each on the interface below it;
+    /// what is there and as it has to be is left alone. One whose base is not there is left out.
+    MakeVmacs {
+        /// All of them.
+        wanted: Vec<Vmac>,
     },
     /// Have a virtual address in the kernel; where it is there already, renew its lifetime.
     AddAddress {
@@ -156,6 +162,11 @@ pub enum Effect {
         interface: String,
         /// The address.
         address: IpAddr,
+    },
+    /// [`Action::MakeVmacs`], for one of them.
+    Vmac {
+        /// Its name.
+        name: String,
     },
     /// [`Action::DelAddress`] of this address.
     Removal {

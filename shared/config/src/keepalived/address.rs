@@ -44,9 +44,7 @@ pub(super) fn parse(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<
                 };
                 set(lower, &mut declared, name, value)?;
             }
-            "use_vmac" => {
-                lower.warning(option.at, "`use_vmac` is not supported yet: the interface's own MAC is used".into());
-            }
+            "use_vmac" => declared.address.vmac = true,
             name if UNSUPPORTED.contains(&name) => {
                 lower.warning(option.at, format!("`{name}` is not supported yet; skipped"));
             }

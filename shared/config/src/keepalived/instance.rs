@@ -1,6 +1,7 @@
 //! `vrrp_instance`: the keywords. What they mean together is in [`complete`].
 
 mod complete;
+mod vmac;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -36,6 +37,7 @@ struct Draft {
     peers: Vec<(IpAddr, At)>,
     addresses: Vec<Declared>,
     excluded: Vec<Declared>,
+    vmac: vmac::Declared,
     tracked: Vec<(TrackedScript, At)>,
     garp: GratuitousArp,
     strict: bool,
@@ -80,6 +82,7 @@ pub(super) fn lower(
         peers: Vec::new(),
         addresses: Vec::new(),
         excluded: Vec::new(),
+        vmac: vmac::Declared::default(),
         tracked: Vec::new(),
         garp: globals.garp,
         strict: globals.strict,
@@ -163,6 +166,9 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
                 draft.skip_check_adv_addr = skip;
             }
         }
+        ("use_vmac", _) => vmac::use_vmac(lower, &mut draft.vmac, statement),
+        ("use_vmac_addr", _) => draft.vmac.addresses = true,
+        ("vmac_xmit_base", _) => vmac::transmit_base(&mut draft.vmac, statement),
         // Read with the sync daemon.
         ("lvs_sync_daemon_interface", _) => {}
         ("native_ipv6", _) => {

@@ -3,6 +3,7 @@
 mod router;
 mod server;
 mod settings;
+mod vmac;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         router_id: file.router_id,
         mesh: mesh(source, file.mesh),
         scripts: scripts(source, file.scripts),
+        vmac_names: vmac::names(source, file.vmac),
         ..Config::default()
     };
     for script in file.script {
@@ -32,6 +34,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
     for router in file.router {
         config.routers.extend(router::lower(source, &names, router));
     }
+    vmac::unique(source, &config);
     config.mail = settings::mail(source, file.mail);
     config.track_files = settings::track_files(source, file.track_file);
     let scope = file.lvs.check_scope.map_or_else(CheckScope::default, server::scope);

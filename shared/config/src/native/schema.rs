@@ -15,6 +15,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) mesh: Mesh,
     #[serde(default)]
+    pub(super) vmac: VmacNames,
+    #[serde(default)]
     pub(super) scripts: Scripts,
     #[serde(default)]
     pub(super) script: Vec<Script>,
@@ -111,6 +113,9 @@ pub(super) struct Router {
     pub(super) addresses: Spanned<Vec<Spanned<AddressEntry>>>,
     #[serde(default)]
     pub(super) excluded_addresses: Vec<Spanned<AddressEntry>>,
+    pub(super) vmac: Option<Spanned<VmacEntry>>,
+    #[serde(default)]
+    pub(super) vmac_addresses: bool,
     #[serde(default)]
     pub(super) track_scripts: Vec<Spanned<TrackedEntry>>,
     #[serde(default)]
@@ -149,6 +154,35 @@ pub(super) struct AddressTable {
     pub(super) label: Option<String>,
     pub(super) scope: Option<ScopeName>,
     pub(super) broadcast: Option<Ipv4Addr>,
+    #[serde(default)]
+    pub(super) vmac: bool,
+}
+
+/// How virtual interfaces without a name are called.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VmacNames {
+    pub(super) prefix: Option<Spanned<String>>,
+    pub(super) address_prefix: Option<Spanned<String>>,
+}
+
+/// `true`, or what is not as usual.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected true, or a table with name, mac, group, transmit_base")]
+pub(super) enum VmacEntry {
+    Switch(bool),
+    Table(VmacTable),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VmacTable {
+    pub(super) name: Option<String>,
+    pub(super) mac: Option<String>,
+    #[serde(default)]
+    pub(super) group: u32,
+    #[serde(default)]
+    pub(super) transmit_base: bool,
 }
 
 #[derive(Debug, Deserialize)]

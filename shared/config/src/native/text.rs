@@ -111,6 +111,7 @@ impl TextOr for AddressEntry {
             label: None,
             scope: None,
             broadcast: None,
+            vmac: false,
         })
     }
     fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {

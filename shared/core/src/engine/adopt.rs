@@ -241,7 +241,7 @@ fn digest(router: &VirtualRouter) -> u64 {
     let served: Vec<String> =
         router.served().map(|a| format!("{}%{} {:?}", a.net, router.interface_of(a), (&a.label, a.scope))).collect();
     let text = format!(
-        "{} {} v{version} {}ms {} auth={} {:?} {} {}",
+        "{} {} v{version} {}ms {} auth={} {:?} {} {} {:?}",
         router.key,
         router.interface,
         router.advert_interval.as_millis(),
@@ -249,7 +249,8 @@ fn digest(router: &VirtualRouter) -> u64 {
         router.auth_pass.is_some(),
         router.transport,
         router.addresses.len(),
-        served.join(" ")
+        served.join(" "),
+        router.vmacs().map(|v| (&v.name, v.mac)).collect::<Vec<_>>()
     );
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }

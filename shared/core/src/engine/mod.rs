@@ -10,6 +10,7 @@ mod services;
 mod silence;
 mod status;
 mod takeover;
+mod vmacs;
 mod voting;
 mod will;
 
@@ -103,6 +104,7 @@ pub struct Engine {
     serves_told: (u64, bool),
     /// Of our routers, what was published last.
     reported: BTreeMap<RouterKey, RouterReport>,
+    vmacs: vmacs::Vmacs,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
     /// More than [`MANY_ADDRESSES`] are configured.
@@ -218,6 +220,7 @@ impl Engine {
             published: BTreeMap::new(),
             serves_told: (0, false),
             reported: BTreeMap::new(),
+            vmacs: vmacs::Vmacs::default(),
             fence_failure: None,
             many_addresses: false,
             fence_failed: None,
@@ -287,6 +290,7 @@ impl Engine {
         };
         due(self.voter.deadline(), TimerKind::GrantEnd);
         due(self.fence_retry, TimerKind::Fence);
+        due(self.vmacs.retry, TimerKind::Claim);
         due(self.memory_retry, TimerKind::Memory);
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
@@ -330,11 +334,14 @@ impl Engine {
         match input {
             Input::Timeout => {}
             Input::Interface(interface) => {
-                self.interfaces.insert(interface.name.clone(), interface);
+                let name = interface.name.clone();
+                let ran = self.interfaces.insert(name.clone(), interface).is_some_and(|before| before.running);
+                self.vmac_seen(now, &name, ran);
                 self.evaluate_all(now);
             }
             Input::InterfaceGone { name } => {
                 self.interfaces.remove(&name);
+                self.vmac_gone(&name);
                 self.evaluate_all(now);
             }
             Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
@@ -426,6 +433,7 @@ impl Engine {
             });
         }
         self.block_removed();
+        self.configure_vmacs(&config);
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
@@ -440,6 +448,7 @@ impl Engine {
             self.rearm_all();
         }
         self.retry_memory(now);
+        self.retry_vmacs(now);
         self.expire_grants(now);
         for key in self.keys() {
             self.run_router_timers(now, key);

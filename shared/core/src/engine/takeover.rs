@@ -347,7 +347,7 @@ impl Engine {
         let config = &instance.config;
         for name in interfaces(instance) {
             match self.interfaces.get(name) {
-                None => return Some(format!("interface {name} is not there")),
+                None => return Some(self.absence(name)),
                 Some(interface) if !interface.running => return Some(format!("interface {name} has no link")),
                 Some(_) => {}
             }
@@ -408,7 +408,7 @@ impl Engine {
             Transport::Unicast { peers, .. } => peers.clone(),
         };
         let packet = |destination| Advert {
-            interface: instance.config.interface.clone(),
+            interface: instance.config.advert_interface().to_owned(),
             source,
             destination,
             payload: instance.advertisement(source, destination, priority),
@@ -562,6 +562,7 @@ impl Engine {
                     format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");
                 self.record(Decision::Warning { text });
             }
+            Effect::Vmac { name } => self.vmac_failed(now, name, error),
             Effect::Probe { probe } => self.probe_failed(now, probe, &error),
             Effect::Roster => self.roster_not_stored(now, &error),
             Effect::Memory => self.memory_failed(now, &error),
@@ -581,6 +582,7 @@ impl Engine {
             self.instances.get_mut(&key).expect("keys are those of instances").vrrp.shutdown();
         }
         self.install_fence();
+        self.remove_vmacs();
     }
 }
 
@@ -591,7 +593,8 @@ fn is_link_local(address: &IpAddr) -> bool {
 /// All interfaces of a router, some of them more than once.
 fn interfaces(instance: &Instance) -> impl Iterator<Item = &str> {
     let config = &instance.config;
-    iter::once(config.interface.as_str()).chain(config.served().map(|a| config.interface_of(a)))
+    let made = config.vmacs().map(|v| v.name.as_str());
+    iter::once(config.interface.as_str()).chain(made).chain(config.served().map(|a| config.interface_of(a)))
 }
 
 pub(super) fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {

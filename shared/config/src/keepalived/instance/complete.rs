@@ -9,7 +9,7 @@ use mesh_wire::mesh::{Family, RouterKey};
 use super::super::address::Declared;
 use super::super::lower::Lower;
 use super::super::tree::At;
-use super::Draft;
+use super::{Draft, vmac};
 use crate::model::{Config, TrackedScript, Transport, Version, VirtualRouter, most_addresses};
 use crate::report::RouterPlaces;
 
@@ -43,6 +43,10 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
     let advert_interval = advert_interval(lower, &draft, version);
     let track_scripts = tracked(lower, config, &mut draft, priority);
 
+    let vmac_addresses = draft.vmac.addresses;
+    let (vmac, vmac_transmit_base) =
+        vmac::complete(lower, config, &mut draft, (&interface.0, family, vrid), &transport);
+
     let served = draft.addresses.iter().chain(&draft.excluded);
     let devices = served.clone().filter_map(|d| d.address.interface.clone().zip(d.device_at));
     let places = RouterPlaces {
@@ -63,6 +67,9 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
         transport,
         addresses: draft.addresses.into_iter().map(|d| d.address).collect(),
         excluded_addresses: draft.excluded.into_iter().map(|d| d.address).collect(),
+        vmac,
+        vmac_transmit_base,
+        vmac_addresses,
         track_scripts,
         garp: draft.garp,
         strict: draft.strict,

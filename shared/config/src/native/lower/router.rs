@@ -12,7 +12,7 @@ use toml::Spanned;
 use super::super::Source;
 use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
 use super::super::text::{AddressEntry, Time, TrackedEntry};
-use super::{filled, number, policy, time, within};
+use super::{filled, number, policy, time, vmac, within};
 use crate::model::{
     GratuitousArp, Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual,
     most_addresses,
@@ -62,6 +62,9 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
     let excluded_addresses = self::addresses(source, &mut places, router.excluded_addresses);
     unique(source, &addresses, &excluded_addresses);
     source.report.places.routers.insert(name.clone(), places);
+    let transport = transport(source, family, router.unicast, router.multicast_source);
+    let segment = (interface.0.as_str(), family, vrid);
+    let (vmac, vmac_transmit_base) = vmac::lower(source, router.vmac, segment, &transport);
 
     Some(VirtualRouter {
         initial_active: active,
@@ -71,9 +74,12 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, router:
         preempt,
         preempt_delay,
         auth_pass: router.auth_pass.and_then(|pass| password(source, &pass, version, router.strict)),
-        transport: transport(source, family, router.unicast, router.multicast_source),
+        transport,
         addresses: addresses.into_iter().map(|(a, _)| a).collect(),
         excluded_addresses: excluded_addresses.into_iter().map(|(a, _)| a).collect(),
+        vmac,
+        vmac_transmit_base,
+        vmac_addresses: router.vmac_addresses,
         track_scripts: track_scripts(source, scripts, router.track_scripts, priority),
         garp: garp(source, &router.garp),
         strict: router.strict,
@@ -259,7 +265,7 @@ fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Ran
         Some(ScopeName::Host) => Scope::Host,
         Some(ScopeName::Nowhere) => Scope::Nowhere,
     };
-    Some(VirtualAddress { net, interface: entry.interface, label: entry.label, scope, broadcast: entry.broadcast })
+    Some(VirtualAddress { net, interface: entry.interface, label: entry.label, scope, broadcast: entry.broadcast, vmac: entry.vmac })
 }
 
 type Spans = [(VirtualAddress, Range<usize>)];

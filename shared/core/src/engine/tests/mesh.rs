@@ -175,6 +175,7 @@ impl Mesh {
             }
             Action::StoreRoster { ticket, .. } => self.post(Delivery::Stored { to: id, ticket }),
             Action::Announce { .. }
+            | Action::MakeVmacs { .. }
             | Action::AdoptRoster(_)
             | Action::RosterChanged { .. }
             | Action::Remember(_)
