@@ -217,11 +217,8 @@ impl Director {
                     let more = std::iter::from_fn(|| actions.next_if(|a| matches!(a, Action::AddAddress { .. })));
                     let additions: Vec<_> = std::iter::once(action).chain(more).collect();
                     self.add_addresses(additions).await
-                } else if let Action::MakeVmacs { wanted } = action {
-                    let failed = self.netlink.make_vmacs(&wanted).await;
-                    failed.into_iter().map(|(name, error)| (Effect::Vmac { name }, error)).collect()
                 } else {
-                    self.act(action).await.err().into_iter().collect()
+                    self.act_on_several(action).await
                 };
                 if installing && failed.is_empty() {
                     queue.extend(self.new_gaps());
@@ -263,6 +260,24 @@ impl Director {
         failed.collect()
     }
 
+    /// Effects of which a part may fail; any other, too.
+    async fn act_on_several(&mut self, action: Action) -> Vec<(Effect, String)> {
+        let routes = |failed: Vec<(String, String)>| {
+            failed.into_iter().map(|(what, error)| (Effect::Route { what }, error)).collect()
+        };
+        match action {
+            Action::MakeVmacs { wanted } => {
+                let failed = self.netlink.make_vmacs(&wanted).await;
+                failed.into_iter().map(|(name, error)| (Effect::Vmac { name }, error)).collect()
+            }
+            Action::AddRoutes { routes: wanted, rules, again } => {
+                routes(self.netlink.add_routes(&wanted, &rules, again).await)
+            }
+            Action::HaveStatics(wanted) => routes(self.netlink.have_statics(&wanted).await),
+            action => self.act(action).await.err().into_iter().collect(),
+        }
+    }
+
     async fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
         match action {
             Action::SendAdvertisement { interface, source, destination, payload } => {
@@ -288,9 +303,15 @@ impl Director {
                     // Of an earlier run, when the configuration had some.
                     let _none_wanted = self.netlink.make_vmacs(&[]).await;
                 }
-                let swept = self.netlink.sweep(&except).await;
+                let (routes, rules) = self.vmacs.routes_with(&except);
+                let swept = self.netlink.sweep(&except, &routes, &rules).await;
                 if swept > 0 {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
+                }
+            }
+            Action::DelRoutes { routes, rules } => {
+                for (what, error) in self.netlink.del_routes(&routes, &rules).await {
+                    tracing::warn!(what, error, "cannot be removed");
                 }
             }
             Action::FenceInstall { addresses } => {
@@ -331,7 +352,10 @@ impl Director {
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }
-            Action::AddAddress { .. } | Action::MakeVmacs { .. } => unreachable!("above"),
+            Action::AddAddress { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::HaveStatics(_) => unreachable!("above"),
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)

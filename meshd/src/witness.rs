@@ -104,6 +104,9 @@ impl Witness {
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses { .. }
             | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::DelRoutes { .. }
+            | Action::HaveStatics(_)
             | Action::FenceAdopt { .. }
             | Action::LeaveBehind(_)
             | Action::DelAddress { .. }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use mesh_config::model::Config;
+use mesh_config::model::{Config, Route, Rule, VirtualRouter};
 
 use crate::kernel::fence::FenceTarget;
 
@@ -16,6 +16,8 @@ pub(super) struct Vmacs {
     /// By virtual address: the MAC address that is closed with it. One that several routers have, on several
     /// segments, is not closed: it would be for all of them.
     macs: BTreeMap<IpAddr, [u8; 6]>,
+    /// Routers that have routes or rules.
+    routed: Vec<VirtualRouter>,
 }
 
 impl Vmacs {
@@ -26,6 +28,8 @@ impl Vmacs {
             vmacs.bases.insert(vmac.name.clone(), vmac.base.clone());
             *users.entry(vmac.mac).or_default() += 1;
         }
+        let routed = config.routers.iter().filter(|r| !(r.routes.is_empty() && r.rules.is_empty()));
+        vmacs.routed = routed.cloned().collect();
         for router in &config.routers {
             for address in router.served() {
                 let on = router.vmacs().find(|v| v.name == router.interface_of(address));
@@ -34,6 +38,14 @@ impl Vmacs {
             }
         }
         vmacs
+    }
+
+    /// Routes and rules of the routers that these addresses belong to.
+    pub(super) fn routes_with(&self, addresses: &[(String, IpAddr)]) -> (Vec<Route>, Vec<Rule>) {
+        let has = |r: &&VirtualRouter| r.served().any(|a| addresses.iter().any(|(_, known)| *known == a.net.addr()));
+        let kept: Vec<_> = self.routed.iter().filter(has).collect();
+        let routes = kept.iter().flat_map(|r| r.routes.clone()).collect();
+        (routes, kept.iter().flat_map(|r| r.rules.clone()).collect())
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::iproute;
 use crate::model::Config;
 use crate::report::{Finding, Place, Report, Severity};
 
@@ -9,6 +10,8 @@ use crate::report::{Finding, Place, Report, Severity};
 /// keys. No configuration when anything found is an error.
 pub(crate) fn finish(mut config: Config, mut report: Report) -> (Option<Config>, Report) {
     config.complete_vmacs();
+    let rules = config.routers.iter_mut().flat_map(|r| &mut r.rules);
+    let _given = iproute::assign_priorities(config.statics.rules.iter_mut().chain(rules));
     let found = shared_vrids(&config, &report).into_iter().chain(shared_addresses(&config, &report));
     let found: Vec<Finding> = found.chain(shared_macs(&config, &report)).collect();
     report.add(found);

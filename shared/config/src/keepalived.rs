@@ -33,6 +33,7 @@ mod lower;
 mod lvs;
 mod mail;
 mod script;
+mod routing;
 mod server;
 mod tree;
 mod values;
@@ -72,6 +73,9 @@ const BLOCKS: &[&str] = &[
     "virtual_server",
     "track_file",
     "vrrp_track_file",
+    "static_ipaddress",
+    "static_routes",
+    "static_rules",
     "SSL",
 ];
 
@@ -83,6 +87,9 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
+            ("static_ipaddress", Some(block)) => config.statics.addresses.extend(routing::addresses(lower, block)),
+            ("static_routes", Some(block)) => config.statics.routes.extend(routing::routes(lower, block)),
+            ("static_rules", Some(block)) => config.statics.rules.extend(routing::rules(lower, block)),
             ("include_check", None) => global::include_check(lower, statement),
             (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
             (keyword, None) if BLOCKS.contains(&keyword) => {

@@ -7,10 +7,12 @@ use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
 mod mail;
+mod route;
 mod service;
 mod vmac;
 
 pub use self::mail::Mail;
+pub use self::route::*;
 pub use self::service::*;
 pub use self::vmac::*;
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub track_files: Vec<TrackFile>,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
+    /// Addresses, routes and rules that are there as long as the daemon runs.
+    pub statics: Statics,
     /// How virtual interfaces are called.
     pub vmac_names: VmacNames,
     /// Mail about what happens.
@@ -105,6 +109,10 @@ pub struct VirtualRouter {
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: served, but not in adverts; of either family.
     pub excluded_addresses: Vec<VirtualAddress>,
+    /// `virtual_routes`: there while it serves.
+    pub routes: Vec<Route>,
+    /// `virtual_rules`: there while it serves.
+    pub rules: Vec<Rule>,
     /// `use_vmac`: an interface with a virtual MAC address, on which addresses of `key.family` go that
     /// name no other interface.
     pub vmac: Option<Vmac>,
@@ -146,6 +154,8 @@ impl VirtualRouter {
             transport: Transport::Multicast { source: None },
             addresses: Vec::new(),
             excluded_addresses: Vec::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
             vmac: None,
             vmac_transmit_base: false,
             vmac_addresses: false,
@@ -230,12 +240,44 @@ pub struct VirtualAddress {
     pub broadcast: Option<Ipv4Addr>,
     /// `use_vmac`: on an interface with a virtual MAC address.
     pub vmac: bool,
+    /// `peer`: the other end of a point-to-point link, of the address's family; `net` has its prefix length.
+    pub peer: Option<IpAddr>,
+    /// `-nodad`: duplicate address detection as usual; IPv6 only.
+    pub dad: bool,
+    /// `home`: the home address of mobile IPv6.
+    pub home: bool,
+    /// `mngtmpaddr`: temporary addresses are made from it (RFC 8981).
+    pub manage_temporary: bool,
+    /// `noprefixroute`: without a route to its network.
+    pub no_prefix_route: bool,
+    /// `autojoin`: a multicast address is joined.
+    pub autojoin: bool,
+    /// `preferred_lft`: seconds for which the host chooses it for connections of its own; default: as long
+    /// as it is there.
+    pub preferred_s: Option<u32>,
+    /// Put back at once when somebody removes it; false with `no_track`: with the next renewal.
+    pub track: bool,
 }
 
 impl VirtualAddress {
     /// On the router's interface, of global scope, nothing more.
     pub fn new(net: IpNet) -> Self {
-        VirtualAddress { net, interface: None, label: None, scope: Scope::Global, broadcast: None, vmac: false }
+        VirtualAddress {
+            net,
+            interface: None,
+            label: None,
+            scope: Scope::Global,
+            broadcast: None,
+            vmac: false,
+            peer: None,
+            dad: false,
+            home: false,
+            manage_temporary: false,
+            no_prefix_route: false,
+            autojoin: false,
+            preferred_s: None,
+            track: true,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use mesh_config::model::{VirtualAddress, Vmac};
+use mesh_config::model::{Route, Rule, Statics, VirtualAddress, Vmac};
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
 use crate::decision::Decision;
@@ -69,6 +69,24 @@ pub enum Action {
         /// The address.
         address: VirtualAddress,
     },
+    /// Have these routes and rules in the kernel.
+    AddRoutes {
+        /// Routes.
+        routes: Vec<Route>,
+        /// Rules.
+        rules: Vec<Rule>,
+        /// They were put there before, and are looked after.
+        again: bool,
+    },
+    /// Remove routes and rules; one that is not there is no failure.
+    DelRoutes {
+        /// Routes.
+        routes: Vec<Route>,
+        /// Rules.
+        rules: Vec<Rule>,
+    },
+    /// Have exactly these addresses, routes and rules that belong to no router.
+    HaveStatics(Statics),
     /// Remove every address any run of this program left, by its IFA_PROTO mark.
     SweepAddresses {
         /// But not these: on this interface, this address.
@@ -167,6 +185,11 @@ pub enum Effect {
     Vmac {
         /// Its name.
         name: String,
+    },
+    /// [`Action::AddRoutes`], [`Action::DelRoutes`] or [`Action::HaveStatics`], for one of them.
+    Route {
+        /// Which one, in words.
+        what: String,
     },
     /// [`Action::DelAddress`] of this address.
     Removal {

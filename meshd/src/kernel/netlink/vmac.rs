@@ -4,8 +4,9 @@
 //! so that whoever removes the last one can put them back, also after a crash. A macvlan of the very same
 //! kind, name and MAC address that another program left is taken over.
 //!
-//! The interface below answers ARP for its own addresses only (`arp_ignore`, `arp_filter`), so that a
-//! virtual address is answered for with its virtual MAC address. The macvlan takes packets for it
+//! The interface below answers ARP for its own addresses only (`arp_ignore`, `arp_filter`), and asks with
+//! them (`arp_announce`, which keepalived leaves alone: with it, a neighbour it asks learns the wrong MAC address),
+//! so that a virtual address is known by its virtual MAC address. The macvlan takes packets for it
 //! from hosts that this host reaches by the interface below, and from itself (`rp_filter`,
 //! `accept_local`), and sends nothing of its own accord: no link-local address, no router solicitation.
 //! What the kernel reports of its multicast groups leaves with the MAC address below
@@ -28,7 +29,7 @@ use crate::kernel::{fence, sysctl};
 /// What an alias of ours begins with.
 const MARK: &str = "meshd";
 /// Settings of the interface below that are changed, for IPv4.
-const BELOW: [&str; 2] = ["arp_ignore", "arp_filter"];
+const BELOW: [(&str, u32); 3] = [("arp_ignore", 1), ("arp_filter", 1), ("arp_announce", 2)];
 
 /// One that was found.
 #[derive(Clone, Debug)]
@@ -133,7 +134,7 @@ async fn make(
     };
     let base = wanted.base.replace('.', "/");
     if is_v4(wanted) {
-        for setting in BELOW {
+        for (setting, _) in BELOW {
             let path = format!("net.ipv4.conf.{base}.{setting}");
             let value = sysctl::read(&path).map_err(|e| format!("{e:#}"))?.unwrap_or(0);
             before.entry(setting.to_owned()).or_insert(value);
@@ -146,8 +147,8 @@ async fn make(
         change(requests, index, attributes, false).await.map_err(|refusal| refusal.to_string())?;
     }
     if is_v4(wanted) {
-        for setting in BELOW {
-            raise(&format!("net.ipv4.conf.{base}.{setting}")).map_err(text)?;
+        for (setting, value) in BELOW {
+            raise(&format!("net.ipv4.conf.{base}.{setting}"), value).map_err(text)?;
         }
     }
     settings(&wanted.name).map_err(text)?;
@@ -198,7 +199,7 @@ fn settings(name: &str) -> anyhow::Result<()> {
     let name = name.replace('.', "/");
     let v4 = |setting: &str| format!("net.ipv4.conf.{name}.{setting}");
     for setting in ["arp_ignore", "accept_local", "promote_secondaries"] {
-        raise(&v4(setting))?;
+        raise(&v4(setting), 1)?;
     }
     // The kernel takes the larger one of this and that of all interfaces. Strictly filtered (1), what comes
     // from hosts that are reached by the interface below would be dropped; loosely (2) it is not.
@@ -214,18 +215,19 @@ fn settings(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A setting to be on; who set it to more than 1 had a reason.
-fn raise(setting: &str) -> anyhow::Result<()> {
-    if sysctl::read(setting)? == Some(0) { sysctl::write(setting, 1) } else { Ok(()) }
+/// A setting to be so much; who set it to more had a reason.
+fn raise(setting: &str, value: u32) -> anyhow::Result<()> {
+    if sysctl::read(setting)?.is_some_and(|now| now < value) { sysctl::write(setting, value) } else { Ok(()) }
 }
 
 /// What was changed below to be as before, unless somebody changed it again.
 fn restore(below: &str, before: &BTreeMap<String, u32>) {
     let below = below.replace('.', "/");
-    for (setting, value) in before.iter().filter(|(setting, value)| BELOW.contains(&setting.as_str()) && **value == 0) {
+    for (setting, ours) in BELOW {
+        let Some(value) = before.get(setting).filter(|value| **value < ours) else { continue };
         let path = format!("net.ipv4.conf.{below}.{setting}");
         let put_back = match sysctl::read(&path) {
-            Ok(Some(1)) => sysctl::write(&path, *value),
+            Ok(Some(now)) if now == ours => sysctl::write(&path, *value),
             read => read.map(drop),
         };
         if let Err(error) = put_back {

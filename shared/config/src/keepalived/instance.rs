@@ -9,11 +9,12 @@ use std::time::Duration;
 use super::address::{self, Declared};
 use super::global::{self, Globals};
 use super::keywords::{AUTHENTICATION, INSTANCE};
+use super::routing;
 use super::lower::Lower;
 use super::script;
 use super::tree::{At, Block, Statement};
 use super::values;
-use crate::model::{Config, GratuitousArp, TrackedScript, Version};
+use crate::model::{Config, GratuitousArp, Route, Rule, TrackedScript, Version};
 
 /// An instance as declared, nothing decided.
 struct Draft {
@@ -37,6 +38,8 @@ struct Draft {
     peers: Vec<(IpAddr, At)>,
     addresses: Vec<Declared>,
     excluded: Vec<Declared>,
+    routes: Vec<Route>,
+    rules: Vec<Rule>,
     vmac: vmac::Declared,
     tracked: Vec<(TrackedScript, At)>,
     garp: GratuitousArp,
@@ -82,6 +85,8 @@ pub(super) fn lower(
         peers: Vec::new(),
         addresses: Vec::new(),
         excluded: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
         vmac: vmac::Declared::default(),
         tracked: Vec::new(),
         garp: globals.garp,
@@ -107,12 +112,16 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
         ("track_script", Some(block)) => return track_script(lower, draft, block),
         ("virtual_ipaddress", Some(block)) => return addresses(lower, &mut draft.addresses, block),
         ("virtual_ipaddress_excluded", Some(block)) => return addresses(lower, &mut draft.excluded, block),
+        ("virtual_routes", Some(block)) => return draft.routes.extend(routing::routes(lower, block)),
+        ("virtual_rules", Some(block)) => return draft.rules.extend(routing::rules(lower, block)),
         (
             keyword @ ("authentication"
             | "unicast_peer"
             | "track_script"
             | "virtual_ipaddress"
-            | "virtual_ipaddress_excluded"),
+            | "virtual_ipaddress_excluded"
+            | "virtual_routes"
+            | "virtual_rules"),
             None,
         ) => lower.error(statement.at(), format!("`{keyword}` has no block; expected `{{` after it")),
         ("state", _) => draft.active = Some(state(lower, statement)),

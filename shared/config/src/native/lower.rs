@@ -1,6 +1,7 @@
 //! The keys of meshd.toml to the model.
 
 mod router;
+mod routing;
 mod server;
 mod settings;
 mod vmac;
@@ -24,6 +25,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         router_id: file.router_id,
         mesh: mesh(source, file.mesh),
         scripts: scripts(source, file.scripts),
+        statics: routing::statics(source, file.statics),
         vmac_names: vmac::names(source, file.vmac),
         ..Config::default()
     };

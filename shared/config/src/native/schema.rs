@@ -14,6 +14,8 @@ pub(super) struct File {
     pub(super) router_id: Option<String>,
     #[serde(default)]
     pub(super) mesh: Mesh,
+    #[serde(default, rename = "static")]
+    pub(super) statics: StaticsTable,
     #[serde(default)]
     pub(super) vmac: VmacNames,
     #[serde(default)]
@@ -113,6 +115,10 @@ pub(super) struct Router {
     pub(super) addresses: Spanned<Vec<Spanned<AddressEntry>>>,
     #[serde(default)]
     pub(super) excluded_addresses: Vec<Spanned<AddressEntry>>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rules: Vec<Spanned<String>>,
     pub(super) vmac: Option<Spanned<VmacEntry>>,
     #[serde(default)]
     pub(super) vmac_addresses: bool,
@@ -146,7 +152,7 @@ pub(super) enum ScopeName {
     Nowhere,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddressTable {
     pub(super) address: String,
@@ -156,6 +162,31 @@ pub(super) struct AddressTable {
     pub(super) broadcast: Option<Ipv4Addr>,
     #[serde(default)]
     pub(super) vmac: bool,
+    pub(super) peer: Option<String>,
+    #[serde(default)]
+    pub(super) dad: bool,
+    #[serde(default)]
+    pub(super) home: bool,
+    #[serde(default)]
+    pub(super) manage_temporary: bool,
+    #[serde(default)]
+    pub(super) no_prefix_route: bool,
+    #[serde(default)]
+    pub(super) autojoin: bool,
+    pub(super) preferred: Option<Time>,
+    pub(super) track: Option<bool>,
+}
+
+/// What is there as long as the daemon runs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StaticsTable {
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<AddressEntry>>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rules: Vec<Spanned<String>>,
 }
 
 /// How virtual interfaces without a name are called.

@@ -5,12 +5,13 @@ mod leases;
 mod observe;
 mod repairs;
 mod roster;
+mod routing;
 mod serves;
 mod services;
 mod silence;
 mod status;
 mod takeover;
-mod vmacs;
+pub(crate) mod vmacs;
 mod voting;
 mod will;
 
@@ -105,6 +106,7 @@ pub struct Engine {
     /// Of our routers, what was published last.
     reported: BTreeMap<RouterKey, RouterReport>,
     vmacs: vmacs::Vmacs,
+    statics: routing::Statics,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
     /// More than [`MANY_ADDRESSES`] are configured.
@@ -221,6 +223,7 @@ impl Engine {
             serves_told: (0, false),
             reported: BTreeMap::new(),
             vmacs: vmacs::Vmacs::default(),
+            statics: routing::Statics::default(),
             fence_failure: None,
             many_addresses: false,
             fence_failed: None,
@@ -291,6 +294,7 @@ impl Engine {
         due(self.voter.deadline(), TimerKind::GrantEnd);
         due(self.fence_retry, TimerKind::Fence);
         due(self.vmacs.retry, TimerKind::Claim);
+        due(self.statics.look_at, TimerKind::Refresh);
         due(self.memory_retry, TimerKind::Memory);
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
@@ -434,6 +438,7 @@ impl Engine {
         }
         self.block_removed();
         self.configure_vmacs(&config);
+        self.configure_statics(now, &config);
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
@@ -449,6 +454,7 @@ impl Engine {
         }
         self.retry_memory(now);
         self.retry_vmacs(now);
+        self.look_at_statics(now);
         self.expire_grants(now);
         for key in self.keys() {
             self.run_router_timers(now, key);

@@ -91,13 +91,24 @@ impl Engine {
         }
     }
 
-    /// Why an interface is not there.
-    pub(super) fn absence(&self, name: &str) -> String {
-        match self.vmacs.failed.get(name) {
-            Some(why) => format!("interface {name} cannot be made: {why}"),
-            None => format!("interface {name} is not there"),
+    /// Whether one is not there, or not up, though the interface below it would let it be.
+    pub(super) fn lacks(&self, vmac: &Vmac) -> bool {
+        let down = self.interfaces.get(&vmac.base).is_some_and(|base| !base.running);
+        !down && !self.interfaces.get(&vmac.name).is_some_and(|i| i.running)
+    }
+
+    /// Why it is not.
+    pub(super) fn absence(&self, vmac: &Vmac) -> String {
+        match self.vmacs.failed.get(&vmac.name) {
+            Some(why) => format!("interface {} cannot be made: {why}", vmac.name),
+            None => absence(vmac),
         }
     }
+}
+
+/// It is expected at any moment.
+pub(crate) fn absence(vmac: &Vmac) -> String {
+    format!("interface {} on {} is not there", vmac.name, vmac.base)
 }
 
 fn all(config: &Config) -> Vec<Vmac> {

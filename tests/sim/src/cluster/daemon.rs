@@ -273,7 +273,13 @@ impl Cluster {
                 self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
             }
             Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
-            Action::Announce { .. } | Action::MakeVmacs { .. } | Action::RunScripts(_) | Action::TellServices(_) => {}
+            Action::Announce { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::DelRoutes { .. }
+            | Action::HaveStatics(_)
+            | Action::RunScripts(_)
+            | Action::TellServices(_) => {}
             Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),
             Action::LeaveBehind(left) => self.hosts[host].runtime.adopted = left,
             Action::AddAddress { .. }

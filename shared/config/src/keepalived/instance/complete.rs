@@ -67,6 +67,8 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
         transport,
         addresses: draft.addresses.into_iter().map(|d| d.address).collect(),
         excluded_addresses: draft.excluded.into_iter().map(|d| d.address).collect(),
+        routes: draft.routes,
+        rules: draft.rules,
         vmac,
         vmac_transmit_base,
         vmac_addresses,
