@@ -263,7 +263,10 @@ async fn sweep(
 }
 
 async fn remove(requests: &Requests, index: u32, net: IpNet) -> Result<(), Refusal> {
-    let message = RouteNetlinkMessage::DelAddress(message(index, net));
+    let mut message = message(index, net);
+    // Where there is another end, the kernel compares that.
+    message.attributes.truncate(1);
+    let message = RouteNetlinkMessage::DelAddress(message);
     requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
 }
 

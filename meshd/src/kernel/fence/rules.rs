@@ -111,7 +111,9 @@ pub(super) fn reports(macs: &str, below: [u8; 6]) -> Vec<Rule> {
     ];
     let igmp = [&is_ip[..], &[load(IP_PROTOCOL), equal(vec![IGMP])]].concat();
     let kinds = std::iter::once(igmp).chain(MLD.map(discovery));
-    kinds.map(|kind| [kind, vec![load(ETHER_SOURCE), lookup(macs, false)], store(ETHER_SOURCE, below.to_vec())].concat()).collect()
+    kinds
+        .map(|kind| [kind, vec![load(ETHER_SOURCE), lookup(macs, false)], store(ETHER_SOURCE, below.to_vec())].concat())
+        .collect()
 }
 
 /// Writes this into the packet.

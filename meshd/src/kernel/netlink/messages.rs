@@ -216,7 +216,8 @@ pub(super) fn rule(rule: &Rule, mark: u8) -> RuleMessage {
 pub(super) fn is_rule(told: &RuleMessage, wanted: &Rule) -> bool {
     // What the kernel adds says nothing about which one it is.
     let said = rule(wanted, 0);
-    let known = |a: &RuleAttribute| !matches!(a, RuleAttribute::Protocol(_) | RuleAttribute::Table(_)) && a.value_len() > 0;
+    let known =
+        |a: &RuleAttribute| !matches!(a, RuleAttribute::Protocol(_) | RuleAttribute::Table(_)) && a.value_len() > 0;
     told.header.family == said.header.family
         && told.header.action == said.header.action
         && told.header.tos == said.header.tos

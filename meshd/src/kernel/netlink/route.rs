@@ -22,7 +22,7 @@ pub(super) const MOVING: u8 = ADDRESS_PROTOCOL;
 pub(super) const STATIC: u8 = ADDRESS_PROTOCOL + 1;
 
 /// What could not be done: which one, and why, in words.
-pub type Failed = Vec<(String, String)>;
+type Failed = Vec<(String, String)>;
 
 impl Netlink {
     /// Has these; what is there already is left as it is. With `again`, one that was missing is told of.

@@ -50,7 +50,8 @@ impl Found {
     fn before(&self) -> Option<BTreeMap<String, u32>> {
         let mut words = self.alias.as_deref()?.split(' ');
         let ours = words.next() == Some(MARK) && self.private;
-        let pair = |word: &str| word.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
+        let pair =
+            |word: &str| word.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
         ours.then(|| words.filter_map(pair).collect())
     }
 

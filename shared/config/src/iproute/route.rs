@@ -140,7 +140,9 @@ pub(crate) fn route(words: &[&str]) -> Result<Route, Wrong> {
             "default" if !destination_read => destination_read = true,
             word if !destination_read => {
                 let Some(net) = net(word) else {
-                    return Err(words.wrong(format!("`{word}` is no destination: expected a network, an address or default")));
+                    return Err(
+                        words.wrong(format!("`{word}` is no destination: expected a network, an address or default"))
+                    );
                 };
                 one_family(&words, &mut family, Family::of(net.addr()))?;
                 route.destination = Some(net.trunc());
@@ -190,11 +192,8 @@ fn finish(words: &Words<'_>, mut route: Route, family: Option<Family>, direct: H
 fn hop_word(words: &mut Words<'_>, hop: &mut Hop, word: &str) -> Result<bool, Wrong> {
     match word {
         "via" | "gw" => {
-            let family = if words.skip("inet6") {
-                Some(Family::Ipv6)
-            } else {
-                words.skip("inet").then_some(Family::Ipv4)
-            };
+            let family =
+                if words.skip("inet6") { Some(Family::Ipv6) } else { words.skip("inet").then_some(Family::Ipv4) };
             let of_family = |address: &IpAddr| family.is_none_or(|family| Family::of(*address) == family);
             let Some(word) = words.next() else {
                 return Err(words.wrong(format!("`{word}` has no value; expected an IP address")));

@@ -54,11 +54,14 @@ pub(crate) fn rule(words: &[&str]) -> Result<Rule, Wrong> {
             "tos" | "dsfield" => rule.tos = words.number("a number to 255")?,
             "fwmark" => rule.mark = Some(words.value("a mark, or mark/mask", mark)?),
             "priority" | "preference" | "pref" | "order" => {
-                rule.priority = words.value("a number from 1 on", |w| u32::try_from(number(w)?).ok().filter(|n| *n > 0))?;
+                rule.priority =
+                    words.value("a number from 1 on", |w| u32::try_from(number(w)?).ok().filter(|n| *n > 0))?;
             }
             "realms" => rule.realms = Some(words.value("a realm, or two of them as 1/2", realms)?),
             "uidrange" => rule.uids = Some(words.value("two numbers such as 10-20", range)?),
-            "ipproto" | "ip_proto" => rule.ip_protocol = Some(words.value("a number to 255, or a known name", ip_protocol)?),
+            "ipproto" | "ip_proto" => {
+                rule.ip_protocol = Some(words.value("a number to 255, or a known name", ip_protocol)?)
+            }
             "sport" => rule.source_ports = Some(words.value("a port, or two such as 10-20", range)?),
             "dport" => rule.destination_ports = Some(words.value("a port, or two such as 10-20", range)?),
             "tun_id" => rule.tunnel = Some(words.number("a number")?),
@@ -71,7 +74,9 @@ pub(crate) fn rule(words: &[&str]) -> Result<Rule, Wrong> {
             _ => {
                 let found = decide(&mut words, word)?;
                 if action.replace(found).is_some() {
-                    return Err(words.wrong("a rule does one thing: table, goto, nop, blackhole, unreachable or prohibit"));
+                    return Err(
+                        words.wrong("a rule does one thing: table, goto, nop, blackhole, unreachable or prohibit")
+                    );
                 }
             }
         }

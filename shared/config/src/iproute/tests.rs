@@ -26,7 +26,10 @@ fn every_word_of_a_route() {
     assert_eq!((route.tos, route.table, route.protocol, route.scope, route.metric), (4, 6909, Some(12), 253, Some(12)));
     assert_eq!(route.metrics, [(2, 1400), (4, 16_000), (5, 412), (13, 108), (12, 1)]);
     assert_eq!(route.locked, 1 << 2 | 1 << 16);
-    assert_eq!((route.congestion_control.as_deref(), route.ttl_propagate, route.track), (Some("cubic"), Some(false), false));
+    assert_eq!(
+        (route.congestion_control.as_deref(), route.ttl_propagate, route.track),
+        (Some("cubic"), Some(false), false)
+    );
     let expected = Hop { onlink: true, realms: Some((30, 20)), ..hop(Some("10.0.0.9"), Some("eth0")) };
     assert_eq!(route.hops, [expected]);
 }
@@ -39,7 +42,8 @@ fn kinds_families_and_hops() {
     let default = read_route("default via fe80::1 dev eth0").unwrap();
     assert_eq!((default.destination, default.family), (None, Family::Ipv6));
     assert_eq!(read_route("inet6 default dev eth0 pref high expires 5").unwrap().preference, Some(1));
-    let several = read_route("10.0.0.0/8 table 9 nexthop via 10.1.0.1 dev a weight 2 nexthop via 10.1.0.2 dev b onlink no_track");
+    let several =
+        read_route("10.0.0.0/8 table 9 nexthop via 10.1.0.1 dev a weight 2 nexthop via 10.1.0.2 dev b onlink no_track");
     let several = several.unwrap();
     let second = Hop { onlink: true, ..hop(Some("10.1.0.2"), Some("b")) };
     assert_eq!(several.hops, [Hop { hops: 1, ..hop(Some("10.1.0.1"), Some("a")) }, second]);
@@ -74,9 +78,17 @@ fn what_is_wrong_with_a_route_is_told_at_its_word() {
         ("fd00::/8 via 10.0.0.1 dev a", 4, "an IPv6 route has no IPv4 gateway"),
         ("blackhole 10.0.0.0/8 dev a", 3, "a route that leads nowhere has no `via` and no `dev`"),
         ("10.0.0.0/8 nexthop weight 1", 3, "`nexthop` without `via` and without `dev`"),
-        ("10.0.0.0/8 dev a encap mpls 5", 4, "`mpls` is no value for `encap`: expected ip or ip6 (others are not supported)"),
+        (
+            "10.0.0.0/8 dev a encap mpls 5",
+            4,
+            "`mpls` is no value for `encap`: expected ip or ip6 (others are not supported)",
+        ),
         ("10.0.0.0/8 dev a table big", 4, "`big` is no value for `table`: expected a number, main, local or default"),
-        ("10.0.0.0/8 dev a nexthop dev b weight 257", 7, "`257` is no value for `weight`: expected a number from 1 to 256"),
+        (
+            "10.0.0.0/8 dev a nexthop dev b weight 257",
+            7,
+            "`257` is no value for `weight`: expected a number from 1 to 256",
+        ),
         ("10.0.0.0/8 dev a pref low", 4, "`pref` and `expires` are of IPv6 alone"),
     ] {
         assert_eq!(read_route(line), Err(Wrong { word, message: message.to_owned() }), "{line}");
@@ -95,7 +107,10 @@ fn every_word_of_a_rule() {
     assert_eq!((rule.input.as_deref(), rule.output.as_deref(), rule.tos), (Some("a"), Some("b"), 16));
     assert_eq!((rule.mark, rule.realms, rule.uids), (Some((24, Some(12))), Some((30, 20)), Some((10, 20))));
     assert_eq!((rule.ip_protocol, rule.source_ports, rule.destination_ports), (Some(17), Some((1, 2)), Some((3, 3))));
-    assert_eq!((rule.tunnel, rule.suppress_prefix, rule.suppress_group, rule.protocol), (Some(4), Some(0), Some(3), Some(12)));
+    assert_eq!(
+        (rule.tunnel, rule.suppress_prefix, rule.suppress_group, rule.protocol),
+        (Some(4), Some(0), Some(3), Some(12))
+    );
     for (line, action) in [
         ("from all lookup main", RuleAction::Table(254)),
         ("inet6 fwmark 7 l3mdev", RuleAction::Vrf),

@@ -48,7 +48,10 @@ pub(super) fn parse(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<
             "no_track" => declared.address.track = false,
             "track_group" => {
                 options.next();
-                lower.warning(option.at, "`track_group` is not supported yet: nothing follows the group; skipped".into());
+                lower.warning(
+                    option.at,
+                    "`track_group` is not supported yet: nothing follows the group; skipped".into(),
+                );
             }
             name => lower
                 .warning(option.at, format!("`{name}` is no option of an address (dev, label, scope, brd); skipped")),

@@ -83,8 +83,7 @@ impl VirtualRouter {
 
     /// Whether an address is to be on a virtual interface though the router's own is none for it.
     fn has_own(&self, address: &VirtualAddress) -> bool {
-        let apart =
-            self.segment_of(address) != self.interface || Family::of(address.net.addr()) != self.key.family;
+        let apart = self.segment_of(address) != self.interface || Family::of(address.net.addr()) != self.key.family;
         address.vmac || self.vmac_addresses && apart
     }
 

@@ -34,8 +34,11 @@ pub(super) struct Repairs {
 impl Repairs {
     /// For `status`.
     pub(super) fn counters(&self) -> BTreeMap<String, u64> {
-        let counts =
-            [("fence_repairs", self.fence), ("address_repairs", self.addresses), ("interface_repairs", self.interfaces)];
+        let counts = [
+            ("fence_repairs", self.fence),
+            ("address_repairs", self.addresses),
+            ("interface_repairs", self.interfaces),
+        ];
         counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 

@@ -491,7 +491,9 @@ impl Engine {
         let backstop = self.backstop(now);
         let serving = |i: &&Instance| {
             i.vrrp.is_active()
-                && i.config.served().any(|a| a.track && a.net.addr() == address && i.config.interface_of(a) == interface)
+                && i.config
+                    .served()
+                    .any(|a| a.track && a.net.addr() == address && i.config.interface_of(a) == interface)
         };
         let Some(instance) = self.instances.values().find(serving) else { return };
         let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(backstop));

@@ -31,14 +31,21 @@ fn root_one_is_made_taken_over_and_removed_with_what_was_changed() {
         let both = [Vmac { group: 7, ..vmac("vrrp.51", Family::Ipv4, 51) }, vmac("vrrp6.51", Family::Ipv6, 51)];
         assert_eq!(netlink.make_vmacs(&both).await, []);
         let shown = sh("ip -d link show dev vrrp.51");
-        for part in
-            ["vrrp.51@veth0", "state UP", "link/ether 00:00:5e:00:01:33", "macvlan mode private", "group 7", "addrgenmode none"]
-        {
+        for part in [
+            "vrrp.51@veth0",
+            "state UP",
+            "link/ether 00:00:5e:00:01:33",
+            "macvlan mode private",
+            "group 7",
+            "addrgenmode none",
+        ] {
             assert!(shown.contains(part), "{part} is missing: {shown}");
         }
         assert!(sh("ip -d link show dev vrrp6.51").contains("link/ether 00:00:5e:00:02:33"));
         assert_eq!(sh("ip -o -6 address show dev vrrp6.51"), "", "it has no address to speak from");
-        let of = |name: &str| ["arp_ignore", "accept_local", "promote_secondaries", "rp_filter"].map(|s| setting(&format!("{name}.{s}")));
+        let of = |name: &str| {
+            ["arp_ignore", "accept_local", "promote_secondaries", "rp_filter"].map(|s| setting(&format!("{name}.{s}")))
+        };
         assert_eq!(of("vrrp/51"), [Some(1), Some(1), Some(1), Some(0)]);
         assert_eq!((setting("veth0.arp_ignore"), setting("veth0.arp_filter")), (Some(1), Some(1)));
 
@@ -87,7 +94,8 @@ fn root_what_others_made_is_taken_over_or_named() {
 fn frames(neighbour: &Neighbour, filter: &str, what: impl FnOnce()) -> String {
     let dir = tempfile::tempdir().unwrap();
     let (out, err) = (dir.path().join("out"), dir.path().join("err"));
-    let line = format!("timeout 3 tcpdump -e -l -n -i peer0 \"{filter}\" >{} 2>{} || true", out.display(), err.display());
+    let line =
+        format!("timeout 3 tcpdump -e -l -n -i peer0 \"{filter}\" >{} 2>{} || true", out.display(), err.display());
     std::thread::scope(|scope| {
         let capture = neighbour.spawn(scope, || neighbour.sh(&line));
         while !std::fs::read_to_string(&err).is_ok_and(|text| text.contains("listening on")) {

@@ -39,7 +39,8 @@ pub(super) fn use_vmac(lower: &mut Lower<'_>, declared: &mut Declared, statement
                 match values::unsigned(&number.text).and_then(|n| u32::try_from(n).ok()) {
                     Some(group) => declared.group = group,
                     None => {
-                        let message = format!("`{}` is no group: expected a number to {}; skipped", number.text, u32::MAX);
+                        let message =
+                            format!("`{}` is no group: expected a number to {}; skipped", number.text, u32::MAX);
                         lower.warning(number.at, message);
                     }
                 }
@@ -50,7 +51,8 @@ pub(super) fn use_vmac(lower: &mut Lower<'_>, declared: &mut Declared, statement
             },
             text if common::is_interface_name(text) => declared.name = Some((text.to_owned(), word.at)),
             text => {
-                let message = format!("`{text}` is no name of an interface: expected 1 to 15 bytes without `/`; not used");
+                let message =
+                    format!("`{text}` is no name of an interface: expected 1 to 15 bytes without `/`; not used");
                 lower.warning(word.at, message);
             }
         }
@@ -84,7 +86,8 @@ pub(super) fn complete(
     if let Some((name, at)) = declared.name {
         match config.routers.iter().find(|r| r.vmac.as_ref().is_some_and(|v| v.name == name)) {
             Some(other) => {
-                let message = format!("`{name}` is already the virtual interface of `{}`; another name is used", other.name);
+                let message =
+                    format!("`{name}` is already the virtual interface of `{}`; another name is used", other.name);
                 lower.warning(at, message);
             }
             None => vmac.name = name,

@@ -240,7 +240,11 @@ fn addresses(
     list
 }
 
-pub(super) fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Range<usize>) -> Option<VirtualAddress> {
+pub(super) fn address(
+    source: &mut Source<'_>,
+    AddressEntry(entry): AddressEntry,
+    span: Range<usize>,
+) -> Option<VirtualAddress> {
     let net = match (entry.address.parse::<IpNet>(), entry.address.parse::<IpAddr>()) {
         (Ok(net), _) => net,
         (_, Ok(address)) => IpNet::from(address),

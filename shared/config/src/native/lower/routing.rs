@@ -29,11 +29,7 @@ pub(super) fn statics(source: &mut Source<'_>, table: StaticsTable) -> Statics {
     Statics { addresses, routes: routes(source, &table.routes), rules: rules(source, &table.rules) }
 }
 
-fn one<T>(
-    source: &mut Source<'_>,
-    line: &Spanned<String>,
-    read: impl Fn(&[&str]) -> Result<T, Wrong>,
-) -> Option<T> {
+fn one<T>(source: &mut Source<'_>, line: &Spanned<String>, read: impl Fn(&[&str]) -> Result<T, Wrong>) -> Option<T> {
     let words: Vec<&str> = line.get_ref().split_whitespace().collect();
     match read(&words) {
         Ok(found) => Some(found),

@@ -15,6 +15,7 @@ mod mesh;
 mod neighbours;
 mod random;
 mod roster;
+mod routing;
 mod serves;
 mod services;
 mod silence;
@@ -22,6 +23,7 @@ mod start;
 mod status;
 mod takeover;
 mod veto;
+mod vmacs;
 mod voter;
 mod will;
 
