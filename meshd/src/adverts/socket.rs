@@ -234,7 +234,9 @@ impl LinkSocket {
             Family::Ipv6 => {
                 socket
                     .attach_filter(&NEIGHBOUR_DISCOVERY.map(|(code, yes, no, k)| SockFilter::new(code, yes, no, k)))?;
-                libc::ETH_P_IPV6
+                // All, because what comes with a virtual MAC address that this host has as well is seen here only
+                // before the kernel gives it to that interface.
+                libc::ETH_P_ALL
             }
         };
         socket.bind(&link_address(index, protocol))?;
@@ -254,11 +256,14 @@ impl LinkSocket {
 
 /// Of all IPv6 frames only neighbour solicitations and advertisements (classic BPF: code, where to go
 /// on if it is so and if not, operand).
-const NEIGHBOUR_DISCOVERY: [(u16, u8, u8, u32); 7] = {
+const NEIGHBOUR_DISCOVERY: [(u16, u8, u8, u32); 9] = {
+    const LOAD_HALF: u16 = 0x28;
     const LOAD_BYTE: u16 = 0x30;
     const IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
     [
+        (LOAD_HALF, 0, 0, 12),
+        (IF_EQUAL, 0, 6, 0x86dd),
         (LOAD_BYTE, 0, 0, 20),
         (IF_EQUAL, 0, 4, 58),
         (LOAD_BYTE, 0, 0, 54),

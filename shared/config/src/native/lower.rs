@@ -25,7 +25,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         router_id: file.router_id,
         mesh: mesh(source, file.mesh),
         scripts: scripts(source, file.scripts),
-        statics: routing::statics(source, file.statics),
+        statics: routing::statics(source, file.host),
         vmac_names: vmac::names(source, file.vmac),
         ..Config::default()
     };

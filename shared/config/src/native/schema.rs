@@ -14,8 +14,8 @@ pub(super) struct File {
     pub(super) router_id: Option<String>,
     #[serde(default)]
     pub(super) mesh: Mesh,
-    #[serde(default, rename = "static")]
-    pub(super) statics: StaticsTable,
+    #[serde(default)]
+    pub(super) host: HostTable,
     #[serde(default)]
     pub(super) vmac: VmacNames,
     #[serde(default)]
@@ -180,7 +180,7 @@ pub(super) struct AddressTable {
 /// What is there as long as the daemon runs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct StaticsTable {
+pub(super) struct HostTable {
     #[serde(default)]
     pub(super) addresses: Vec<Spanned<AddressEntry>>,
     #[serde(default)]

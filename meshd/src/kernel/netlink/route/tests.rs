@@ -30,11 +30,14 @@ fn router(blocks: &str) -> mesh_config::model::VirtualRouter {
 
 /// Routes of every kind, and rules, by what `ip` shows; those of the kernel and of tables it fills left out.
 fn shown() -> Vec<String> {
-    let routes = sh(
-        "for f in 4 6; do ip -N -$f route show table all proto 109; done; for f in 4 6; do ip -N -$f rule show; done",
-    );
-    let own = |line: &&str| !["lookup 255", "lookup 254", "lookup 253"].iter().any(|t| line.ends_with(t));
-    routes.lines().filter(own).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    let routes =
+        sh("for f in 4 6; do ip -o -$f route show table all proto 109; done; for f in 4 6; do ip -$f rule show; done");
+    let own = |line: &&str| !["lookup local", "lookup main", "lookup default"].iter().any(|t| line.ends_with(t));
+    routes
+        .lines()
+        .filter(own)
+        .map(|line| line.replace('\\', " ").split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 const BLOCKS: &str = "
@@ -69,16 +72,16 @@ fn root_routes_and_rules_come_are_repaired_and_go() {
             "blackhole 10.20.6.0/24",
             "throw 10.20.9.0/24 table 1000",
             "10.20.10.0/24 nexthop via 10.77.0.8 dev veth0 weight 1 nexthop via 10.77.0.9 dev veth0 weight 2 onlink",
-            "10.20.12.0/24 dev veth0 scope 253 realm 20 mtu lock 1400",
+            "10.20.12.0/24 dev veth0 scope link realm 20 mtu lock 1400",
             "10.20.14.0/24 via inet6 fe80::1 dev veth0",
             "10.20.15.0/24 encap ip id 5 src 0.0.0.0 dst 10.1.1.1 ttl 3 tos 0 dev veth0",
             "fd20::/64 via fd77::9 dev veth0 metric 1024 pref high",
             "default via fd77::9 dev veth0 table 101 metric 1024 pref medium",
             "39: from 10.9.3.0/24 to 10.9.4.0/26 tos 0x10 fwmark 0x18/0xc iif veth0 oif lo lookup 7 proto 109",
-            "84: not from 10.9.9.0/24 goto 90 proto 109",
+            "84: not from 10.9.9.0/24 goto 90 [unresolved] proto 109",
             "91: from 10.9.7.0/24 prohibit proto 109",
-            "92: from all to fd01::/64 ipproto 17 dport 20-30 uidrange 10-19 lookup 6908 proto 109",
-            "93: from 10.9.8.0/24 lookup 254 suppress_prefixlength 0 proto 109",
+            "92: from all to fd01::/64 uidrange 10-19 ipproto udp dport 20-30 lookup 6908 proto 109",
+            "93: from 10.9.8.0/24 lookup main suppress_prefixlength 0 proto 109",
         ];
         let found = shown();
         let missing: Vec<_> = expected.iter().filter(|line| !found.iter().any(|f| f == *line)).collect();

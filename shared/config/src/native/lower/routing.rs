@@ -1,9 +1,9 @@
-//! Routes and rules, in the words of `ip route` and `ip rule`, and `[static]`.
+//! Routes and rules, in the words of `ip route` and `ip rule`, and `[host]`.
 
 use toml::Spanned;
 
 use super::super::Source;
-use super::super::schema::StaticsTable;
+use super::super::schema::HostTable;
 use super::router;
 use crate::iproute::{self, Wrong};
 use crate::model::{Route, Rule, Statics};
@@ -16,7 +16,7 @@ pub(super) fn rules(source: &mut Source<'_>, lines: &[Spanned<String>]) -> Vec<R
     lines.iter().filter_map(|line| one(source, line, iproute::rule)).collect()
 }
 
-pub(super) fn statics(source: &mut Source<'_>, table: StaticsTable) -> Statics {
+pub(super) fn statics(source: &mut Source<'_>, table: HostTable) -> Statics {
     let mut addresses = Vec::new();
     for entry in table.addresses {
         let span = entry.span();
