@@ -82,11 +82,11 @@ fn names_are_found_as_keepalived_finds_them() {
 
     // One name, or one MAC address on one interface, is nobody else's.
     let twice = instance("A", 51, " use_vmac x", "10.0.0.1") + &instance("B", 52, " use_vmac x", "10.0.0.2");
-    let config = assert_found(&twice, "11:11 W `x` is already the virtual interface of `A`").unwrap();
+    let config = assert_found(&twice, "12:11 W `x` is already the virtual interface of `A`").unwrap();
     assert_eq!(config.routers[1].vmac.as_ref().unwrap().name, "vrrp.52");
     let mac = " use_vmac 02:00:00:00:00:01";
     let twice = instance("A", 51, mac, "10.0.0.1") + &instance("B", 52, mac, "10.0.0.2");
-    assert_found(&twice, "10:20 E 02:00:00:00:00:01 on `eth0` is already the virtual MAC address of `A`");
+    assert_found(&twice, "11:20 E 02:00:00:00:00:01 on `eth0` is already the virtual MAC address of `A`");
 }
 
 #[test]
