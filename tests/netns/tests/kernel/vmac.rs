@@ -33,11 +33,14 @@ fn port(cluster: &Cluster) -> Result<String> {
     line.with_context(|| format!("{MAC} was not seen: {shown}"))
 }
 
-/// The client's neighbour entry never changes, and leads to whoever serves.
+/// The client's neighbour entry never changes, and leads to whoever serves as soon as the switch has learnt it
+/// there: from an announcement or, at the latest, from an advert.
 fn client_reaches(cluster: &Cluster) -> Result<()> {
     let client = cluster.lab_ref().host(CLIENT);
-    client.run(&["ping", "-q", "-c", "3", "-i", "0.05", "-W", "1", &VIP.to_string()])?;
-    Ok(())
+    clock::wait_for("the client gets an answer", MS(3000), || {
+        let ping = client.output(&["ping", "-q", "-c", "1", "-W", "0.3", &VIP.to_string()])?;
+        Ok(ping.status.success().then_some(()))
+    })
 }
 
 fn wait_owner(cluster: &mut Cluster, name: &str) -> Result<()> {
@@ -143,7 +146,7 @@ const ROUTING: &str = " virtual_routes {
   blackhole 10.20.6.0/24
   unreachable 10.20.7.0/24 table 100
   10.20.10.0/24 nexthop dev eth0 weight 1 nexthop dev lo weight 2
-  10.20.18.0/24 dev eth0 congctl cubic rtt 300 rto_min 250 quickack 1
+  10.20.18.0/24 dev eth0 congctl cubic rto_min 250 quickack 1
   fd21::/64 dev eth0 metric 33 mtu 1400
   blackhole fd22::/64
  }
