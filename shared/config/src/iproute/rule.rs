@@ -66,7 +66,7 @@ pub(crate) fn rule(words: &[&str]) -> Result<Rule, Wrong> {
             "dport" => rule.destination_ports = Some(words.value("a port, or two such as 10-20", range)?),
             "tun_id" => rule.tunnel = Some(words.number("a number")?),
             "suppress_prefixlength" | "suppress_prefixlen" | "sup_pl" => {
-                rule.suppress_prefix = Some(words.number("a number to 255").and_then(|n: u8| Ok(u32::from(n)))?);
+                rule.suppress_prefix = Some(words.number::<u8>("a number to 255")?.into());
             }
             "suppress_ifgroup" | "sup_group" => rule.suppress_group = Some(words.number("a number")?),
             "protocol" => rule.protocol = Some(words.value("a number to 255, or a known name", protocol)?),
