@@ -8,7 +8,6 @@ mod batch;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,15 +24,17 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::adverts::Adverts;
 use crate::clock;
-use crate::kernel::fence::{Fence, FenceTarget, FenceWatch};
+use crate::kernel::fence::{Fence, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::telemetry;
 
 mod failures;
 mod outputs;
+mod vmacs;
 
 pub(crate) use self::failures::Failures;
 pub use self::outputs::Outputs;
+use self::vmacs::Vmacs;
 
 /// Between two looks at the status, after one that took so long: a hundredth of the time at most is
 /// spent on it, but a change is shown within half a second.
@@ -54,6 +55,7 @@ pub struct Director {
     outputs: Outputs,
     /// Interfaces with virtual routers or their addresses, and the families of these routers.
     interfaces: BTreeMap<String, BTreeSet<Family>>,
+    vmacs: Vmacs,
     links: BTreeMap<String, Link>,
     adverts: Adverts,
     netlink: Netlink,
@@ -101,6 +103,7 @@ impl Director {
             inputs,
             outputs,
             interfaces: interfaces_of(config),
+            vmacs: Vmacs::of(config),
             links: BTreeMap::new(),
             adverts,
             netlink,
@@ -137,6 +140,7 @@ impl Director {
             input = self.inputs.recv() => {
                 if let Some(Input::Configure(config)) = &input {
                     self.interfaces = interfaces_of(config);
+                    self.vmacs = Vmacs::of(config);
                     self.open_sockets();
                 }
                 input
@@ -180,7 +184,11 @@ impl Director {
         for link in self.links.values() {
             let name = &link.interface.name;
             let Some(families) = self.interfaces.get(name) else { continue };
-            if let Err(error) = self.adverts.open(name, link.index, link.mac, families) {
+            let opened = match self.vmacs.base_of(name) {
+                Some(base) => self.adverts.open_virtual((name, base), link.index, link.mac, families),
+                None => self.adverts.open(name, link.index, link.mac, families),
+            };
+            if let Err(error) = opened {
                 tracing::warn!(interface = %name, %error, "cannot listen for VRRP");
             }
         }
@@ -210,7 +218,7 @@ impl Director {
                     let additions: Vec<_> = std::iter::once(action).chain(more).collect();
                     self.add_addresses(additions).await
                 } else {
-                    self.act(action).await.err().into_iter().collect()
+                    self.act_on_several(action).await
                 };
                 if installing && failed.is_empty() {
                     queue.extend(self.new_gaps());
@@ -252,6 +260,24 @@ impl Director {
         failed.collect()
     }
 
+    /// Effects of which a part may fail; any other, too.
+    async fn act_on_several(&mut self, action: Action) -> Vec<(Effect, String)> {
+        let routes = |failed: Vec<(String, String)>| {
+            failed.into_iter().map(|(what, error)| (Effect::Route { what }, error)).collect()
+        };
+        match action {
+            Action::MakeVmacs { wanted } => {
+                let failed = self.netlink.make_vmacs(&wanted).await;
+                failed.into_iter().map(|(name, error)| (Effect::Vmac { name }, error)).collect()
+            }
+            Action::AddRoutes { routes: wanted, rules, again } => {
+                routes(self.netlink.add_routes(&wanted, &rules, again).await)
+            }
+            Action::HaveStatics(wanted) => routes(self.netlink.have_statics(&wanted).await),
+            action => self.act(action).await.err().into_iter().collect(),
+        }
+    }
+
     async fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
         match action {
             Action::SendAdvertisement { interface, source, destination, payload } => {
@@ -273,22 +299,43 @@ impl Director {
                 removed.map_err(|e| (effect(), format!("{e:#}")))?;
             }
             Action::SweepAddresses { except } => {
-                let swept = self.netlink.sweep(&except).await;
+                if self.vmacs.is_empty() {
+                    // Of an earlier run, when the configuration had some.
+                    let _none_wanted = self.netlink.make_vmacs(&[]).await;
+                }
+                let (routes, rules) = self.vmacs.routes_with(&except);
+                let swept = self.netlink.sweep(&except, &routes, &rules).await;
                 if swept > 0 {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
                 }
             }
-            Action::FenceInstall { addresses } => {
-                let devices = self.interfaces.keys().cloned().collect();
-                self.fence(!addresses.is_empty(), |f| f.install(&targets(&addresses), &devices))?;
+            Action::DelRoutes { routes, rules } => {
+                for (what, error) in self.netlink.del_routes(&routes, &rules).await {
+                    tracing::warn!(what, error, "cannot be removed");
+                }
             }
-            Action::FenceArm { addresses, until } => self.fence(true, |f| f.arm(&targets(&addresses), until))?,
-            Action::FenceClose { addresses } => self.fence(true, |f| f.close(&targets(&addresses)))?,
+            Action::FenceInstall { addresses } => {
+                let below = |name: &&String| self.vmacs.base_of(name).is_none();
+                let devices = self.interfaces.keys().filter(below).cloned().collect();
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(!addresses.is_empty(), |f| f.install(&targets, &devices))?;
+            }
+            Action::FenceArm { addresses, until } => {
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(true, |f| f.arm(&targets, until))?;
+            }
+            Action::FenceClose { addresses } => {
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(true, |f| f.close(&targets))?;
+            }
             Action::Remember(changes) => self.outputs.remember(&changes)?,
-            Action::FenceAdopt { addresses, until } => self.fence(true, |f| {
-                f.adopt(&targets(&addresses), until);
-                Ok(())
-            })?,
+            Action::FenceAdopt { addresses, until } => {
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(true, |f| {
+                    f.adopt(&targets, until);
+                    Ok(())
+                })?;
+            }
             Action::KeepWill(will) => self.outputs.keep_will(&will),
             Action::LeaveBehind(left) => {
                 let kept = self.outputs.legacy.leave_behind(&left);
@@ -308,7 +355,10 @@ impl Director {
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }
-            Action::AddAddress { .. } => unreachable!("added together, above"),
+            Action::AddAddress { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::HaveStatics(_) => unreachable!("above"),
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
@@ -431,16 +481,15 @@ fn is_claim(action: &Action) -> bool {
     matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::Announce { .. })
 }
 
-/// The engine's addresses, as the fence knows them.
-fn targets(addresses: &[IpAddr]) -> Vec<FenceTarget> {
-    addresses.iter().copied().map(FenceTarget::from).collect()
-}
-
 fn interfaces_of(config: &Config) -> BTreeMap<String, BTreeSet<Family>> {
     let mut interfaces: BTreeMap<String, BTreeSet<Family>> = BTreeMap::new();
     for router in &config.routers {
         interfaces.entry(router.interface.clone()).or_default().insert(router.key.family);
+        if let Some(vmac) = &router.vmac {
+            interfaces.entry(vmac.name.clone()).or_default().insert(router.key.family);
+        }
         for address in router.served() {
+            interfaces.entry(router.segment_of(address).to_owned()).or_default();
             interfaces.entry(router.interface_of(address).to_owned()).or_default();
         }
     }

@@ -106,6 +106,10 @@ impl Witness {
             Action::TellServices(_) => {}
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::DelRoutes { .. }
+            | Action::HaveStatics(_)
             | Action::FenceAdopt { .. }
             | Action::LeaveBehind(_)
             | Action::DelAddress { .. }

@@ -18,6 +18,7 @@ mod closing;
 mod elements;
 mod inspect;
 mod layout;
+pub mod reports;
 mod rules;
 mod target;
 mod transport;

@@ -7,7 +7,8 @@ use crate::model::{Config, Endpoint, Forwarding, SyncGroup, Tunnel, TunnelChecks
 impl Config {
     /// Sixteen hexadecimal digits over what all directors have to agree on: for every router its
     /// key, version, advert interval, addresses (without prefix length, in any order) and whether
-    /// adverts carry a password; which of them move together; for every virtual server what it listens for, how it schedules,
+    /// adverts carry a password, and their virtual MAC address where they have one; which of them move
+    /// together; for every virtual server what it listens for, how it schedules,
     /// flags, persistence, quorum, and its real servers, in any order. Priority, interface, state and
     /// name may differ from host to host, and so may checks and scripts.
     ///
@@ -39,8 +40,9 @@ fn describe(router: &crate::model::VirtualRouter) -> String {
         list.sort_unstable();
         list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     };
+    let vmac = router.vmac.as_ref().map_or_else(String::new, |v| format!(" vmac {:?}", v.mac));
     format!(
-        "{} v{version} {}ms auth={} {} excluded {}",
+        "{} v{version} {}ms auth={} {} excluded {}{vmac}",
         router.key,
         router.advert_interval.as_millis(),
         router.auth_pass.is_some(),

@@ -33,6 +33,7 @@ mod lower;
 mod lvs;
 mod mail;
 mod process;
+mod routing;
 mod script;
 mod server;
 mod sync_group;
@@ -78,6 +79,9 @@ const BLOCKS: &[&str] = &[
     "vrrp_track_process",
     "vrrp_sync_group",
     "interface_up_down_delays",
+    "static_ipaddress",
+    "static_routes",
+    "static_rules",
     "SSL",
 ];
 
@@ -92,6 +96,9 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
         match (statement.keyword(), &statement.block) {
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
             ("interface_up_down_delays", Some(block)) => sync_group::link_delays(lower, &mut config, block),
+            ("static_ipaddress", Some(block)) => config.statics.addresses.extend(routing::addresses(lower, block)),
+            ("static_routes", Some(block)) => config.statics.routes.extend(routing::routes(lower, block)),
+            ("static_rules", Some(block)) => config.statics.rules.extend(routing::rules(lower, block)),
             ("include_check", None) => global::include_check(lower, statement),
             (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
             (keyword, None) if BLOCKS.contains(&keyword) => {

@@ -7,12 +7,16 @@ use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
 mod mail;
+mod route;
 mod service;
 mod track;
+mod vmac;
 
 pub use self::mail::Mail;
+pub use self::route::*;
 pub use self::service::*;
 pub use self::track::*;
+pub use self::vmac::*;
 
 /// A whole configuration, every value checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +43,10 @@ pub struct Config {
     pub dynamic_interfaces: bool,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
+    /// Addresses, routes and rules that are there as long as the daemon runs.
+    pub statics: Statics,
+    /// How virtual interfaces are called.
+    pub vmac_names: VmacNames,
     /// Mail about what happens.
     pub mail: Mail,
     /// Settings of the mesh; only meshd.toml has them.
@@ -121,6 +129,19 @@ pub struct VirtualRouter {
     pub track: Tracks,
     /// `dont_track_primary`: a lost link on its own interface is no fault.
     pub dont_track_primary: bool,
+    /// `virtual_routes`: there while it serves.
+    pub routes: Vec<Route>,
+    /// `virtual_rules`: there while it serves.
+    pub rules: Vec<Rule>,
+    /// `use_vmac`: an interface with a virtual MAC address, on which addresses of `key.family` go that
+    /// name no other interface.
+    pub vmac: Option<Vmac>,
+    /// `vmac_xmit_base`: adverts leave by `interface` all the same.
+    pub vmac_transmit_base: bool,
+    /// `use_vmac_addr`: addresses that do not belong on the router's own one get such interfaces, too.
+    pub vmac_addresses: bool,
+    /// Those interfaces; found out once a configuration is complete.
+    pub address_vmacs: Vec<Vmac>,
     /// `garp_master_*`.
     pub garp: GratuitousArp,
     /// `vrrp_strict` or `strict_mode`.
@@ -153,6 +174,12 @@ impl VirtualRouter {
             excluded_addresses: Vec::new(),
             track: Tracks::default(),
             dont_track_primary: false,
+            routes: Vec::new(),
+            rules: Vec::new(),
+            vmac: None,
+            vmac_transmit_base: false,
+            vmac_addresses: false,
+            address_vmacs: Vec::new(),
             garp: GratuitousArp::default(),
             strict: false,
             skip_check_adv_addr: false,
@@ -163,10 +190,6 @@ impl VirtualRouter {
     /// Served addresses: those in adverts, then the excluded ones.
     pub fn served(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.excluded_addresses)
-    }
-    /// The interface an address goes on.
-    pub fn interface_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
-        address.interface.as_deref().unwrap_or(&self.interface)
     }
 }
 
@@ -246,12 +269,46 @@ pub struct VirtualAddress {
     pub scope: Scope,
     /// `brd`; IPv4 only.
     pub broadcast: Option<Ipv4Addr>,
+    /// `use_vmac`: on an interface with a virtual MAC address.
+    pub vmac: bool,
+    /// `peer`: the other end of a point-to-point link, of the address's family; `net` has its prefix length.
+    pub peer: Option<IpAddr>,
+    /// `-nodad`: duplicate address detection as usual; IPv6 only.
+    pub dad: bool,
+    /// `home`: the home address of mobile IPv6.
+    pub home: bool,
+    /// `mngtmpaddr`: temporary addresses are made from it (RFC 8981).
+    pub manage_temporary: bool,
+    /// `noprefixroute`: without a route to its network.
+    pub no_prefix_route: bool,
+    /// `autojoin`: a multicast address is joined.
+    pub autojoin: bool,
+    /// `preferred_lft`: seconds for which the host chooses it for connections of its own; default: as long
+    /// as it is there.
+    pub preferred_s: Option<u32>,
+    /// Put back at once when somebody removes it; false with `no_track`: with the next renewal.
+    pub track: bool,
 }
 
 impl VirtualAddress {
     /// On the router's interface, of global scope, nothing more.
     pub fn new(net: IpNet) -> Self {
-        VirtualAddress { net, interface: None, label: None, scope: Scope::Global, broadcast: None }
+        VirtualAddress {
+            net,
+            interface: None,
+            label: None,
+            scope: Scope::Global,
+            broadcast: None,
+            vmac: false,
+            peer: None,
+            dad: false,
+            home: false,
+            manage_temporary: false,
+            no_prefix_route: false,
+            autojoin: false,
+            preferred_s: None,
+            track: true,
+        }
     }
 }
 

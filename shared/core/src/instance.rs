@@ -9,6 +9,7 @@ use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::RouterState;
 use mesh_wire::vrrp::{self as wire, Advertisement, Authentication, ChecksumForm, Interval};
 
+use crate::engine::vmacs::absence;
 use crate::lease::ballot::Lease;
 use crate::lease::lease_time;
 use crate::time::Instant;
@@ -171,6 +172,7 @@ pub struct Transition {
 impl Instance {
     /// In fault until its interface is known.
     pub fn new(config: VirtualRouter, lease: LeaseTime, now: Instant) -> Self {
+        let missing = config.vmacs().next().map(absence);
         Instance {
             vrrp: vrrp::Router::new(&config),
             lease: Lease::Idle,
@@ -183,7 +185,7 @@ impl Instance {
             vetoes: BTreeMap::new(),
             failures: 0,
             veto: None,
-            fault: Some(format!("interface {} is not there", config.interface)),
+            fault: Some(missing.unwrap_or_else(|| format!("interface {} is not there", config.interface))),
             blocked: None,
             block_time: None,
             garp: None,

@@ -7,6 +7,7 @@ use super::language::Checks;
 use super::lower::Lower;
 use super::tree::Statement;
 use super::{lvs, mail, values};
+use crate::common;
 use crate::model::{Config, GratuitousArp, Version};
 
 /// Defaults for instances.
@@ -71,6 +72,8 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
                 lower.ignored(statement.at(), format!("`{}` has no effect in this version", statement.keyword()));
             }
         }
+        ("vmac_prefix", _) => config.vmac_names.prefix = prefix(lower, statement),
+        ("vmac_addr_prefix", _) => config.vmac_names.address_prefix = prefix(lower, statement),
         ("include_check", _) => include_check(lower, statement),
         ("vrrp_iptables" | "vrrp_ipsets", _) => {
             let keyword = statement.keyword();
@@ -83,6 +86,12 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
         },
     }
     lower.no_block(statement);
+}
+
+/// What names of virtual interfaces begin with; a dot, a family's digit and the VRID follow.
+fn prefix(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<String> {
+    let read = |w: &str| common::is_vmac_prefix(w).then(|| w.to_owned());
+    lower.value(statement, "1 to 8 bytes without `/`", "skipped", read)
 }
 
 /// The language has acted upon it; what it did not understand is said here.

@@ -1,6 +1,7 @@
 //! `vrrp_instance`: the keywords. What they mean together is in [`complete`].
 
 mod complete;
+mod vmac;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,10 +10,11 @@ use super::address::{self, Declared};
 use super::global::{self, Globals};
 use super::keywords::{AUTHENTICATION, INSTANCE};
 use super::lower::Lower;
+use super::routing;
 use super::track::{self, Tracking};
 use super::tree::{At, Block, Statement};
 use super::values;
-use crate::model::{Config, GratuitousArp, Version};
+use crate::model::{Config, GratuitousArp, Route, Rule, Version};
 
 /// An instance as declared, nothing decided.
 struct Draft {
@@ -38,6 +40,9 @@ struct Draft {
     excluded: Vec<Declared>,
     track: Tracking,
     dont_track_primary: bool,
+    routes: Vec<Route>,
+    rules: Vec<Rule>,
+    vmac: vmac::Declared,
     garp: GratuitousArp,
     strict: bool,
     skip_check_adv_addr: bool,
@@ -83,6 +88,9 @@ pub(super) fn lower(
         excluded: Vec::new(),
         track: Tracking::default(),
         dont_track_primary: false,
+        routes: Vec::new(),
+        rules: Vec::new(),
+        vmac: vmac::Declared::default(),
         garp: globals.garp,
         strict: globals.strict,
         skip_check_adv_addr: globals.skip_check_adv_addr,
@@ -106,6 +114,8 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
         (keyword, Some(block)) if track::is_block(keyword) => return draft.track.read(lower, keyword, block),
         ("virtual_ipaddress", Some(block)) => return addresses(lower, &mut draft.addresses, block),
         ("virtual_ipaddress_excluded", Some(block)) => return addresses(lower, &mut draft.excluded, block),
+        ("virtual_routes", Some(block)) => return draft.routes.extend(routing::routes(lower, block)),
+        ("virtual_rules", Some(block)) => return draft.rules.extend(routing::rules(lower, block)),
         (
             keyword @ ("authentication"
             | "unicast_peer"
@@ -115,7 +125,9 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
             | "track_process"
             | "track_bfd"
             | "virtual_ipaddress"
-            | "virtual_ipaddress_excluded"),
+            | "virtual_ipaddress_excluded"
+            | "virtual_routes"
+            | "virtual_rules"),
             None,
         ) => lower.error(statement.at(), format!("`{keyword}` has no block; expected `{{` after it")),
         ("state", _) => draft.active = Some(state(lower, statement)),
@@ -172,6 +184,11 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
                 draft.skip_check_adv_addr = skip;
             }
         }
+        ("use_vmac", _) => vmac::use_vmac(lower, &mut draft.vmac, statement),
+        ("use_vmac_addr", _) => draft.vmac.addresses = true,
+        ("vmac_xmit_base", _) => vmac::transmit_base(&mut draft.vmac, statement),
+        // It is set wherever an address is put.
+        ("promote_secondaries", _) => {}
         // Read with the sync daemon.
         ("lvs_sync_daemon_interface", _) => {}
         ("native_ipv6", _) => {

@@ -3,6 +3,7 @@
 mod instance;
 mod server;
 mod track;
+mod vmac;
 
 use super::*;
 use crate::model::*;
@@ -125,7 +126,10 @@ fn top_level_findings() {
             "vrrp_instanze B {\n priority 1\n}",
             "1:1 W unknown keyword `vrrp_instanze`; skipped (did you mean `vrrp_instance`?)",
         ),
-        ("static_routes {\n}", "1:1 W `static_routes` is not supported yet"),
+        ("static_routes", "1:1 E `static_routes` has no block"),
+        ("static_rules {\n table 5\n}", "2:2 W the rule has no `priority`"),
+        ("static_ipaddress {\n 10.0.0.9/24\n}", "2:2 W 10.0.0.9/24 names no interface"),
+        ("static_routes {\n 10.0.0.0/8 dev a track_group G\n}", "2:19 W `track_group` is not supported yet"),
         ("net_namespace x", "1:1 W `net_namespace` is not supported yet"),
         ("vrrp_script s", "1:1 E `vrrp_script` has no block"),
         ("vrrp_instance B", "1:1 E `vrrp_instance` has no block"),

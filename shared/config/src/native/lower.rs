@@ -1,9 +1,11 @@
 //! The keys of meshd.toml to the model.
 
 mod router;
+mod routing;
 mod server;
 mod settings;
 mod track;
+mod vmac;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,6 +26,8 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         router_id: file.router_id,
         mesh: mesh(source, file.mesh),
         scripts: scripts(source, file.scripts),
+        statics: routing::statics(source, file.host),
+        vmac_names: vmac::names(source, file.vmac),
         ..Config::default()
     };
     for script in file.script {
@@ -35,6 +39,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         let router = router::lower(source, &config, router);
         config.routers.extend(router);
     }
+    vmac::unique(source, &config);
     config.sync_groups = track::sync_groups(source, &config, file.sync_group);
     config.delays = track::delays(source, file.delays);
     config.dynamic_interfaces = file.dynamic_interfaces;

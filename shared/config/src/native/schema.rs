@@ -15,6 +15,10 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) mesh: Mesh,
     #[serde(default)]
+    pub(super) host: HostTable,
+    #[serde(default)]
+    pub(super) vmac: VmacNames,
+    #[serde(default)]
     pub(super) scripts: Scripts,
     #[serde(default)]
     pub(super) script: Vec<Script>,
@@ -124,6 +128,13 @@ pub(super) struct Router {
     #[serde(default)]
     pub(super) track_interfaces: Vec<Spanned<TrackedEntry>>,
     #[serde(default)]
+    pub(super) routes: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rules: Vec<Spanned<String>>,
+    pub(super) vmac: Option<Spanned<VmacEntry>>,
+    #[serde(default)]
+    pub(super) vmac_addresses: bool,
+    #[serde(default)]
     pub(super) track_scripts: Vec<Spanned<TrackedEntry>>,
     #[serde(default)]
     pub(super) track_files: Vec<Spanned<TrackedEntry>>,
@@ -160,7 +171,7 @@ pub(super) enum ScopeName {
     Nowhere,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddressTable {
     pub(super) address: String,
@@ -168,6 +179,60 @@ pub(super) struct AddressTable {
     pub(super) label: Option<String>,
     pub(super) scope: Option<ScopeName>,
     pub(super) broadcast: Option<Ipv4Addr>,
+    #[serde(default)]
+    pub(super) vmac: bool,
+    pub(super) peer: Option<String>,
+    #[serde(default)]
+    pub(super) dad: bool,
+    #[serde(default)]
+    pub(super) home: bool,
+    #[serde(default)]
+    pub(super) manage_temporary: bool,
+    #[serde(default)]
+    pub(super) no_prefix_route: bool,
+    #[serde(default)]
+    pub(super) autojoin: bool,
+    pub(super) preferred: Option<Time>,
+    pub(super) track: Option<bool>,
+}
+
+/// What is there as long as the daemon runs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HostTable {
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<AddressEntry>>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rules: Vec<Spanned<String>>,
+}
+
+/// How virtual interfaces without a name are called.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VmacNames {
+    pub(super) prefix: Option<Spanned<String>>,
+    pub(super) address_prefix: Option<Spanned<String>>,
+}
+
+/// `true`, or what is not as usual.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected true, or a table with name, mac, group, transmit_base")]
+pub(super) enum VmacEntry {
+    Switch(bool),
+    Table(VmacTable),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VmacTable {
+    pub(super) name: Option<String>,
+    pub(super) mac: Option<String>,
+    #[serde(default)]
+    pub(super) group: u32,
+    #[serde(default)]
+    pub(super) transmit_base: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -105,13 +105,7 @@ pub(super) struct AddressEntry(pub(super) AddressTable);
 impl TextOr for AddressEntry {
     const EXPECTED: &'static str = "an address such as \"10.0.0.1/24\" or a table { address = …, interface = … }";
     fn from_text(text: &str) -> Self {
-        AddressEntry(AddressTable {
-            address: text.to_string(),
-            interface: None,
-            label: None,
-            scope: None,
-            broadcast: None,
-        })
+        AddressEntry(AddressTable { address: text.to_string(), ..AddressTable::default() })
     }
     fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         AddressTable::deserialize(MapAccessDeserializer::new(map)).map(AddressEntry)

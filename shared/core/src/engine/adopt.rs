@@ -17,6 +17,7 @@ use mesh_wire::mesh::{NodeId, RouterKey};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::routing::add_routes;
 use super::takeover::add_addresses;
 use crate::action::Action;
 use crate::decision::{Decision, RouterEvent};
@@ -195,6 +196,7 @@ impl Engine {
         }
         let (lifetime_s, epoch) = (instance.lifetime_s(backstop), instance.held_epoch());
         add_addresses(&mut self.out, instance, lifetime_s);
+        add_routes(&mut self.out, instance, true);
         self.advertise(key, None);
         self.record_router(now, key, RouterEvent::Active { epoch, voters: Vec::new() }, epoch, CAUSE.to_owned());
         self.tell_unprotected(now, key);
@@ -244,7 +246,7 @@ fn digest(router: &VirtualRouter) -> u64 {
     let served: Vec<String> =
         router.served().map(|a| format!("{}%{} {:?}", a.net, router.interface_of(a), (&a.label, a.scope))).collect();
     let text = format!(
-        "{} {} v{version} {}ms {} auth={} {:?} {} {}",
+        "{} {} v{version} {}ms {} auth={} {:?} {} {} {:?} {:?}",
         router.key,
         router.interface,
         router.advert_interval.as_millis(),
@@ -252,7 +254,9 @@ fn digest(router: &VirtualRouter) -> u64 {
         router.auth_pass.is_some(),
         router.transport,
         router.addresses.len(),
-        served.join(" ")
+        served.join(" "),
+        router.vmacs().map(|v| (&v.name, v.mac)).collect::<Vec<_>>(),
+        (&router.routes, &router.rules)
     );
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }

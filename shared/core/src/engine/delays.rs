@@ -56,7 +56,9 @@ impl Engine {
             }
             _ => self.delays.forget(&interface.name),
         }
-        self.interfaces.insert(interface.name.clone(), interface);
+        let name = interface.name.clone();
+        self.interfaces.insert(name.clone(), interface);
+        self.vmac_seen(now, &name, known == Some(true));
         self.evaluate_all(now);
     }
 

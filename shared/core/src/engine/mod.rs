@@ -8,11 +8,13 @@ mod leases;
 mod observe;
 mod repairs;
 mod roster;
+mod routing;
 mod serves;
 mod services;
 mod silence;
 mod status;
 mod takeover;
+pub(crate) mod vmacs;
 mod voting;
 mod will;
 
@@ -110,6 +112,8 @@ pub struct Engine {
     serves_told: (u64, bool),
     /// Of our routers, what was published last.
     reported: BTreeMap<RouterKey, RouterReport>,
+    vmacs: vmacs::Vmacs,
+    statics: routing::Statics,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
     /// More than [`MANY_ADDRESSES`] are configured.
@@ -230,6 +234,8 @@ impl Engine {
             published: BTreeMap::new(),
             serves_told: (0, false),
             reported: BTreeMap::new(),
+            vmacs: vmacs::Vmacs::default(),
+            statics: routing::Statics::default(),
             fence_failure: None,
             many_addresses: false,
             fence_failed: None,
@@ -299,6 +305,8 @@ impl Engine {
         };
         due(self.voter.deadline(), TimerKind::GrantEnd);
         due(self.fence_retry, TimerKind::Fence);
+        due(self.vmacs.retry, TimerKind::Claim);
+        due(self.statics.look_at, TimerKind::Refresh);
         due(self.memory_retry, TimerKind::Memory);
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
@@ -346,6 +354,7 @@ impl Engine {
             Input::InterfaceGone { name } => {
                 self.delays.forget(&name);
                 self.interfaces.remove(&name);
+                self.vmac_gone(&name);
                 self.evaluate_all(now);
             }
             Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
@@ -445,6 +454,8 @@ impl Engine {
             });
         }
         self.block_removed();
+        self.configure_vmacs(&config);
+        self.configure_statics(now, &config);
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
         let tracked = tracking::watched(&config);
         if self.watched != tracked {
@@ -465,6 +476,8 @@ impl Engine {
             self.rearm_all();
         }
         self.retry_memory(now);
+        self.retry_vmacs(now);
+        self.look_at_statics(now);
         self.expire_grants(now);
         for key in self.keys() {
             self.run_router_timers(now, key);

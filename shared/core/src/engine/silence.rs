@@ -92,7 +92,7 @@ impl Engine {
             if let Some(ballot) = instance.lease.ballot_mut() {
                 ballot.give_up_at = probe.until;
             }
-            let on = |a: &VirtualAddress| (instance.config.interface_of(a).to_owned(), a.net.addr());
+            let on = |a: &VirtualAddress| (instance.config.segment_of(a).to_owned(), a.net.addr());
             addresses.extend(instance.moving().map(on));
         }
         self.out.push(Action::ProbeAddresses { probe: probe.number, addresses });

@@ -15,6 +15,7 @@ use mesh_wire::vrrp::group;
 
 use super::Engine;
 use super::repairs::Repair;
+use super::routing::{add_routes, del_routes};
 use crate::action::{Action, Effect};
 use crate::decision::{Decision, RouterEvent};
 use crate::input::Unusable;
@@ -170,6 +171,7 @@ impl Engine {
             instance.garp = (!garp.delay.is_zero()).then_some((now + garp.delay, garp.repeat));
             let lifetime_s = instance.lifetime_s(backstop);
             add_addresses(&mut self.out, instance, lifetime_s);
+            add_routes(&mut self.out, &self.instances[&key], false);
             self.advertise(key, None);
             self.announce(key, self.instances[&key].config.garp.repeat);
         }
@@ -271,6 +273,7 @@ impl Engine {
                 self.install_fence();
             }
             let instance = &self.instances[&key];
+            del_routes(&mut self.out, instance);
             for address in instance.moving() {
                 let interface = instance.config.interface_of(address).to_owned();
                 self.out.push(Action::DelAddress { interface, address: address.clone() });
@@ -312,12 +315,16 @@ impl Engine {
 
     /// Whether one of a router's interfaces is not there, or not known yet.
     pub(super) fn misses_interface(&self, instance: &Instance) -> bool {
-        interfaces(instance).any(|name| !self.interfaces.contains_key(name))
+        let made = instance.config.vmacs().map(|v| v.name.as_str());
+        interfaces(instance).chain(made).any(|name| !self.interfaces.contains_key(name))
     }
 
     /// What is wrong with a router's interfaces.
     pub(super) fn link_fault(&self, instance: &Instance) -> Option<String> {
         let config = &instance.config;
+        if let Some(vmac) = config.vmacs().find(|v| self.lacks(v)) {
+            return Some(self.absence(vmac));
+        }
         for name in interfaces(instance) {
             match self.interfaces.get(name) {
                 Some(_) if config.dont_track_primary && *name == config.interface => {}
@@ -381,8 +388,11 @@ impl Engine {
             Transport::Multicast { .. } => vec![group(key.family)],
             Transport::Unicast { peers, .. } => peers.clone(),
         };
+        let config = &instance.config;
+        // The last word leaves with the interface's own MAC address: the virtual one is given away.
+        let interface = if priority == Some(0) { &config.interface } else { config.advert_interface() };
         let packet = |destination| Advert {
-            interface: instance.config.interface.clone(),
+            interface: interface.to_owned(),
             source,
             destination,
             payload: instance.advertisement(source, destination, priority),
@@ -446,6 +456,7 @@ impl Engine {
             instance.refresh_at = Some(now + backstop.refresh());
             let lifetime_s = instance.lifetime_s(backstop);
             add_addresses(&mut self.out, instance, lifetime_s);
+            add_routes(&mut self.out, instance, true);
         }
     }
 
@@ -454,11 +465,14 @@ impl Engine {
         let backstop = self.backstop(now);
         let serving = |i: &&Instance| {
             i.vrrp.is_active()
-                && i.config.served().any(|a| a.net.addr() == address && i.config.interface_of(a) == interface)
+                && i.config
+                    .served()
+                    .any(|a| a.track && a.net.addr() == address && i.config.interface_of(a) == interface)
         };
         let Some(instance) = self.instances.values().find(serving) else { return };
         let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(backstop));
         add_addresses(&mut self.out, instance, lifetime_s);
+        add_routes(&mut self.out, instance, true);
         self.announce(key, 1);
         self.instances.get_mut(&key).expect("found above").refresh_at = Some(now + backstop.refresh());
         let what = format!("address {address} on {interface} was removed by somebody else");
@@ -536,6 +550,8 @@ impl Engine {
                     format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");
                 self.record(Decision::Warning { text });
             }
+            Effect::Vmac { name } => self.vmac_failed(now, name, error),
+            Effect::Route { what } => self.route_failed(&what, &error),
             Effect::Probe { probe } => self.probe_failed(now, probe, &error),
             Effect::Roster => self.roster_not_stored(now, &error),
             Effect::Memory => self.memory_failed(now, &error),
@@ -555,6 +571,8 @@ impl Engine {
             self.instances.get_mut(&key).expect("keys are those of instances").vrrp.shutdown();
         }
         self.install_fence();
+        self.remove_statics();
+        self.remove_vmacs();
     }
 }
 
@@ -562,10 +580,10 @@ fn is_link_local(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if Ipv6Addr::is_unicast_link_local(address))
 }
 
-/// All interfaces of a router, some of them more than once.
+/// All interfaces of the host a router needs, some of them more than once.
 fn interfaces(instance: &Instance) -> impl Iterator<Item = &str> {
     let config = &instance.config;
-    iter::once(config.interface.as_str()).chain(config.served().map(|a| config.interface_of(a)))
+    iter::once(config.interface.as_str()).chain(config.served().map(|a| config.segment_of(a)))
 }
 
 pub(super) fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {

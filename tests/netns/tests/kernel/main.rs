@@ -17,5 +17,6 @@ mod roster;
 mod scale;
 mod server;
 mod two_nodes;
+mod vmac;
 mod voter_memory;
 mod witness;

@@ -274,8 +274,14 @@ impl Cluster {
                 self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
             }
             Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
-            Action::Announce { .. } | Action::RunScripts(_) | Action::WatchTracked { .. } | Action::TellServices(_) => {
-            }
+            Action::Announce { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::DelRoutes { .. }
+            | Action::HaveStatics(_)
+            | Action::RunScripts(_)
+            | Action::WatchTracked { .. }
+            | Action::TellServices(_) => {}
             Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),
             Action::LeaveBehind(left) => self.hosts[host].runtime.adopted = left,
             Action::AddAddress { .. }

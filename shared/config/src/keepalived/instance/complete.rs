@@ -9,7 +9,7 @@ use mesh_wire::mesh::{Family, RouterKey};
 use super::super::address::Declared;
 use super::super::lower::Lower;
 use super::super::tree::At;
-use super::Draft;
+use super::{Draft, vmac};
 use crate::model::{Config, Transport, Version, VirtualRouter, most_addresses};
 use crate::report::RouterPlaces;
 
@@ -47,6 +47,10 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
     }
     let track = std::mem::take(&mut draft.track).resolve(lower, config, priority == OWNER);
 
+    let vmac_addresses = draft.vmac.addresses;
+    let (vmac, vmac_transmit_base) =
+        vmac::complete(lower, config, &mut draft, (&interface.0, family, vrid), &transport);
+
     let served = draft.addresses.iter().chain(&draft.excluded);
     let devices = served.clone().filter_map(|d| d.address.interface.clone().zip(d.device_at));
     let places = RouterPlaces {
@@ -69,6 +73,11 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
         excluded_addresses: draft.excluded.into_iter().map(|d| d.address).collect(),
         track,
         dont_track_primary: draft.dont_track_primary,
+        routes: draft.routes,
+        rules: draft.rules,
+        vmac,
+        vmac_transmit_base,
+        vmac_addresses,
         garp: draft.garp,
         strict: draft.strict,
         skip_check_adv_addr: draft.skip_check_adv_addr,

@@ -190,8 +190,8 @@ fn address_findings() {
         ("10.0.0.2 scope foo", "5:18 W `foo` is no scope", 2),
         ("10.0.0.2 brd foo", "5:16 W `foo` is no broadcast address", 1),
         ("10.0.0.2 foo", "5:12 W `foo` is no option of an address", 2),
-        ("10.0.0.2 no_track", "5:12 W `no_track` is not supported yet", 2),
-        ("10.0.0.2 preferred_lft 0", "5:12 W `preferred_lft` is not supported yet", 2),
+        ("10.0.0.2 preferred_lft x", "5:26 W `x` is no lifetime: expected seconds or forever", 2),
+        ("10.0.0.2 peer fd00::1", "5:17 W `fd00::1` is no peer", 1),
         ("224.0.0.5", "5:3 W 224.0.0.5 cannot be a virtual address", 1),
         ("0.0.0.0", "5:3 W 0.0.0.0 cannot be a virtual address", 1),
         ("::", "5:3 W :: cannot be a virtual address", 1),
@@ -247,8 +247,6 @@ fn what_an_instance_cannot_do_without() {
 fn keywords_that_wait() {
     for (line, start) in [
         (" notify /bin/x", "4:2 W `notify` is not supported yet: the script is not run"),
-        (" use_vmac", "4:2 W `use_vmac` is not supported yet"),
-        (" virtual_routes {\n  10.9.0.0/16 via 10.0.0.9\n }", "4:2 W `virtual_routes` is not supported yet"),
         (" native_ipv6", "4:2 I `native_ipv6` is obsolete: the addresses tell the family"),
         (" smtp_alert", "4:2 I `smtp_alert` has no effect"),
         (" debug 3", "4:2 I `debug` has no effect"),

@@ -13,7 +13,7 @@ use super::super::Source;
 use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
 use super::super::text::{AddressEntry, Time};
 use super::track::{Tracking, tracks};
-use super::{filled, number, policy, time, within};
+use super::{filled, number, policy, routing, time, vmac, within};
 use crate::model::{
     Config, GratuitousArp, Scope, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual, most_addresses,
 };
@@ -62,6 +62,9 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, router: Router) ->
     let excluded_addresses = self::addresses(source, &mut places, router.excluded_addresses);
     unique(source, &addresses, &excluded_addresses);
     source.report.places.routers.insert(name.clone(), places);
+    let transport = transport(source, family, router.unicast, router.multicast_source);
+    let segment = (interface.0.as_str(), family, vrid);
+    let (vmac, vmac_transmit_base) = vmac::lower(source, router.vmac, segment, &transport);
 
     let tracking = Tracking {
         interfaces: router.track_interfaces,
@@ -78,11 +81,16 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, router: Router) ->
         preempt,
         preempt_delay,
         auth_pass: router.auth_pass.and_then(|pass| password(source, &pass, version, router.strict)),
-        transport: transport(source, family, router.unicast, router.multicast_source),
+        transport,
         addresses: addresses.into_iter().map(|(a, _)| a).collect(),
         excluded_addresses: excluded_addresses.into_iter().map(|(a, _)| a).collect(),
         track: tracks(source, config, tracking, &name, priority == OWNER),
         dont_track_primary: router.track_own_interface == Some(false),
+        routes: routing::routes(source, &router.routes),
+        rules: routing::rules(source, &router.rules),
+        vmac,
+        vmac_transmit_base,
+        vmac_addresses: router.vmac_addresses,
         garp: garp(source, &router.garp),
         strict: router.strict,
         skip_check_adv_addr: router.skip_address_check,
@@ -240,7 +248,11 @@ fn addresses(
     list
 }
 
-fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Range<usize>) -> Option<VirtualAddress> {
+pub(super) fn address(
+    source: &mut Source<'_>,
+    AddressEntry(entry): AddressEntry,
+    span: Range<usize>,
+) -> Option<VirtualAddress> {
     let net = match (entry.address.parse::<IpNet>(), entry.address.parse::<IpAddr>()) {
         (Ok(net), _) => net,
         (_, Ok(address)) => IpNet::from(address),
@@ -250,6 +262,7 @@ fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Ran
             return None;
         }
     };
+    let place = span.clone();
     let address = net.addr();
     if address.is_ipv6() && (entry.label.is_some() || entry.scope.is_some() || entry.broadcast.is_some()) {
         source.error(span.clone(), format!("{address}: an IPv6 address has no label, scope or broadcast of its own"));
@@ -260,6 +273,18 @@ fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Ran
     if let Some(label) = entry.label.as_ref().filter(|l| l.is_empty() || l.len() > LONGEST_NAME) {
         source.error(span, format!("label `{label}`; expected 1 to {LONGEST_NAME} bytes"));
     }
+    let other_end = entry.peer.as_deref().map(|text| {
+        let peer = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        (text, peer.filter(|peer| peer.addr().is_ipv4() == address.is_ipv4()))
+    });
+    let (net, peer) = match other_end {
+        Some((_, Some(peer))) => (IpNet::new(address, peer.prefix_len()).unwrap_or(net), Some(peer.addr())),
+        Some((text, None)) => {
+            source.error(place, format!("`{text}` is no peer; expected an address of the same family"));
+            (net, None)
+        }
+        None => (net, None),
+    };
     let scope = match entry.scope {
         None | Some(ScopeName::Global) => Scope::Global,
         Some(ScopeName::Site) => Scope::Site,
@@ -267,7 +292,22 @@ fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Ran
         Some(ScopeName::Host) => Scope::Host,
         Some(ScopeName::Nowhere) => Scope::Nowhere,
     };
-    Some(VirtualAddress { net, interface: entry.interface, label: entry.label, scope, broadcast: entry.broadcast })
+    Some(VirtualAddress {
+        interface: entry.interface,
+        label: entry.label,
+        scope,
+        broadcast: entry.broadcast,
+        vmac: entry.vmac,
+        peer,
+        dad: entry.dad,
+        home: entry.home,
+        manage_temporary: entry.manage_temporary,
+        no_prefix_route: entry.no_prefix_route,
+        autojoin: entry.autojoin,
+        preferred_s: entry.preferred.map(|time| u32::try_from(time.0.as_secs()).unwrap_or(u32::MAX)),
+        track: entry.track.unwrap_or(true),
+        ..VirtualAddress::new(net)
+    })
 }
 
 type Spans = [(VirtualAddress, Range<usize>)];

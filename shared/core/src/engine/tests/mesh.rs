@@ -175,6 +175,10 @@ impl Mesh {
             }
             Action::StoreRoster { ticket, .. } => self.post(Delivery::Stored { to: id, ticket }),
             Action::Announce { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::DelRoutes { .. }
+            | Action::HaveStatics(_)
             | Action::AdoptRoster(_)
             | Action::RosterChanged { .. }
             | Action::Remember(_)

@@ -17,6 +17,7 @@ mod mesh;
 mod neighbours;
 mod random;
 mod roster;
+mod routing;
 mod serves;
 mod services;
 mod silence;
@@ -24,6 +25,7 @@ mod start;
 mod status;
 mod takeover;
 mod veto;
+mod vmacs;
 mod voter;
 mod will;
 
