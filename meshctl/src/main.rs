@@ -17,7 +17,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::Timestamp;
 use mesh_control::{DEFAULT_SOCKET, NodeRequest, RosterChanged, TokenInfo, TokenReply, TokenRequest, TokenRevocation};
 use serde_json::Value;
@@ -79,6 +79,16 @@ enum Command {
     },
     /// Replace the daemon of this host by the program on disk, without letting go of what it serves.
     Upgrade,
+    /// Print completions for a shell.
+    Completions {
+        /// For example: `meshctl completions bash > /etc/bash_completion.d/meshctl`
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for each command.
+    Man {
+        /// Where to, for example /usr/local/share/man/man1; it has to exist.
+        directory: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -183,6 +193,12 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             }
             print(&format!("meshd runs again, as process {pid}\n"))
         }
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "meshctl", &mut text);
+            print(&String::from_utf8(text).map_err(anyhow::Error::from)?)
+        }
+        Command::Man { directory } => clap_mangen::generate_to(Cli::command(), directory).map_err(Failure::Output),
         Command::Token(Token { command: TokenCommand::List }) => {
             let tokens = client.get("/tokens").await?;
             if cli.json {

@@ -190,6 +190,7 @@ fn warnings(status: &Status, look: &Look) -> String {
         }
     }
     lines.extend(services::troubles(status));
+    lines.extend(services::lost_sessions(status));
     lines.iter().map(|line| format!("{}\n", paint(&format!("! {line}"), "33", look))).collect()
 }
 

@@ -397,3 +397,20 @@ fn a_reader_that_goes_away_ends_it_quietly() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
 }
+
+#[test]
+fn completions_and_manual_pages_come_from_the_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_meshctl")).current_dir(dir.path()).args(arguments).output().unwrap()
+    };
+    for (shell, says) in [("bash", "complete -F"), ("zsh", "#compdef meshctl"), ("fish", "complete -c meshctl")] {
+        let completions = run(&["completions", shell]);
+        assert!(completions.status.success());
+        assert!(String::from_utf8_lossy(&completions.stdout).contains(says), "{shell}");
+    }
+    assert!(run(&["man", "."]).status.success());
+    let page = std::fs::read_to_string(dir.path().join("meshctl-token-create.1")).unwrap();
+    assert!(page.contains("\\-\\-ttl"), "{page}");
+    assert_eq!(run(&["man", "nonesuch"]).status.code(), Some(1));
+}

@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
+use crate::bfd;
 use connection::Limited;
 pub use ending::{Command, Ending};
 pub use roster::{Changing, RosterAccess};
@@ -66,13 +67,22 @@ const MAX_TTL: u32 = 604_800;
 /// 1970-01-01 UTC. May block.
 pub type MakeToken = dyn Fn(Duration) -> anyhow::Result<(String, u64)> + Send + Sync;
 
-/// What the answers come from.
+/// What is shown, each part by who knows it.
 #[derive(Clone)]
-pub struct ControlState {
+pub struct Shown {
     /// Refreshed by the engine's loop at each change and at least every 250 ms.
     pub status: watch::Receiver<Arc<Status>>,
     /// Refreshed by the thread of the services; empty without virtual servers.
     pub services: watch::Receiver<Arc<Vec<Service>>>,
+    /// Refreshed by the thread of the BFD sessions; empty without any.
+    pub bfd: watch::Receiver<Arc<bfd::Shown>>,
+}
+
+/// What the answers come from.
+#[derive(Clone)]
+pub struct ControlState {
+    /// What is shown.
+    pub shown: Shown,
     /// Makes enrolment tokens; none without a mesh.
     pub tokens: Option<Arc<MakeToken>>,
     /// The roster; none without a mesh.
@@ -86,7 +96,7 @@ pub struct ControlState {
 /// Answers until `stop`, then lets open requests finish and removes the socket.
 pub async fn serve(socket: Socket, state: ControlState, stop: CancellationToken) -> anyhow::Result<()> {
     let (refreshed, last_refresh) = watch::channel(Instant::now());
-    let _refreshes = AbortOnDropHandle::new(tokio::spawn(note_refreshes(state.status.clone(), refreshed)));
+    let _refreshes = AbortOnDropHandle::new(tokio::spawn(note_refreshes(state.shown.status.clone(), refreshed)));
     let (listener, _held) = socket.into_parts();
     let listener = Limited::new(listener, Arc::new(Semaphore::new(CONNECTIONS)), STALLED);
     let watchers = Arc::new(Semaphore::new(WATCHERS));
@@ -133,7 +143,7 @@ async fn note_refreshes(mut status: watch::Receiver<Arc<Status>>, refreshed: wat
 impl Shared {
     /// The engine's status, if the engine is alive.
     async fn current(&self) -> Result<Arc<Status>, Refused> {
-        let mut status = self.state.status.clone();
+        let mut status = self.state.shown.status.clone();
         status.mark_unchanged();
         let age = self.last_refresh.borrow().elapsed();
         let alive = match status.has_changed() {
@@ -150,14 +160,22 @@ impl Shared {
                 refuse(StatusCode::SERVICE_UNAVAILABLE, silent).hint("see meshd's log; restart it if this lasts")
             );
         }
-        Ok(whole(&status, &self.state.services))
+        Ok(self.state.shown.whole())
     }
 }
 
-/// The engine's map, with the services as their own thread sees them.
-fn whole(status: &watch::Receiver<Arc<Status>>, services: &watch::Receiver<Arc<Vec<Service>>>) -> Arc<Status> {
-    let (status, services) = (Arc::clone(&status.borrow()), Arc::clone(&services.borrow()));
-    if services.is_empty() { status } else { Arc::new(Status { services: services.to_vec(), ..(*status).clone() }) }
+impl Shown {
+    /// The engine's map, with services and sessions as their own threads see them.
+    fn whole(&self) -> Arc<Status> {
+        let status = Arc::clone(&self.status.borrow());
+        let (services, bfd) = (Arc::clone(&self.services.borrow()), Arc::clone(&self.bfd.borrow()));
+        if services.is_empty() && *bfd == bfd::Shown::default() {
+            return status;
+        }
+        let mut drops = status.drops.clone();
+        drops.extend(bfd.dropped.clone());
+        Arc::new(Status { services: services.to_vec(), bfd: bfd.sessions.clone(), drops, ..(*status).clone() })
+    }
 }
 
 async fn status(State(shared): State<Shared>) -> Result<Response, Refused> {
@@ -185,12 +203,12 @@ fn events(
     stop: CancellationToken,
     slot: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, axum::Error>> {
-    state.status.mark_changed();
+    state.shown.status.mark_changed();
     let next = async move |(mut state, earliest, slot): (ControlState, Instant, OwnedSemaphorePermit)| {
         sleep_until(earliest).await;
-        state.status.changed().await.ok()?;
-        state.status.mark_unchanged();
-        let event = Event::default().json_data(&*whole(&state.status, &state.services));
+        state.shown.status.changed().await.ok()?;
+        state.shown.status.mark_unchanged();
+        let event = Event::default().json_data(&*state.shown.whole());
         Some((event, (state, Instant::now() + COALESCE, slot)))
     };
     let events = unfold((state, Instant::now(), slot), next);

@@ -2,8 +2,12 @@
 //! courtesy to programs that use select(2).
 
 use std::io;
+use std::sync::OnceLock;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+
+/// What the limit was.
+static BEFORE: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
 
 /// Lets this process have as many as it may.
 ///
@@ -11,8 +15,15 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 ///
 /// The kernel does not allow it.
 pub fn raise_limit() -> io::Result<()> {
-    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // A second time it is raised already.
+    let _ = BEFORE.set((soft, hard));
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}
+
+/// The limit as it was before it was raised, for programs that are started; none where it was not.
+pub fn limit_before() -> Option<(rlim_t, rlim_t)> {
+    BEFORE.get().copied()
 }
 
 #[cfg(test)]
@@ -26,5 +37,6 @@ mod tests {
         setrlimit(Resource::RLIMIT_NOFILE, hard - 1, hard).unwrap();
         raise_limit().unwrap();
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+        assert!(limit_before().is_some());
     }
 }

@@ -15,11 +15,12 @@ use anyhow::Context;
 use mesh_config::model::Config;
 use mesh_control::Status;
 use mesh_core::action::Effect;
+use mesh_core::bfd::Told;
 use mesh_core::engine::STALL;
 use mesh_core::input::ProbeAnswer;
 use mesh_core::{Action, Engine, Input, Instant};
 use mesh_wire::mesh::Family;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::adverts::Adverts;
@@ -30,10 +31,12 @@ use crate::telemetry;
 
 mod failures;
 mod outputs;
+mod sessions;
 mod vmacs;
 
 pub(crate) use self::failures::Failures;
 pub use self::outputs::Outputs;
+use self::sessions::Sessions;
 use self::vmacs::Vmacs;
 
 /// Between two looks at the status, after one that took so long: a hundredth of the time at most is
@@ -52,6 +55,7 @@ const WATCH_RETRY: Duration = Duration::from_secs(1);
 pub struct Director {
     engine: Engine,
     inputs: mpsc::Receiver<Input>,
+    sessions: Sessions,
     outputs: Outputs,
     /// Interfaces with virtual routers or their addresses, and the families of these routers.
     interfaces: BTreeMap<String, BTreeSet<Family>>,
@@ -89,6 +93,7 @@ impl Director {
         engine: Engine,
         config: &Config,
         inputs: mpsc::Receiver<Input>,
+        sessions: watch::Receiver<Told>,
         outputs: Outputs,
     ) -> anyhow::Result<Self> {
         let adverts = Adverts::new().map_err(explain_privileges).context("cannot open a raw socket for VRRP")?;
@@ -101,6 +106,7 @@ impl Director {
         Ok(Director {
             engine,
             inputs,
+            sessions: Sessions::new(sessions),
             outputs,
             interfaces: interfaces_of(config),
             vmacs: Vmacs::of(config),
@@ -120,12 +126,16 @@ impl Director {
     /// Runs until the engine stopped or all senders of inputs are gone.
     pub async fn run(mut self) {
         self.step(Input::Timeout).await;
+        self.look_at_sessions().await;
         while self.outputs.stopped.is_some() {
             self.watch_fence();
-            match self.next().await {
-                Some(input) => self.step(input).await,
-                None => break,
+            let Some(input) = self.next().await else { break };
+            let anew = matches!(input, Input::Configure(_));
+            self.step(input).await;
+            if anew {
+                self.sessions.forget();
             }
+            self.look_at_sessions().await;
             self.show_status();
         }
     }
@@ -146,10 +156,17 @@ impl Director {
                 input
             }
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
+            () = self.sessions.changed() => Some(Input::Timeout),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
             Some(ended) = self.probes.join_next() => Some(probed(ended)),
             // Last: anybody on the segment can send as many as they like.
             datagram = self.adverts.receive() => Some(Input::Advertisement(datagram)),
+        }
+    }
+
+    async fn look_at_sessions(&mut self) {
+        for input in self.sessions.news() {
+            self.step(input).await;
         }
     }
 
@@ -343,6 +360,11 @@ impl Director {
                 tracing::info!(routers = left.len(), "left to the next run");
             }
             Action::Record(decision) => telemetry::record(&decision),
+            Action::Tell(notices) => {
+                if let Some(teller) = &self.outputs.teller {
+                    teller.tell(notices);
+                }
+            }
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
             }

@@ -11,6 +11,7 @@
 //! telemetry  decisions as log lines
 //! clock      the only place that asks for the time decisions are made with
 //! adverts    raw sockets for VRRP, announcements and probes
+//! bfd        the thread of the BFD sessions
 //! kernel     addresses and links by rtnetlink, the fence by nftables over netlink, virtual services
 //! mesh       QUIC endpoint, identities, enrolment, gossip
 //! probes     tracked scripts and files, health checks, notifications
@@ -23,6 +24,7 @@
 //! ```
 
 pub mod adverts;
+pub mod bfd;
 pub mod check;
 pub mod clock;
 pub mod control;

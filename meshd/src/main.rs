@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use mesh_wire::mesh::roster::Role;
 use meshd::guard;
 use meshd::run::{self, End, Places};
@@ -68,6 +68,16 @@ enum Command {
         /// As for `run`.
         #[arg(long, value_name = "ID")]
         config_id: Option<String>,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// For example: `meshd completions bash > /etc/bash_completion.d/meshd`
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for each command.
+    Man {
+        /// Where to, for example /usr/local/share/man/man1; it has to exist.
+        directory: PathBuf,
     },
 }
 
@@ -149,6 +159,13 @@ fn main() -> ExitCode {
                 return ExitCode::from(meshd::check::UNUSABLE);
             }
         },
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "meshd", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { directory } => clap_mangen::generate_to(Cli::command(), &directory)
+            .with_context(|| directory.display().to_string())
+            .map(|()| ExitCode::SUCCESS),
         Command::Init { common } => run::init(&common.into()).map(|()| ExitCode::SUCCESS),
         Command::Join { common, guard, seed, token, token_file, role, witness } => {
             let places = common.into();

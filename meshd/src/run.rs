@@ -1,5 +1,6 @@
 //! The commands that make, join and run: what is read and checked before the daemon proper begins.
 
+mod life;
 mod serve;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -160,7 +161,7 @@ fn what_to_run(places: &Places) -> anyhow::Result<(Option<Member>, Config)> {
     let config = optional_config(places)?;
     if member.is_none() && serves_nothing(&config) {
         bail!(
-            "nothing to do: no virtual router or virtual server is configured, and {} holds no identity of a mesh; \
+            "nothing to do: no virtual router, virtual server or BFD session is configured, and {} holds no identity of a mesh; \
              give a configuration with --config, or use `meshd init` or `meshd join`",
             places.state_dir.display()
         );
@@ -169,7 +170,7 @@ fn what_to_run(places: &Places) -> anyhow::Result<(Option<Member>, Config)> {
 }
 
 fn serves_nothing(config: &Config) -> bool {
-    config.routers.is_empty() && config.virtual_servers.is_empty()
+    config.routers.is_empty() && config.virtual_servers.is_empty() && config.bfd_instances.is_empty()
 }
 
 fn main_runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -14,6 +14,8 @@ use anyhow::ensure;
 use mesh_config::model::Config;
 use mesh_control::Service;
 use mesh_core::Instant;
+use mesh_core::bfd::Told;
+use mesh_core::notify::Notice;
 use mesh_core::services::input::Surroundings;
 use mesh_core::services::{Action, Input, Services, Setup};
 use tokio::sync::mpsc::error::TrySendError;
@@ -23,7 +25,7 @@ use self::kernel::Task;
 use crate::mesh::MeshHandle;
 use crate::probes::checks::{CheckerSettings, Checkers};
 use crate::probes::files::Files;
-use crate::probes::notify::{Notifier, NotifySettings};
+use crate::probes::notify::teller::Teller;
 use crate::threads::{self, Ended};
 use crate::{clock, telemetry};
 
@@ -40,15 +42,14 @@ const ADDRESSES_EVERY: Duration = Duration::from_secs(1);
 /// How long the services have to clean up at the end.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
 
-/// How long scripts and mail of the end have.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-
 /// Where effects go.
 pub struct Outputs {
     /// The engine, which hands over what is better reached from elsewhere.
     pub engine: mpsc::Sender<mesh_core::Input>,
     /// The mesh; `None` without one.
     pub mesh: Option<MeshHandle>,
+    /// Who runs scripts, writes to FIFOs and sends mail.
+    pub teller: Teller,
     /// What `meshctl services` shows.
     pub shown: watch::Sender<Arc<Vec<Service>>>,
 }
@@ -71,6 +72,7 @@ pub fn start(
     config: Config,
     queue: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
     surroundings: watch::Receiver<Surroundings>,
+    sessions: watch::Receiver<Told>,
     outputs: Outputs,
 ) -> anyhow::Result<ServicesThread> {
     let (inputs, received) = queue;
@@ -82,10 +84,11 @@ pub fn start(
         let driver = Driver {
             checkers: Checkers::new(settings(&config), answers.clone()),
             files: Files::new(answers.clone(), told_number)?,
-            notifier: Notifier::new(notify_settings(&config)),
             services: Services::new(setup, &config, clock::now()),
             inputs: received,
             surroundings,
+            sessions,
+            sessions_told: BTreeMap::new(),
             kernel,
             outputs,
             suspends,
@@ -128,10 +131,12 @@ struct Driver {
     services: Services,
     inputs: mpsc::Receiver<Input>,
     surroundings: watch::Receiver<Surroundings>,
+    /// Which BFD sessions are up, and what the services were told of that.
+    sessions: watch::Receiver<Told>,
+    sessions_told: BTreeMap<String, bool>,
     kernel: mpsc::Sender<Task>,
     checkers: Checkers,
     files: Files,
-    notifier: Notifier,
     outputs: Outputs,
     /// Some service has `ha_suspend`: this host's addresses matter.
     suspends: bool,
@@ -146,12 +151,13 @@ impl Driver {
     /// Runs until the services have stopped, or nobody talks to the kernel any more.
     async fn run(mut self) -> anyhow::Result<()> {
         self.step(Input::Timeout);
+        self.look_at_sessions();
         let (mut show_at, mut look_at) = (clock::now(), clock::now());
         while !self.stopped {
             ensure!(!self.kernel.is_closed(), "the thread that talks to ip_vs died");
             let now = clock::now();
             if now >= show_at {
-                self.outputs.shown.send_replace(Arc::new(self.services.status(now)));
+                self.outputs.shown.send_replace(Arc::new(self.services.status()));
                 show_at = now + crate::director::status_pause(clock::now().since(now));
             }
             if self.suspends && now >= look_at {
@@ -162,8 +168,6 @@ impl Driver {
             let wake = self.services.deadline().map_or(show_at, |due| due.min(show_at));
             self.next(wake).await;
         }
-        // What is told at the end: notify scripts and mail, as far as there is time.
-        let _ = tokio::time::timeout(LAST_WORDS, self.notifier.idle()).await;
         Ok(())
     }
 
@@ -177,6 +181,7 @@ impl Driver {
                 let surroundings = self.surroundings.borrow_and_update().clone();
                 self.step(Input::Surroundings(surroundings));
             }
+            Ok(()) = self.sessions.changed() => self.look_at_sessions(),
             _ = self.inputs.recv_many(&mut batch, BATCH) => batch.into_iter().for_each(|input| self.take(input)),
         }
     }
@@ -185,9 +190,22 @@ impl Driver {
         if let Input::Configure(config) = &input {
             self.suspends = suspends(config);
             self.checkers.set(settings(config));
-            self.notifier.set(notify_settings(config));
         }
+        let anew = matches!(input, Input::Configure(_));
         self.step(input);
+        if anew {
+            // Checks that were not there before know nothing yet.
+            self.sessions_told.clear();
+            self.look_at_sessions();
+        }
+    }
+
+    fn look_at_sessions(&mut self) {
+        let now = self.sessions.borrow_and_update().services.clone();
+        let before = std::mem::replace(&mut self.sessions_told, now.clone());
+        for (name, up) in now.into_iter().filter(|(name, up)| before.get(name) != Some(up)) {
+            self.step(Input::Bfd { name, up });
+        }
     }
 
     fn look_at_addresses(&mut self) {
@@ -224,9 +242,9 @@ impl Driver {
             Action::Check { run, check, step } => self.checkers.start(run, check, step),
             Action::ReadKernel => self.ask_kernel(Task::Read),
             Action::Apply(changes) => self.ask_kernel(Task::Apply(changes)),
-            Action::Run { key, script } => self.notifier.run(key, script),
-            Action::WriteFifo { path, line } => self.notifier.write_fifo(&path, &line),
-            Action::Mail { subject, body } => self.notifier.mail(subject, body),
+            Action::Run { key, script } => self.outputs.teller.tell(vec![Notice::Run { key, script }]),
+            Action::WriteFifo { path, line } => self.outputs.teller.tell(vec![Notice::WriteFifo { path, line }]),
+            Action::Mail { subject, body } => self.outputs.teller.tell(vec![Notice::Mail { subject, body }]),
             Action::WatchFiles(files) => self.files.watch(files),
             Action::Publish { key, value } => {
                 if let Some(mesh) = &self.outputs.mesh {
@@ -255,10 +273,6 @@ fn told_number(name: String, value: Option<i64>) -> Input {
 
 fn settings(config: &Config) -> CheckerSettings {
     CheckerSettings { tls: config.lvs.tls.clone(), scripts: config.scripts.clone() }
-}
-
-fn notify_settings(config: &Config) -> NotifySettings {
-    NotifySettings { scripts: config.scripts.clone(), mail: config.mail.clone() }
 }
 
 /// Whether this host's addresses decide about checks.

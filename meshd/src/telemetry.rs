@@ -1,7 +1,7 @@
 //! Decisions as log lines. One decision is one line; fields carry the field's standard words.
 
 use mesh_core::decision::{GroupState, RouterEvent};
-use mesh_core::{Decision, services};
+use mesh_core::{Decision, bfd, services};
 
 /// Tells a decision.
 pub fn record(decision: &Decision) {
@@ -49,6 +49,15 @@ fn group_state(state: GroupState) -> &'static str {
         GroupState::Active => "ACTIVE",
         GroupState::Backup => "BACKUP",
         GroupState::Fault => "FAULT",
+    }
+}
+
+/// Tells a decision about BFD sessions.
+pub fn record_bfd(decision: &bfd::Decision) {
+    let bfd::Decision { name, neighbour, down } = decision;
+    match down {
+        None => tracing::info!(session = %name, %neighbour, "BFD session {name} with {neighbour} is up"),
+        Some(why) => tracing::warn!(session = %name, %neighbour, "BFD session {name} with {neighbour} is down: {why}"),
     }
 }
 

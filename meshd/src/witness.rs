@@ -102,8 +102,8 @@ impl Witness {
             | Action::AdoptRoster(_)
             | Action::StoreRoster { .. }
             | Action::RosterChanged { .. } => self.outputs.act_on_mesh(action),
-            // No services either.
-            Action::TellServices(_) => {}
+            // No services either, and no routers to tell of.
+            Action::TellServices(_) | Action::Tell(_) => {}
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses { .. }
             | Action::MakeVmacs { .. }

@@ -175,3 +175,21 @@ fn root_a_mesh_port_that_is_taken() {
     let _taken = std::net::UdpSocket::bind(address).expect("the same port");
     refused(dir.path(), &["run"], &[&address.port().to_string(), "taken", "--listen"]);
 }
+
+#[test]
+fn completions_and_manual_pages_come_from_the_commands() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_meshd")).current_dir(dir.path()).args(arguments).output();
+        output.expect("meshd was built")
+    };
+    let completions = run(&["completions", "bash"]);
+    assert!(completions.status.success());
+    assert!(String::from_utf8_lossy(&completions.stdout).contains("--token-file"));
+    assert!(run(&["man", "."]).status.success());
+    let page = std::fs::read_to_string(dir.path().join("meshd-join.1")).expect("a page for each command");
+    assert!(page.contains(".TH"), "{page}");
+    let missing = run(&["man", "nonesuch"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("nonesuch"));
+}

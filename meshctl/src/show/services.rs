@@ -1,7 +1,8 @@
-//! Virtual services: what is served where, and which real servers are healthy in whose eyes.
+//! Virtual services: what is served where, and which real servers are healthy in whose eyes. BFD
+//! sessions, which checks may refer to, are shown with them.
 
 use comfy_table::{Attribute, Cell, Color};
-use mesh_control::{RealServer, Service, Status};
+use mesh_control::{BfdSession, RealServer, Service, Status};
 use serde_json::Value;
 
 use super::{Look, finish, paint, table};
@@ -9,7 +10,7 @@ use super::{Look, finish, paint, table};
 /// The services with this text in their name or in a real server's address, all of them without one.
 pub(crate) fn services(status: &Status, text: &str, look: &Look) -> String {
     if status.services.is_empty() {
-        return format!("No virtual services on {}.\n", status.node);
+        return format!("No virtual services on {}.\n{}", status.node, sessions(status, text, look));
     }
     let shown: Vec<&Service> = status.services.iter().filter(|service| fits(service, text)).collect();
     if shown.is_empty() {
@@ -22,7 +23,7 @@ pub(crate) fn services(status: &Status, text: &str, look: &Look) -> String {
     let lines = shown.iter().flat_map(|service| warnings(service, &status.node));
     out.extend(lines.map(|line| format!("{}\n", paint(&format!("! {line}"), "33", look))));
     out.push('\n');
-    out + &rows(&shown, look) + &reasons(&shown, look)
+    out + &rows(&shown, look) + &reasons(&shown, look) + &sessions(status, text, look)
 }
 
 /// The same as JSON: the daemon's own objects.
@@ -45,6 +46,42 @@ pub(super) fn troubles(status: &Status) -> impl Iterator<Item = String> + '_ {
         let down = (down > 0).then(|| format!("{name}: {down} of {all} real servers are down: see meshctl services"));
         warnings(service, &status.node).into_iter().chain(down)
     })
+}
+
+/// The same of BFD sessions of the node that answers.
+pub(super) fn lost_sessions(status: &Status) -> impl Iterator<Item = String> + '_ {
+    status.bfd.iter().filter(|session| session.state != "up").map(|session| {
+        let BfdSession { name, neighbor, reason, .. } = session;
+        let why = reason.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        format!("BFD session {name} with {neighbor} is not up{why}")
+    })
+}
+
+/// BFD sessions with this text in their name or neighbour.
+fn sessions(status: &Status, text: &str, look: &Look) -> String {
+    let fits = |session: &&BfdSession| session.name.contains(text) || session.neighbor.contains(text);
+    let shown: Vec<&BfdSession> = status.bfd.iter().filter(fits).collect();
+    if shown.is_empty() {
+        return String::new();
+    }
+    let mut table = table(["BFD SESSION", "NEIGHBOR", "STATE", "SINCE", "SENDS EVERY", "DOWN AFTER", "WHY"], 20, look);
+    for session in shown {
+        let color = match session.state.as_str() {
+            "up" => Color::Green,
+            "init" => Color::Yellow,
+            _ => Color::Red,
+        };
+        table.add_row([
+            Cell::new(&session.name).add_attribute(Attribute::Bold),
+            Cell::new(&session.neighbor),
+            Cell::new(&session.state).fg(color),
+            Cell::new(&session.since),
+            Cell::new(format!("{} ms", session.tx_interval_ms)),
+            Cell::new(format!("{} ms", session.detection_ms)),
+            Cell::new(session.reason.as_deref().unwrap_or_default()),
+        ]);
+    }
+    format!("\n{}", finish(&table))
 }
 
 fn fits(service: &Service, text: &str) -> bool {

@@ -1,13 +1,17 @@
-//! Tracked scripts on this host: do they exist, who runs them, who could change them.
+//! Scripts on this host: do they exist, who runs them, who could change them. All of a configuration's programs go
+//! through the one check, each with its place.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use mesh_config::model::{Config, TrackScript};
+use mesh_config::model::{CheckKind, Config, Notify, Script, ScriptSecurity};
 use mesh_config::report::{Finding, Place, Report, Severity};
 use nix::unistd::{Group, User};
+
+use crate::probes::security;
 
 /// keepalived's default user for scripts, where it exists.
 const DEFAULT_USER: &str = "keepalived_script";
@@ -17,37 +21,89 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// Removes the scripts that cannot or must not run, with a warning for each, and tells whether
 /// scripts remain that run without `enable_script_security`.
 pub(super) fn apply(config: &mut Config, report: &mut Report) -> bool {
-    let mut found = Vec::new();
-    let mut dropped = BTreeSet::new();
-    let mut unprotected = None;
+    let mut judged = Judged { security: &config.scripts, found: Vec::new(), unprotected: None };
+    let mut untracked = BTreeSet::new();
     for script in &config.track_scripts {
         let Some(place) = report.places.scripts.get(&script.name) else { continue };
-        let mut say = |severity, message| found.push(Finding { place: place.clone(), severity, message });
-        match judge(config, script) {
-            Verdict::Runs { remarks } => {
-                remarks.into_iter().for_each(|remark| say(Severity::Warning, remark));
-                if !config.scripts.enable {
-                    unprotected.get_or_insert_with(|| place.clone());
-                }
-            }
-            Verdict::Refused(why) => {
-                say(Severity::Warning, format!("{why}; script `{}` is not tracked", script.name));
-                dropped.insert(script.name.clone());
-            }
+        let program = Script { command: script.command.clone(), user: script.user.clone() };
+        if !judged.take(&program, place, &format!("script `{}` is not tracked", script.name)) {
+            untracked.insert(script.name.clone());
         }
     }
-    config.track_scripts.retain(|s| !dropped.contains(&s.name));
+    let mut refused = BTreeSet::new();
+    for (program, place) in &report.places.programs {
+        if !judged.take(program, place, "it is not run") {
+            refused.insert(program.clone());
+        }
+    }
+    let Judged { mut found, unprotected, .. } = judged;
+    config.track_scripts.retain(|s| !untracked.contains(&s.name));
     for router in &mut config.routers {
-        router.track.scripts.retain(|s| !dropped.contains(&s.name));
+        router.track.scripts.retain(|s| !untracked.contains(&s.name));
     }
     for group in &mut config.sync_groups {
-        group.track.scripts.retain(|s| !dropped.contains(&s.name));
+        group.track.scripts.retain(|s| !untracked.contains(&s.name));
+    }
+    if !refused.is_empty() {
+        forget(config, &refused);
     }
     let off = unprotected.is_some();
     found.extend(unprotected.map(security_off));
     found.extend(unknown_user(config, report));
     report.add(found);
     off
+}
+
+/// What was found of scripts so far.
+struct Judged<'c> {
+    security: &'c ScriptSecurity,
+    found: Vec<Finding>,
+    /// The first that runs without script security.
+    unprotected: Option<Place>,
+}
+
+impl Judged<'_> {
+    /// Whether it runs; `instead` is what happens where it does not.
+    fn take(&mut self, script: &Script, place: &Place, instead: &str) -> bool {
+        let mut say = |message| self.found.push(Finding { place: place.clone(), severity: Severity::Warning, message });
+        match judge(self.security, script) {
+            Ok(remarks) => {
+                remarks.into_iter().for_each(say);
+                if !self.security.enable {
+                    self.unprotected.get_or_insert_with(|| place.clone());
+                }
+                true
+            }
+            Err(why) => {
+                say(format!("{why}; {instead}"));
+                false
+            }
+        }
+    }
+}
+
+/// Takes scripts out of a configuration, and checks that would run them: as in keepalived, the rest stays.
+fn forget(config: &mut Config, refused: &BTreeSet<Script>) {
+    let forget = |script: &mut Option<Script>| {
+        script.take_if(|script| refused.contains(script));
+    };
+    let notifies = config.routers.iter_mut().map(|r| &mut r.notify);
+    let notifies = notifies.chain(config.sync_groups.iter_mut().map(|g| &mut g.notify));
+    notifies.flat_map(Notify::scripts_mut).for_each(forget);
+    forget(&mut config.notify.startup);
+    forget(&mut config.notify.shutdown);
+    let fifos = [&mut config.notify.fifo, &mut config.notify.router_fifo, &mut config.lvs.notify_fifo];
+    fifos.into_iter().flatten().for_each(|fifo| forget(&mut fifo.script));
+    for server in &mut config.virtual_servers {
+        forget(&mut server.quorum_up);
+        forget(&mut server.quorum_down);
+        for real in &mut server.real_servers {
+            forget(&mut real.notify_up);
+            forget(&mut real.notify_down);
+            real.checks
+                .retain(|check| !matches!(&check.kind, CheckKind::Misc { script, .. } if refused.contains(script)));
+        }
+    }
 }
 
 fn security_off(place: Place) -> Finding {
@@ -63,41 +119,35 @@ fn unknown_user(config: &Config, report: &Report) -> Option<Finding> {
     Some(Finding { place, severity: Severity::Warning, message: format!("there is no user `{user}`") })
 }
 
-enum Verdict {
-    Runs { remarks: Vec<String> },
-    Refused(String),
-}
-
-fn judge(config: &Config, script: &TrackScript) -> Verdict {
-    let user = match user(config, script) {
-        Ok(user) => user,
-        Err(why) => return Verdict::Refused(why),
-    };
+/// What there is to say of a script that runs, or why it does not.
+fn judge(security: &ScriptSecurity, script: &Script) -> Result<Vec<String>, String> {
+    let user = user(security, script)?;
     let program = script.command.first().map(String::as_str).unwrap_or_default();
-    let Some((path, metadata)) = find(program) else {
-        return Verdict::Refused(format!("`{program}` does not exist or is no file"));
+    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(DEFAULT_PATH));
+    let file = |path: PathBuf| fs::metadata(&path).ok().filter(fs::Metadata::is_file).map(|m| (path, m));
+    let Some((file, metadata)) = security::locate(program, &path).and_then(file) else {
+        return Err(format!("`{program}` does not exist or is no file"));
     };
     let mut remarks = Vec::new();
     if !executable(&metadata, &user) {
-        remarks.push(format!("`{}` is not executable for user `{}`: every run will fail", path.display(), user.name));
+        remarks.push(format!("`{}` is not executable for user `{}`: every run will fail", file.display(), user.name));
     }
     if user.uid.is_root()
-        && let Some(weak) = writable_by_others(&path)
+        && let Err(weak) = security::only_root_writes(program, &path, security.symlink_paths)
     {
-        let what = format!("root would run `{program}`, and others can change `{}`", weak.display());
-        if config.scripts.enable {
-            return Verdict::Refused(what);
+        if security.enable {
+            return Err(weak);
         }
-        remarks.push(what);
+        remarks.push(weak);
     }
-    Verdict::Runs { remarks }
+    Ok(remarks)
 }
 
 /// Whom the script runs as. Without any word on it, root; with script security, nobody.
-fn user(config: &Config, script: &TrackScript) -> Result<User, String> {
-    let (name, group) = match script.user.as_ref().or(config.scripts.user.as_ref()) {
+fn user(security: &ScriptSecurity, script: &Script) -> Result<User, String> {
+    let (name, group) = match script.user.as_ref().or(security.user.as_ref()) {
         Some((name, group)) => (name.as_str(), group.as_deref()),
-        None if config.scripts.enable || exists(DEFAULT_USER) => (DEFAULT_USER, None),
+        None if security.enable || exists(DEFAULT_USER) => (DEFAULT_USER, None),
         None => ("root", None),
     };
     if let Some(group) = group
@@ -115,16 +165,6 @@ fn exists(user: &str) -> bool {
     matches!(User::from_name(user), Ok(Some(_)))
 }
 
-/// A path as it is, a bare name in PATH.
-fn find(program: &str) -> Option<(PathBuf, fs::Metadata)> {
-    let file = |path: PathBuf| fs::metadata(&path).ok().filter(fs::Metadata::is_file).map(|m| (path, m));
-    if program.contains('/') {
-        return file(program.into());
-    }
-    let path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.into());
-    path.split(':').filter(|d| d.starts_with('/')).find_map(|directory| file(Path::new(directory).join(program)))
-}
-
 /// By the mode bits; supplementary groups of the user are not looked at.
 fn executable(metadata: &fs::Metadata, user: &User) -> bool {
     let mode = metadata.mode();
@@ -137,14 +177,4 @@ fn executable(metadata: &fs::Metadata, user: &User) -> bool {
         (false, false) => 0o001,
     };
     mode & bit != 0
-}
-
-/// The first part of the path (links followed) that somebody else than root can change.
-fn writable_by_others(path: &Path) -> Option<PathBuf> {
-    let real = fs::canonicalize(path).ok()?;
-    let weak = |part: &Path| match fs::metadata(part) {
-        Ok(m) => m.uid() != 0 || m.mode() & 0o002 != 0 || (m.mode() & 0o020 != 0 && m.gid() != 0),
-        Err(_) => true,
-    };
-    real.ancestors().filter(|part| weak(part)).last().map(Path::to_path_buf)
 }

@@ -114,9 +114,38 @@ fn an_insecure_script_is_not_run_by_root() {
     assert_eq!((examined.exit_code(), tracked(&examined)), (CHANGED, 0), "{}", said(&examined));
     let examined = files.examine(&tracking(command, "script_user root"));
     assert_eq!((examined.exit_code(), tracked(&examined)), (SECURITY_OFF, 1));
-    assert!(said(&examined).contains("others can change"), "{}", said(&examined));
+    assert!(said(&examined).contains("runs as root, but everybody can write"), "{}", said(&examined));
     let examined = files.examine(&tracking(command, "script_user nobody\n enable_script_security"));
     assert_eq!((examined.exit_code(), tracked(&examined)), (0, 1), "{}", said(&examined));
+}
+
+/// Notifications, services, checks, FIFOs, the start: all that runs goes through the one check, each at its place.
+#[test]
+fn every_program_that_cannot_run_is_named_at_its_place_and_left_out() {
+    let files = Files::new();
+    let text = format!(
+        "global_defs {{\n script_user root\n notify_fifo /run/f\n notify_fifo_script /none/1\n startup_script /none/2\n}}\n\
+         {}virtual_server 10.0.0.1 80 {{\n quorum_up /none/4\n real_server 10.0.0.2 80 {{\n  notify_up /bin/true\n  \
+         MISC_CHECK {{\n   misc_path \"/none/5 x\"\n  }}\n  TCP_CHECK {{\n  }}\n }}\n}}\n",
+        INSTANCE
+            .replace(" virtual_router_id 51", " virtual_router_id 51\n notify_master \"/none/3 a\"\n notify /bin/true")
+    );
+    let examined = files.examine(&text);
+    let missing = |number: u32| format!("warning: `/none/{number}` does not exist or is no file; it is not run");
+    let all = said(&examined);
+    let lines: Vec<&str> = all.lines().filter(|line| line.contains("is not run")).collect();
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+    let places = [":4:21: ", ":5:17: ", ":10:16: ", ":20:12: ", ":24:14: "];
+    for (line, (place, number)) in lines.iter().zip(places.iter().zip(1..)) {
+        assert!(line.contains(place) && line.ends_with(&missing(number)), "{line} at {place}");
+    }
+    let config = examined.config.as_ref().unwrap();
+    let (router, server) = (&config.routers[0], &config.virtual_servers[0]);
+    assert!(router.notify.active.is_none() && router.notify.any.is_some());
+    assert!(config.notify.startup.is_none() && config.notify.fifo.as_ref().unwrap().script.is_none());
+    assert!(server.quorum_up.is_none() && server.real_servers[0].notify_up.is_some());
+    assert_eq!(server.real_servers[0].checks.len(), 1, "the check by a script is left out, the other stays");
+    assert_eq!(examined.exit_code(), SECURITY_OFF, "what runs runs without script security");
 }
 
 #[test]

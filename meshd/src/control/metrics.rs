@@ -21,6 +21,7 @@ pub(super) fn page(status: &Status) -> String {
     let mut registry = Registry::with_prefix("meshd");
     cluster(&mut registry, status);
     routers(&mut registry, status);
+    sessions(&mut registry, status);
     counted(&mut registry, status);
     let mut page = String::new();
     encode(&mut page, &registry).expect("a String takes whatever is written");
@@ -94,6 +95,26 @@ fn routers(registry: &mut Registry, status: &Status) {
     registry.register_with_unit("lease_remaining", "What is left of the lease", Unit::Seconds, remaining);
 }
 
+fn sessions(registry: &mut Registry, status: &Status) {
+    if status.bfd.is_empty() {
+        return;
+    }
+    let up = Gauges::default();
+    let counts: [Family<Labels, Counter>; 3] = Default::default();
+    for session in &status.bfd {
+        let labels = vec![("session", session.name.clone()), ("neighbor", session.neighbor.clone())];
+        up.get_or_create(&labels).set(f64::from(session.state == "up"));
+        for (counter, value) in counts.iter().zip([session.sent, session.received, session.losses]) {
+            counter.get_or_create(&labels).inc_by(value);
+        }
+    }
+    let [sent, received, losses] = counts;
+    registry.register("bfd_session_up", "1 while the BFD session is up", up);
+    registry.register("bfd_packets_sent", "Packets sent since the BFD session began", sent);
+    registry.register("bfd_packets_received", "Packets of the neighbour that counted", received);
+    registry.register("bfd_session_losses", "How often the BFD session was up and went down", losses);
+}
+
 fn counted(registry: &mut Registry, status: &Status) {
     let count = |value: &u64| {
         let counter: Counter = Counter::default();
@@ -114,7 +135,7 @@ fn counted(registry: &mut Registry, status: &Status) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use mesh_control::{Cluster, Lease, Node, Quorum, Router};
+    use mesh_control::{BfdSession, Cluster, Lease, Node, Quorum, Router};
 
     use super::*;
 
@@ -156,6 +177,18 @@ mod tests {
             nodes: vec![node],
             routers: vec![router],
             services: vec![],
+            bfd: vec![BfdSession {
+                name: "peer".into(),
+                neighbor: "10.0.0.2".into(),
+                state: "up".into(),
+                since: String::new(),
+                reason: None,
+                tx_interval_ms: 10.0,
+                detection_ms: 50.0,
+                sent: 12,
+                received: 11,
+                losses: 3,
+            }],
             guard: None,
             counters: BTreeMap::from([("fence_repairs".into(), 2)]),
             drops: BTreeMap::from([("10.1.1.9: malformed".into(), 5)]),
@@ -179,6 +212,10 @@ mod tests {
             "meshd_router_protected{router=\"VI_\\\"1\\\"\"} 1.0",
             "meshd_lease_epoch{router=\"VI_\\\"1\\\"\",owner=\"lb1\"} 7.0",
             "meshd_lease_remaining_seconds{router=\"VI_\\\"1\\\"\",owner=\"lb1\"} 0.812",
+            "meshd_bfd_session_up{session=\"peer\",neighbor=\"10.0.0.2\"} 1.0",
+            "meshd_bfd_packets_sent_total{session=\"peer\",neighbor=\"10.0.0.2\"} 12",
+            "meshd_bfd_packets_received_total{session=\"peer\",neighbor=\"10.0.0.2\"} 11",
+            "meshd_bfd_session_losses_total{session=\"peer\",neighbor=\"10.0.0.2\"} 3",
             "meshd_fence_repairs_total 2",
             "meshd_dropped_total{what=\"10.1.1.9: malformed\"} 5",
             "# EOF",

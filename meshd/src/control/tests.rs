@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
-use super::{Command, ControlState, Ending, MakeToken, bind, serve};
+use super::{Command, ControlState, Ending, MakeToken, Shown, bind, serve};
 use crate::guard::Link;
 
 fn empty(node: &str) -> Arc<Status> {
@@ -31,6 +31,7 @@ fn empty(node: &str) -> Arc<Status> {
         nodes: vec![],
         routers: vec![],
         services: vec![],
+        bfd: vec![],
         counters: Default::default(),
         drops: Default::default(),
         guard: None,
@@ -62,8 +63,11 @@ impl Daemon {
         let (commands, asked) = mpsc::channel(1);
         let ending = Ending { commands, guard: None };
         let bare = ControlState {
-            status: receiver,
-            services: watch::channel(Arc::default()).1,
+            shown: Shown {
+                status: receiver,
+                services: watch::channel(Arc::default()).1,
+                bfd: watch::channel(Arc::default()).1,
+            },
             tokens: None,
             roster: None,
             seed: "10.1.1.11:7946".to_owned(),

@@ -38,6 +38,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::RunScripts(_)
             | Action::WatchTracked { .. }
             | Action::TellServices(_)
+            | Action::Tell(_)
             | Action::Stopped => {
                 takeover.flush(&mut all);
                 all.push(action);

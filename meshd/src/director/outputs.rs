@@ -15,6 +15,7 @@ use crate::legacy::Legacy;
 use crate::memory::Memory;
 use crate::mesh::MeshHandle;
 use crate::priority;
+use crate::probes::notify::teller::Teller;
 
 /// Where effects that are not the kernel's go.
 pub struct Outputs {
@@ -26,6 +27,8 @@ pub struct Outputs {
     pub scripts: watch::Sender<Vec<TrackScript>>,
     /// Files and processes to look at from now on.
     pub tracked: watch::Sender<(Vec<TrackFile>, Vec<TrackProcess>)>,
+    /// Who runs scripts, writes to FIFOs and sends mail; `None` on a node that has no routers.
+    pub teller: Option<Teller>,
     /// What the services are told of the mesh.
     pub surroundings: watch::Sender<Surroundings>,
     /// What `meshctl status` shows.
@@ -71,7 +74,9 @@ impl Outputs {
         let dropped = self.mesh.iter().flat_map(MeshHandle::counters);
         let dropped = dropped.map(|(name, count)| (format!("mesh_{name}"), count));
         let lost = self.memory.as_ref().is_some_and(|memory| !memory.is_kept());
+        let told = self.teller.iter().flat_map(Teller::counters);
+        let told = told.map(|(name, count)| (name.to_owned(), count));
         let own = [("voter_memory_lost", u64::from(lost)), ("realtime_threads", priority::raised())];
-        dropped.chain(own.map(|(name, count)| (name.to_owned(), count)))
+        dropped.chain(told).chain(own.map(|(name, count)| (name.to_owned(), count)))
     }
 }

@@ -14,7 +14,7 @@ pub mod ipvs;
 pub mod netlink;
 pub mod sysctl;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 /// What the kernel says about a refusal: the errno's text, and its extended acknowledgement
 /// (NETLINK_EXT_ACK, NLMSGERR_ATTR_MSG) where there is one. The socket has to have NETLINK_CAP_ACK

@@ -15,5 +15,6 @@ pub mod files;
 pub mod notify;
 mod process;
 pub mod processes;
+pub(crate) use process::security;
 pub mod script;
 pub mod tracked;

@@ -1,13 +1,25 @@
 //! Telling others: notify scripts, lines for FIFOs, mail. None of it is ever waited for by whoever asks, and what has
 //! to be dropped is dropped with a warning and counted.
+//!
+//! ```text
+//! teller   the thread all this runs on, and how others reach it
+//! scripts  one after the other for each router, group or service
+//! fifo     lines, and readers the scripts that read them
+//! mail     by SMTP
+//! once     the scripts of the start and the end
+//! ```
 
 use std::path::Path;
 
-use mesh_config::model::{Mail, Script, ScriptSecurity};
+use mesh_config::model::{Config, Fifo, Mail, Script, ScriptSecurity};
+use mesh_core::notify::Notice;
 
 mod fifo;
 mod mail;
+pub mod once;
+mod readers;
 mod scripts;
+pub mod teller;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +30,17 @@ pub struct NotifySettings {
     pub scripts: ScriptSecurity,
     /// To whom mail goes, and by which server.
     pub mail: Mail,
+    /// The FIFOs there are.
+    pub fifos: Vec<Fifo>,
+}
+
+impl NotifySettings {
+    /// What a configuration says.
+    pub fn of(config: &Config) -> NotifySettings {
+        let fifos = [&config.notify.fifo, &config.notify.router_fifo, &config.lvs.notify_fifo];
+        let fifos = fifos.into_iter().flatten().cloned().collect();
+        NotifySettings { scripts: config.scripts.clone(), mail: config.mail.clone(), fifos }
+    }
 }
 
 /// Tells others. Needs a tokio runtime with time and I/O.
@@ -25,6 +48,7 @@ pub struct NotifySettings {
 pub struct Notifier {
     scripts: scripts::Queues,
     fifos: fifo::Fifos,
+    readers: readers::Readers,
     mail: mail::Mailer,
 }
 
@@ -40,10 +64,14 @@ pub struct Dropped {
 }
 
 impl Notifier {
-    /// Nothing is told yet.
+    /// Nothing is told yet; FIFOs are there, and their readers run.
     pub fn new(settings: NotifySettings) -> Notifier {
+        let mut readers = readers::Readers::default();
+        let fifos = fifo::Fifos::new(&settings.fifos, &settings.scripts);
+        readers.set(&settings.fifos, &settings.scripts);
         Notifier {
-            fifos: fifo::Fifos::new(&settings.scripts),
+            fifos,
+            readers,
             scripts: scripts::Queues::new(settings.scripts),
             mail: mail::Mailer::new(settings.mail),
         }
@@ -51,24 +79,34 @@ impl Notifier {
 
     /// For what is told from now on.
     pub fn set(&mut self, settings: NotifySettings) {
-        self.fifos.set(&settings.scripts);
+        self.fifos.set(&settings.fifos, &settings.scripts);
+        self.readers.set(&settings.fifos, &settings.scripts);
         self.scripts.set(settings.scripts);
         self.mail.set(settings.mail);
     }
 
+    /// Tells one thing.
+    pub fn tell(&mut self, notice: Notice) {
+        match notice {
+            Notice::Run { key, script } => self.run(key, script),
+            Notice::WriteFifo { path, line } => self.write_fifo(&path, &line),
+            Notice::Mail { subject, body } => self.mail(subject, body),
+        }
+    }
+
     /// Runs a script after those of the same key that were asked for before it, and never beside one of them. Too many
     /// that wait push out the oldest.
-    pub fn run(&self, key: String, script: Script) {
+    fn run(&self, key: String, script: Script) {
         self.scripts.run(key, script);
     }
 
     /// Writes a line to a FIFO, which is made where there is none, if its reader has room for it.
-    pub fn write_fifo(&mut self, path: &Path, line: &str) {
+    fn write_fifo(&mut self, path: &Path, line: &str) {
         self.fifos.write(path, line);
     }
 
     /// Sends mail, if there is somebody to send it to.
-    pub fn mail(&self, subject: String, body: String) {
+    fn mail(&self, subject: String, body: String) {
         self.mail.send(subject, body);
     }
 
@@ -82,5 +120,21 @@ impl Notifier {
     pub async fn idle(&self) {
         self.scripts.idle().await;
         self.mail.idle().await;
+    }
+
+    /// Readers of FIFOs come to the end of what was written.
+    pub fn close_fifos(&mut self) {
+        self.fifos.close();
+    }
+
+    /// Until the readers of FIFOs have ended.
+    pub async fn readers_end(&mut self) {
+        self.readers.end().await;
+    }
+
+    /// Ends nothing that runs, and leaves FIFOs where they are.
+    pub fn leave(mut self) {
+        self.fifos.leave();
+        self.scripts.leave();
     }
 }

@@ -4,23 +4,30 @@
 //!   none of the daemon's environment but PATH, LANG, LC_ALL and TZ: `MESHD_TOKEN` is nothing for scripts.
 //!   (keepalived hands on its whole environment and its own working directory.)
 //! - It runs as its own `user`, else as `script_user`, else as `keepalived_script` where that user exists, else
-//!   as root; without supplementary groups. A daemon that is not root runs scripts as itself.
+//!   as root; without supplementary groups, unless `set_supplementary_groups` asks for them. A daemon that is not
+//!   root runs scripts as itself.
+//! - It has the limit of open files the daemon was started with, not the one it raised for itself; none of its
+//!   descriptors (all are closed by exec), and no signal blocked.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use mesh_config::model::ScriptSecurity;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-pub(super) use account::{Account, account, owner};
+pub(crate) use account::{Account, account, owner};
 pub(super) use programs::Programs;
 
 mod account;
+mod child;
 mod programs;
-mod security;
+pub(crate) mod security;
+#[cfg(test)]
+mod tests;
 
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
@@ -29,23 +36,22 @@ const KEPT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
 /// `PATH` where the daemon has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Starts a program; why it cannot be, in words, where it cannot. With `secure`, root runs nothing that others can
-/// write.
-pub(super) fn start(command: &[String], account: Account, secure: bool) -> Result<Group, String> {
+/// Starts a program; why it cannot be, in words, where it cannot. Where security is asked for, root runs nothing that
+/// others can write.
+pub(super) fn start(command: &[String], account: &Account, security: &ScriptSecurity) -> Result<Group, String> {
     let (program, arguments) = command.split_first().ok_or("it has no command")?;
-    let mut command = Command::new(program);
-    command.env_clear().env("PATH", DEFAULT_PATH);
-    command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
-    if let Some(ids) = account.switch {
-        // The standard library clears the supplementary groups as it changes the user.
-        command.uid(ids.user).gid(ids.group);
-    }
-    if secure && account.is_root() {
+    let file = if security.enable && account.is_root() {
         let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
-        security::only_root_writes(program, &path)?;
-    }
+        security::only_root_writes(program, &path, security.symlink_paths)?
+    } else {
+        program.into()
+    };
+    let mut command = Command::new(file);
+    command.arg0(program).env_clear().env("PATH", DEFAULT_PATH);
+    command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.args(arguments).current_dir("/").process_group(0).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    child::prepare(&mut command, account);
     Group::new(command.spawn()).map_err(|error| format!("{program}: {error}"))
 }
 
@@ -80,6 +86,12 @@ impl Group {
         self.signal(Signal::SIGKILL);
         let _ = self.child.wait().await;
         self.id = None;
+    }
+
+    /// Nobody waits for it any more, and nothing ends it.
+    pub(crate) fn leave(self) {
+        // What its drop would do is just what is not wanted; the process ends soon.
+        std::mem::forget(self);
     }
 
     fn signal(&self, signal: Signal) {

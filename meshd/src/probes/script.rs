@@ -37,6 +37,15 @@ impl Scripts {
         Scripts { outcomes, security, running: BTreeMap::new() }
     }
 
+    /// Whom scripts run as that do not say so, and what root runs, from the next [`Scripts::set`] on.
+    pub fn secure(&mut self, security: ScriptSecurity) {
+        if security != self.security {
+            // All start afresh.
+            self.running.clear();
+            self.security = security;
+        }
+    }
+
     /// Tracks these scripts from now on. An unchanged one stays on its schedule, a changed one starts afresh.
     /// Needs a tokio runtime, and asks the user database.
     pub fn set(&mut self, scripts: Vec<TrackScript>) {
@@ -47,7 +56,7 @@ impl Scripts {
                 _ => {
                     let task = Task {
                         account: process::account(script.user.as_ref(), &self.security),
-                        secure: self.security.enable,
+                        security: self.security.clone(),
                         outcomes: self.outcomes.clone(),
                         script: script.clone(),
                         complaint: None,
@@ -64,7 +73,7 @@ impl Scripts {
 struct Task {
     script: TrackScript,
     account: Result<Account, String>,
-    secure: bool,
+    security: ScriptSecurity,
     outcomes: mpsc::Sender<Input>,
     /// Why it could not be started last time: logged when it changes.
     complaint: Option<String>,
@@ -108,7 +117,7 @@ impl Task {
     }
 
     fn start(&self) -> Result<Group, String> {
-        process::start(&self.script.command, *self.account.as_ref().map_err(String::clone)?, self.secure)
+        process::start(&self.script.command, self.account.as_ref().map_err(String::clone)?, &self.security)
     }
 
     async fn report(&self, outcome: ScriptOutcome) {

@@ -1,12 +1,12 @@
 //! Wires everything together and watches over it: whatever dies is noticed, and ends the daemon
 //! rather than leaving half of it running.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use mesh_config::model::Config;
-use mesh_control::{Service, Status};
+use mesh_config::model::{Config, ScriptSecurity};
+use mesh_core::bfd::Told as Sessions;
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::roster::State;
 use mesh_core::services::input::Surroundings;
@@ -18,16 +18,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::life::Life;
 use super::{
     End, Member, Places, address_of, check_role, config_file, listen, load_config, node_name, role_of, socket,
     what_to_run,
 };
+use crate::bfd::{self, BfdThread};
 use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs};
 use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
 use crate::mesh::{MeshHandle, MeshOptions, StateDir};
+use crate::probes::notify::NotifySettings;
+use crate::probes::notify::teller::{self, NotifyThread, Teller};
 use crate::probes::script::Scripts;
 use crate::probes::tracked::Tracked;
 use crate::server::{RealServer, Told};
@@ -65,6 +69,10 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let socket = control::bind(&socket(places))?;
     let _alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;
     let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
+    let life = Life::new(&places.runtime_dir);
+    if directs && !life.begin(&config, &mut signals).await {
+        return Ok(End::Stopped);
+    }
     let legacy = Legacy::new(&places.runtime_dir, node).context("cannot tell this boot from others")?;
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
@@ -73,7 +81,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let services_setup = services_setup(&setup);
     let engine = Engine::new(setup, config.clone(), clock::now());
 
-    let seed =
+    let join_at =
         member.as_ref().map_or(String::new(), |(identity, state)| address_of(identity, &state.roster).to_string());
     let service_queue = mpsc::channel(services::QUEUE);
     let gossip = directs.then(|| service_queue.0.clone());
@@ -85,6 +93,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
     let (tracked, tracked_sets) = watch::channel(Default::default());
+    let (secure, secured) = watch::channel(config.scripts.clone());
     let (surroundings, around) = watch::channel(Surroundings::default());
     let (services_shown, services_seen) = watch::channel(Arc::default());
     let (stopped, stopped_seen) = oneshot::channel();
@@ -95,7 +104,10 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         last_death: link.last_death.clone(),
     });
     let (told, server_thread) = start_server(role, mesh.as_ref(), &legacy)?;
+    let notify = directs.then(|| teller::start(NotifySettings::of(&config))).transpose()?;
+    let teller = notify.as_ref().map(|notify| notify.teller.clone());
     let outputs = Outputs {
+        teller: teller.clone(),
         mesh: mesh.clone(),
         memory,
         legacy,
@@ -106,27 +118,36 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         status,
         stopped: Some(stopped),
     };
-    let outlets = services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), shown: services_shown };
-    let services = directs.then(|| services::start(services_setup, config.clone(), service_queue, around, outlets));
-    let director = spawn_engine(engine, &config, directs, input_queue, outputs, told)?;
-    let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets));
+    let outlets =
+        |teller| services::Outputs { engine: inputs.clone(), mesh: mesh.clone(), teller, shown: services_shown };
+    let bfd = if directs { Some(bfd::start(&config, seed()?, services_setup.unix_at_zero)?) } else { None };
+    let (sessions, sessions_seen) = bfd.as_ref().map_or_else(bfd::nothing, |bfd| (bfd.told.clone(), bfd.shown.clone()));
+    let routers_sessions = sessions.clone();
+    let services = teller.clone().map(|teller| {
+        services::start(services_setup, config.clone(), service_queue, around, sessions, outlets(teller))
+    });
+    let director = spawn_engine(engine, &config, directs, (input_queue, routers_sessions), outputs, told)?;
+    let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets, secured));
     let tracker = tokio::spawn(Tracked::new(&inputs)?.follow(tracked_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
-    let state = control_state(mesh.as_ref(), seed, (status_seen, services_seen), ending);
+    let shown = control::Shown { status: status_seen, services: services_seen, bfd: sessions_seen };
+    let state = control_state(mesh.as_ref(), join_at, shown, ending);
     let server = tokio::spawn(control::serve(socket, state, stop.clone()));
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), routers = config.routers.len(), "started");
     if let Some(guard) = &guard {
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
-    let reloading = Reloading { places, inputs: &inputs, directs };
+    let reloading = Reloading { places, inputs: &inputs, directs, teller, secure, config: Mutex::new(config) };
     let mut parts = Parts {
         director,
         server,
         runner,
         tracker,
         services: services.transpose()?,
+        notify,
+        bfd,
         mesh: mesh_thread,
         real_server: server_thread,
     };
@@ -141,13 +162,24 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(services) = parts.services {
         services.stop(keep || asked.is_err()).await;
     }
+    if let (Some(bfd), false) = (parts.bfd, keep) {
+        bfd.stop().await;
+    }
     if let Some(mesh) = &mesh {
         mesh.close(!keep).await;
+    }
+    if let Some(notify) = parts.notify {
+        // A daemon that ends for a failure makes room for its next run.
+        notify.end(keep || asked.is_err()).await;
     }
     stop.cancel();
     if asked.is_ok() {
         // Whoever asked by the socket gets an answer.
         let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
+    }
+    if directs && !keep && asked.is_ok() {
+        let config = reloading.config.into_inner().unwrap_or_else(PoisonError::into_inner);
+        life.end(&config).await;
     }
     asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
@@ -160,6 +192,9 @@ struct Parts {
     tracker: JoinHandle<()>,
     /// None on a node that is no director.
     services: Option<ServicesThread>,
+    /// None there, too.
+    notify: Option<NotifyThread>,
+    bfd: Option<BfdThread>,
     mesh: Option<MeshThread>,
     real_server: Option<ServerThread>,
 }
@@ -269,7 +304,7 @@ async fn start_mesh(
 fn control_state(
     mesh: Option<&MeshHandle>,
     seed: String,
-    (status, services): (watch::Receiver<Arc<Status>>, watch::Receiver<Arc<Vec<Service>>>),
+    shown: control::Shown,
     ending: control::Ending,
 ) -> ControlState {
     let tokens = mesh.cloned().map(|mesh| {
@@ -277,7 +312,7 @@ fn control_state(
         Arc::new(make) as Arc<control::MakeToken>
     });
     let roster = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::RosterAccess>);
-    ControlState { status, services, tokens, roster, seed, ending }
+    ControlState { shown, tokens, roster, seed, ending }
 }
 
 /// Starts the engine's thread.
@@ -285,14 +320,14 @@ fn spawn_engine(
     engine: Engine,
     config: &Config,
     directs: bool,
-    inputs: mpsc::Receiver<Input>,
+    (inputs, sessions): (mpsc::Receiver<Input>, watch::Receiver<Sessions>),
     outputs: Outputs,
     told: Option<watch::Sender<Told>>,
 ) -> anyhow::Result<Ended> {
     let config = config.clone();
     threads::spawn("meshd-engine", config.mesh.realtime, move || async move {
         if directs {
-            Director::new(engine, &config, inputs, outputs).await?.run().await;
+            Director::new(engine, &config, inputs, sessions, outputs).await?.run().await;
         } else {
             Witness::new(engine, inputs, outputs, told).run().await;
         }
@@ -308,9 +343,14 @@ fn lock_memory() {
     }
 }
 
-async fn run_scripts(mut scripts: Scripts, mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>) {
+async fn run_scripts(
+    mut scripts: Scripts,
+    mut sets: watch::Receiver<Vec<mesh_config::model::TrackScript>>,
+    secured: watch::Receiver<ScriptSecurity>,
+) {
     while sets.changed().await.is_ok() {
         let set = sets.borrow_and_update().clone();
+        scripts.secure(secured.borrow().clone());
         scripts.set(set);
     }
 }
@@ -323,13 +363,13 @@ async fn supervise(
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
     let Signals { terminate, interrupt, hangup, dump_data, dump_stats } = signals;
-    let Parts { director, server, runner, tracker, services, mesh, real_server } = parts;
+    let Parts { director, server, runner, tracker, services, notify, bfd, mesh, real_server } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(Command::Stop),
             _ = interrupt.recv() => return Ok(Command::Stop),
             Some(command) = commands.recv() => return Ok(command),
-            _ = hangup.recv() => reloading.reload(services.as_ref()).await,
+            _ = hangup.recv() => reloading.reload(services.as_ref(), bfd.as_ref()).await,
             _ = dump_data.recv() => tracing::warn!("SIGUSR1: dumps in keepalived's form are not there yet; see `meshctl status`"),
             _ = dump_stats.recv() => tracing::warn!("SIGUSR2: dumps in keepalived's form are not there yet; see `meshctl status`"),
             ended = &mut *director => {
@@ -352,6 +392,14 @@ async fn supervise(
                 ended.context("the thread of the services died")??;
                 bail!("the services ended by themselves");
             }
+            ended = notify_end(notify.as_mut()) => {
+                ended.context("the thread of the notifications died")??;
+                bail!("the thread of the notifications ended by itself");
+            }
+            ended = bfd_end(bfd.as_mut()) => {
+                ended.context("the thread of the BFD sessions died")??;
+                bail!("the BFD sessions ended by themselves");
+            }
             error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
             ended = server_end(real_server.as_mut()) => {
                 ended.context("the thread that looks after this host died")??;
@@ -364,6 +412,20 @@ async fn supervise(
 async fn services_end(services: Option<&mut ServicesThread>) -> Result<anyhow::Result<()>, RecvError> {
     match services {
         Some(services) => (&mut services.ended).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn notify_end(notify: Option<&mut NotifyThread>) -> Result<anyhow::Result<()>, RecvError> {
+    match notify {
+        Some(notify) => (&mut notify.ended).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn bfd_end(bfd: Option<&mut BfdThread>) -> Result<anyhow::Result<()>, RecvError> {
+    match bfd {
+        Some(bfd) => (&mut bfd.ended).await,
         None => std::future::pending().await,
     }
 }
@@ -392,11 +454,16 @@ struct Reloading<'a> {
     places: &'a Places,
     inputs: &'a mpsc::Sender<Input>,
     directs: bool,
+    teller: Option<Teller>,
+    /// Whom tracked scripts run as, for when the engine has them run.
+    secure: watch::Sender<ScriptSecurity>,
+    /// What is in force.
+    config: Mutex<Config>,
 }
 
 impl Reloading<'_> {
     /// SIGHUP: a file that cannot be used leaves everything as it is.
-    async fn reload(&self, services: Option<&ServicesThread>) {
+    async fn reload(&self, services: Option<&ServicesThread>, bfd: Option<&BfdThread>) {
         match config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file)) {
             // Witnesses and servers serve none anyway.
             Ok(config) if super::serves_nothing(&config) && self.directs => {
@@ -405,12 +472,34 @@ impl Reloading<'_> {
                 );
             }
             Ok(config) if !taken_by(services, &config).await => {}
-            Ok(config) => match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
-                Ok(()) => tracing::info!("configuration read again"),
-                Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
-            },
+            Ok(config) if !self.told_to(&config).await => {
+                tracing::error!("configuration not changed: the thread of the notifications takes nothing");
+            }
+            Ok(config) => {
+                let sessions = config.bfd_instances.clone();
+                match self.inputs.send_timeout(Input::Configure(Box::new(config)), TAKEN_WITHIN).await {
+                    Ok(()) => {
+                        bfd.inspect(|bfd| bfd.configure(sessions));
+                        tracing::info!("configuration read again");
+                    }
+                    Err(_) => tracing::error!("configuration not changed: the engine takes nothing"),
+                }
+            }
             Err(error) => tracing::error!("configuration not changed: {error:#}"),
         }
+    }
+}
+
+impl Reloading<'_> {
+    /// The notifications take over a configuration.
+    async fn told_to(&self, config: &Config) -> bool {
+        let Some(teller) = &self.teller else { return true };
+        let taken = teller.set(NotifySettings::of(config)).await;
+        if taken {
+            self.secure.send_replace(config.scripts.clone());
+            self.config.lock().unwrap_or_else(PoisonError::into_inner).clone_from(config);
+        }
+        taken
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::probes::notify::{NotifySettings, teller};
 
 /// A daemon that checks, and programs nothing, would look alive.
 #[tokio::test]
@@ -8,17 +9,19 @@ async fn the_end_of_the_kernel_s_thread_is_the_end() {
     let (kernel, tasks) = mpsc::channel(1);
     let (around, surroundings) = watch::channel(Surroundings::default());
     let config = Config::default();
+    let teller = teller::start(NotifySettings::default()).unwrap().teller;
     let setup =
         Setup { node: mesh_wire::mesh::NodeId(0), name: "lb1".to_owned(), seed: 1, unix_at_zero: Duration::ZERO };
     let driver = Driver {
         services: Services::new(setup, &config, clock::now()),
         inputs: received,
         surroundings,
+        sessions: watch::channel(Told::default()).1,
+        sessions_told: BTreeMap::new(),
         kernel,
         checkers: Checkers::new(settings(&config), inputs.clone()),
         files: Files::new(inputs.clone(), told_number).unwrap(),
-        notifier: Notifier::new(notify_settings(&config)),
-        outputs: Outputs { engine, mesh: None, shown: watch::channel(Arc::default()).0 },
+        outputs: Outputs { engine, mesh: None, teller, shown: watch::channel(Arc::default()).0 },
         suspends: false,
         addresses: BTreeSet::new(),
         unfit: None,

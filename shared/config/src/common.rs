@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::model::BfdInstance;
+
 /// Addresses in one range: each is a service of ip_vs of its own.
 pub(crate) const MOST_ADDRESSES: u128 = 65_536;
 
@@ -152,4 +154,34 @@ pub(crate) fn is_interface_name(text: &str) -> bool {
 /// Whether names that begin with it fit: a digit of the family, a dot, the VRID and a number may follow.
 pub(crate) fn is_vmac_prefix(text: &str) -> bool {
     text.len() <= 8 && is_interface_name(text)
+}
+
+/// Why there can be no such session beside the others; what would help is part of it.
+pub(crate) fn bfd_problem(session: &BfdInstance, others: &[BfdInstance]) -> Option<String> {
+    let neighbour = session.neighbour;
+    if !is_one_host(neighbour) {
+        return Some(format!("{neighbour} is no address of one host"));
+    }
+    if let Some(source) = session.source.filter(|source| source.is_ipv4() != neighbour.is_ipv4()) {
+        return Some(format!("{source} and {neighbour} are not of one family"));
+    }
+    if is_link_local(neighbour) && session.interface.is_none() {
+        return Some(format!("{neighbour} is link-local; expected `interface`, too"));
+    }
+    let same = |other: &&BfdInstance| {
+        (other.neighbour, &other.interface, other.multihop) == (neighbour, &session.interface, session.multihop)
+    };
+    let other = others.iter().find(same)?;
+    Some(format!("`{}` is a session with {neighbour} already", other.name))
+}
+
+/// Whether an address can be that of a neighbour.
+fn is_one_host(address: IpAddr) -> bool {
+    let mapped = matches!(address, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+    !(address.is_unspecified() || address.is_multicast() || mapped || address == IpAddr::V4(Ipv4Addr::BROADCAST))
+}
+
+/// An IPv6 address that means something on one link only.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }

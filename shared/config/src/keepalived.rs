@@ -25,6 +25,7 @@
 //! `interval` may have decimals as in later keepalived versions.
 
 mod address;
+mod bfd;
 mod global;
 mod instance;
 mod keywords;
@@ -32,6 +33,7 @@ mod language;
 mod lower;
 mod lvs;
 mod mail;
+mod notify;
 mod process;
 mod routing;
 mod script;
@@ -82,6 +84,7 @@ const BLOCKS: &[&str] = &[
     "static_ipaddress",
     "static_routes",
     "static_rules",
+    "bfd_instance",
     "SSL",
 ];
 
@@ -91,6 +94,7 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     let globals = global::lower(lower, &mut config, &tree.statements);
     script::lower(lower, &mut config, &tree.statements);
     process::lower(lower, &mut config, &tree.statements);
+    bfd::lower(lower, &mut config, &tree.statements);
     let files = server::track_files(lower, &mut config, &tree.statements);
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {

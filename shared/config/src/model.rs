@@ -6,13 +6,17 @@ use std::time::Duration;
 use ipnet::IpNet;
 use mesh_wire::mesh::{Family, RouterKey};
 
+mod bfd;
 mod mail;
+mod notify;
 mod route;
 mod service;
 mod track;
 mod vmac;
 
+pub use self::bfd::BfdInstance;
 pub use self::mail::Mail;
+pub use self::notify::{Fifo, Notify, NotifySettings, OnDelete};
 pub use self::route::*;
 pub use self::service::*;
 pub use self::track::*;
@@ -41,6 +45,8 @@ pub struct Config {
     pub delays: Delays,
     /// `dynamic_interfaces`: interfaces need not exist at the start.
     pub dynamic_interfaces: bool,
+    /// `bfd_instance` blocks, in file order, names unique.
+    pub bfd_instances: Vec<BfdInstance>,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
     /// Addresses, routes and rules that are there as long as the daemon runs.
@@ -49,11 +55,13 @@ pub struct Config {
     pub vmac_names: VmacNames,
     /// Mail about what happens.
     pub mail: Mail,
+    /// FIFOs, and scripts of the start and the end.
+    pub notify: NotifySettings,
     /// Settings of the mesh; only meshd.toml has them.
     pub mesh: MeshSettings,
 }
 
-/// `script_user` and `enable_script_security`.
+/// `script_user`, `enable_script_security` and what else holds for every script.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScriptSecurity {
     /// User and group to run scripts as; keepalived's default is `keepalived_script` where that
@@ -61,6 +69,10 @@ pub struct ScriptSecurity {
     pub user: Option<(String, Option<String>)>,
     /// Refuse scripts that somebody else than root can write, when run by root.
     pub enable: bool,
+    /// `use_symlink_paths`: a program is started by the name it was given, not by the one its symbolic links lead to.
+    pub symlink_paths: bool,
+    /// `set_supplementary_groups`: scripts have all groups of their user, not its own alone.
+    pub supplementary_groups: bool,
 }
 
 /// One tracked script.
@@ -152,6 +164,8 @@ pub struct VirtualRouter {
     pub skip_check_adv_addr: bool,
     /// What differs for this router from [`MeshSettings::policy`].
     pub policy: Policy,
+    /// Who is told when its state changes.
+    pub notify: Notify,
 }
 
 impl VirtualRouter {
@@ -184,6 +198,7 @@ impl VirtualRouter {
             strict: false,
             skip_check_adv_addr: false,
             policy: Policy::default(),
+            notify: Notify::default(),
         }
     }
 
@@ -205,12 +220,20 @@ pub struct SyncGroup {
     /// `sync_group_tracking_weight`: what single members track with a weight counts. Without it that is not
     /// tracked: different priorities within a group would pull it apart.
     pub member_weights: bool,
+    /// Who is told when its state changes.
+    pub notify: Notify,
 }
 
 impl SyncGroup {
-    /// A group that tracks nothing of its own.
+    /// A group that tracks nothing of its own, and tells nobody.
     pub fn new(name: impl Into<String>, routers: Vec<String>) -> Self {
-        SyncGroup { name: name.into(), routers, track: Tracks::default(), member_weights: false }
+        SyncGroup {
+            name: name.into(),
+            routers,
+            track: Tracks::default(),
+            member_weights: false,
+            notify: Notify::default(),
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 //! guessing: an unknown key, a value out of range or a reference to nothing is an error with its
 //! place. deploy/examples/meshd.toml shows and explains every key.
 
+mod bfd;
 mod lower;
+mod notify;
 mod schema;
 mod services;
 mod text;

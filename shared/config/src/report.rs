@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::model::Script;
+
 /// Place in a file; line and column count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -69,6 +71,8 @@ pub struct Places {
     pub tracked_interfaces: Vec<(String, String, Place)>,
     /// The user scripts run as.
     pub script_user: Option<Place>,
+    /// Every other program: of notifications, services, checks, the start and the end.
+    pub programs: Vec<(Script, Place)>,
 }
 
 /// Where the parts of one virtual router were declared.

@@ -50,7 +50,12 @@ fn the_example_is_usable_and_uses_every_key() {
     assert_eq!((config.routers.len(), config.track_scripts.len(), config.virtual_servers.len()), (3, 1, 3));
     assert_eq!(config.mesh.lease, model::LeaseTime::Fast);
     // Every field of the schema is a line `pub(super) name: …`.
-    let schema = [include_str!("native/schema.rs"), include_str!("native/services.rs")];
+    let schema = [
+        include_str!("native/schema.rs"),
+        include_str!("native/services.rs"),
+        include_str!("native/notify.rs"),
+        include_str!("native/bfd.rs"),
+    ];
     let lines = schema.iter().flat_map(|text| text.lines()).map(str::trim);
     let mut count = 0;
     for field in lines.filter_map(|l| l.strip_prefix("pub(super) ")) {

@@ -33,6 +33,9 @@ pub struct Status {
     pub routers: Vec<Router>,
     /// Virtual services.
     pub services: Vec<Service>,
+    /// BFD sessions of the node that answers, by name.
+    #[serde(default)]
+    pub bfd: Vec<BfdSession>,
     /// What the node that answers has counted since it started, by name.
     #[serde(default)]
     pub counters: std::collections::BTreeMap<String, u64>,
@@ -288,6 +291,32 @@ pub struct RealServer {
     /// Directors that check it.
     #[serde(default)]
     pub checked_by: Vec<String>,
+}
+
+/// A BFD session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BfdSession {
+    /// Its name.
+    pub name: String,
+    /// Address of the neighbour.
+    pub neighbor: String,
+    /// `up`, `init`, `down` or `admin_down`.
+    pub state: String,
+    /// Since when; RFC 3339, UTC.
+    pub since: String,
+    /// Why it is not up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Between two packets of ours, at most.
+    pub tx_interval_ms: f64,
+    /// After so much silence the neighbour counts as gone.
+    pub detection_ms: f64,
+    /// Packets sent since it began.
+    pub sent: u64,
+    /// Packets of the neighbour that counted.
+    pub received: u64,
+    /// How often it was up and went down.
+    pub losses: u64,
 }
 
 /// Asks for an enrolment token.

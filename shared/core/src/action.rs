@@ -9,6 +9,7 @@ use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 use crate::decision::Decision;
 use crate::engine::adopt::Adopted;
 use crate::lease::memory::Changes;
+use crate::notify::Notice;
 use crate::roster::{ChangeRefusal, State};
 use crate::services::input::Surroundings;
 use crate::time::Instant;
@@ -173,6 +174,8 @@ pub enum Action {
     LeaveBehind(Vec<Adopted>),
     /// Tell it: log line, span, metric.
     Record(Decision),
+    /// Run notify scripts, write to FIFOs, send mail, in this order and without waiting for any of it.
+    Tell(Vec<Notice>),
     /// All is handed over: the daemon may end.
     Stopped,
 }

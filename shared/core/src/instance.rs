@@ -69,6 +69,8 @@ pub struct Instance {
     pub silence: Silence,
     /// Serves because the run before did, but its interface is not known yet: until then at most.
     pub adopted: Option<Instant>,
+    /// Serves since the run before: what nobody has told of yet is no reason to stop.
+    pub goes_on: bool,
 }
 
 /// How long the kernel keeps an address whose director is gone.
@@ -198,6 +200,7 @@ impl Instance {
             transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },
             silence: Silence::new(now),
             adopted: None,
+            goes_on: false,
             config,
         }
     }

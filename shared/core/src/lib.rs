@@ -6,19 +6,21 @@
 //!   script results -+   Input    | membership, tracking               |  +--> FenceInstall, FenceArm, FenceClose
 //!   netlink events -+ ---------> |   -> vrrp: Claim, Stay or Yield    | -+--> AddAddress, DelAddress
 //!   timeouts -------+            |     -> lease: Held until t, or not |  +--> RunScripts, StoreRoster, Remember
-//!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision), KeepWill
+//!   commands -------+            |       -> takeover: verdict         |  +--> Record(Decision), Tell, KeepWill
 //!                                +------------------------------------+
 //! ```
 //!
 //! [`Engine::step`] is the only way anything changes; equal inputs at equal times give equal
 //! actions, so that a simulated cluster replays from its seed.
 //!
-//! Two more machines of this kind run beside it, on threads of their own, and know of it only what it
-//! tells them: [`services::Services`] (checks of real servers, and what ip_vs shall hold) and
-//! [`server::Server`] (what a real server of the mesh needs on its host).
+//! More machines of this kind run beside it, on threads of their own, and know of it only what it
+//! tells them: [`services::Services`] (checks of real servers, and what ip_vs shall hold),
+//! [`bfd::Sessions`] (whether neighbours are there) and [`server::Server`] (what a real server of the
+//! mesh needs on its host).
 
 pub mod action;
 pub mod admission;
+pub mod bfd;
 pub mod decision;
 pub mod engine;
 #[cfg(test)]
@@ -28,6 +30,7 @@ pub mod instance;
 pub mod ipvs;
 pub mod lease;
 pub mod membership;
+pub mod notify;
 pub mod roster;
 pub mod server;
 pub mod services;

@@ -19,7 +19,9 @@ pub struct Tracking {
     scripts: BTreeMap<String, Script>,
     files: BTreeMap<String, (TrackFile, i64)>,
     processes: BTreeMap<String, (TrackProcess, Option<bool>)>,
-    /// Those that are up.
+    /// Weights of BFD sessions.
+    sessions: BTreeMap<String, Weight>,
+    /// Those that were told of, and whether they are up.
     bfds: BTreeMap<String, bool>,
 }
 
@@ -88,6 +90,7 @@ impl Tracking {
             let known = old.remove(&process.name).filter(|(known, _)| known == process);
             self.processes.insert(process.name.clone(), (process.clone(), known.and_then(|(_, up)| up)));
         }
+        self.sessions = config.bfd_instances.iter().map(|b| (b.name.clone(), b.own_weight())).collect();
         let tracked = |name: &String| all_tracks(config).any(|tracks| tracks.bfds.iter().any(|t| t.name == *name));
         self.bfds.retain(|name, _| tracked(name));
     }
@@ -141,14 +144,21 @@ impl Tracking {
     /// Effective priority: the configured one plus all weights, kept within 1 to 254; or the first fault. The
     /// owner of the addresses ignores weights. What a group tracks holds for each of its members; what a
     /// member tracks with a weight only counts where the group says so. `link` is whether an interface is up.
-    pub fn effect(&self, router: &VirtualRouter, group: Option<&SyncGroup>, link: &dyn Fn(&str) -> bool) -> Effect {
+    /// What nobody has told of yet is down, but up for a router that `goes_on` as the run before left it.
+    pub fn effect(
+        &self,
+        router: &VirtualRouter,
+        group: Option<&SyncGroup>,
+        link: &dyn Fn(&str) -> bool,
+        goes_on: bool,
+    ) -> Effect {
         let mut priority = i64::from(router.priority);
-        let mut objects = self.objects(&router.track, link);
+        let mut objects = self.objects(&router.track, link, goes_on);
         if group.is_some_and(|group| !group.member_weights) {
             objects.retain(|(_, _, weight, _)| weight.by == 0);
         }
         if let Some(group) = group {
-            objects.extend(self.objects(&group.track, link));
+            objects.extend(self.objects(&group.track, link, goes_on));
         }
         for (what, name, weight, standing) in objects {
             match change(weight, &standing) {
@@ -167,12 +177,18 @@ impl Tracking {
         &self,
         tracks: &'a Tracks,
         link: &dyn Fn(&str) -> bool,
+        goes_on: bool,
     ) -> Vec<(&'static str, &'a str, Weight, Standing)> {
         let mut objects = Vec::new();
         let mut add = |what, tracked: &'a Tracked, own: Weight, standing| {
             objects.push((what, tracked.name.as_str(), tracked.weight.unwrap_or(own), standing));
         };
         let standing = |up| if up { Standing::Up } else { Standing::Down("is down") };
+        // With `reverse` down is what does no harm.
+        let unknown = |tracked: &Tracked, own: Weight, words| {
+            let harmless = goes_on && !tracked.weight.unwrap_or(own).reverse;
+            if harmless { Standing::Up } else { Standing::Down(words) }
+        };
         for tracked in &tracks.interfaces {
             let standing = if link(&tracked.name) { Standing::Up } else { Standing::Down("has no link") };
             add("interface", tracked, Weight::default(), standing);
@@ -185,12 +201,15 @@ impl Tracking {
         }
         for (tracked, (process, up)) in tracks.processes.iter().filter_map(|t| Some((t, self.processes.get(&t.name)?)))
         {
-            let standing = up.map_or(Standing::Down("has not been looked at yet"), standing);
+            let unknown = || unknown(tracked, process.weight, "has not been looked at yet");
+            let standing = up.map_or_else(unknown, standing);
             add("process", tracked, process.weight, standing);
         }
         for tracked in &tracks.bfds {
-            let up = self.bfds.get(&tracked.name).copied().unwrap_or_default();
-            add("BFD session", tracked, Weight::default(), standing(up));
+            let own = self.sessions.get(&tracked.name).copied().unwrap_or_default();
+            let up = self.bfds.get(&tracked.name).copied();
+            let standing = up.map_or_else(|| unknown(tracked, own, "is down"), standing);
+            add("BFD session", tracked, own, standing);
         }
         objects
     }

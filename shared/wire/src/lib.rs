@@ -8,10 +8,12 @@
 //! vrrp   VRRP version 2 (RFC 3768, RFC 2338 PASS) and version 3 (RFC 9568), IPv4 and IPv6
 //! arp    gratuitous ARP frames, ARP probes
 //! ndisc  the same for IPv6: neighbour advertisements and solicitations
+//! bfd    BFD control packets (RFC 5880)
 //! mesh   what directors say to each other: identities, roster, lease, gossip values, enrolment
 //! ```
 
 pub mod arp;
+pub mod bfd;
 pub mod mesh;
 pub mod ndisc;
 pub mod vrrp;

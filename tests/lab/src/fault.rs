@@ -20,6 +20,8 @@ pub enum Fault {
     Cut(String, String),
     /// What this host sends to the other directors is lost; what they send arrives. Clients reach it.
     Mute(String),
+    /// VRRP and ARP that this host sends to the other directors are lost; all else it sends arrives.
+    Unheard(String),
     /// Nobody gets VRRP (IP protocol 112), as behind a switch or firewall that drops it; all else passes.
     Vrrp,
     /// Nobody's mesh traffic (UDP port 7946) gets through; all else passes.
@@ -46,6 +48,11 @@ pub(crate) fn ruleset(faults: &BTreeSet<Fault>, directors: &[String]) -> String 
                 rule(format!("iifname \"{b}\" oifname \"{a}\" drop"));
             }
             Fault::Mute(host) => rule(drop_between(host, directors)),
+            Fault::Unheard(host) => {
+                let others = set(host, directors);
+                rule(format!("iifname \"{host}\" oifname {others} ip protocol 112 drop"));
+                rule(format!("iifname \"{host}\" oifname {others} ether type arp drop"));
+            }
             Fault::Vrrp => {
                 rule("ip protocol 112 drop".into());
                 rule("ip6 nexthdr 112 drop".into());

@@ -72,3 +72,32 @@ fn the_map_tells_of_trouble() {
 ";
     assert!(map.contains(expected), "{map}");
 }
+
+fn with_sessions() -> Value {
+    let mut map = cluster();
+    map["bfd"] = json!([
+        {"name": "peer", "neighbor": "10.1.1.12", "state": "up", "since": "2026-03-01T11:59:00Z", "tx_interval_ms": 10.0,
+         "detection_ms": 50.0, "sent": 9, "received": 9, "losses": 0},
+        {"name": "other", "neighbor": "fe80::13", "state": "down", "since": "2026-03-01T11:58:00Z",
+         "reason": "control detection time expired", "tx_interval_ms": 1000.0, "detection_ms": 7.5, "sent": 9,
+         "received": 0, "losses": 1}
+    ]);
+    map
+}
+
+#[test]
+fn bfd_sessions() {
+    let expected = "\
+No virtual services on lb2.
+
+BFD SESSION  NEIGHBOR   STATE  SINCE                 SENDS EVERY  DOWN AFTER  WHY
+peer         10.1.1.12  up     2026-03-01T11:59:00Z  10 ms        50 ms
+other        fe80::13   down   2026-03-01T11:58:00Z  1000 ms      7.5 ms      control detection time expired
+";
+    let status: Status = parsed(with_sessions());
+    assert_eq!(services(&status, "", &plain()), expected);
+    assert!(!services(&status, "1.1.12", &plain()).contains("other"));
+    let map = super::status(&status, &plain());
+    let line = "! BFD session other with fe80::13 is not up: control detection time expired\n";
+    assert!(map.contains(line) && !map.contains("BFD session peer"), "{map}");
+}

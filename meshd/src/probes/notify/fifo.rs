@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use mesh_config::model::ScriptSecurity;
+use mesh_config::model::{self, ScriptSecurity};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK, PIPE_BUF};
 use nix::sys::stat::Mode;
 use nix::unistd::{chown, mkfifo};
@@ -19,13 +19,15 @@ use crate::probes::process;
 #[derive(Debug)]
 pub(super) struct Fifos {
     open: BTreeMap<PathBuf, Fifo>,
-    security: ScriptSecurity,
     dropped: u64,
 }
 
 /// One of them.
 #[derive(Debug, Default)]
 struct Fifo {
+    /// Whose it is when it is made.
+    owner: Option<(String, Option<String>)>,
+    security: ScriptSecurity,
     file: Option<File>,
     /// Made by this daemon.
     made: bool,
@@ -34,21 +36,45 @@ struct Fifo {
 }
 
 impl Fifos {
-    pub(super) fn new(security: &ScriptSecurity) -> Fifos {
-        Fifos { open: BTreeMap::new(), security: security.clone(), dropped: 0 }
+    pub(super) fn new(fifos: &[model::Fifo], security: &ScriptSecurity) -> Fifos {
+        let mut new = Fifos { open: BTreeMap::new(), dropped: 0 };
+        new.set(fifos, security);
+        new
     }
 
-    pub(super) fn set(&mut self, security: &ScriptSecurity) {
-        self.security = security.clone();
+    /// There are these from now on; what was made for others goes.
+    pub(super) fn set(&mut self, fifos: &[model::Fifo], security: &ScriptSecurity) {
+        let mut before = std::mem::take(&mut self.open);
+        for fifo in fifos {
+            let mut entry = before.remove(&fifo.path).unwrap_or_default();
+            entry.owner.clone_from(&fifo.owner);
+            entry.security = security.clone();
+            // Now, so that readers find it; why it cannot be had is said with the first line, too.
+            if let Err(error) = entry.file(&fifo.path) {
+                warn!(fifo = %fifo.path.display(), "no FIFO: {error}");
+            }
+            self.open.insert(fifo.path.clone(), entry);
+        }
+        before.into_iter().for_each(|(path, fifo)| fifo.remove(&path));
     }
 
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
 
+    /// Nothing more is written.
+    pub(super) fn close(&mut self) {
+        self.open.values_mut().for_each(|fifo| fifo.file = None);
+    }
+
+    /// What was made stays for the next run.
+    pub(super) fn leave(&mut self) {
+        self.open.values_mut().for_each(|fifo| fifo.made = false);
+    }
+
     pub(super) fn write(&mut self, path: &Path, line: &str) {
         let fifo = self.open.entry(path.to_owned()).or_default();
-        match fifo.write(path, line, &self.security) {
+        match fifo.write(path, line) {
             Ok(()) if fifo.dropped > 0 => {
                 info!(fifo = %path.display(), dropped = fifo.dropped, "the FIFO takes lines again");
                 fifo.dropped = 0;
@@ -66,13 +92,21 @@ impl Fifos {
 }
 
 impl Fifo {
-    fn write(&mut self, path: &Path, line: &str, security: &ScriptSecurity) -> Result<(), String> {
+    /// Whoever reads what is left in it comes to its end.
+    fn remove(self, path: &Path) {
+        if self.made {
+            // Somebody else removed it: all the better.
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn write(&mut self, path: &Path, line: &str) -> Result<(), String> {
         let line = format!("{line}\n");
         // Longer ones could be written in part, and somebody else's line into their middle.
         if line.len() > PIPE_BUF {
             return Err(format!("it has more than {PIPE_BUF} bytes"));
         }
-        let mut file = self.file(path, security).map_err(|error| error.to_string())?;
+        let mut file = self.file(path).map_err(|error| error.to_string())?;
         file.write_all(line.as_bytes()).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => "nobody reads it, and it is full".to_owned(),
             _ => error.to_string(),
@@ -80,7 +114,7 @@ impl Fifo {
     }
 
     /// The FIFO that has this name now.
-    fn file(&mut self, path: &Path, security: &ScriptSecurity) -> io::Result<&File> {
+    fn file(&mut self, path: &Path) -> io::Result<&File> {
         let same = |file: &File| {
             let (ours, there) = (file.metadata()?, fs::symlink_metadata(path)?);
             io::Result::Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino()))
@@ -89,7 +123,7 @@ impl Fifo {
             self.file = None;
         }
         if self.file.is_none() {
-            self.made |= make(path, security)?;
+            self.made |= make(path, self.owner.as_ref(), &self.security)?;
         }
         match &mut self.file {
             Some(file) => Ok(file),
@@ -98,16 +132,17 @@ impl Fifo {
     }
 }
 
-/// Makes a FIFO for its owner alone, who is `script_user`; whether there was none before.
-fn make(path: &Path, security: &ScriptSecurity) -> io::Result<bool> {
+/// Makes a FIFO for its owner alone, who is `script_user` unless it says otherwise; whether there was none before.
+fn make(path: &Path, owner: Option<&(String, Option<String>)>, security: &ScriptSecurity) -> io::Result<bool> {
     match mkfifo(path, Mode::S_IRUSR | Mode::S_IWUSR) {
         Ok(()) => {}
         Err(nix::Error::EEXIST) => return Ok(false),
         Err(error) => return Err(error.into()),
     }
-    // Without an account nothing changes: the scripts that would read it say why.
-    if let Ok((user, group)) = process::owner(security) {
-        chown(path, user, group)?;
+    match process::owner(owner, security) {
+        Ok((user, group)) => chown(path, user, group)?,
+        // It stays the daemon's own.
+        Err(why) => warn!(fifo = %path.display(), "the FIFO's owner: {why}"),
     }
     Ok(true)
 }
@@ -122,9 +157,6 @@ fn open(path: &Path) -> io::Result<File> {
 
 impl Drop for Fifos {
     fn drop(&mut self) {
-        for (path, _) in self.open.iter().filter(|(_, fifo)| fifo.made) {
-            // Somebody else removed it: all the better.
-            let _ = fs::remove_file(path);
-        }
+        std::mem::take(&mut self.open).into_iter().for_each(|(path, fifo)| fifo.remove(&path));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
-use crate::probes::process::Programs;
+use crate::probes::process::{Group, Programs};
 
 /// Waiting per key. What comes later is more to the point than what came before.
 pub(super) const MOST_WAITING: usize = 32;
@@ -39,6 +39,8 @@ struct Shared {
     running: Semaphore,
     dropped: AtomicU64,
     ended: CancellationToken,
+    /// What runs goes on without the daemon.
+    left: AtomicBool,
     limit: Duration,
 }
 
@@ -62,6 +64,7 @@ impl Queues {
             running: Semaphore::new(MOST_RUNNING),
             dropped: AtomicU64::new(0),
             ended: ended.clone(),
+            left: AtomicBool::new(false),
             limit,
         };
         let programs = Arc::new(Programs::new(security));
@@ -100,6 +103,11 @@ impl Queues {
         self.shared.dropped.load(Ordering::Relaxed)
     }
 
+    /// What runs goes on without the daemon; what waits is not run.
+    pub(super) fn leave(&self) {
+        self.shared.left.store(true, Ordering::Relaxed);
+    }
+
     pub(super) async fn idle(&self) {
         // Its sender is ours, and does not end before.
         let _ = self.shared.busy.subscribe().wait_for(|busy| *busy == 0).await;
@@ -134,13 +142,14 @@ impl Shared {
         if self.ended.is_cancelled() {
             return;
         }
-        let mut group = match job.programs.start(&job.script).await {
-            Ok(group) => group,
+        let mut running = match job.programs.start(&job.script).await {
+            Ok(group) => Running { group: Some(group), left: &self.left },
             Err(why) => {
                 warn!(key, script = command, "notify script cannot be started: {why}");
                 return;
             }
         };
+        let Some(group) = &mut running.group else { return };
         let ended = tokio::select! {
             ended = timeout(self.limit, group.wait()) => ended,
             () = self.ended.cancelled() => {
@@ -156,6 +165,22 @@ impl Shared {
                 warn!(key, script = command, "notify script is ended: it runs for more than {:?}", self.limit);
                 group.end().await;
             }
+        }
+    }
+}
+
+/// A script that is ended when this is dropped, unless it is to go on.
+struct Running<'s> {
+    group: Option<Group>,
+    left: &'s AtomicBool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.left.load(Ordering::Relaxed)
+            && let Some(group) = self.group.take()
+        {
+            group.leave();
         }
     }
 }

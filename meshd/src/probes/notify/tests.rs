@@ -1,10 +1,10 @@
 use std::fs::{self, OpenOptions};
 use std::io::Read;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use mesh_config::model::{Mail, Script, ScriptSecurity};
+use mesh_config::model::{Fifo, Mail, Script, ScriptSecurity};
 use nix::libc::O_NONBLOCK;
 use nix::unistd::{User, geteuid};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -26,7 +26,8 @@ fn script(text: &str) -> Script {
 }
 
 fn notifier(mail: Mail) -> Notifier {
-    Notifier::new(NotifySettings { scripts: ScriptSecurity { user: me(), enable: false }, mail })
+    let scripts = ScriptSecurity { user: me(), ..ScriptSecurity::default() };
+    Notifier::new(NotifySettings { scripts, mail, fifos: Vec::new() })
 }
 
 #[tokio::test]
@@ -159,6 +160,33 @@ async fn a_fifo_is_made_kept_and_removed() {
     assert_eq!(notifier.dropped(), Dropped::default());
     drop(notifier);
     assert!(!path.exists());
+}
+
+/// As keepalived: the owner is for FIFOs that are made, `script_user` where there is none.
+#[tokio::test]
+async fn root_a_fifo_belongs_to_whom_it_is_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let named = |name: &str| User::from_name(name).unwrap().expect("Debian has it");
+    let (daemon, bin, nobody) = (named("daemon"), named("bin"), named("nobody"));
+    let fifo = |name: &str, owner| Fifo { owner, ..Fifo::new(directory.path().join(name)) };
+    let fifos = vec![
+        fifo("user", Some(("daemon".to_owned(), None))),
+        fifo("both", Some(("daemon".to_owned(), Some("bin".to_owned())))),
+        fifo("default", None),
+        fifo("stranger", Some(("no-such-user".to_owned(), None))),
+    ];
+    let scripts = ScriptSecurity { user: Some(("nobody".to_owned(), None)), ..ScriptSecurity::default() };
+    let notifier = Notifier::new(NotifySettings { scripts, mail: Mail::default(), fifos });
+    for (name, user, group) in [
+        ("user", daemon.uid.as_raw(), daemon.gid.as_raw()),
+        ("both", daemon.uid.as_raw(), bin.gid.as_raw()),
+        ("default", nobody.uid.as_raw(), nobody.gid.as_raw()),
+        ("stranger", 0, 0),
+    ] {
+        let meta = fs::metadata(directory.path().join(name)).unwrap();
+        assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o777), (user, group, 0o600), "{name}");
+    }
+    drop(notifier);
 }
 
 #[tokio::test]

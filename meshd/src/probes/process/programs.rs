@@ -28,11 +28,11 @@ impl Programs {
     /// is for a thread that others wait for.
     pub(crate) async fn start(&self, script: &Script) -> Result<Group, String> {
         let (script, security) = (script.clone(), self.security.clone());
-        let known = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(&script.user).copied();
+        let known = self.accounts.lock().unwrap_or_else(PoisonError::into_inner).get(&script.user).cloned();
         let user = script.user.clone();
         let started = spawn_blocking(move || {
             let account = known.map_or_else(|| account(script.user.as_ref(), &security), Ok)?;
-            super::start(&script.command, account, security.enable).map(|group| (account, group))
+            super::start(&script.command, &account, &security).map(|group| (account, group))
         });
         let (account, group) = started.await.map_err(|_| "the program was not started".to_owned())??;
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner).insert(user, account);

@@ -1,31 +1,35 @@
-//! `enable_script_security`: what root runs, only root may be able to change.
+//! `enable_script_security`: what root runs, only root may be able to change. As keepalived judges it: symbolic links
+//! are followed first, and what they lead to is judged and started. With `use_symlink_paths` it is started by the name
+//! given, so that this is judged as well.
 
 use std::ffi::OsStr;
 use std::fs::{Metadata, canonicalize, metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Fails when somebody else than root could change what `program` is: the file, or any directory on the way to
-/// it, both as written and with symbolic links followed. `search` is the PATH for a bare name.
-pub(super) fn only_root_writes(program: &str, search: &OsStr) -> Result<(), String> {
+/// What to start for `program`. Fails when somebody else than root could change what it is: the file, or any directory
+/// on the way to it. `search` is the PATH for a bare name.
+pub(crate) fn only_root_writes(program: &str, search: &OsStr, symlink_paths: bool) -> Result<PathBuf, String> {
     let file = locate(program, search).ok_or_else(|| format!("{program}: not found"))?;
     let real = canonicalize(&file).map_err(|e| format!("{}: {e}", file.display()))?;
-    for path in file.ancestors().chain(real.ancestors()) {
+    let as_given = file.ancestors().filter(|_| symlink_paths);
+    for path in real.ancestors().chain(as_given) {
         let meta = metadata(path).map_err(|e| format!("{}: {e}", path.display()))?;
         if let Some(who) = writer(&meta) {
             let path = path.display();
             return Err(format!("script security: {program} runs as root, but {who} can write {path}"));
         }
     }
-    Ok(())
+    Ok(if symlink_paths { file } else { real })
 }
 
-/// A path with a slash is relative to the working directory scripts get, `/`.
-fn locate(program: &str, search: &OsStr) -> Option<PathBuf> {
+/// The file of a program. A path with a slash is relative to the working directory scripts get, `/`.
+pub(crate) fn locate(program: &str, search: &OsStr) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(Path::new("/").join(program));
     }
-    std::env::split_paths(search).map(|dir| dir.join(program)).find(|file| file.is_file())
+    let absolute = std::env::split_paths(search).filter(|directory| directory.is_absolute());
+    absolute.map(|directory| directory.join(program)).find(|file| file.is_file())
 }
 
 /// Who else than root can replace it. A sticky directory of root's is safe: what root owns in it stays.

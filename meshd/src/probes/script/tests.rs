@@ -201,6 +201,23 @@ async fn set_leaves_alone_what_did_not_change() {
 }
 
 #[tokio::test]
+async fn a_reload_changes_whom_scripts_run_as() {
+    let (mut scripts, mut receive) = scripts();
+    let same = TrackScript { user: None, ..script("same", "exit 0", LONG, LONG) };
+    let as_user = |user: Option<(String, Option<String>)>| ScriptSecurity { user, ..ScriptSecurity::default() };
+    let me = script("", "", LONG, LONG).user;
+    for (user, outcome) in [
+        (me.clone(), ScriptOutcome::Success),
+        (Some(("no-such-user".to_owned(), None)), ScriptOutcome::NotStarted),
+        (me, ScriptOutcome::Success),
+    ] {
+        scripts.secure(as_user(user));
+        scripts.set(vec![same.clone()]);
+        assert_eq!(next(&mut receive).await, ("same".to_owned(), outcome));
+    }
+}
+
+#[tokio::test]
 async fn a_script_that_is_no_longer_tracked_is_killed_and_reaped() {
     let dir = tempfile::tempdir().unwrap();
     let text = |name: &str| {
@@ -294,7 +311,7 @@ async fn root_a_script_runs_as_its_user_without_roots_groups() {
     let text = format!("(id -u; id -g; id -G; id -G root) >{}", file.display());
     let (send, mut receive) = mpsc::channel(16);
     let user = Some(("nobody".to_owned(), Some("daemon".to_owned())));
-    let mut scripts = Scripts::new(send, ScriptSecurity { user, enable: true });
+    let mut scripts = Scripts::new(send, ScriptSecurity { user, enable: true, ..ScriptSecurity::default() });
     scripts.set(vec![TrackScript { user: None, ..script("id", &text, LONG, LONG) }]);
     assert_eq!(next(&mut receive).await.1, ScriptOutcome::Success);
     let seen = fs::read_to_string(&file).unwrap();
@@ -312,7 +329,7 @@ async fn root_with_script_security_root_runs_nothing_others_can_write() {
     let mut tracked = script("check", "", ms(30), LONG);
     tracked.command = vec![file.display().to_string()];
     let (send, mut receive) = mpsc::channel(1);
-    let mut scripts = Scripts::new(send, ScriptSecurity { user: None, enable: true });
+    let mut scripts = Scripts::new(send, ScriptSecurity { enable: true, ..ScriptSecurity::default() });
     fs::set_permissions(&file, fs::Permissions::from_mode(0o757)).unwrap();
     scripts.set(vec![tracked]);
     for _ in 0..3 {

@@ -18,10 +18,17 @@ async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
         listen: None,
     };
     let (inputs, mut taken) = mpsc::channel(1);
-    let reloading = Reloading { places: &places, inputs: &inputs, directs: true };
+    let reloading = Reloading {
+        places: &places,
+        inputs: &inputs,
+        directs: true,
+        teller: None,
+        secure: watch::channel(ScriptSecurity::default()).0,
+        config: Mutex::default(),
+    };
     let reload = async |text: &str| {
         fs::write(&included, text).unwrap();
-        reloading.reload(None).await;
+        reloading.reload(None, None).await;
     };
     reload(&ROUTER.replace(" 51", " 510")).await;
     reload(ROUTER.trim_end().trim_end_matches('}')).await;
@@ -31,6 +38,6 @@ async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
     let Ok(Input::Configure(config)) = taken.try_recv() else { panic!("no configuration") };
     assert_eq!(config.routers[0].priority, 90);
     fs::remove_file(&included).unwrap();
-    reloading.reload(None).await;
+    reloading.reload(None, None).await;
     assert!(taken.try_recv().is_err());
 }

@@ -6,7 +6,7 @@ use super::keywords::GLOBAL;
 use super::language::Checks;
 use super::lower::Lower;
 use super::tree::Statement;
-use super::{lvs, mail, values};
+use super::{lvs, mail, notify, values};
 use crate::common;
 use crate::model::{Config, GratuitousArp, Version};
 
@@ -22,15 +22,23 @@ pub(super) struct Globals {
 /// Reads every `global_defs`, wherever it stands: they hold for instances above them, too.
 pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statements: &[Statement<'_>]) -> Globals {
     let mut globals = Globals::default();
+    let mut readers = notify::Readers::default();
     for block in statements.iter().filter(|s| s.keyword() == "global_defs").filter_map(|s| s.block.as_ref()) {
         for statement in &block.statements {
-            keyword(lower, config, &mut globals, statement);
+            keyword(lower, config, &mut globals, &mut readers, statement);
         }
     }
+    notify::finish(lower, config, readers, statements);
     globals
 }
 
-fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, statement: &Statement<'_>) {
+fn keyword(
+    lower: &mut Lower<'_>,
+    config: &mut Config,
+    globals: &mut Globals,
+    readers: &mut notify::Readers,
+    statement: &Statement<'_>,
+) {
     if lower.language(statement) {
         return;
     }
@@ -80,6 +88,7 @@ fn keyword(lower: &mut Lower<'_>, config: &mut Config, globals: &mut Globals, st
             lower.warning(statement.at(), format!("`{keyword}` is obsolete: no iptables rules are made; skipped"));
         }
         _ if lvs::keyword(lower, config, statement) => {}
+        _ if notify::global(lower, config, readers, statement) => {}
         (keyword, _) => match keyword.strip_prefix("vrrp_") {
             Some(rest) if garp(lower, &mut globals.garp, rest, statement) => {}
             _ => return lower.other(&GLOBAL, statement),

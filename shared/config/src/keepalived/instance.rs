@@ -10,11 +10,12 @@ use super::address::{self, Declared};
 use super::global::{self, Globals};
 use super::keywords::{AUTHENTICATION, INSTANCE};
 use super::lower::Lower;
+use super::notify;
 use super::routing;
 use super::track::{self, Tracking};
 use super::tree::{At, Block, Statement};
 use super::values;
-use crate::model::{Config, GratuitousArp, Route, Rule, Version};
+use crate::model::{Config, GratuitousArp, Notify, Route, Rule, Version};
 
 /// An instance as declared, nothing decided.
 struct Draft {
@@ -44,6 +45,7 @@ struct Draft {
     rules: Vec<Rule>,
     vmac: vmac::Declared,
     garp: GratuitousArp,
+    notify: Notify,
     strict: bool,
     skip_check_adv_addr: bool,
 }
@@ -92,6 +94,7 @@ pub(super) fn lower(
         rules: Vec::new(),
         vmac: vmac::Declared::default(),
         garp: globals.garp,
+        notify: Notify::default(),
         strict: globals.strict,
         skip_check_adv_addr: globals.skip_check_adv_addr,
     };
@@ -195,6 +198,7 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
             let message = "`native_ipv6` is obsolete: the addresses tell the family; skipped";
             lower.ignored(statement.at(), message.into());
         }
+        _ if notify::keyword(lower, &mut draft.notify, statement) => return,
         (keyword, _) if global::garp(lower, &mut draft.garp, keyword, statement) => {}
         _ => return lower.other(&INSTANCE, statement),
     }

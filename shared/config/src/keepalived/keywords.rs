@@ -34,6 +34,7 @@ pub(super) const ROOT: Context = Context {
         "static_ipaddress",
         "static_routes",
         "static_rules",
+        "bfd_instance",
         "SSL",
         "include_check",
     ],
@@ -50,7 +51,6 @@ pub(super) const ROOT: Context = Context {
     differs: &[
         ("track_group", "the group is not tracked"),
         ("garp_group", "gratuitous ARP is not slowed down"),
-        ("bfd_instance", "no BFD session is opened"),
         ("net_namespace", "start the daemon in the namespace instead"),
         ("net_namespace_ipvs", "start the daemon in the namespace instead"),
     ],
@@ -97,6 +97,19 @@ pub(super) const GLOBAL: Context = Context {
         "lvs_notify_fifo",
         "vmac_prefix",
         "vmac_addr_prefix",
+        "notify_fifo",
+        "vrrp_notify_fifo",
+        "fifo_write_vrrp_states_on_reload",
+        "use_symlink_paths",
+        "set_supplementary_groups",
+        "notify_fifo_script",
+        "vrrp_notify_fifo_script",
+        "lvs_notify_fifo_script",
+        "startup_script_timeout",
+        "shutdown_script_timeout",
+        "vrrp_notify_priority_changes",
+        "startup_script",
+        "shutdown_script",
     ],
     harmless: &[
         "log_unknown_vrids",
@@ -163,9 +176,6 @@ pub(super) const GLOBAL: Context = Context {
         "iproute_usr_dir",
         "iproute_etc_dir",
         "thread_timer_expired",
-        "fifo_write_vrrp_states_on_reload",
-        "use_symlink_paths",
-        "set_supplementary_groups",
         "snmp_vs_stats_update_interval",
         "snmp_rs_stats_update_interval",
         "snmp_socket",
@@ -173,14 +183,8 @@ pub(super) const GLOBAL: Context = Context {
         "dbus_no_interface_name",
         "vrrp_min_garp",
         "namespace_with_ipsets",
-        "notify_fifo_script",
-        "vrrp_notify_fifo_script",
-        "lvs_notify_fifo_script",
-        "startup_script_timeout",
-        "shutdown_script_timeout",
         "reload_check_config",
         "reload_repeat",
-        "vrrp_notify_priority_changes",
     ],
     differs: &[
         ("vrrp_mcast_group4", "adverts go to 224.0.0.18"),
@@ -196,10 +200,6 @@ pub(super) const GLOBAL: Context = Context {
         ("vrrp_garp_extra_if", "gratuitous ARP goes out on the address's interface only"),
         ("vrrp_vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
         ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
-        ("startup_script", "the script is not run"),
-        ("shutdown_script", "the script is not run"),
-        ("notify_fifo", "nothing is written to it"),
-        ("vrrp_notify_fifo", "nothing is written to it"),
         ("enable_snmp_keepalived", "there is no SNMP"),
         ("enable_snmp_vrrp", "there is no SNMP"),
         ("enable_snmp_checker", "there is no SNMP"),
@@ -239,6 +239,30 @@ pub(super) const PROCESS: Context = Context {
     differs: &[],
 };
 
+pub(super) const BFD: Context = Context {
+    name: "bfd_instance",
+    acted: &[
+        "neighbor_ip",
+        "neighbour_ip",
+        "source_ip",
+        "interface",
+        "min_rx",
+        "min_tx",
+        "idle_tx",
+        "multiplier",
+        "passive",
+        "ttl",
+        "hoplimit",
+        "max_hops",
+        "multihop",
+        "weight",
+        "vrrp",
+        "checker",
+    ],
+    harmless: &[],
+    differs: &[],
+};
+
 pub(super) const SYNC_GROUP: Context = Context {
     name: "vrrp_sync_group",
     acted: &[
@@ -250,16 +274,17 @@ pub(super) const SYNC_GROUP: Context = Context {
         "track_bfd",
         "sync_group_tracking_weight",
         "global_tracking",
+        "notify",
+        "notify_master",
+        "notify_backup",
+        "notify_fault",
+        "notify_stop",
+        "notify_deleted",
+        "notify_priority_changes",
+        "smtp_alert",
     ],
-    harmless: &["smtp_alert", "notify_priority_changes"],
-    differs: &[
-        ("notify", "the script is not run"),
-        ("notify_master", "the script is not run"),
-        ("notify_backup", "the script is not run"),
-        ("notify_fault", "the script is not run"),
-        ("notify_stop", "the script is not run"),
-        ("notify_deleted", "the script is not run"),
-    ],
+    harmless: &[],
+    differs: &[],
 };
 
 pub(super) const INSTANCE: Context = Context {
@@ -301,24 +326,18 @@ pub(super) const INSTANCE: Context = Context {
         "use_vmac_addr",
         "vmac_xmit_base",
         "lvs_sync_daemon_interface",
-    ],
-    harmless: &[
-        "smtp_alert",
-        "debug",
-        "kernel_rx_buf_size",
-        "linkbeat_use_polling",
-        "accept",
-        "old_unicast_checksum",
+        "notify",
+        "notify_master",
+        "notify_backup",
+        "notify_fault",
+        "notify_stop",
+        "notify_deleted",
+        "notify_master_rx_lower_pri",
         "notify_priority_changes",
+        "smtp_alert",
     ],
+    harmless: &["debug", "kernel_rx_buf_size", "linkbeat_use_polling", "accept", "old_unicast_checksum"],
     differs: &[
-        ("notify", "the script is not run"),
-        ("notify_master", "the script is not run"),
-        ("notify_backup", "the script is not run"),
-        ("notify_fault", "the script is not run"),
-        ("notify_stop", "the script is not run"),
-        ("notify_deleted", "the script is not run"),
-        ("notify_master_rx_lower_pri", "the script is not run"),
         ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
         ("use_ipvlan", "adverts and addresses use the interface itself"),
         ("no_accept", "packets to the addresses are accepted"),
@@ -368,7 +387,7 @@ const LISTS: &[Context] = &[
     list("static_rules"),
 ];
 
-const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, SYNC_GROUP, INSTANCE, AUTHENTICATION];
+const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, SYNC_GROUP, INSTANCE, AUTHENTICATION, BFD];
 
 /// Blocks whose keywords are those of others, too, which are meant where they are misplaced.
 const LAST: &[Context] = &[PROCESS];

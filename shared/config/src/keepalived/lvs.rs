@@ -26,7 +26,6 @@ pub(super) fn keyword(lower: &mut Lower<'_>, config: &mut Config, statement: &St
                 lower.warning(word.at, format!("`{}` is no value for `{keyword}`: expected VS; skipped", word.text));
             }
         },
-        "lvs_notify_fifo" => notify_fifo(lower, config, statement),
         "rs_init_notifies" => lvs.init_notifies = switch(lower, statement).unwrap_or(lvs.init_notifies),
         "checker_log_all_failures" => {
             lvs.log_all_failures = switch(lower, statement).unwrap_or(lvs.log_all_failures);
@@ -42,18 +41,6 @@ pub(super) fn switch(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option
         return Some(true);
     }
     lower.value(statement, "on or off", "skipped", values::switch)
-}
-
-fn notify_fifo(lower: &mut Lower<'_>, config: &mut Config, statement: &Statement<'_>) {
-    match statement.parameters() {
-        [] => lower.warning(statement.at(), "`lvs_notify_fifo` has no value; expected a file; skipped".into()),
-        [path, rest @ ..] => {
-            config.lvs.notify_fifo = Some(path.text.to_string().into());
-            if let Some(user) = rest.first() {
-                lower.warning(user.at, "the FIFO belongs to the daemon's own user; skipped".into());
-            }
-        }
-    }
 }
 
 /// `[tcp SECS] [tcpfin SECS] [udp SECS]`.

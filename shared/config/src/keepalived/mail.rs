@@ -28,13 +28,7 @@ pub(super) fn keyword(lower: &mut Lower<'_>, mail: &mut Mail, statement: &Statem
             mail.connect_timeout = timeout.unwrap_or(mail.connect_timeout);
         }
         ("smtp_alert", _) => mail.alert = switch(lower, statement).or(mail.alert),
-        ("smtp_alert_vrrp", _) => {
-            let alert = switch(lower, statement);
-            if alert == Some(true) {
-                lower.ignored(statement.at(), "`smtp_alert_vrrp`: no mail is sent about virtual routers".into());
-            }
-            mail.alert_vrrp = alert.or(mail.alert_vrrp);
-        }
+        ("smtp_alert_vrrp", _) => mail.alert_vrrp = switch(lower, statement).or(mail.alert_vrrp),
         ("smtp_alert_checker", _) => mail.alert_checker = switch(lower, statement).or(mail.alert_checker),
         ("no_email_faults", _) => mail.no_faults = true,
         ("no_checker_emails", _) => mail.no_checker = true,

@@ -18,9 +18,9 @@ mod pool;
 mod real;
 mod ssl;
 mod timing;
-mod words;
+pub(super) mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::lower::Lower;
 use super::tree::{At, Statement};
@@ -34,8 +34,8 @@ struct Names {
     uses: BTreeMap<String, usize>,
     /// Places of the track files, and which of the model they are, by name.
     files: BTreeMap<String, (At, usize)>,
-    /// `bfd_instance` blocks.
-    sessions: BTreeSet<String>,
+    /// Places of the BFD sessions that checks may refer to, by name.
+    sessions: BTreeMap<String, At>,
     /// Which virtual server has an endpoint; marks are the same for all protocols.
     taken: BTreeMap<(Endpoint, Option<Protocol>), String>,
 }
@@ -52,7 +52,7 @@ pub(super) fn lower(
         groups: group::lower(lower, statements),
         uses: uses(statements),
         files,
-        sessions: named(statements, "bfd_instance").map(|(name, _)| name.to_string()).collect(),
+        sessions: sessions(config, statements),
         taken: BTreeMap::new(),
     };
     for statement in statements.iter().filter(|s| s.keyword() == "virtual_server") {
@@ -70,8 +70,16 @@ pub(super) fn track_files(
 ) -> BTreeMap<String, (At, usize)> {
     let files = file::lower(lower, config, statements);
     files.iter().for_each(|(name, (at, _))| lower.define("track_file", name, *at));
-    named(statements, "bfd_instance").for_each(|(name, at)| lower.define("bfd_instance", name, at));
+    let of_routers = |name: &str| config.bfd_instances.iter().any(|b| b.for_routers && b.name == name);
+    let sessions = named(statements, "bfd_instance").filter(|(name, _)| of_routers(name));
+    sessions.for_each(|(name, at)| lower.define("bfd_instance", name, at));
     files
+}
+
+fn sessions(config: &Config, statements: &[Statement<'_>]) -> BTreeMap<String, At> {
+    let of_services = |name: &str| config.bfd_instances.iter().any(|b| b.for_services && b.name == name);
+    let named = named(statements, "bfd_instance").filter(|(name, _)| of_services(name));
+    named.map(|(name, at)| (name.to_owned(), at)).collect()
 }
 
 fn uses(statements: &[Statement<'_>]) -> BTreeMap<String, usize> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::keywords::SYNC_GROUP;
 use super::lower::Lower;
+use super::notify;
 use super::track::{self, Tracking};
 use super::tree::{At, Block, Statement};
 use super::values;
@@ -45,6 +46,9 @@ fn one(
     let mut members = Vec::new();
     for statement in &block.statements {
         if lower.language(statement) {
+            continue;
+        }
+        if notify::keyword(lower, &mut group.notify, statement) {
             continue;
         }
         match (statement.keyword(), &statement.block) {

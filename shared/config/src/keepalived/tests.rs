@@ -1,6 +1,8 @@
 //! Every group of keywords, and every kind of finding with its exact place.
 
+mod bfd;
 mod instance;
+mod notify;
 mod server;
 mod track;
 mod vmac;
@@ -72,7 +74,10 @@ fn global_settings_reach_the_model() {
     );
     let config = assert_clean(&text);
     assert_eq!(config.router_id.as_deref(), Some("lb1"));
-    assert_eq!(config.scripts, ScriptSecurity { user: Some(("ops".into(), Some("staff".into()))), enable: true });
+    assert_eq!(
+        config.scripts,
+        ScriptSecurity { user: Some(("ops".into(), Some("staff".into()))), enable: true, ..ScriptSecurity::default() }
+    );
     let router = &config.routers[0];
     assert_eq!(router.version, Version::V3);
     assert!(router.skip_check_adv_addr && !router.strict);
@@ -106,7 +111,7 @@ fn global_findings() {
         (" notification_email a@b", "2:2 E `notification_email` has no block"),
         (" notification_email {\n }", "2:21 W `notification_email` is empty"),
         (" notification_email_from", "2:2 W `notification_email_from` has no value"),
-        (" smtp_alert_vrrp", "2:2 I `smtp_alert_vrrp`: no mail is sent about virtual routers"),
+        (" smtp_alert_vrrp maybe", "2:18 W `maybe` is no value for `smtp_alert_vrrp`"),
         (" smtp_alert maybe", "2:13 W `maybe` is no value for `smtp_alert`"),
         (" vrrp_netlink_cmd_rcv_bufs 1000", "2:2 I `vrrp_netlink_cmd_rcv_bufs`"),
         (" vrrp_mcast_group4 224.0.0.99", "2:2 W `vrrp_mcast_group4` is not supported yet"),

@@ -102,6 +102,7 @@ impl Kind {
             "track_script" => config.track_scripts.iter().find(|s| s.name == *name).map(|s| s.own_weight()),
             "track_file" => config.track_files.iter().find(|f| f.name == *name).map(|f| f.own_weight()),
             "track_process" => config.track_processes.iter().find(|p| p.name == *name).map(|p| p.weight),
+            "track_bfd" => config.bfd_instances.iter().find(|b| b.name == *name).map(|b| b.own_weight()),
             _ => None,
         };
         tracked.weight.or_else(own).unwrap_or_default()

@@ -49,6 +49,10 @@ impl Mail {
     pub fn about_virtual_server(&self, own: Option<bool>) -> bool {
         own.or(self.alert_checker).or(self.alert).unwrap_or(false)
     }
+    /// Whether a virtual router or a sync group sends mail about its state; `own` is its `smtp_alert`. Default: no.
+    pub fn about_router(&self, own: Option<bool>) -> bool {
+        own.or(self.alert_vrrp).or(self.alert).unwrap_or(false)
+    }
     /// Whether a real server sends mail about its state; `own` is its `smtp_alert`. Default: yes.
     pub fn about_real_server(&self, own: Option<bool>) -> bool {
         own.or(self.alert_checker).or(self.alert).unwrap_or(true)

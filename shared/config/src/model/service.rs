@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use mesh_wire::mesh::Family;
 
-use super::Weight;
+use super::{Fifo, Weight};
 
 /// A script to run, and as whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Script {
     /// Program and arguments.
     pub command: Vec<String>,
@@ -405,7 +405,7 @@ pub struct LvsSettings {
     /// `lvs_flush_on_stop`: what goes at the end.
     pub flush_on_stop: FlushOnStop,
     /// `lvs_notify_fifo`: a FIFO each change of a service is written to.
-    pub notify_fifo: Option<PathBuf>,
+    pub notify_fifo: Option<Fifo>,
     /// `rs_init_notifies`: `notify_up` and `notify_down` run for the first state, too.
     pub init_notifies: bool,
     /// `checker_log_all_failures`.

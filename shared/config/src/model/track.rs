@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Config, TrackFile, TrackScript};
+use super::{BfdInstance, Config, TrackFile, TrackScript};
 
 /// What makes of an object's state a change of priority, or a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -109,12 +109,12 @@ impl Tracks {
         let script = |name: &str| config.track_scripts.iter().find(|s| s.name == name).map(TrackScript::own_weight);
         let file = |name: &str| config.track_files.iter().find(|f| f.name == name).map(TrackFile::own_weight);
         let process = |name: &str| config.track_processes.iter().find(|p| p.name == name).map(|p| p.weight);
-        let none = |_: &str| None;
-        weighted(&self.interfaces, none)
+        let bfd = |name: &str| config.bfd_instances.iter().find(|b| b.name == name).map(BfdInstance::own_weight);
+        weighted(&self.interfaces, |_| None)
             .chain(weighted(&self.scripts, script))
             .chain(weighted(&self.files, file))
             .chain(weighted(&self.processes, process))
-            .chain(weighted(&self.bfds, none))
+            .chain(weighted(&self.bfds, bfd))
             .filter(|(_, weight)| weight.by != 0)
     }
 }

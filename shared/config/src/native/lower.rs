@@ -1,5 +1,6 @@
 //! The keys of meshd.toml to the model.
 
+mod notify;
 mod router;
 mod routing;
 mod server;
@@ -15,9 +16,9 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::Spanned;
 
-use super::Source;
 use super::schema::{File, Mesh, ProfileName, QuorumLossName, Script, Scripts};
 use super::text::Time;
+use super::{Source, bfd};
 use crate::model::{CheckScope, Config, LeaseTime, MeshSettings, Policy, QuorumLoss, ScriptSecurity, TrackScript};
 
 /// Lowers a whole file.
@@ -35,6 +36,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
     }
     config.track_files = settings::track_files(source, file.track_file);
     config.track_processes = track::processes(source, file.track_process);
+    config.bfd_instances = bfd::sessions(source, file.bfd);
     for router in file.router {
         let router = router::lower(source, &config, router);
         config.routers.extend(router);
@@ -44,10 +46,14 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
     config.delays = track::delays(source, file.delays);
     config.dynamic_interfaces = file.dynamic_interfaces;
     config.mail = settings::mail(source, file.mail);
+    config.notify = notify::settings(source, file.notify);
     let scope = file.lvs.check_scope.map_or_else(CheckScope::default, server::scope);
     config.lvs = settings::lvs(source, file.lvs, settings::tls(file.tls), &config.routers);
+    let fifos = [&config.notify.fifo, &config.notify.router_fifo, &config.lvs.notify_fifo];
+    notify::own_fifos(source, fifos.into_iter().flatten());
     let mut names = server::Names {
         files: config.track_files.iter().map(|file| (file.name.as_str(), file)).collect(),
+        sessions: config.bfd_instances.iter().filter(|b| b.for_services).map(|b| b.name.as_str()).collect(),
         log_all_failures: config.lvs.log_all_failures,
         scope,
         taken: BTreeMap::new(),
@@ -69,7 +75,7 @@ fn within(source: &mut Source<'_>, value: &Spanned<i64>, range: RangeInclusive<i
 }
 
 /// The same for an optional number of the type at hand.
-fn number<T: TryFrom<i64>>(
+pub(super) fn number<T: TryFrom<i64>>(
     source: &mut Source<'_>,
     value: Option<&Spanned<i64>>,
     range: RangeInclusive<i64>,
@@ -79,7 +85,7 @@ fn number<T: TryFrom<i64>>(
 }
 
 /// The same for durations.
-fn time(
+pub(super) fn time(
     source: &mut Source<'_>,
     value: Option<&Spanned<Time>>,
     range: RangeInclusive<Duration>,
@@ -155,7 +161,7 @@ fn neighbour(source: &mut Source<'_>, entry: &Spanned<String>) -> Option<IpNet> 
 }
 
 /// A name that is not empty.
-fn filled(source: &mut Source<'_>, name: Spanned<String>) -> String {
+pub(super) fn filled(source: &mut Source<'_>, name: Spanned<String>) -> String {
     if name.get_ref().trim().is_empty() {
         source.error(name.span(), "an empty name; expected some text".into());
     }
@@ -165,7 +171,8 @@ fn filled(source: &mut Source<'_>, name: Spanned<String>) -> String {
 fn scripts(source: &mut Source<'_>, scripts: Scripts) -> ScriptSecurity {
     source.report.places.script_user = scripts.user.as_ref().map(|u| source.place(u.span()));
     let user = user(source, scripts.user.map(Spanned::into_inner), scripts.group);
-    ScriptSecurity { user, enable: scripts.security }
+    let Scripts { security: enable, symlink_paths, supplementary_groups, .. } = scripts;
+    ScriptSecurity { user, enable, symlink_paths, supplementary_groups }
 }
 
 fn user(

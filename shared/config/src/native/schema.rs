@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::bfd::BfdTable;
+use super::notify::{Notifications, NotifyTable};
 use super::services::{Lvs, MailTable, Server, TlsTable, TrackFileTable};
 use super::text::{AddressEntry, Command, Time, TrackedEntry};
 
@@ -27,6 +29,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) mail: MailTable,
     #[serde(default)]
+    pub(super) notify: Notifications,
+    #[serde(default)]
     pub(super) tls: TlsTable,
     #[serde(default)]
     pub(super) lvs: Lvs,
@@ -40,6 +44,8 @@ pub(super) struct File {
     pub(super) delays: DelayTable,
     #[serde(default)]
     pub(super) dynamic_interfaces: bool,
+    #[serde(default)]
+    pub(super) bfd: Vec<BfdTable>,
     #[serde(default)]
     pub(super) virtual_server: Vec<Spanned<Server>>,
 }
@@ -80,6 +86,10 @@ pub(super) struct Scripts {
     pub(super) group: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) security: bool,
+    #[serde(default)]
+    pub(super) symlink_paths: bool,
+    #[serde(default)]
+    pub(super) supplementary_groups: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,6 +162,9 @@ pub(super) struct Router {
     pub(super) on_quorum_loss: Option<QuorumLossName>,
     pub(super) quorum_loss_delay: Option<Spanned<Time>>,
     pub(super) trusted_neighbours: Option<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) notify: NotifyTable,
+    pub(super) alert: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -251,6 +264,9 @@ pub(super) struct SyncGroupTable {
     pub(super) routers: Spanned<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) member_weights: bool,
+    #[serde(default)]
+    pub(super) notify: NotifyTable,
+    pub(super) alert: Option<bool>,
     #[serde(default)]
     pub(super) track_interfaces: Vec<Spanned<TrackedEntry>>,
     #[serde(default)]

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::text::{EndpointEntry, ScriptEntry, Time};
+use super::text::{EndpointEntry, FifoEntry, ScriptEntry, Time};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,7 +18,7 @@ pub(super) struct Lvs {
     #[serde(default)]
     pub(super) flush: bool,
     pub(super) flush_on_stop: Option<FlushName>,
-    pub(super) notify_fifo: Option<PathBuf>,
+    pub(super) notify_fifo: Option<FifoEntry>,
     #[serde(default)]
     pub(super) init_notifies: bool,
     #[serde(default)]

@@ -1,3 +1,5 @@
+mod bfd;
+
 use super::*;
 use crate::model::{CheckKind, HttpCheck, LeaseTime, Policy, QuorumLoss, Transport, UdpReply, Url, Version};
 use mesh_wire::mesh::Family;
@@ -276,6 +278,9 @@ command = \"/bin/true\"
 [[track_file]]
 name = \"f\"
 path = \"/run/f\"
+[[bfd]]
+name = \"b\"
+neighbour = \"10.0.0.9\"
 [[track_process]]
 name = \"p\"
 command = [\"/bin/a\", \"x\"]
@@ -302,7 +307,9 @@ fn two_routers() -> String {
 fn groups_and_trackers_are_those_of_keepalived() {
     let tracks = "track_interfaces = [{ name = \"eth9\", weight = -20, reverse = true }]\ntrack_scripts = [\"s\"]\n\
                   track_files = [{ name = \"f\", weight = 2 }]\ntrack_processes = [\"p\"]\ntrack_bfds = [\"b\"]\n";
-    let group = format!("[[sync_group]]\nname = \"G\"\nrouters = [\"A\", \"B\"]\nmember_weights = true\n{tracks}");
+    let group = format!(
+        "[[sync_group]]\nname = \"G\"\nrouters = [\"A\", \"B\"]\nmember_weights = true\nalert = true\n{tracks}[sync_group.notify]\nactive = \"/m\"\nany = \"/n\"\n"
+    );
     let routers = two_routers().replacen("addresses", &format!("{tracks}track_own_interface = false\naddresses"), 1);
     let (config, found) = read(&format!("dynamic_interfaces = true\n{routers}{group}{TRACKED}"));
     assert!(found.is_empty(), "{found:#?}");
@@ -320,7 +327,7 @@ fn groups_and_trackers_are_those_of_keepalived() {
          track_file f {{\n file /run/f\n}}\nbfd_instance b {{\n neighbor_ip 10.0.0.9\n}}\nvrrp_track_process p {{\n \
          process /bin/a x\n param_match initial\n full_command\n weight -7 reverse\n quorum 2\n quorum_max 3\n \
          fork_delay 1.5\n terminate_delay 3\n}}\n{}{}vrrp_sync_group G {{\n group {{\n  A\n  B\n }}\n \
-         sync_group_tracking_weight\n{blocks}}}\n",
+         sync_group_tracking_weight\n notify_master /m\n notify /n\n smtp_alert\n{blocks}}}\n",
         instance("A", 51, &format!(" dont_track_primary\n{blocks}")),
         instance("B", 52, "")
     );
@@ -339,11 +346,16 @@ fn group_and_tracker_errors_are_placed() {
         ("routers = [\"A\", \"A\"]", 3, "17 `A` is already in sync_group `G`"),
         ("routers = [\"A\", \"B\"]\ntrack_files = [\"f\"]", 4, "16 there is no track_file `f`"),
         ("routers = [\"A\", \"B\"]\ntrack_processes = [\"p\"]", 4, "20 there is no track_process `p`"),
-        ("routers = [\"A\", \"B\"]\ntrack_bfds = [{ name = \"b\", weight = 254 }]", 4, "15 254 is out of range"),
+        ("routers = [\"A\", \"B\"]\ntrack_interfaces = [{ name = \"b\", weight = 254 }]", 4, "21 254 is out of range"),
         (
-            "routers = [\"A\", \"B\"]\ntrack_bfds = [{ name = \"b\", reverse = true }]",
+            "routers = [\"A\", \"B\"]\ntrack_bfds = [\"b\"]",
             4,
-            "15 `reverse` without `weight`",
+            "15 there is no bfd `b`; expected a `[[bfd]]` of that name",
+        ),
+        (
+            "routers = [\"A\", \"B\"]\ntrack_interfaces = [{ name = \"b\", reverse = true }]",
+            4,
+            "21 `reverse` without `weight`",
         ),
         ("routers = [\"A\", \"B\"]\ntrack_interfaces = [\"e\", \"e\"]", 4, "26 `e` is already tracked"),
     ] {
@@ -365,4 +377,45 @@ fn group_and_tracker_errors_are_placed() {
     refused("[delays]\nlinks = [{ interface = \"a\", down = \"256s\" }]\n", "2:36 256s is out of range");
     let twice = "[delays]\nlinks = [{ interface = \"a\", down = \"1s\" }, { interface = \"a\", down = \"1s\" }]\n";
     refused(twice, "2:58 `a` has delays already");
+}
+
+#[test]
+fn notifications_are_the_same_in_both_languages() {
+    let conf = "global_defs {\n notify_fifo /run/all ops staff\n notify_fifo_script \"/follow all\" ops\n vrrp_notify_fifo /run/vrrp\n \
+                lvs_notify_fifo /run/lvs\n vrrp_notify_priority_changes\n fifo_write_vrrp_states_on_reload\n startup_script /up\n \
+                startup_script_timeout 3\n shutdown_script /down\n shutdown_script_timeout 4\n use_symlink_paths\n \
+                set_supplementary_groups\n}\nvrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n  \
+                10.0.0.1\n }\n notify_master \"/m x\"\n notify_backup /b ops\n notify_fault /f\n notify_stop /s\n \
+                notify_deleted\n notify /n\n notify_master_rx_lower_pri /l\n notify_priority_changes off\n smtp_alert\n}\n";
+    let toml = "[scripts]\nsymlink_paths = true\nsupplementary_groups = true\n[notify]\nfifo = { path = \"/run/all\", user = \"ops\", \
+                group = \"staff\", script = { command = [\"/follow\", \"all\"], user = \"ops\" } }\nrouter_fifo = \"/run/vrrp\"\n\
+                priority_changes = true\nstates_on_reload = true\nstartup = \"/up\"\nstartup_timeout = \"3s\"\nshutdown = \"/down\"\n\
+                shutdown_timeout = \"4s\"\n[lvs]\nnotify_fifo = \"/run/lvs\"\n[[router]]\nname = \"A\"\ninterface = \"eth0\"\nvrid = 51\n\
+                addresses = [\"10.0.0.1\"]\nalert = true\n[router.notify]\nactive = [\"/m\", \"x\"]\nbackup = { command = \"/b\", \
+                user = \"ops\" }\nfault = \"/f\"\nstop = \"/s\"\ntell_deleted = true\nany = \"/n\"\nlower_priority = \"/l\"\n\
+                priority_changes = false\n";
+    let read = |text| crate::parse(Path::new("f"), text, &crate::host::Host::none());
+    let ((conf, conf_report), (toml, toml_report)) = (read(conf), read(toml));
+    assert_eq!((conf_report.findings, toml_report.findings), (vec![], vec![]));
+    assert!(conf.is_some());
+    assert_eq!(conf, toml);
+    let programs = |report: crate::report::Places| report.programs.len();
+    assert_eq!((programs(conf_report.places), programs(toml_report.places)), (9, 9));
+}
+
+#[test]
+fn notifications_out_of_range_are_placed() {
+    for (text, start) in [
+        ("[notify]\nstartup_timeout = \"0s\"\n", "2:19 0ns is out of range; expected 1s to 1000s"),
+        ("[notify]\nshutdown_timeout = \"1001s\"\n", "2:20 1001s is out of range"),
+        ("[notify]\nfifo = { path = \"/a\", group = \"g\" }\n", "2:31 `group` without `user`"),
+        ("[notify]\nfifo = 3\n", "2:8 invalid type: integer `3`, expected a file"),
+        ("[notify]\nfifo = \"/a\"\nrouter_fifo = \"/a\"\n", "3:16 `/a` is another FIFO already"),
+        ("[notify]\nstartup = []\n", "2:11 an empty command"),
+    ] {
+        let (config, report) = parse(Path::new("f"), text);
+        let found: Vec<String> =
+            report.findings.iter().map(|f| format!("{}:{} {}", f.place.line, f.place.column, f.message)).collect();
+        assert!(config.is_none() && found.len() == 1 && found[0].starts_with(start), "{text}: {found:?}");
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Unexpected, Visitor};
 
+use super::notify::FifoTable;
 use super::schema::{AddressTable, TrackedTable};
 use super::services::{EndpointTable, ScriptTable};
 
@@ -96,7 +97,7 @@ macro_rules! deserialize_text_or {
         }
     )+};
 }
-deserialize_text_or!(AddressEntry, TrackedEntry, Command, EndpointEntry, ScriptEntry, StatusEntry);
+deserialize_text_or!(AddressEntry, TrackedEntry, Command, EndpointEntry, ScriptEntry, StatusEntry, FifoEntry);
 
 /// `"10.0.0.1/24"` or a table with that as `address`.
 #[derive(Debug)]
@@ -175,6 +176,20 @@ impl TextOr for ScriptEntry {
     }
     fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         ScriptTable::deserialize(MapAccessDeserializer::new(map)).map(ScriptEntry)
+    }
+}
+
+/// `"/run/fifo"` or a table with that as `path`.
+#[derive(Debug)]
+pub(super) struct FifoEntry(pub(super) FifoTable);
+
+impl TextOr for FifoEntry {
+    const EXPECTED: &'static str = "a file such as \"/run/fifo\" or a table { path = …, user = …, script = … }";
+    fn from_text(text: &str) -> Self {
+        FifoEntry(FifoTable { path: text.into(), user: None, group: None, script: None })
+    }
+    fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+        FifoTable::deserialize(MapAccessDeserializer::new(map)).map(FifoEntry)
     }
 }
 

@@ -169,6 +169,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&adopted.router) else { return };
         instance.vrrp.activate(now);
         instance.adopted = Some(adopted.until);
+        instance.goes_on = true;
         if let Some((first, last)) = adopted.epochs {
             instance.epoch_seen = last;
             instance.armed_until = Some(adopted.until);
@@ -198,6 +199,7 @@ impl Engine {
         add_addresses(&mut self.out, instance, lifetime_s);
         add_routes(&mut self.out, instance, true);
         self.advertise(key, None);
+        self.note_resumed(key);
         self.record_router(now, key, RouterEvent::Active { epoch, voters: Vec::new() }, epoch, CAUSE.to_owned());
         self.tell_unprotected(now, key);
     }

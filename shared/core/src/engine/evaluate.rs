@@ -47,6 +47,8 @@ impl Engine {
             if let Some(priority) = look.priority {
                 instance.vrrp.set_priority(priority);
             }
+            self.note_priority(look.key);
+            let Some(instance) = self.instances.get_mut(&look.key) else { return };
             let inherited = look.fault.is_none() && shared.is_some();
             let fault = look.fault.or_else(|| shared.clone());
             let resumes = fault.is_none() && instance.adopted.is_some();
@@ -84,7 +86,7 @@ impl Engine {
     fn look(&self, key: RouterKey) -> Look {
         let instance = &self.instances[&key];
         let link = |name: &str| self.interfaces.get(name).is_some_and(|interface| interface.running);
-        let tracked = self.tracking.effect(&instance.config, self.groups.config_of(key), &link);
+        let tracked = self.tracking.effect(&instance.config, self.groups.config_of(key), &link, instance.goes_on);
         let fault = match (&tracked, self.link_fault(instance)) {
             (_, Some(fault)) => Some(fault),
             (tracking::Effect::Fault(fault), None) => Some(fault.clone()),

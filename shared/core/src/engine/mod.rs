@@ -5,10 +5,12 @@ mod delays;
 mod evaluate;
 mod groups;
 mod leases;
+mod notify;
 mod observe;
 mod repairs;
 mod roster;
 mod routing;
+mod segment;
 mod serves;
 mod services;
 mod silence;
@@ -41,6 +43,7 @@ use crate::lease::lease_time;
 use crate::lease::memory::VoterStart;
 use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
+use crate::notify::Herald;
 use crate::roster::Acceptor;
 use crate::roster::replica::Event;
 use crate::time::Instant;
@@ -140,6 +143,9 @@ pub struct Engine {
     will: Option<will::Basis>,
     /// What the services were told and have said.
     neighbour: services::Neighbour,
+    segments: segment::Segments,
+    /// What others were told of the routers.
+    herald: Herald,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -198,6 +204,8 @@ pub enum TimerKind {
     Services,
     /// A start, or a change of a link, has been waited for.
     Delay,
+    /// A look at who is heard on a segment.
+    Segment,
 }
 
 impl Engine {
@@ -250,6 +258,8 @@ impl Engine {
             orphans: Vec::new(),
             will: None,
             neighbour: services::Neighbour::default(),
+            segments: segment::Segments::default(),
+            herald: Herald::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -291,6 +301,7 @@ impl Engine {
         self.tell_surroundings(now);
         self.remember();
         self.keep_will();
+        self.tell_others();
         if stop {
             self.out.push(Action::Stopped);
         }
@@ -312,6 +323,7 @@ impl Engine {
         due(self.council.deadline(), TimerKind::Roster);
         due(self.neighbour.tell_at, TimerKind::Services);
         due(self.delays.deadline(), TimerKind::Delay);
+        due(self.segments.look_at, TimerKind::Segment);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
@@ -380,10 +392,12 @@ impl Engine {
             }
             Input::PeerDown { node, left } => {
                 self.peer_down(node, left);
+                self.forget_segment_of(node);
                 self.note_surroundings(now);
             }
             Input::Gossip { node, key, value } => {
                 self.membership.gossip(node, &key, value.as_deref());
+                self.segment_gossip(now, node, &key);
                 self.note_surroundings(now);
             }
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
@@ -430,6 +444,7 @@ impl Engine {
             config.sync_groups.clear();
         }
         self.configured += 1;
+        self.configure_notices(&config);
         let lease = config.mesh.lease;
         let before = self.config.mesh.lease;
         let lasts = |i: &Instance, setting| lease_time(setting, i.config.advert_interval);
@@ -485,6 +500,7 @@ impl Engine {
         self.run_delays(now);
         self.run_groups(now);
         self.run_council(now);
+        self.look_again(now);
     }
 
     fn run_router_timers(&mut self, now: Instant, key: RouterKey) {
@@ -584,6 +600,7 @@ impl Engine {
         let name = instance.config.name.clone();
         self.groups.note(key, &name, &cause);
         self.note_surroundings(now);
+        self.note_state(key, &event);
         self.record(Decision::Router { name, key, event, cause, trace_id });
     }
 
@@ -609,6 +626,8 @@ impl Engine {
             config_digest: self.digest.clone(),
             draining: self.stopping,
             roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
+            hearing: self.hearings(),
+            mute: self.mute_routers(),
         };
         self.publish_value(NODE_KEY.to_owned(), json(&node));
         self.publish_serves();

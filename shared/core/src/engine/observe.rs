@@ -57,6 +57,9 @@ impl Engine {
     /// from its owner that way.
     fn receive_heard(&mut self, now: Instant, key: RouterKey, heard: Heard) {
         let member = self.membership.sends_adverts(&key, heard.source);
+        if member && heard.priority > 0 {
+            self.heard_on_segment(key, heard.source);
+        }
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let beside = instance.foreign.is_some_and(|f| f.source == heard.source);
         if !member {
@@ -68,6 +71,9 @@ impl Engine {
         let Some(own) = instance.source else { return };
         let holds = was_active && instance.lease.is_held() && heard.priority > 0;
         let outranked = holds && instance.vrrp.is_outranked(heard, own);
+        if was_active && heard.priority > 0 && !instance.vrrp.is_outranked(heard, own) {
+            self.note_lower_priority(now, key);
+        }
         if holds && member {
             // It believed in its lease for a moment too long; hosts may have learnt its MAC address.
             return self.answer_rival(now, key);

@@ -18,8 +18,7 @@ use crate::vrrp::OWNER_PRIORITY;
 /// Changes within this time are told together: many routers may move at once.
 const TELL_PAUSE: Duration = Duration::from_millis(20);
 
-/// Effective priority of a router whose services are better reached from elsewhere: it serves if
-/// nobody else can.
+/// Effective priority of a router that is better served by another director: it serves if nobody else can.
 const UNFIT_PRIORITY: u8 = 1;
 
 /// What the services were told and have said.
@@ -102,7 +101,7 @@ impl Engine {
         before.contains_key(address) == self.neighbour.unfit.contains_key(address)
     }
 
-    fn hand_over_unfit(&mut self, now: Instant, key: RouterKey) {
+    pub(super) fn hand_over_unfit(&mut self, now: Instant, key: RouterKey) {
         let instance = &self.instances[&key];
         let Some(reason) = self.unfit_because(instance).filter(|_| instance.lease.is_held()) else { return };
         let candidates = self.group_candidates(key);
@@ -114,11 +113,12 @@ impl Engine {
 
     fn unfit_because(&self, instance: &Instance) -> Option<String> {
         let mut served = instance.config.served();
-        served.find_map(|address| self.neighbour.unfit.get(&address.net.addr()).cloned())
+        let services = served.find_map(|address| self.neighbour.unfit.get(&address.net.addr()).cloned());
+        services.or_else(|| self.mute_because(&instance.config.interface).map(str::to_owned))
     }
 
-    /// The priority tracking gives, unless services are better reached from elsewhere. The owner of
-    /// the addresses keeps its own.
+    /// The priority tracking gives, unless services are better reached from elsewhere, or nobody hears this
+    /// node. The owner of the addresses keeps its own.
     pub(super) fn fit_priority(&self, instance: &Instance, priority: u8) -> u8 {
         let unfit = priority != OWNER_PRIORITY && self.unfit_because(instance).is_some();
         if unfit { UNFIT_PRIORITY } else { priority }

@@ -110,6 +110,9 @@ impl Engine {
 
     /// The segment has been looked at.
     pub(super) fn probed(&mut self, now: Instant, probe: u64, answer: Option<ProbeAnswer>) {
+        if self.segment_probed(now, probe, Some(answer.is_some())) {
+            return;
+        }
         let Some(key) = self.probing(probe) else { return };
         let voters = self.voters();
         let silent = |m: &RouterKey| self.instances[m].lease.ballot().is_some_and(|b| b.is_silence(now, &voters));
@@ -126,6 +129,9 @@ impl Engine {
 
     /// The segment could not be looked at: that is no reason to believe that nobody is there.
     pub(super) fn probe_failed(&mut self, now: Instant, probe: u64, error: &str) {
+        if self.segment_probed(now, probe, None) {
+            return;
+        }
         if let Some(key) = self.probing(probe) {
             self.taken(now, key, format!("whether its addresses are in use cannot be found out: {error}"));
         }

@@ -22,6 +22,7 @@ impl Engine {
             routers: self.known_routers().into_iter().map(|key| self.router_status(now, key)).collect(),
             // Told by their own machine, see [`crate::services`].
             services: Vec::new(),
+            bfd: Vec::new(),
             counters: self.counters(),
             drops: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
             guard: None,

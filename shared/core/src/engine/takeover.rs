@@ -206,23 +206,30 @@ impl Engine {
             return;
         }
         for (key, veto, ballot) in losses {
+            if let Some(holder) = veto.holder.filter(|_| self.heard_enough(&veto, &ballot)) {
+                self.unheard(now, key, holder);
+            }
             self.show_veto(now, key, veto, ballot.epoch);
         }
     }
 
     /// Whom to ask for a router that this node is worthier of.
     fn may_preempt(&self, key: RouterKey, veto: &Veto, ballot: &Ballot) -> Option<(NodeId, Preempt)> {
+        let instance = self.instances.get(&key)?;
+        let holder = veto.holder.filter(|_| instance.config.preempt && self.heard_enough(veto, ballot))?;
+        let priority = instance.vrrp.priority();
+        let worthier = self.membership.router(holder, &key).is_some_and(|theirs| theirs.priority < priority);
+        worthier.then_some((holder, Preempt { router: key, priority }))
+    }
+
+    /// Whether a refusal is that of voters, and not of their silence.
+    fn heard_enough(&self, veto: &Veto, ballot: &Ballot) -> bool {
         let voters = self.voters();
         // Of two voters our own may have refused before the other could say anything.
         let there = |v: &&NodeId| ballot.has_heard(v) || veto.holder == Some(**v) && self.membership.is_connected(**v);
         // As many as can keep a majority from us, half of them where their number is even; not our own alone.
         let there = voters.iter().filter(there).count();
-        let enough = there > 1 && there >= voters.len().div_ceil(2);
-        let instance = self.instances.get(&key)?;
-        let holder = veto.holder.filter(|_| enough && instance.config.preempt)?;
-        let priority = instance.vrrp.priority();
-        let worthier = self.membership.router(holder, &key).is_some_and(|theirs| theirs.priority < priority);
-        worthier.then_some((holder, Preempt { router: key, priority }))
+        there > 1 && there >= voters.len().div_ceil(2)
     }
 
     /// Tells a refusal once, and again only when it is another one.
@@ -256,6 +263,7 @@ impl Engine {
         instance.silence.decide_at = None;
         instance.silence.probe = None;
         instance.adopted = None;
+        instance.goes_on = false;
         instance.garp = None;
         instance.refresh_at = None;
         instance.claim_at = None;
@@ -573,6 +581,7 @@ impl Engine {
         self.install_fence();
         self.remove_statics();
         self.remove_vmacs();
+        self.tell_stop();
     }
 }
 

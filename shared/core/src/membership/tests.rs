@@ -29,6 +29,8 @@ fn node(draining: bool) -> String {
         version: "1".to_owned(),
         config_digest: String::new(),
         draining,
+        hearing: Vec::new(),
+        mute: Vec::new(),
         roster_epoch: 1,
     };
     serde_json::to_string(&report).unwrap()

@@ -19,6 +19,9 @@ pub(super) const PERIOD: Duration = Duration::from_secs(10);
 /// An answer that has not come by then is not waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The same for the first reading, before which nothing is checked.
+const FIRST_PATIENCE: Duration = Duration::from_secs(3);
+
 /// Different troubles remembered as told, at most.
 const TOLD: usize = 1024;
 
@@ -58,9 +61,16 @@ pub(super) struct Kernel {
 
 #[derive(Debug)]
 struct Busy {
+    since: Instant,
     until: Instant,
     /// None for a reading.
     changes: Option<Vec<Change>>,
+}
+
+impl Busy {
+    fn new(now: Instant, patience: Duration, changes: Option<Vec<Change>>) -> Busy {
+        Busy { since: now, until: now + patience, changes }
+    }
 }
 
 /// What a change is about.
@@ -109,16 +119,21 @@ impl Kernel {
         self.refused.len() != before
     }
 
-    /// Gives up on an answer, and reads if that is due.
+    /// Gives up on an answer. Says whether it did.
+    pub(super) fn give_up(&mut self, now: Instant, out: &mut Vec<Action>) -> bool {
+        let Some(busy) = self.busy.take_if(|busy| busy.until <= now) else { return false };
+        self.suspect = true;
+        let waited = now.since(busy.since).as_secs();
+        self.lost(now, format!("ip_vs gives no answer in {waited} s"), out);
+        true
+    }
+
+    /// Reads if that is due.
     pub(super) fn run(&mut self, now: Instant, out: &mut Vec<Action>) {
-        if self.busy.as_ref().is_some_and(|busy| busy.until <= now) {
-            self.busy = None;
-            self.suspect = true;
-            self.lost(now, format!("ip_vs gives no answer in {} s", PATIENCE.as_secs()), out);
-        }
         if self.busy.is_none() && self.read_at.is_some_and(|at| at <= now) {
+            let first = self.held.is_none() && self.failure.is_none();
             self.read_at = Some(now + PERIOD);
-            self.busy = Some(Busy { until: now + PATIENCE, changes: None });
+            self.busy = Some(Busy::new(now, if first { FIRST_PATIENCE } else { PATIENCE }, None));
             out.push(Action::ReadKernel);
         }
     }
@@ -154,12 +169,10 @@ impl Kernel {
     /// The answer to changes. Says whether services came or went.
     pub(super) fn applied(&mut self, now: Instant, failed: Vec<(Change, String)>, out: &mut Vec<Action>) -> bool {
         let Some(busy) = self.busy.take_if(|busy| busy.changes.is_some()) else { return false };
+        let failed_targets: BTreeSet<Target> = failed.iter().map(|(change, _)| Target::of(change)).collect();
         if let Some(held) = &mut self.held {
-            for change in busy.changes.iter().flatten() {
-                if !failed.iter().any(|(other, _)| other == change) {
-                    take_in(held, change);
-                }
-            }
+            let done = busy.changes.iter().flatten().filter(|change| !failed_targets.contains(&Target::of(change)));
+            done.for_each(|change| take_in(held, change));
         }
         let whole = |change: &Change| matches!(change, Change::AddService { .. } | Change::DeleteService { .. });
         let services = busy.changes.iter().flatten().any(whole);
@@ -213,7 +226,7 @@ impl Kernel {
         if changes.is_empty() {
             return;
         }
-        self.busy = Some(Busy { until: now + PATIENCE, changes: Some(changes.clone()) });
+        self.busy = Some(Busy::new(now, PATIENCE, Some(changes.clone())));
         out.push(Action::Apply(changes));
     }
 

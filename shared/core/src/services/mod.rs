@@ -29,6 +29,7 @@ mod pool;
 mod reload;
 mod status;
 mod stop;
+mod verdict;
 mod words;
 
 #[cfg(test)]
@@ -149,7 +150,7 @@ impl Services {
             differing: BTreeSet::new(),
             all_differ: false,
             stopping: None,
-            voice: Voice { router_id: setup.name.clone(), fifo: None, mail: Mail::default(), said: Vec::new() },
+            voice: Voice { router_id: setup.name.clone(), fifos: Vec::new(), mail: Mail::default(), said: Vec::new() },
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
             setup,
@@ -389,6 +390,9 @@ impl Services {
 
     /// Starts what is due, and gives up on what is overdue.
     fn run_timers(&mut self, now: Instant) {
+        if self.kernel.give_up(now, &mut self.out) && !self.started && self.stopping.is_none() {
+            self.start(now);
+        }
         while let Some(&(at, index)) = self.rejudge.first()
             && at <= now
         {
@@ -448,7 +452,7 @@ impl Services {
     /// Decides about the real servers of a service. Says whether this node's fitness changed.
     fn judge(&mut self, now: Instant, index: usize) -> bool {
         for member in 0..self.services[index].members.len() {
-            let (own, _) = mesh::own_health(&self.services[index], member);
+            let (own, _) = verdict::own_health(&self.services[index], member);
             let member = &mut self.services[index].members[member];
             if std::mem::replace(&mut member.own, own) != own {
                 member.since = now;

@@ -18,7 +18,7 @@ use mesh_wire::mesh::gossip::Health;
 
 use super::action::{Action, Decision};
 use super::checker::Checker;
-use super::mesh::Unfit;
+use super::verdict::Unfit;
 use super::words;
 use crate::ipvs::{self, Destination, DestinationKey, Netmask, Persistence, SchedulerFlags, ServiceKey};
 use crate::time::Instant;
@@ -78,8 +78,8 @@ pub(super) struct Member {
 pub(super) struct Voice {
     /// What the host calls itself in mail.
     pub(super) router_id: String,
-    /// `lvs_notify_fifo`.
-    pub(super) fifo: Option<PathBuf>,
+    /// `lvs_notify_fifo` and `notify_fifo`.
+    pub(super) fifos: Vec<PathBuf>,
     /// Who sends mail that does not say so itself.
     pub(super) mail: Mail,
     /// What was said.
@@ -288,9 +288,8 @@ impl Voice {
     }
 
     fn fifo(&mut self, line: String) {
-        if let Some(path) = &self.fifo {
-            self.said.push(Action::WriteFifo { path: path.clone(), line });
-        }
+        let one = |path: &PathBuf| Action::WriteFifo { path: path.clone(), line: line.clone() };
+        self.said.extend(self.fifos.iter().map(one));
     }
 }
 

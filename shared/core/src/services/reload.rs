@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh_config::model::{CheckKind, Config, RealServer, VirtualServer};
-use mesh_wire::mesh::gossip::{Health, SERVICE_PREFIX};
+use mesh_wire::mesh::gossip::Health;
 
 use super::checker::Checker;
+use super::mesh::service_key;
 use super::pool::{Member, Occasion, Service};
 use super::{Action, Place, Services};
 use crate::time::Instant;
@@ -20,7 +21,8 @@ impl Services {
         }
         self.lvs = config.lvs.clone();
         self.voice.router_id = config.router_id.clone().unwrap_or_else(|| self.setup.name.clone());
-        self.voice.fifo = config.lvs.notify_fifo.clone();
+        let fifos = config.lvs.notify_fifo.iter().chain(&config.notify.fifo);
+        self.voice.fifos = fifos.map(|fifo| fifo.path.clone()).collect();
         self.voice.mail = config.mail.clone();
         let mut old: BTreeMap<String, Service> =
             std::mem::take(&mut self.services).into_iter().map(|s| (s.config.name.clone(), s)).collect();
@@ -30,7 +32,7 @@ impl Services {
             self.services.push(service);
         }
         for mut service in old.into_values() {
-            self.unpublish(&format!("{SERVICE_PREFIX}{}", service.config.name), 1);
+            self.unpublish(&service_key(&service.config.name), 1);
             if !self.started {
                 continue;
             }

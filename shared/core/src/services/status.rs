@@ -8,13 +8,12 @@ use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::Health;
 
 use super::Services;
-use super::mesh::own_health;
 use super::pool::Service;
-use crate::time::Instant;
+use super::verdict::own_health;
 
 impl Services {
     /// All virtual services, as this node sees them. Reads only.
-    pub fn status(&self, _now: Instant) -> Vec<control::Service> {
+    pub fn status(&self) -> Vec<control::Service> {
         self.services.iter().map(|service| self.service_status(service)).collect()
     }
 

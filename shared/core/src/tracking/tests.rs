@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mesh_config::model::ParameterMatch;
+use mesh_config::model::{BfdInstance, ParameterMatch};
 
 use super::*;
 use crate::fixture::router;
@@ -37,7 +37,7 @@ fn tracks(priority: u8, scripts: &[(&str, Option<i16>)]) -> VirtualRouter {
 
 /// Of a router in no group, all of whose interfaces are up.
 fn effect(tracking: &Tracking, router: &VirtualRouter) -> Effect {
-    tracking.effect(router, None, &|_| true)
+    tracking.effect(router, None, &|_| true, false)
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn up_and_down_by_kind_weight_and_direction() {
                 tracking.configure(&config);
                 tracking.observe(Kind::Process, "x", i64::from(up));
                 tracking.observe(Kind::Bfd, "x", i64::from(up));
-                let found = tracking.effect(&tracks_one(kind, *weight), None, &|_| up);
+                let found = tracking.effect(&tracks_one(kind, *weight), None, &|_| up, false);
                 let how = if up { "is up" } else { down };
                 let expected = match expected {
                     Ok(priority) => Effect::Priority(*priority),
@@ -297,7 +297,7 @@ fn a_group_tracks_for_its_members_and_their_weights_are_not_counted() {
     let router = tracks(100, &[("own", None), ("hard", None)]);
     let of = |names: &[&str]| Tracks { scripts: names.iter().map(|n| Tracked::new(*n)).collect(), ..Tracks::default() };
     let mut group = SyncGroup { track: of(&["all"]), ..SyncGroup::new("G", vec!["VI_1".to_owned()]) };
-    let found = |tracking: &Tracking, group: Option<&SyncGroup>| tracking.effect(&router, group, &|_| true);
+    let found = |tracking: &Tracking, group: Option<&SyncGroup>| tracking.effect(&router, group, &|_| true, false);
     assert_eq!(found(&tracking, None), Effect::Priority(80));
     assert_eq!(found(&tracking, Some(&group)), Effect::Priority(70));
     group.member_weights = true;
@@ -306,4 +306,24 @@ fn a_group_tracks_for_its_members_and_their_weights_are_not_counted() {
     tracking.result("hard", ScriptOutcome::Exit(1));
     let fault = Effect::Fault("script hard is down".to_owned());
     assert_eq!(found(&tracking, Some(&group)), fault, "without a weight it counts in a group, too");
+}
+
+#[test]
+fn what_nobody_has_told_of_is_up_for_a_router_that_goes_on() {
+    let mut tracking = Tracking::default();
+    let bfd = BfdInstance { weight: -20, ..BfdInstance::new("x", "10.0.0.9".parse().unwrap()) };
+    tracking.configure(&Config { bfd_instances: vec![bfd], ..Config::default() });
+    let router = |weight| tracks_one("bfd", weight);
+    let weighted = router(None);
+    let reversed = router(Some(Weight { by: 0, reverse: true }));
+    let fault = router(Some(Weight::default()));
+    let effect = |tracking: &Tracking, router, goes_on| tracking.effect(router, None, &|_| true, goes_on);
+    assert_eq!(effect(&tracking, &fault, true), Effect::Priority(100));
+    assert_eq!(effect(&tracking, &reversed, true), Effect::Priority(100));
+    assert_eq!(effect(&tracking, &fault, false), Effect::Fault("BFD session x is down".into()));
+    // Its own weight, where the router says nothing.
+    assert_eq!(effect(&tracking, &weighted, false), Effect::Priority(80));
+    assert!(tracking.observe(Kind::Bfd, "x", 0).is_some());
+    assert_eq!(effect(&tracking, &fault, true), Effect::Fault("BFD session x is down".into()));
+    assert_eq!(effect(&tracking, &weighted, true), Effect::Priority(80));
 }

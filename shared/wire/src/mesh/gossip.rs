@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{RouterKey, roster::Role};
+use super::{NodeId, RouterKey, roster::Role};
 
 /// Key of the [`NodeReport`].
 pub const NODE_KEY: &str = "node";
@@ -20,8 +20,8 @@ pub const SERVES_PREFIX: &str = "serves/";
 /// What the key of every [`ServerReport`] begins with; the number of the part follows.
 pub const SERVER_PREFIX: &str = "server/";
 
-/// What the key of every [`ServiceReport`] begins with; the virtual server's name follows, and `#2` and
-/// so on for further parts.
+/// What the key of every [`ServiceReport`] begins with; the virtual server's name follows, each `#` in
+/// it doubled, and `#2` and so on for further parts.
 pub const SERVICE_PREFIX: &str = "service/";
 
 /// A node about itself.
@@ -38,6 +38,26 @@ pub struct NodeReport {
     /// Epoch of the roster it counts by; who has a newer one sends it.
     #[serde(default)]
     pub roster_epoch: u64,
+    /// What it found where it looked for a director on a segment, which it does when the mesh hears that
+    /// director and it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hearing: Vec<Hearing>,
+    /// Nobody hears it on the segments of these routers: others shall go on looking for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mute: Vec<RouterKey>,
+}
+
+/// What a node found on a segment by ARP or neighbour solicitations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hearing {
+    /// A router on that segment.
+    pub router: RouterKey,
+    /// The director it looked for.
+    pub director: NodeId,
+    /// Whether that answered, for itself or for the router's address.
+    pub answers: bool,
+    /// Which other directors answered.
+    pub hears: Vec<NodeId>,
 }
 
 /// A director about one of its virtual routers.

@@ -1,5 +1,6 @@
 //! Real directors on a real kernel. One program for all of them, so that those which wait overlap (`Lab::beside`).
 
+mod bfd;
 mod chaos;
 mod faults_daemon;
 mod faults_network;
@@ -12,6 +13,7 @@ mod judge;
 mod lab;
 mod lab_faults;
 mod neighbours;
+mod notify;
 mod repair;
 mod roster;
 mod scale;

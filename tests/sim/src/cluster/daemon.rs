@@ -281,7 +281,8 @@ impl Cluster {
             | Action::HaveStatics(_)
             | Action::RunScripts(_)
             | Action::WatchTracked { .. }
-            | Action::TellServices(_) => {}
+            | Action::TellServices(_)
+            | Action::Tell(_) => {}
             Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),
             Action::LeaveBehind(left) => self.hosts[host].runtime.adopted = left,
             Action::AddAddress { .. }

@@ -145,8 +145,9 @@ impl Cluster {
         for other in (0..self.hosts.len()).filter(|o| *o != host) {
             let machine = &self.hosts[other];
             let linked = machine.is_reachable() && self.hosts[host].is_reachable();
-            let serves = |a: &&IpAddr| machine.kernel.serves(**a, machine.now(self.now));
-            let Some(address) = addresses.iter().find(serves).filter(|_| linked) else { continue };
+            let own = |a: &IpAddr| machine.address(Family::of(*a)) == *a;
+            let has = |a: &&IpAddr| own(a) || machine.kernel.serves(**a, machine.now(self.now));
+            let Some(address) = addresses.iter().find(has).filter(|_| linked) else { continue };
             let mut through = |from, to| self.network.send(&mut self.rng, Channel::Arp, from, to).next().is_some();
             if through(host, other) && through(other, host) {
                 answer = Some(ProbeAnswer { address: *address, mac: [2, 0, 0, 0, 0, other as u8 + 1] });

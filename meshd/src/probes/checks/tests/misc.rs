@@ -103,8 +103,10 @@ async fn root_with_script_security_root_runs_nothing_others_can_write() {
     let mut check = misc("", LONG, false);
     let CheckKind::Misc { script, .. } = &mut check.kind else { panic!() };
     script.command = vec![path.to_str().unwrap().to_owned()];
-    let secure =
-        |enable| CheckerSettings { scripts: ScriptSecurity { user: None, enable }, ..CheckerSettings::default() };
+    let secure = |enable| CheckerSettings {
+        scripts: ScriptSecurity { enable, ..ScriptSecurity::default() },
+        ..CheckerSettings::default()
+    };
     assert_eq!(ask_step(check.clone(), 0, secure(false)).await, Outcome::Success);
     let why = format!("script security: {0} runs as root, but everybody can write {0}", path.display());
     assert_eq!(ask_step(check, 0, secure(true)).await, failure(&why));

@@ -79,6 +79,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, mut draft: Dr
         vmac_transmit_base,
         vmac_addresses,
         garp: draft.garp,
+        notify: draft.notify,
         strict: draft.strict,
         skip_check_adv_addr: draft.skip_check_adv_addr,
         ..VirtualRouter::new(draft.name, RouterKey { family, vrid, segment: 0 }, interface.0)

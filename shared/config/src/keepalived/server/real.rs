@@ -1,6 +1,6 @@
 //! `real_server`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::super::keywords::REAL_SERVER;
@@ -16,7 +16,7 @@ pub(super) struct Outer<'a> {
     pub(super) config: &'a Config,
     /// Places of the track files, and which of the model they are, by name.
     pub(super) files: &'a BTreeMap<String, (At, usize)>,
-    pub(super) sessions: &'a BTreeSet<String>,
+    pub(super) sessions: &'a BTreeMap<String, At>,
     /// Port of the service, for real servers that give none; 0 where it has several.
     port: u16,
     weight: u32,
@@ -33,7 +33,7 @@ impl<'a> Outer<'a> {
         target: &Target<'_>,
         config: &'a Config,
         files: &'a BTreeMap<String, (At, usize)>,
-        sessions: &'a BTreeSet<String>,
+        sessions: &'a BTreeMap<String, At>,
     ) -> Self {
         let port = match target {
             Target::Address(address) => address.port(),

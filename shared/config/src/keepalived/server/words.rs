@@ -6,7 +6,7 @@ use super::super::values;
 use crate::model::Script;
 
 /// A first parameter that `read` understands, and no further ones.
-pub(super) fn value<T>(
+pub(in super::super) fn value<T>(
     lower: &mut Lower<'_>,
     statement: &Statement<'_>,
     expected: &str,
@@ -17,7 +17,7 @@ pub(super) fn value<T>(
 }
 
 /// A number in a range.
-pub(super) fn number(lower: &mut Lower<'_>, statement: &Statement<'_>, least: u32, most: u32) -> Option<u32> {
+pub(in super::super) fn number(lower: &mut Lower<'_>, statement: &Statement<'_>, least: u32, most: u32) -> Option<u32> {
     value(lower, statement, &format!("a number from {least} to {most}"), |word| {
         values::unsigned(word).and_then(|n| u32::try_from(n).ok()).filter(|n| (least..=most).contains(n))
     })
@@ -29,7 +29,7 @@ pub(super) fn port(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<u
 }
 
 /// Words after the ones that mean something: keepalived does not look at them.
-pub(super) fn extra(lower: &mut Lower<'_>, statement: &Statement<'_>, taken: usize) {
+pub(in super::super) fn extra(lower: &mut Lower<'_>, statement: &Statement<'_>, taken: usize) {
     if let Some(word) = statement.parameters().get(taken) {
         let keyword = statement.keyword();
         lower.warning(word.at, format!("`{}` is a word too many after `{keyword}`; skipped", word.text));
@@ -37,7 +37,7 @@ pub(super) fn extra(lower: &mut Lower<'_>, statement: &Statement<'_>, taken: usi
 }
 
 /// A keyword that is a setting by itself.
-pub(super) fn set(lower: &mut Lower<'_>, statement: &Statement<'_>) -> bool {
+pub(in super::super) fn set(lower: &mut Lower<'_>, statement: &Statement<'_>) -> bool {
     if let Some(word) = statement.parameters().first() {
         let keyword = statement.keyword();
         lower.warning(
@@ -54,7 +54,7 @@ pub(super) fn switch(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option
 }
 
 /// Text; without any, keepalived goes on, other than with most keywords.
-pub(super) fn text(lower: &mut Lower<'_>, statement: &Statement<'_>, expected: &str) -> Option<String> {
+pub(in super::super) fn text(lower: &mut Lower<'_>, statement: &Statement<'_>, expected: &str) -> Option<String> {
     let Some(word) = statement.parameters().first() else {
         let message = format!("`{}` has no value; expected {expected}; skipped", statement.keyword());
         lower.warning(statement.at(), message);
@@ -65,7 +65,7 @@ pub(super) fn text(lower: &mut Lower<'_>, statement: &Statement<'_>, expected: &
 }
 
 /// `SCRIPT [USER [GROUP]]`; of several the first stays.
-pub(super) fn script(lower: &mut Lower<'_>, to: &mut Option<Script>, statement: &Statement<'_>) {
+pub(in super::super) fn script(lower: &mut Lower<'_>, to: &mut Option<Script>, statement: &Statement<'_>) {
     let keyword = statement.keyword();
     let Some(line) = lower.parameter(statement, "a program and its arguments in one word") else { return };
     extra(lower, statement, 3);
@@ -77,11 +77,14 @@ pub(super) fn script(lower: &mut Lower<'_>, to: &mut Option<Script>, statement: 
     }
     let mut words = statement.parameters()[1..].iter().map(|w| w.text.to_string());
     let user = words.next().map(|user| (user, words.next()));
-    *to = Some(Script { command, user });
+    let script = Script { command, user };
+    let place = lower.place(line.at);
+    lower.places().programs.push((script.clone(), place));
+    *to = Some(script);
 }
 
 /// Keeps what was there where nothing could be read.
-pub(super) fn put<T>(to: &mut T, value: Option<T>) {
+pub(in super::super) fn put<T>(to: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *to = value;
     }

@@ -246,9 +246,7 @@ fn what_an_instance_cannot_do_without() {
 #[test]
 fn keywords_that_wait() {
     for (line, start) in [
-        (" notify /bin/x", "4:2 W `notify` is not supported yet: the script is not run"),
         (" native_ipv6", "4:2 I `native_ipv6` is obsolete: the addresses tell the family"),
-        (" smtp_alert", "4:2 I `smtp_alert` has no effect"),
         (" debug 3", "4:2 I `debug` has no effect"),
         (" priorty 100", "4:2 W unknown keyword `priorty`; skipped (did you mean `priority`?)"),
         (" router_id x", "4:2 W `router_id` belongs in `global_defs`, not in `vrrp_instance`"),

@@ -13,7 +13,7 @@ use super::super::Source;
 use super::super::schema::{Garp, Router, ScopeName, State, Unicast};
 use super::super::text::{AddressEntry, Time};
 use super::track::{Tracking, tracks};
-use super::{filled, number, policy, routing, time, vmac, within};
+use super::{filled, notify, number, policy, routing, time, vmac, within};
 use crate::model::{
     Config, GratuitousArp, Scope, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual, most_addresses,
 };
@@ -94,6 +94,7 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, router: Router) ->
         garp: garp(source, &router.garp),
         strict: router.strict,
         skip_check_adv_addr: router.skip_address_check,
+        notify: notify::one(source, router.notify, router.alert),
         policy: policy(source, router.on_quorum_loss, router.quorum_loss_delay, router.trusted_neighbours),
         ..VirtualRouter::new(name, RouterKey { family, vrid, segment: 0 }, interface.0)
     })

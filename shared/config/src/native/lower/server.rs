@@ -25,6 +25,8 @@ use crate::model::{
 /// What virtual servers refer to, and what they have taken.
 pub(super) struct Names<'a> {
     pub(super) files: BTreeMap<&'a str, &'a TrackFile>,
+    /// BFD sessions that checks may refer to.
+    pub(super) sessions: BTreeSet<&'a str>,
     pub(super) log_all_failures: bool,
     pub(super) scope: CheckScope,
     /// Which virtual server has an endpoint; marks are the same for all protocols.
@@ -196,12 +198,16 @@ fn quorum(source: &mut Source<'_>, lowered: &mut VirtualServer, server: &Server)
 }
 
 /// A program, and as whom it runs.
-fn script(source: &mut Source<'_>, entry: &Spanned<ScriptEntry>) -> Script {
+pub(super) fn script(source: &mut Source<'_>, entry: &Spanned<ScriptEntry>) -> Script {
     let table = &entry.get_ref().0;
     if table.command.0.first().is_none_or(String::is_empty) {
         source.error(entry.span(), "an empty command; expected a program".into());
     }
-    Script { command: table.command.0.clone(), user: user(source, table.user.clone(), table.group.clone()) }
+    let script =
+        Script { command: table.command.0.clone(), user: user(source, table.user.clone(), table.group.clone()) };
+    let place = source.place(entry.span());
+    source.report.places.programs.push((script.clone(), place));
+    script
 }
 
 fn forwarding(

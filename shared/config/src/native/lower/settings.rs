@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::super::Source;
 use super::super::services::{FlushName, Lvs, MailTable, Sync, Timeouts, TlsTable, TrackFileTable};
 use super::server::whole_seconds;
-use super::{filled, number, time};
+use super::{filled, notify, number, time};
 use crate::model::{FlushOnStop, LvsSettings, Mail, Secret, SyncDaemon, Tls, TrackFile, VirtualRouter};
 
 pub(super) fn mail(source: &mut Source<'_>, table: MailTable) -> Mail {
@@ -61,7 +61,7 @@ pub(super) fn lvs(source: &mut Source<'_>, table: Lvs, tls: Tls, routers: &[Virt
             Some(FlushName::All) => FlushOnStop::All,
             Some(FlushName::VirtualServers) => FlushOnStop::VirtualServers,
         },
-        notify_fifo: table.notify_fifo,
+        notify_fifo: table.notify_fifo.map(|entry| notify::fifo(source, entry)),
         init_notifies: table.init_notifies,
         log_all_failures: table.log_all_failures,
         tls,

@@ -9,7 +9,7 @@ use toml::Spanned;
 use super::super::Source;
 use super::super::schema::{DelayTable, ParameterName, ProcessTable, SyncGroupTable};
 use super::super::text::TrackedEntry;
-use super::{filled, number, time, within};
+use super::{filled, notify, number, time, within};
 use crate::model::{Config, Delays, LinkDelay, ParameterMatch, SyncGroup, TrackProcess, Tracked, Tracks, Weight};
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
@@ -34,12 +34,14 @@ pub(super) fn tracks(source: &mut Source<'_>, config: &Config, tracking: Trackin
     let scripts: BTreeSet<&str> = config.track_scripts.iter().map(|s| s.name.as_str()).collect();
     let files: BTreeSet<&str> = config.track_files.iter().map(|f| f.name.as_str()).collect();
     let processes: BTreeSet<&str> = config.track_processes.iter().map(|p| p.name.as_str()).collect();
+    let sessions = config.bfd_instances.iter().filter(|b| b.for_routers);
+    let sessions: BTreeSet<&str> = sessions.map(|b| b.name.as_str()).collect();
     Tracks {
         interfaces: list(source, tracking.interfaces, None, 253, owner),
         scripts: list(source, tracking.scripts, Some(("script", &scripts)), 253, owner),
         files: list(source, tracking.files, Some(("track_file", &files)), 254, owner),
         processes: list(source, tracking.processes, Some(("track_process", &processes)), 254, owner),
-        bfds: list(source, tracking.bfds, None, 253, owner),
+        bfds: list(source, tracking.bfds, Some(("bfd", &sessions)), 253, owner),
     }
 }
 
@@ -115,6 +117,7 @@ pub(super) fn sync_groups(source: &mut Source<'_>, config: &Config, tables: Vec<
             bfds: table.track_bfds,
         };
         group.track = tracks(source, config, tracking, &name, owner);
+        group.notify = notify::one(source, table.notify, table.alert);
         groups.push(group);
     }
     groups

@@ -28,7 +28,7 @@ fn service(config: VirtualServer) -> Service {
 }
 
 fn voice() -> Voice {
-    Voice { router_id: "lb1".to_owned(), fifo: Some("/run/fifo".into()), mail: Mail::default(), said: Vec::new() }
+    Voice { router_id: "lb1".to_owned(), fifos: vec!["/run/fifo".into()], mail: Mail::default(), said: Vec::new() }
 }
 
 fn lines(voice: &mut Voice) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! One node without a mesh: what keepalived does.
 
-use mesh_config::model::{FlushOnStop, SorryServer};
+use mesh_config::model::{Fifo, FlushOnStop, SorryServer};
 
 use super::*;
 
@@ -24,7 +24,7 @@ fn real_servers_are_up_at_the_start_and_scripts_hear_of_the_quorum() {
     let mut server = web(2);
     server.quorum_up = Some(script("gained"));
     let mut config = config(vec![server]);
-    config.lvs.notify_fifo = Some("/run/fifo".into());
+    config.lvs.notify_fifo = Some(Fifo::new("/run/fifo"));
     let mut host = Host::start(&config);
     assert_eq!(host.pool(), ["10.0.0.11:80 1", "10.0.0.12:80 1"]);
     assert_eq!(host.told(), ["apply", "run gained", "VS [10.0.0.1]:tcp:80 UP"]);
@@ -39,7 +39,7 @@ fn with_rs_init_notifies_scripts_hear_of_real_servers_first() {
     let mut server = web(1);
     server.real_servers[0].notify_up = Some(script("up"));
     let mut config = config(vec![server]);
-    config.lvs.notify_fifo = Some("/run/fifo".into());
+    config.lvs.notify_fifo = Some(Fifo::new("/run/fifo"));
     config.lvs.init_notifies = true;
     let expected = ["apply", "run up", "RS [10.0.0.11]:tcp:80 [10.0.0.1]:tcp:80 UP", "VS [10.0.0.1]:tcp:80 UP"];
     assert_eq!(Host::start(&config).told(), expected);
@@ -75,7 +75,7 @@ fn an_alpha_server_is_down_until_it_is_checked_and_hears_of_a_first_failure() {
         real.notify_down = Some(script("down"));
     }
     let mut config = config(vec![server]);
-    config.lvs.notify_fifo = Some("/run/fifo".into());
+    config.lvs.notify_fifo = Some(Fifo::new("/run/fifo"));
     let mut host = Host::new(&config);
     host.dead.insert(address("10.0.0.11:80"));
     host.give(Input::Timeout);
@@ -156,13 +156,13 @@ fn a_kernel_without_ip_vs_is_told_once_and_asked_again() {
     host.give(Input::Timeout);
     host.run(secs(60));
     assert_eq!(host.told(), ["warning no virtual service is programmed: this kernel has no ip_vs"]);
-    let status = &host.services.status(host.now)[0];
+    let status = &host.services.status()[0];
     assert_eq!(status.not_programmed_because.as_deref(), Some("this kernel has no ip_vs"));
     assert_eq!((status.on.len(), status.real_servers[0].health.as_str()), (0, "up"), "checks go on");
     host.absent = None;
     host.run(secs(10));
     assert_eq!(host.pool(), ["10.0.0.11:80 1"]);
-    assert_eq!(host.services.status(host.now)[0].on, ["lb1"]);
+    assert_eq!(host.services.status()[0].on, ["lb1"]);
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn a_refused_scheduler_concerns_its_service_only() {
     host.run(secs(100));
     let applied = host.told().iter().filter(|line| *line == "apply").count();
     assert_eq!(applied, 10, "asked for again every 10 s, and told no more");
-    let status = host.services.status(host.now);
+    let status = host.services.status();
     assert_eq!(status[0].not_programmed_because, None);
     let why = "ip_vs refuses service 10.0.0.2:80/tcp: no such scheduler";
     assert_eq!(status[1].not_programmed_because.as_deref(), Some(why));
@@ -219,7 +219,7 @@ fn a_check_without_an_answer_is_a_failure_and_a_late_answer_is_none() {
     assert!(services.services[0].members[0].live);
     services.step(at(25_000), Input::Timeout);
     assert!(!services.services[0].members[0].live);
-    let reasons = &services.status(at(25_000))[0].real_servers[0].reasons;
+    let reasons = &services.status()[0].real_servers[0].reasons;
     assert_eq!(reasons["lb1"], "no answer in 15 s");
     services.step(at(26_000), Input::Checked { run: first, outcome: Outcome::Success });
     assert!(!services.services[0].members[0].live);
@@ -320,8 +320,9 @@ fn the_end_does_not_wait_for_ever() {
     let mut services = Services::new(setup(1), &config(vec![web(1)]), at(0));
     assert!(services.step(at(0), Input::Timeout).contains(&Action::ReadKernel));
     assert_eq!(services.step(at(0), Input::Shutdown { keep: false }), []);
-    assert_eq!(services.deadline(), Some(at(5000)));
-    assert_eq!(services.step(at(5000), Input::Timeout), [Action::Stopped]);
+    // Nothing was changed in ip_vs, so that there is no need to wait for it any longer.
+    assert_eq!(services.deadline(), Some(at(3000)));
+    assert_eq!(services.step(at(3000), Input::Timeout).last(), Some(&Action::Stopped));
 }
 
 #[test]
@@ -397,7 +398,7 @@ fn what_leaves_the_configuration_is_told_and_taken_out() {
     let mut host = Host::start(&config(vec![web(2)]));
     host.told();
     let mut fifo = config(vec![web(1)]);
-    fifo.lvs.notify_fifo = Some("/run/fifo".into());
+    fifo.lvs.notify_fifo = Some(Fifo::new("/run/fifo"));
     host.give(Input::Configure(Box::new(fifo.clone())));
     let removed = "mail [lb1] Realserver [10.0.0.12]:tcp:80 of virtual server [10.0.0.1]:tcp:80 - DOWN: => Removing <=";
     assert_eq!(host.told(), ["RS [10.0.0.12]:tcp:80 [10.0.0.1]:tcp:80 DOWN", removed, "apply"]);
@@ -434,7 +435,7 @@ fn the_last_real_server_goes_and_the_sorry_server_comes_in_one_change() {
     let Some(Action::Apply(changes)) = host.log.first() else { panic!("{:?}", host.log) };
     assert!(matches!(changes[..], [Change::AddDestination { .. }, Change::DeleteDestination { .. }]));
     assert_eq!(host.pool(), ["10.0.0.99:80 1"]);
-    assert_eq!(host.services.status(host.now)[0].sorry_server.as_deref(), Some("10.0.0.99:80"));
+    assert_eq!(host.services.status()[0].sorry_server.as_deref(), Some("10.0.0.99:80"));
 }
 
 /// Mail of a node whose only real server is found dead.
@@ -474,4 +475,20 @@ fn without_mail_of_each_check_there_is_one_for_each_change() {
     assert_eq!(mail_of_a_loss(&config), [DOWN_MAIL, DOWN_MAIL], "each check");
     config.mail.no_checker = true;
     assert_eq!(mail_of_a_loss(&config), [DOWN_MAIL]);
+}
+
+#[test]
+fn checks_begin_though_ip_vs_never_answers() {
+    let mut services = Services::new(setup(1), &config(vec![web(1)]), at(1000));
+    assert_eq!(services.step(at(1000), Input::Timeout), [Action::ReadKernel]);
+    assert_eq!(services.deadline(), Some(at(4000)));
+    let warning = |action: &Action| {
+        matches!(action, Action::Record(Decision::Warning { text })
+        if text == "no virtual service is programmed: ip_vs gives no answer in 3 s")
+    };
+    assert!(services.step(at(4000), Input::Timeout).iter().any(warning));
+    assert_eq!(services.status()[0].not_programmed_because.as_deref(), Some("ip_vs gives no answer in 3 s"));
+    let checked = std::iter::from_fn(|| services.deadline().map(|due| (due, services.step(due, Input::Timeout))));
+    let (first, _) = checked.take(10).find(|(_, actions)| !run_of(actions).is_empty()).unwrap();
+    assert!(first <= at(4000) + Duration::from_secs(10), "the first check comes at {first:?}");
 }

@@ -149,7 +149,7 @@ impl Cluster {
     }
 
     fn status(&self, host: usize) -> mesh_control::Service {
-        self.hosts[host].services.status(self.hosts[host].now).remove(0)
+        self.hosts[host].services.status().remove(0)
     }
 }
 

@@ -95,13 +95,17 @@ pub(super) fn misc(
 ) -> Option<Check> {
     let mut common = Common { has: Has::Times, ..Common::default() };
     let (mut script, mut dynamic, mut timeout) = (Script { command: Vec::new(), user: None }, false, 0);
+    let mut place = lower.place(statement.at());
     common.block(lower, &MISC_CHECK, block, |lower, statement| {
         match statement.keyword() {
             // keepalived goes on here, other than with most keywords without a value.
             "misc_path" if statement.parameters().is_empty() => {
                 lower.warning(statement.at(), "`misc_path` has no value; expected a program and its arguments".into());
             }
-            "misc_path" => words::put(&mut script.command, script::command(lower, statement)),
+            "misc_path" => {
+                place = statement.parameters().first().map_or(lower.place(statement.at()), |word| lower.place(word.at));
+                words::put(&mut script.command, script::command(lower, statement));
+            }
             "misc_timeout" => words::put(&mut timeout, words::number(lower, statement, 0, 2_678_400)),
             "misc_dynamic" => dynamic = words::set(lower, statement),
             "user" => script.user = user(lower, statement).or(script.user.take()),
@@ -113,6 +117,7 @@ pub(super) fn misc(
         lower.warning(statement.at(), "`MISC_CHECK` has no `misc_path`; the check is left out".into());
         return None;
     }
+    lower.places().programs.push((script.clone(), place));
     let kind = CheckKind::Misc { script, timeout: Duration::from_secs(timeout.into()), dynamic };
     let mut check = common.times(outer, kind);
     if let CheckKind::Misc { timeout, .. } = &mut check.kind
@@ -256,9 +261,14 @@ pub(super) fn bfd(
 fn session(lower: &mut Lower<'_>, outer: &Outer<'_>, statement: &Statement<'_>) -> Option<String> {
     let word = lower.parameter(statement, "the name of a `bfd_instance`")?;
     words::extra(lower, statement, 1);
-    if outer.names.sessions.contains(&*word.text) {
-        return Some(word.text.to_string());
+    let Some(at) = outer.names.sessions.get(&*word.text) else {
+        let message = format!("there is no `bfd_instance {}` for checks; the check is left out", word.text);
+        lower.warning(word.at, message);
+        return None;
+    };
+    if *at > word.at {
+        let message = format!("`bfd_instance {}` stands further down: keepalived would not find it", word.text);
+        lower.warning(word.at, message);
     }
-    lower.warning(word.at, format!("there is no `bfd_instance {}`; the check is left out", word.text));
-    None
+    Some(word.text.to_string())
 }

@@ -206,10 +206,17 @@ fn the_other_kinds_reach_the_model() {
     let file = |name: &str, weight, reverse, dynamic| CheckKind::File { file: name.into(), weight, reverse, dynamic };
     assert_eq!(checks, [&file("f", 4, true, true), &file("g", -3, false, true), &file("f", 0, false, false)]);
 
-    let text = format!("bfd_instance b {{\n}}\n{}", server("", "BFD_CHECK {\n name b\n alpha\n}"));
-    let server = warned(&text, "1:1 W `bfd_instance` is not supported yet").unwrap();
-    let check = &server.real_servers[0].checks[0];
+    let text =
+        format!("bfd_instance b {{\n neighbor_ip 10.0.0.2\n}}\n{}", server("", "BFD_CHECK {\n name b\n alpha\n}"));
+    let checked = clean(&text);
+    let check = &checked.real_servers[0].checks[0];
     assert_eq!((&check.kind, check.alpha), (&CheckKind::Bfd { instance: "b".into() }, true));
+
+    let (block, real) = ("bfd_instance b {\n neighbor_ip 10.0.0.2\n", server("", "BFD_CHECK {\n name b\n}"));
+    let said = "12:7 W there is no `bfd_instance b` for checks; the check is left out";
+    assert_eq!(warned(&format!("{block} vrrp\n}}\n{real}"), said).unwrap().real_servers[0].checks, []);
+    let said = "8:7 W `bfd_instance b` stands further down: keepalived would not find it";
+    assert_eq!(warned(&format!("{real}{block}}}\n"), said).unwrap().real_servers[0].checks.len(), 1);
 }
 
 #[test]
@@ -271,7 +278,7 @@ fn check_findings() {
         ),
         (one("FILE_CHECK", ""), "7:3 W `FILE_CHECK` has no `track_file`; the check is left out", 0),
         (one("BFD_CHECK", ""), "7:3 W `BFD_CHECK` has no `name`; the check is left out", 0),
-        (one("BFD_CHECK", "   name b"), "8:9 W there is no `bfd_instance b`; the check is left out", 0),
+        (one("BFD_CHECK", "   name b"), "8:9 W there is no `bfd_instance b` for checks; the check is left out", 0),
     ] {
         let server = warned(&server("", &lines), start).expect("kept");
         assert_eq!(server.real_servers[0].checks.len(), checks, "{lines}");

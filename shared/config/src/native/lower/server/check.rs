@@ -194,7 +194,11 @@ fn kind(
         CheckType::File => file(source, around, table)?,
         CheckType::Bfd => {
             let session = required(source, table, table.session.as_ref(), "session")?;
-            CheckKind::Bfd { instance: filled(source, session.clone()) }
+            if !around.names.sessions.contains(session.get_ref().as_str()) {
+                source.error(session.span(), format!("there is no bfd session `{}` for services", session.get_ref()));
+                return None;
+            }
+            CheckKind::Bfd { instance: session.get_ref().clone() }
         }
     })
 }
