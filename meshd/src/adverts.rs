@@ -50,10 +50,12 @@ pub struct Adverts {
 }
 
 /// Where an interface is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
     index: u32,
     mac: [u8; 6],
+    /// With a virtual MAC address: the interface below it.
+    base: Option<String>,
 }
 
 /// Adverts that one socket of an interface hears.
@@ -61,6 +63,8 @@ struct Place {
 struct Port {
     interface: String,
     ear: Ear,
+    /// The interface that what it hears is told with.
+    heard_on: String,
     socket: VrrpSocket,
 }
 
@@ -122,7 +126,28 @@ impl Adverts {
     /// # Errors
     /// What the kernel says, such as ENODEV where no interface has this index any more.
     pub fn open(&mut self, interface: &str, index: u32, mac: [u8; 6], ears: &Ears) -> io::Result<()> {
-        let place = Place { index, mac };
+        self.open_place(interface, Place { index, mac, base: None }, ears)
+    }
+
+    /// The same for an interface with a virtual MAC address. It sends all that is asked for, and hears only
+    /// routers that send with that very MAC address, which the kernel keeps from the interface below; their
+    /// adverts count as heard there.
+    ///
+    /// # Errors
+    /// As [`Adverts::open`].
+    pub fn open_virtual(
+        &mut self,
+        (interface, base): (&str, &str),
+        index: u32,
+        mac: [u8; 6],
+        ears: &Ears,
+    ) -> io::Result<()> {
+        self.open_place(interface, Place { index, mac, base: Some(base.to_owned()) }, ears)
+    }
+
+    fn open_place(&mut self, interface: &str, place: Place, ears: &Ears) -> io::Result<()> {
+        let only_from = place.base.is_some().then_some(place.mac);
+        let (index, heard_on) = (place.index, place.base.clone().unwrap_or_else(|| interface.to_owned()));
         if self.places.get(interface) != Some(&place) {
             self.close(interface);
             self.places.insert(interface.to_owned(), place);
@@ -133,8 +158,11 @@ impl Adverts {
             if self.ports.iter().any(|port| port.interface == interface && port.ear == *ear) {
                 continue;
             }
-            match VrrpSocket::open(index, ear) {
-                Ok(socket) => self.ports.push(Port { interface: interface.to_owned(), ear: ear.clone(), socket }),
+            match VrrpSocket::open(index, ear, only_from) {
+                Ok(socket) => {
+                    let (interface, heard_on) = (interface.to_owned(), heard_on.clone());
+                    self.ports.push(Port { interface, heard_on, ear: ear.clone(), socket });
+                }
                 Err(error) => result = Err(io::Error::new(error.kind(), format!("{}: {error}", ear.family))),
             }
         }
@@ -186,7 +214,7 @@ impl Adverts {
     /// # Errors
     /// As [`Adverts::send`]; the first one ends the burst.
     pub fn announce(&mut self, interface: &str, address: IpAddr, count: u32) -> io::Result<()> {
-        let Place { index, mac } = self.place(interface)?;
+        let Place { index, mac, .. } = *self.place(interface)?;
         match address {
             IpAddr::V4(address) => {
                 let frame = arp::gratuitous_request(mac, address);
@@ -222,7 +250,7 @@ impl Adverts {
         }
         let mut search = probe::Search::default();
         for (interface, (v4, v6)) in wanted {
-            let Place { index, mac } = self.place(interface)?;
+            let Place { index, mac, .. } = *self.place(interface)?;
             if !v4.is_empty() {
                 search.add_v4(index, mac, v4)?;
             }
@@ -239,10 +267,10 @@ impl Adverts {
         self.dropped
     }
 
-    fn place(&self, interface: &str) -> io::Result<Place> {
+    fn place(&self, interface: &str) -> io::Result<&Place> {
         let not_open =
             || io::Error::new(io::ErrorKind::NotFound, format!("interface {interface} is not open for VRRP"));
-        self.places.get(interface).copied().ok_or_else(not_open)
+        self.places.get(interface).ok_or_else(not_open)
     }
 
     fn port(&self, interface: &str, family: Family) -> io::Result<&Port> {
@@ -262,7 +290,7 @@ impl Adverts {
             let port = &self.ports[at];
             match port.socket.poll_receive(cx, &mut self.buffer[..]) {
                 Poll::Pending => idle += 1,
-                Poll::Ready(Ok(Some(packet))) => return Poll::Ready(heard(&port.interface, &packet)),
+                Poll::Ready(Ok(Some(packet))) => return Poll::Ready(heard(&port.heard_on, &packet)),
                 Poll::Ready(Ok(None)) => {
                     self.dropped += 1;
                     idle = 0;

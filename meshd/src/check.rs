@@ -139,7 +139,9 @@ pub(crate) fn parse(file: &Path, config_id: Option<&str>) -> anyhow::Result<(Opt
 
 fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyhow::Result<Examined> {
     let (mut config, mut report) = parse(file, config_id)?;
-    let missing = report.places.missing_interfaces(interfaces);
+    // Without a configuration nobody has said that they may come later.
+    let dynamic = config.as_ref().is_some_and(|config| config.dynamic_interfaces);
+    let missing = report.places.missing_interfaces(interfaces, dynamic);
     report.add(missing);
     let security_off = match &mut config {
         Some(config) => {

@@ -9,7 +9,6 @@ mod secondaries;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,24 +16,29 @@ use anyhow::Context;
 use mesh_config::model::Config;
 use mesh_control::Status;
 use mesh_core::action::Effect;
+use mesh_core::bfd::Told;
 use mesh_core::engine::STALL;
 use mesh_core::input::ProbeAnswer;
 use mesh_core::{Action, Engine, Input, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::adverts::{Adverts, Ears};
 use crate::clock;
-use crate::kernel::fence::{Fence, FenceTarget, FenceWatch};
+use crate::kernel::fence::{Fence, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
 use crate::telemetry::Effects;
 
 mod failures;
 mod outputs;
+mod sessions;
+mod vmacs;
 
 pub(crate) use self::failures::Failures;
 pub use self::outputs::Outputs;
 use self::secondaries::Secondaries;
+use self::sessions::Sessions;
+use self::vmacs::Vmacs;
 
 /// Between two looks at the status, after one that took so long: a hundredth of the time at most is
 /// spent on it, but a change is shown within half a second.
@@ -55,6 +59,7 @@ const WATCH_RETRY: Duration = Duration::from_secs(1);
 pub struct Director {
     engine: Engine,
     inputs: mpsc::Receiver<Input>,
+    sessions: Sessions,
     outputs: Outputs,
     /// Interfaces with virtual routers or their addresses, and the families of these routers.
     interfaces: BTreeMap<String, Ears>,
@@ -63,6 +68,7 @@ pub struct Director {
     clock_set: Option<Duration>,
     /// What the engine was told the wall clock reads at the zero of its own.
     unix_at_zero: Duration,
+    vmacs: Vmacs,
     links: BTreeMap<String, Link>,
     adverts: Adverts,
     netlink: Netlink,
@@ -98,6 +104,7 @@ impl Director {
         engine: Engine,
         config: &Config,
         inputs: mpsc::Receiver<Input>,
+        sessions: watch::Receiver<Told>,
         outputs: Outputs,
     ) -> anyhow::Result<Self> {
         let adverts = Adverts::new().map_err(explain_privileges).context("cannot open a raw socket for VRRP")?;
@@ -110,11 +117,13 @@ impl Director {
         Ok(Director {
             engine,
             inputs,
+            sessions: Sessions::new(sessions),
             outputs,
             interfaces: interfaces_of(config),
             secondaries: Secondaries::new(config),
             unix_at_zero: clock::unix_at_zero(),
             clock_set: None,
+            vmacs: Vmacs::of(config),
             links: BTreeMap::new(),
             adverts,
             netlink,
@@ -132,12 +141,16 @@ impl Director {
     /// Runs until the engine stopped or all senders of inputs are gone.
     pub async fn run(mut self) {
         self.step(Input::Timeout).await;
+        self.look_at_sessions().await;
         while self.outputs.stopped.is_some() {
             self.watch_fence();
-            match self.next().await {
-                Some(input) => self.step(input).await,
-                None => break,
+            let Some(input) = self.next().await else { break };
+            let anew = matches!(input, Input::Configure(_));
+            self.step(input).await;
+            if anew {
+                self.sessions.forget();
             }
+            self.look_at_sessions().await;
             self.show_status();
         }
         self.secondaries.restore();
@@ -157,11 +170,13 @@ impl Director {
                 if let Some(Input::Configure(config)) = &input {
                     self.interfaces = interfaces_of(config);
                     self.secondaries.configure(config);
+                    self.vmacs = Vmacs::of(config);
                     self.open_sockets();
                 }
                 input
             }
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
+            () = self.sessions.changed() => Some(Input::Timeout),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
             Some(ended) = self.probes.join_next() => Some(probed(ended)),
             Some(asked) = self.outputs.questions.recv() => {
@@ -171,6 +186,12 @@ impl Director {
             Some(ask) = self.outputs.asks.recv() => Some(Outputs::answer(&self.engine, ask)),
             // Last: anybody on the segment can send as many as they like.
             advert = self.adverts.receive() => Some(advert),
+        }
+    }
+
+    async fn look_at_sessions(&mut self) {
+        for input in self.sessions.news() {
+            self.step(input).await;
         }
     }
 
@@ -206,7 +227,11 @@ impl Director {
         for link in self.links.values() {
             let name = &link.interface.name;
             let Some(ears) = self.interfaces.get(name) else { continue };
-            if let Err(error) = self.adverts.open(name, link.index, link.mac, ears) {
+            let opened = match self.vmacs.base_of(name) {
+                Some(base) => self.adverts.open_virtual((name, base), link.index, link.mac, ears),
+                None => self.adverts.open(name, link.index, link.mac, ears),
+            };
+            if let Err(error) = opened {
                 tracing::warn!(interface = %name, %error, "cannot listen for VRRP");
             }
         }
@@ -238,7 +263,7 @@ impl Director {
                     let additions: Vec<_> = std::iter::once(action).chain(more).collect();
                     self.add_addresses(additions).await
                 } else {
-                    self.act(action).await.err().into_iter().collect()
+                    self.act_on_several(action).await
                 };
                 effects.end(effect, failed.first().map(|(_, error)| error.as_str()));
                 if installing && failed.is_empty() {
@@ -282,6 +307,24 @@ impl Director {
         failed.collect()
     }
 
+    /// Effects of which a part may fail; any other, too.
+    async fn act_on_several(&mut self, action: Action) -> Vec<(Effect, String)> {
+        let routes = |failed: Vec<(String, String)>| {
+            failed.into_iter().map(|(what, error)| (Effect::Route { what }, error)).collect()
+        };
+        match action {
+            Action::MakeVmacs { wanted } => {
+                let failed = self.netlink.make_vmacs(&wanted).await;
+                failed.into_iter().map(|(name, error)| (Effect::Vmac { name }, error)).collect()
+            }
+            Action::AddRoutes { routes: wanted, rules, again } => {
+                routes(self.netlink.add_routes(&wanted, &rules, again).await)
+            }
+            Action::HaveStatics(wanted) => routes(self.netlink.have_statics(&wanted).await),
+            action => self.act(action).await.err().into_iter().collect(),
+        }
+    }
+
     async fn act(&mut self, action: Action) -> Result<(), (Effect, String)> {
         match action {
             Action::SendAdvertisement { interface, source, destination, envelope, payload } => {
@@ -303,26 +346,45 @@ impl Director {
                 removed.map_err(|e| (effect(), format!("{e:#}")))?;
             }
             Action::SweepAddresses { except } => {
-                let swept = self.netlink.sweep(&except).await;
+                if self.vmacs.is_empty() {
+                    // Of an earlier run, when the configuration had some.
+                    let _none_wanted = self.netlink.make_vmacs(&[]).await;
+                }
+                let (routes, rules) = self.vmacs.routes_with(&except);
+                let swept = self.netlink.sweep(&except, &routes, &rules).await;
                 if swept > 0 {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
                 }
             }
+            Action::DelRoutes { routes, rules } => {
+                for (what, error) in self.netlink.del_routes(&routes, &rules).await {
+                    tracing::warn!(what, error, "cannot be removed");
+                }
+            }
             Action::FenceInstall { addresses, unaccepted } => {
-                let devices = self.interfaces.keys().cloned().collect();
+                let below = |name: &&String| self.vmacs.base_of(name).is_none();
+                let devices = self.interfaces.keys().filter(below).cloned().collect();
                 let wanted = !addresses.is_empty() || !unaccepted.is_empty();
-                self.fence(wanted, |f| f.install_with(&targets(&addresses), &targets(&unaccepted), &devices))?;
+                let (fenced, unaccepted) = (self.vmacs.targets(&addresses), self.vmacs.targets(&unaccepted));
+                self.fence(wanted, |f| f.install_with(&fenced, &unaccepted, &devices))?;
             }
             Action::FenceArm { addresses, until } => {
                 self.fence_arms += 1;
-                self.fence(true, |f| f.arm(&targets(&addresses), until))?;
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(true, |f| f.arm(&targets, until))?;
             }
-            Action::FenceClose { addresses } => self.fence(true, |f| f.close(&targets(&addresses)))?,
+            Action::FenceClose { addresses } => {
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(true, |f| f.close(&targets))?;
+            }
             Action::Remember(changes) => self.outputs.remember(&changes)?,
-            Action::FenceAdopt { addresses, until } => self.fence(true, |f| {
-                f.adopt(&targets(&addresses), until);
-                Ok(())
-            })?,
+            Action::FenceAdopt { addresses, until } => {
+                let targets = self.vmacs.targets(&addresses);
+                self.fence(true, |f| {
+                    f.adopt(&targets, until);
+                    Ok(())
+                })?;
+            }
             Action::KeepWill(will) => self.outputs.keep_will(&will),
             Action::LeaveBehind(left) => {
                 let kept = self.outputs.legacy.leave_behind(&left);
@@ -338,13 +400,19 @@ impl Director {
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
             }
+            Action::WatchTracked { files, processes } => {
+                self.outputs.tracked.send_replace((files, processes));
+            }
             Action::TellServices(surroundings) => {
                 self.outputs.surroundings.send_replace(surroundings);
             }
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }
-            Action::AddAddress { .. } => unreachable!("added together, above"),
+            Action::AddAddress { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::HaveStatics(_) => unreachable!("above"),
             Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
@@ -479,17 +547,16 @@ fn is_claim(action: &Action) -> bool {
     matches!(action, Action::AddAddress { .. } | Action::SendAdvertisement { .. } | Action::Announce { .. })
 }
 
-/// The engine's addresses, as the fence knows them.
-fn targets(addresses: &[IpAddr]) -> Vec<FenceTarget> {
-    addresses.iter().copied().map(FenceTarget::from).collect()
-}
-
 fn interfaces_of(config: &Config) -> BTreeMap<String, Ears> {
     let mut interfaces: BTreeMap<String, Ears> = BTreeMap::new();
     for router in &config.routers {
-        let ears = interfaces.entry(router.interface.clone()).or_default();
-        ears.add(router.key.family, router.group(), router.auth_header);
+        let names = [Some(&router.interface), router.vmac.as_ref().map(|vmac| &vmac.name)];
+        for name in names.into_iter().flatten() {
+            let ears = interfaces.entry(name.clone()).or_default();
+            ears.add(router.key.family, router.group(), router.auth_header);
+        }
         for address in router.served() {
+            interfaces.entry(router.segment_of(address).to_owned()).or_default();
             interfaces.entry(router.interface_of(address).to_owned()).or_default();
         }
     }

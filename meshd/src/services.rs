@@ -86,7 +86,7 @@ pub fn start(
     let ended = threads::spawn("meshd-services", false, move || async move {
         let driver = Driver {
             checkers: Checkers::new(settings(&config), answers.clone()),
-            files: Files::new(answers.clone())?,
+            files: Files::new(answers.clone(), told_number)?,
             services: Services::new(setup, &config, clock::now()),
             inputs: received,
             surroundings,
@@ -267,6 +267,11 @@ impl Driver {
             tracing::error!("ip_vs does not answer");
         }
     }
+}
+
+/// What a tracked file holds.
+fn told_number(name: String, value: Option<i64>) -> Input {
+    Input::File { name, value }
 }
 
 fn settings(config: &Config) -> CheckerSettings {

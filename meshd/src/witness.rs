@@ -97,6 +97,9 @@ impl Witness {
             Action::RunScripts(scripts) => {
                 self.outputs.scripts.send_replace(scripts);
             }
+            Action::WatchTracked { files, processes } => {
+                self.outputs.tracked.send_replace((files, processes));
+            }
             Action::Stopped => {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }
@@ -110,6 +113,10 @@ impl Witness {
             Action::TellServices(_) | Action::Tell(_) => {}
             // Nothing was ever put there, and nothing is wanted.
             Action::SweepAddresses { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::DelRoutes { .. }
+            | Action::HaveStatics(_)
             | Action::FenceAdopt { .. }
             | Action::LeaveBehind(_)
             | Action::DelAddress { .. }

@@ -33,8 +33,9 @@ const STRAYS: usize = 1024;
 pub(super) struct VrrpSocket(AsyncFd<Socket>, Family);
 
 impl VrrpSocket {
-    /// By index: a name may belong to another interface by now.
-    pub(super) fn open(index: u32, ear: &Ear) -> io::Result<VrrpSocket> {
+    /// By index: a name may belong to another interface by now. With `only_from` it hears frames from
+    /// this MAC address alone.
+    pub(super) fn open(index: u32, ear: &Ear, only_from: Option<[u8; 6]>) -> io::Result<VrrpSocket> {
         let family = ear.family;
         let index = NonZeroU32::new(index).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let domain = match family {
@@ -60,6 +61,9 @@ impl VrrpSocket {
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
                 setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
             }
+        }
+        if let Some(mac) = only_from {
+            socket.attach_filter(&frames_from(mac))?;
         }
         setsockopt(&socket, sockopt::Priority, &PRIORITY)?;
         if setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).is_err() {
@@ -130,6 +134,24 @@ fn read_v6(socket: &Socket, buffer: &mut [u8]) -> io::Result<Option<(usize, Ipv6
     let whole = !message.flags.contains(MsgFlags::MSG_TRUNC);
     let source = message.address.map(|address| address.ip()).filter(|_| whole);
     Ok(source.zip(destination).zip(hop_limit).map(|((from, to), limit)| (message.bytes, from, to, limit)))
+}
+
+/// Only what came in a frame from this MAC address (classic BPF; the frame's header stands below the packet).
+fn frames_from([a, b, c, d, e, f]: [u8; 6]) -> [SockFilter; 6] {
+    const LOAD_WORD: u16 = 0x20;
+    const LOAD_HALF: u16 = 0x28;
+    const IF_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    /// SKF_LL_OFF, and the source in an Ethernet header.
+    const SOURCE: u32 = 0u32.wrapping_sub(0x20_0000) + 6;
+    [
+        SockFilter::new(LOAD_WORD, 0, 0, SOURCE),
+        SockFilter::new(IF_EQUAL, 0, 3, u32::from_be_bytes([a, b, c, d])),
+        SockFilter::new(LOAD_HALF, 0, 0, SOURCE + 4),
+        SockFilter::new(IF_EQUAL, 0, 1, u32::from(u16::from_be_bytes([e, f]))),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ]
 }
 
 /// Tells when there is something to read. Needs a tokio runtime.
@@ -219,7 +241,9 @@ impl LinkSocket {
             Family::Ipv6 => {
                 socket
                     .attach_filter(&NEIGHBOUR_DISCOVERY.map(|(code, yes, no, k)| SockFilter::new(code, yes, no, k)))?;
-                libc::ETH_P_IPV6
+                // All, because what comes with a virtual MAC address that this host has as well is seen here only
+                // before the kernel gives it to that interface.
+                libc::ETH_P_ALL
             }
         };
         socket.bind(&link_address(index, protocol))?;
@@ -239,11 +263,14 @@ impl LinkSocket {
 
 /// Of all IPv6 frames only neighbour solicitations and advertisements (classic BPF: code, where to go
 /// on if it is so and if not, operand).
-const NEIGHBOUR_DISCOVERY: [(u16, u8, u8, u32); 7] = {
+const NEIGHBOUR_DISCOVERY: [(u16, u8, u8, u32); 9] = {
+    const LOAD_HALF: u16 = 0x28;
     const LOAD_BYTE: u16 = 0x30;
     const IF_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
     [
+        (LOAD_HALF, 0, 0, 12),
+        (IF_EQUAL, 0, 6, 0x86dd),
         (LOAD_BYTE, 0, 0, 20),
         (IF_EQUAL, 0, 4, 58),
         (LOAD_BYTE, 0, 0, 54),

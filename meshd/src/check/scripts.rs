@@ -39,7 +39,10 @@ pub(super) fn apply(config: &mut Config, report: &mut Report) -> bool {
     let Judged { mut found, unprotected, .. } = judged;
     config.track_scripts.retain(|s| !untracked.contains(&s.name));
     for router in &mut config.routers {
-        router.track_scripts.retain(|s| !untracked.contains(&s.name));
+        router.track.scripts.retain(|s| !untracked.contains(&s.name));
+    }
+    for group in &mut config.sync_groups {
+        group.track.scripts.retain(|s| !untracked.contains(&s.name));
     }
     if !refused.is_empty() {
         forget(config, &refused);

@@ -38,7 +38,7 @@ fn said(examined: &Examined) -> String {
 
 fn tracked(examined: &Examined) -> usize {
     let config = examined.config.as_ref().unwrap();
-    assert_eq!(config.track_scripts.len(), config.routers[0].track_scripts.len());
+    assert_eq!(config.track_scripts.len(), config.routers[0].track.scripts.len());
     config.track_scripts.len()
 }
 

@@ -14,10 +14,14 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
         match action {
             Action::FenceArm { addresses, until } => takeover.arms.entry(until).or_default().extend(addresses),
             Action::AddAddress { .. } => takeover.additions.push(action),
+            Action::AddRoutes { .. } => takeover.routes.push(action),
             Action::SendAdvertisement { .. } | Action::Announce { .. } | Action::Record(_) => {
                 takeover.announcements.push(action);
             }
             Action::DelAddress { .. }
+            | Action::MakeVmacs { .. }
+            | Action::DelRoutes { .. }
+            | Action::HaveStatics(_)
             | Action::SweepAddresses { .. }
             | Action::FenceAdopt { .. }
             | Action::ProbeAddresses { .. }
@@ -33,6 +37,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::RosterChanged { .. }
             | Action::Ordered { .. }
             | Action::RunScripts(_)
+            | Action::WatchTracked { .. }
             | Action::TellServices(_)
             | Action::Tell(_)
             | Action::Stopped => {
@@ -49,6 +54,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
 struct Takeover {
     arms: BTreeMap<mesh_core::Instant, Vec<std::net::IpAddr>>,
     additions: Vec<Action>,
+    routes: Vec<Action>,
     announcements: Vec<Action>,
 }
 
@@ -57,6 +63,7 @@ impl Takeover {
         let arms = std::mem::take(&mut self.arms).into_iter();
         all.extend(arms.map(|(until, addresses)| Action::FenceArm { addresses, until }));
         all.append(&mut self.additions);
+        all.append(&mut self.routes);
         all.append(&mut self.announcements);
     }
 }

@@ -23,7 +23,11 @@ impl Failures {
             Effect::Memory => self.memory = true,
             Effect::LeaveBehind => self.leaving = true,
             Effect::Fence => self.closing |= closing,
-            Effect::Roster | Effect::Advertisement { .. } | Effect::Probe { .. } => {}
+            Effect::Vmac { .. }
+            | Effect::Route { .. }
+            | Effect::Roster
+            | Effect::Advertisement { .. }
+            | Effect::Probe { .. } => {}
         }
     }
 

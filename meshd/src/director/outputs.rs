@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesh_config::model::TrackScript;
+use mesh_config::model::{TrackFile, TrackProcess, TrackScript};
 use mesh_control::Status;
 use mesh_core::action::Effect;
 use mesh_core::lease::memory::Changes;
@@ -29,6 +29,8 @@ pub struct Outputs {
     pub memory: Option<Memory>,
     /// Scripts to run from now on.
     pub scripts: watch::Sender<Vec<TrackScript>>,
+    /// Files and processes to look at from now on.
+    pub tracked: watch::Sender<(Vec<TrackFile>, Vec<TrackProcess>)>,
     /// Who runs scripts, writes to FIFOs and sends mail; `None` on a node that has no routers.
     pub teller: Option<Teller>,
     /// What the services are told of the mesh.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use mesh_config::model::{Config, SyncGroup, Transport, Version};
+use mesh_config::model::{Config, SyncGroup, Transport, Version, Weight};
 use mesh_core::Dump;
 use mesh_core::engine::dump::{RouterDump, ScriptDump};
 use mesh_core::input::Interface;
@@ -189,15 +189,20 @@ fn addresses(text: &mut String, router: &RouterDump, set: bool) {
 }
 
 fn tracked(text: &mut String, router: &RouterDump, dump: &Dump) {
-    if router.config.track_scripts.is_empty() {
+    if router.config.track.scripts.is_empty() {
         return;
     }
     text.push_str("   Tracked scripts :\n");
-    for tracked in &router.config.track_scripts {
+    for tracked in &router.config.track.scripts {
         let own = dump.scripts.iter().find(|script| script.config.name == tracked.name);
-        let weight = tracked.weight.or(own.map(|script| script.config.weight)).unwrap_or(0);
-        let _ = writeln!(text, "     {} weight {weight}", tracked.name);
+        let weight = tracked.weight.or(own.map(|script| script.config.own_weight())).unwrap_or_default();
+        let _ = writeln!(text, "     {} weight {}", tracked.name, weighed(weight));
     }
+}
+
+/// A weight as keepalived writes it.
+fn weighed(weight: Weight) -> String {
+    format!("{}{}", weight.by, if weight.reverse { " reverse" } else { "" })
 }
 
 fn sync_group(text: &mut String, group: &SyncGroup, dump: &Dump) {
@@ -245,8 +250,8 @@ fn tracked_script(text: &mut String, config: &Config, script: &ScriptDump, dump:
     }
     text.push_str("   Tracking instances :\n");
     for router in &dump.routers {
-        for tracked in router.config.track_scripts.iter().filter(|tracked| tracked.name == declared.name) {
-            let weight = tracked.weight.unwrap_or(declared.weight);
+        for tracked in router.config.track.scripts.iter().filter(|tracked| tracked.name == declared.name) {
+            let weight = weighed(tracked.weight.unwrap_or(declared.own_weight()));
             let _ = writeln!(text, "     {}, weight {weight}", router.config.name);
         }
     }

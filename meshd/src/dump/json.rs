@@ -114,7 +114,7 @@ impl Data {
         let list = |addresses: &[mesh_config::model::VirtualAddress]| {
             addresses.iter().map(|address| words::address(declared, address, set)).collect()
         };
-        let scripts = declared.track_scripts.iter().filter_map(|tracked| {
+        let scripts = declared.track.scripts.iter().filter_map(|tracked| {
             let script = dump.scripts.iter().find(|script| script.config.name == tracked.name)?;
             Some(words::command(&script.config.command))
         });

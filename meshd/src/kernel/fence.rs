@@ -19,6 +19,7 @@ mod closing;
 mod elements;
 mod inspect;
 mod layout;
+pub mod reports;
 mod rules;
 mod target;
 mod transport;

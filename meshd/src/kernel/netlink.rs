@@ -17,7 +17,10 @@
 mod batch;
 mod follow;
 pub mod loopback;
+mod messages;
 mod requests;
+mod route;
+mod vmac;
 
 #[cfg(test)]
 mod tests;
@@ -28,13 +31,13 @@ use std::sync::{Arc, PoisonError};
 
 use anyhow::Context;
 use ipnet::IpNet;
-use mesh_config::model::{Scope, VirtualAddress};
+use mesh_config::model::{Route, Rule, Scope, VirtualAddress};
 use mesh_core::input::Interface;
 use nix::libc;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST};
 use rtnetlink::packet_route::address::{
-    AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
 };
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::AsyncSocket;
@@ -158,7 +161,7 @@ impl Netlink {
             .map(|(interface, address, lifetime_s)| {
                 let index = *indexes.entry(interface).or_insert_with(|| if_nametoindex(*interface).ok());
                 let index = index.ok_or_else(|| AddressError::NoInterface((*interface).to_owned()))?;
-                let addition = addition(index, address, *lifetime_s)?;
+                let addition = addition(index, address, *lifetime_s, ADDRESS_PROTOCOL)?;
                 placed.prepare(interface, index, address.net);
                 Ok((index, addition))
             })
@@ -191,9 +194,12 @@ impl Netlink {
         }
     }
 
-    /// Removes every address with our mark from every interface but these, and tells how many those
-    /// were.
-    pub async fn sweep(&self, except: &[(String, IpAddr)]) -> usize {
+    /// Removes every address with our mark from every interface but these, and routes and rules that
+    /// came with them but for these, and tells how many addresses those were.
+    pub async fn sweep(&self, except: &[(String, IpAddr)], routes: &[Route], rules: &[Rule]) -> usize {
+        if let Err(refusal) = route::sweep_moving(&self.requests, routes, rules).await {
+            tracing::warn!("routes or rules of an earlier run may be left: {refusal}");
+        }
         let mut placed = self.placed.lock().await;
         placed.addresses.clear();
         let swept = sweep(&self.requests, &mut placed, &[], except).await;
@@ -221,6 +227,9 @@ pub struct Swept {
 /// There is no netlink socket.
 pub async fn sweep_all(known: &[(String, IpNet)]) -> anyhow::Result<Swept> {
     let requests = open_requests()?;
+    if let Err(refusal) = route::sweep_moving(&requests, &[], &[]).await {
+        tracing::warn!("routes or rules may be left: {refusal}");
+    }
     Ok(sweep(&requests, &mut Placed::default(), known, &[]).await)
 }
 
@@ -254,7 +263,10 @@ async fn sweep(
 }
 
 async fn remove(requests: &Requests, index: u32, net: IpNet) -> Result<(), Refusal> {
-    let message = RouteNetlinkMessage::DelAddress(message(index, net));
+    let mut message = message(index, net);
+    // Where there is another end, the kernel compares that.
+    message.attributes.truncate(1);
+    let message = RouteNetlinkMessage::DelAddress(message);
     requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
 }
 
@@ -298,8 +310,11 @@ fn message(index: u32, net: IpNet) -> AddressMessage {
 }
 
 /// What adding says.
-fn addition(index: u32, address: &VirtualAddress, lifetime_s: u32) -> Result<AddressMessage, AddressError> {
+fn addition(index: u32, address: &VirtualAddress, lifetime_s: u32, mark: u8) -> Result<AddressMessage, AddressError> {
     let mut message = message(index, address.net);
+    if let Some(peer) = address.peer {
+        message.attributes = vec![AddressAttribute::Local(address.net.addr()), AddressAttribute::Address(peer)];
+    }
     message.header.scope = match address.scope {
         Scope::Global => AddressScope::Universe,
         Scope::Site => AddressScope::Site,
@@ -310,13 +325,30 @@ fn addition(index: u32, address: &VirtualAddress, lifetime_s: u32) -> Result<Add
     let mut lifetime = CacheInfo::default();
     (lifetime.ifa_valid, lifetime.ifa_preferred) = (lifetime_s, lifetime_s);
     if let IpNet::V6(net) = address.net {
-        message.header.flags = AddressHeaderFlags::Nodad;
+        if !address.dad {
+            message.header.flags = AddressHeaderFlags::Nodad;
+        }
         if net.prefix_len() == net.max_prefix_len() {
             lifetime.ifa_preferred = 0;
         }
     }
+    if let Some(preferred) = address.preferred_s {
+        lifetime.ifa_preferred = preferred.min(lifetime_s);
+    }
     message.attributes.push(AddressAttribute::CacheInfo(lifetime));
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(ADDRESS_PROTOCOL)));
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(mark)));
+    let flags = [
+        (address.home, AddressFlags::Homeaddress),
+        (address.manage_temporary, AddressFlags::Managetempaddr),
+        (address.no_prefix_route, AddressFlags::Noprefixroute),
+        (address.autojoin, AddressFlags::Mcautojoin),
+    ];
+    let flags = flags.into_iter().filter(|(set, _)| *set).fold(AddressFlags::empty(), |all, (_, flag)| all | flag);
+    if !flags.is_empty() {
+        // The attribute stands for the header's flags, too.
+        let dad = if message.header.flags.is_empty() { AddressFlags::empty() } else { AddressFlags::Nodad };
+        message.attributes.push(AddressAttribute::Flags(flags | dad));
+    }
     if address.net.addr().is_ipv6() {
         // The kernel has neither broadcast addresses nor labels there.
         return Ok(message);

@@ -43,8 +43,14 @@ pub fn write(setting: &str, value: u32) -> anyhow::Result<()> {
     }
 }
 
+/// A dot separates; the dots of an interface's name are written as slashes, as sysctl(8) has it.
 fn path(setting: &str) -> PathBuf {
-    PathBuf::from("/proc/sys").join(setting.replace('.', "/"))
+    let swapped = |c| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    };
+    PathBuf::from("/proc/sys").join(setting.chars().map(swapped).collect::<String>())
 }
 
 #[cfg(test)]

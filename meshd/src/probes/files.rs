@@ -15,7 +15,6 @@ use std::sync::mpsc as commands;
 use std::thread;
 
 use mesh_config::model::TrackFile;
-use mesh_core::services::Input;
 use tokio::sync::mpsc;
 use tracing::error;
 
@@ -33,15 +32,20 @@ pub struct Files {
 }
 
 impl Files {
-    /// None yet. Numbers wait while the channel is full.
-    pub fn new(numbers: mpsc::Sender<Input>) -> io::Result<Files> {
+    /// None yet. What is told of a file is made by `make` of its name and its number; that waits while the
+    /// channel is full.
+    ///
+    /// # Errors
+    ///
+    /// There is no room for another thread, or for a pair of sockets.
+    pub fn new<T: Send + 'static>(numbers: mpsc::Sender<T>, make: fn(String, Option<i64>) -> T) -> io::Result<Files> {
         let (wake, woken) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         woken.set_nonblocking(true)?;
         let (sets, receive) = commands::channel();
         thread::Builder::new()
             .name("files".to_owned())
-            .spawn(move || watcher::Watcher::new(numbers, receive, woken).run())?;
+            .spawn(move || watcher::Watcher::new(numbers, make, receive, woken).run())?;
         Ok(Files { sets, wake })
     }
 

@@ -1,11 +1,12 @@
 //! Wires everything together and watches over it: whatever dies is noticed, and ends the daemon
 //! rather than leaving half of it running.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use mesh_config::model::{Config, ScriptSecurity};
+use mesh_core::bfd::Told as Sessions;
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::roster::State;
 use mesh_core::services::input::Surroundings;
@@ -35,6 +36,7 @@ use crate::mesh::{MeshHandle, MeshOptions, StateDir};
 use crate::probes::notify::NotifySettings;
 use crate::probes::notify::teller::{self, NotifyThread, Teller};
 use crate::probes::script::Scripts;
+use crate::probes::tracked::Tracked;
 use crate::server::{RealServer, Told};
 use crate::services::{self, ServicesThread};
 use crate::signals::Signals;
@@ -105,6 +107,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
     let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
     let (scripts, script_sets) = watch::channel(Vec::new());
+    let (tracked, tracked_sets) = watch::channel(Default::default());
     let (secure, secured) = watch::channel(config.scripts.clone());
     let (surroundings, around) = watch::channel(Surroundings::default());
     let (services_shown, services_seen) = watch::channel(Arc::default());
@@ -132,6 +135,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         legacy,
         guard: shown,
         scripts,
+        tracked,
         surroundings,
         status,
         telemetry: telemetry.clone(),
@@ -149,11 +153,13 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     };
     let bfd = if directs { Some(bfd::start(&config, seed()?, services_setup.unix_at_zero)?) } else { None };
     let (sessions, sessions_seen) = bfd.as_ref().map_or_else(bfd::nothing, |bfd| (bfd.told.clone(), bfd.shown.clone()));
+    let routers_sessions = sessions.clone();
     let services = teller.clone().map(|teller| {
         services::start(services_setup, config.clone(), service_queue, around, sessions, outlets(teller))
     });
-    let director = spawn_engine(engine, &config, directs, input_queue, outputs, directors_tell)?;
+    let director = spawn_engine(engine, &config, directs, (input_queue, routers_sessions), outputs, directors_tell)?;
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets, secured));
+    let tracker = tokio::spawn(Tracked::new(&inputs)?.follow(tracked_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
     let ending = control::Ending { commands, guard: guard.clone() };
     let shown = control::Shown { status: status_seen, services: services_seen, bfd: sessions_seen };
@@ -179,6 +185,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         director,
         server,
         runner,
+        tracker,
         services: services.transpose()?,
         notify,
         bfd,
@@ -223,6 +230,7 @@ struct Parts {
     director: Ended,
     server: JoinHandle<anyhow::Result<()>>,
     runner: JoinHandle<()>,
+    tracker: JoinHandle<()>,
     /// None on a node that is no director.
     services: Option<ServicesThread>,
     /// None there, too.
@@ -374,14 +382,14 @@ fn spawn_engine(
     engine: Engine,
     config: &Config,
     directs: bool,
-    inputs: mpsc::Receiver<Input>,
+    (inputs, sessions): (mpsc::Receiver<Input>, watch::Receiver<Sessions>),
     outputs: Outputs,
     told: Option<watch::Sender<Told>>,
 ) -> anyhow::Result<Ended> {
     let config = config.clone();
     threads::spawn("meshd-engine", config.mesh.realtime, move || async move {
         if directs {
-            Director::new(engine, &config, inputs, outputs).await?.run().await;
+            Director::new(engine, &config, inputs, sessions, outputs).await?.run().await;
         } else {
             Witness::new(engine, inputs, outputs, told).run().await;
         }
@@ -417,7 +425,7 @@ async fn supervise(
     commands: &mut mpsc::Receiver<Command>,
 ) -> anyhow::Result<Command> {
     let Signals { terminate, interrupt, hangup, dump_data, dump_stats, dump_json, clear_stats } = signals;
-    let Parts { director, server, runner, services, notify, bfd, mesh, real_server } = parts;
+    let Parts { director, server, runner, tracker, services, notify, bfd, mesh, real_server } = parts;
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(Command::Stop),
@@ -435,6 +443,10 @@ async fn supervise(
             ended = &mut *server => {
                 ended.context("the control server died")??;
                 bail!("the control server ended by itself");
+            }
+            ended = &mut *tracker => {
+                ended.context("who looks at tracked files and processes died")?;
+                bail!("who looks at tracked files and processes ended by itself");
             }
             ended = &mut *runner => {
                 ended.context("the runner of tracked scripts died")?;

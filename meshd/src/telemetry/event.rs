@@ -1,8 +1,10 @@
 //! Decisions as events.
 
 use mesh_control::story::Event;
-use mesh_core::decision::{MoveEvent, RouterEvent};
+use mesh_core::decision::{GroupState, MoveEvent, RouterEvent};
 use mesh_core::{Decision, services};
+
+use super::log::group_state;
 
 /// The event a decision is; node, time and number are left to the journal.
 pub(super) fn of(decision: Decision) -> Event {
@@ -25,6 +27,17 @@ pub(super) fn of(decision: Decision) -> Event {
                 MoveEvent::Failed(why) => (true, format!("{name}: not moved from {from} to {to}: {why}")),
             };
             Event { router: Some(name), ..plain("move", severity(bad), text, cause) }
+        }
+        Decision::Group { name, state, cause, .. } => {
+            let word = group_state(state);
+            let bad = state == GroupState::Fault;
+            Event {
+                state: Some(word.to_owned()),
+                ..plain("group", severity(bad), format!("group {name}: {word}"), cause)
+            }
+        }
+        Decision::Tracked { kind, name, cause } => {
+            plain("tracked", "info", format!("{kind} {name} {cause}"), String::new())
         }
         Decision::Order { text } => plain("order", "info", text, String::new()),
         Decision::Repaired { what } => plain("repair", "warning", format!("repaired: {what}"), String::new()),

@@ -1,6 +1,6 @@
 //! Decisions as log lines. One decision is one line; fields carry the field's standard words.
 
-use mesh_core::decision::{MoveEvent, RouterEvent};
+use mesh_core::decision::{GroupState, MoveEvent, RouterEvent};
 use mesh_core::{Decision, bfd, services};
 
 /// Tells a decision.
@@ -22,6 +22,10 @@ pub(super) fn record(decision: &Decision) {
             }
         }
         Decision::Order { text } => tracing::info!("{text}"),
+        Decision::Group { name, state, priority, cause } => {
+            tracing::info!(group = %name, priority, cause, "group {name}: {}", group_state(*state).to_uppercase());
+        }
+        Decision::Tracked { kind, name, cause } => tracing::info!(%kind, tracked = %name, "{kind} {name} {cause}"),
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
         Decision::Warning { text } => tracing::warn!("{text}"),
         Decision::Dropped { from, reason, count } => tracing::warn!(from = %from, count, "dropped: {reason}"),
@@ -46,6 +50,14 @@ pub(super) fn record_services(decision: &services::action::Decision) {
         }
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
         Decision::Warning { text } => tracing::warn!("{text}"),
+    }
+}
+
+pub(super) fn group_state(state: GroupState) -> &'static str {
+    match state {
+        GroupState::Active => "active",
+        GroupState::Backup => "backup",
+        GroupState::Fault => "fault",
     }
 }
 

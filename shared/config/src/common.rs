@@ -129,6 +129,38 @@ pub(crate) fn is_md5(word: &str) -> bool {
     word.len() == 32 && word.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+/// Five or six bytes of a MAC address in hexadecimal digits, or what is wrong with it.
+pub(crate) fn mac(text: &str) -> Result<Vec<u8>, &'static str> {
+    const EXPECTED: &str = "is no MAC address; expected one such as 02:00:00:00:00:07, or its first five bytes";
+    let byte = |part: &str| u8::from_str_radix(part, 16).ok().filter(|_| (1..=2).contains(&part.len()));
+    let bytes = text.split(':').map(byte).collect::<Option<Vec<u8>>>().ok_or(EXPECTED)?;
+    match bytes[..] {
+        [0, 0, 0x5e, 0, 1 | 2, ..] => Err("is a MAC address that RFC 9568 gives to another virtual router"),
+        [first, ..] if first & 1 == 1 => Err("is a MAC address of a group"),
+        _ if bytes.iter().all(|byte| *byte == 0) => Err(EXPECTED),
+        [_, _, _, _, _] | [_, _, _, _, _, _] => Ok(bytes),
+        _ => Err(EXPECTED),
+    }
+}
+
+/// Of five bytes the VRID is the sixth.
+pub(crate) fn complete_mac(bytes: &[u8], vrid: u8) -> [u8; 6] {
+    let mut mac = [vrid; 6];
+    mac.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    mac
+}
+
+/// Whether the kernel takes it for an interface.
+pub(crate) fn is_interface_name(text: &str) -> bool {
+    let fits = (1..=crate::model::LONGEST_NAME).contains(&text.len());
+    fits && text != "." && text != ".." && !text.contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
+}
+
+/// Whether names that begin with it fit: a digit of the family, a dot, the VRID and a number may follow.
+pub(crate) fn is_vmac_prefix(text: &str) -> bool {
+    text.len() <= 8 && is_interface_name(text)
+}
+
 /// Why there can be no such session beside the others; what would help is part of it.
 pub(crate) fn bfd_problem(session: &BfdInstance, others: &[BfdInstance]) -> Option<String> {
     let neighbour = session.neighbour;

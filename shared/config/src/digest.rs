@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 
 use crate::model::{
-    AntiReplay, Config, Endpoint, Forwarding, Tunnel, TunnelChecksum, Version, VirtualRouter, VirtualServer,
+    AntiReplay, Config, Endpoint, Forwarding, SyncGroup, Tunnel, TunnelChecksum, Version, VirtualRouter, VirtualServer,
 };
 
 impl Config {
     /// Sixteen hexadecimal digits over what all directors have to agree on: for every router its
     /// key, version, advert interval, addresses (without prefix length, in any order), how adverts
-    /// are authenticated (but no secret), where they go, how many may be missing, whether it is spread and
-    /// what it is kept apart from; for every virtual server what it listens for, how it schedules,
+    /// are authenticated (but no secret), where they go, how many may be missing, their virtual MAC address
+    /// where they have one, whether it is spread and what it is kept apart from; which of them move
+    /// together; for every virtual server what it listens for, how it schedules,
     /// flags, persistence, quorum, and its real servers, in any order. Priority, interface, state and
     /// name may differ from host to host, and so may checks and scripts.
     ///
@@ -18,7 +19,9 @@ impl Config {
     /// drift, not against an attacker.
     pub fn digest(&self) -> String {
         let routers = self.routers.iter().map(|router| describe(router) + &self.describe_place(router));
-        let mut lines: Vec<String> = routers.chain(self.virtual_servers.iter().map(describe_server)).collect();
+        let groups = self.sync_groups.iter().map(|group| self.describe_group(group));
+        let servers = self.virtual_servers.iter().map(describe_server);
+        let mut lines: Vec<String> = routers.chain(groups).chain(servers).collect();
         lines.sort_unstable();
         format!("{:016x}", fnv1a(lines.join("\n").as_bytes()))
     }
@@ -35,6 +38,12 @@ impl Config {
         }
         text
     }
+
+    /// By the members' keys: names may differ.
+    fn describe_group(&self, group: &SyncGroup) -> String {
+        let members = self.routers.iter().filter(|r| group.routers.contains(&r.name));
+        format!("group {}", sorted(members.map(|r| r.key.to_string())))
+    }
 }
 
 fn describe(router: &VirtualRouter) -> String {
@@ -47,8 +56,9 @@ fn describe(router: &VirtualRouter) -> String {
         list.sort_unstable();
         list.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
     };
+    let vmac = router.vmac.as_ref().map_or_else(String::new, |v| format!(" vmac {:?}", v.mac));
     format!(
-        "{} v{version} {}ms auth={} {} excluded {}{}",
+        "{} v{version} {}ms auth={} {} excluded {}{vmac}{}",
         router.key,
         router.advert_interval.as_millis(),
         router.auth_pass.is_some(),

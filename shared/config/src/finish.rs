@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+use crate::iproute;
 use crate::model::Config;
 use crate::report::{Finding, Place, Report, Severity};
 
 /// Checks what only the whole configuration shows, sorts the findings, and gives routers their
 /// keys. No configuration when anything found is an error.
 pub(crate) fn finish(mut config: Config, mut report: Report) -> (Option<Config>, Report) {
-    let found: Vec<Finding> =
-        shared_vrids(&config, &report).into_iter().chain(shared_addresses(&config, &report)).collect();
+    config.complete_vmacs();
+    let rules = config.routers.iter_mut().flat_map(|r| &mut r.rules);
+    let _given = iproute::assign_priorities(config.statics.rules.iter_mut().chain(rules));
+    let found = shared_vrids(&config, &report).into_iter().chain(shared_addresses(&config, &report));
+    let found: Vec<Finding> = found.chain(shared_macs(&config, &report)).collect();
     report.add(found);
     config.assign_keys();
     (Some(config).filter(|_| report.worst() != Some(Severity::Error)), report)
@@ -46,6 +50,21 @@ fn shared_addresses(config: &Config, report: &Report) -> Vec<Finding> {
                     format!("{} is already an address of `{first}`: two elections for one address", address.net.addr());
                 found.extend(places.and_then(|p| p.addresses.get(i)).map(|place| error(place, message)));
             }
+        }
+    }
+    found
+}
+
+/// One MAC address twice on one interface: the kernel makes only the first.
+fn shared_macs(config: &Config, report: &Report) -> Vec<Finding> {
+    let mut seen = BTreeMap::new();
+    let mut found = Vec::new();
+    for (router, vmac) in config.routers.iter().flat_map(|r| r.vmacs().map(move |v| (r, v))) {
+        let first = *seen.entry((&vmac.base, vmac.mac)).or_insert(router.name.as_str());
+        if first != router.name {
+            let mac = vmac.mac.map(|byte| format!("{byte:02x}")).join(":");
+            let message = format!("{mac} on `{}` is already the virtual MAC address of `{first}`", vmac.base);
+            found.extend(report.places.routers.get(&router.name).map(|p| error(&p.vrid, message)));
         }
     }
     found

@@ -37,8 +37,12 @@ mod lvs;
 mod mail;
 mod notify;
 mod process;
+mod routing;
 mod script;
 mod server;
+mod sync_group;
+mod track;
+mod track_process;
 mod tree;
 mod values;
 
@@ -78,6 +82,12 @@ const BLOCKS: &[&str] = &[
     "virtual_server",
     "track_file",
     "vrrp_track_file",
+    "vrrp_track_process",
+    "vrrp_sync_group",
+    "interface_up_down_delays",
+    "static_ipaddress",
+    "static_routes",
+    "static_rules",
     "bfd_instance",
     "SSL",
 ];
@@ -87,11 +97,17 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     // Scripts and global settings hold for the whole file, wherever they stand.
     let globals = global::lower(lower, &mut config, &tree.statements);
     script::lower(lower, &mut config, &tree.statements);
+    track_process::lower(lower, &mut config, &tree.statements);
     bfd::lower(lower, &mut config, &tree.statements);
     garp::groups(lower, &mut config, &tree.statements);
+    let files = server::track_files(lower, &mut config, &tree.statements);
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
+            ("interface_up_down_delays", Some(block)) => sync_group::link_delays(lower, &mut config, block),
+            ("static_ipaddress", Some(block)) => config.statics.addresses.extend(routing::addresses(lower, block)),
+            ("static_routes", Some(block)) => config.statics.routes.extend(routing::routes(lower, block)),
+            ("static_rules", Some(block)) => config.statics.rules.extend(routing::rules(lower, block)),
             ("include_check", None) => global::include_check(lower, statement),
             _ if process::root(lower, &mut config.process, statement) => {}
             (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
@@ -102,7 +118,8 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
             _ => lower.other(&keywords::ROOT, statement),
         }
     }
-    server::lower(lower, &mut config, &tree.statements);
+    sync_group::lower(lower, &mut config, &tree.statements);
+    server::lower(lower, &mut config, &tree.statements, files);
     lvs::check(lower, &mut config, &tree.statements);
     stray_braces(lower, tree);
     config

@@ -9,6 +9,7 @@ mod common;
 mod digest;
 mod finish;
 pub mod host;
+mod iproute;
 pub mod keepalived;
 pub mod model;
 pub mod native;

@@ -11,16 +11,22 @@ mod conduct;
 mod mail;
 mod notify;
 mod process;
+mod route;
 mod service;
 mod telemetry;
+mod track;
+mod vmac;
 
 pub use self::bfd::BfdInstance;
 pub use self::conduct::*;
 pub use self::mail::Mail;
 pub use self::notify::{Fifo, Notify, NotifySettings, OnDelete};
 pub use self::process::{Dumps, Process};
+pub use self::route::*;
 pub use self::service::*;
 pub use self::telemetry::TelemetrySettings;
+pub use self::track::*;
+pub use self::vmac::*;
 
 /// A whole configuration, every value checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,12 +45,22 @@ pub struct Config {
     pub virtual_servers: Vec<VirtualServer>,
     /// `track_file` blocks, in file order, names unique.
     pub track_files: Vec<TrackFile>,
+    /// `vrrp_track_process` blocks, in file order, names unique.
+    pub track_processes: Vec<TrackProcess>,
+    /// How changes of interfaces and the start are waited for.
+    pub delays: Delays,
+    /// `dynamic_interfaces`: interfaces need not exist at the start.
+    pub dynamic_interfaces: bool,
     /// `bfd_instance` blocks, in file order, names unique.
     pub bfd_instances: Vec<BfdInstance>,
     /// What holds for all virtual servers.
     pub lvs: LvsSettings,
     /// What holds for all virtual routers.
     pub vrrp: VrrpSettings,
+    /// Addresses, routes and rules that are there as long as the daemon runs.
+    pub statics: Statics,
+    /// How virtual interfaces are called.
+    pub vmac_names: VmacNames,
     /// Mail about what happens.
     pub mail: Mail,
     /// FIFOs, and scripts of the start and the end.
@@ -84,6 +100,8 @@ pub struct TrackScript {
     pub timeout: Duration,
     /// -253 to 253, added to priority while up (positive) or down (negative). Zero: down means fault.
     pub weight: i16,
+    /// `weight ... reverse`, see [`Weight`].
+    pub reverse: bool,
     /// Successes in a row before it counts as up; default 1.
     pub rise: u32,
     /// Failures in a row before it counts as down; default 1.
@@ -92,6 +110,13 @@ pub struct TrackScript {
     pub init_fail: bool,
     /// `user`: overrides `script_user`.
     pub user: Option<(String, Option<String>)>,
+}
+
+impl TrackScript {
+    /// What counts where whoever tracks it says nothing.
+    pub fn own_weight(&self) -> Weight {
+        Weight { by: self.weight.into(), reverse: self.reverse }
+    }
 }
 
 /// One virtual router on this host.
@@ -103,8 +128,7 @@ pub struct VirtualRouter {
     pub key: RouterKey,
     /// Interface for adverts, and for addresses that name none.
     pub interface: String,
-    /// `state MASTER`: only matters for an address owner (priority 255).
-    /// Read and kept; nothing decides by it yet: priority 255 alone makes an owner.
+    /// `state MASTER`: only matters for an address owner (priority 255), which then does not wait at the start.
     pub initial_active: bool,
     /// Configured priority, 1 to 255; 255 owns the addresses.
     pub priority: u8,
@@ -130,8 +154,23 @@ pub struct VirtualRouter {
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: served, but not in adverts; of either family.
     pub excluded_addresses: Vec<VirtualAddress>,
-    /// `track_script`.
-    pub track_scripts: Vec<TrackedScript>,
+    /// What it tracks besides.
+    pub track: Tracks,
+    /// `dont_track_primary`: a lost link on its own interface is no fault.
+    pub dont_track_primary: bool,
+    /// `virtual_routes`: there while it serves.
+    pub routes: Vec<Route>,
+    /// `virtual_rules`: there while it serves.
+    pub rules: Vec<Rule>,
+    /// `use_vmac`: an interface with a virtual MAC address, on which addresses of `key.family` go that
+    /// name no other interface.
+    pub vmac: Option<Vmac>,
+    /// `vmac_xmit_base`: adverts leave by `interface` all the same.
+    pub vmac_transmit_base: bool,
+    /// `use_vmac_addr`: addresses that do not belong on the router's own one get such interfaces, too.
+    pub vmac_addresses: bool,
+    /// Those interfaces; found out once a configuration is complete.
+    pub address_vmacs: Vec<Vmac>,
     /// `garp_master_*`.
     pub garp: GratuitousArp,
     /// `vrrp_strict` or `strict_mode`. What it changes is done while reading.
@@ -171,7 +210,14 @@ impl VirtualRouter {
             transport: Transport::Multicast { source: None },
             addresses: Vec::new(),
             excluded_addresses: Vec::new(),
-            track_scripts: Vec::new(),
+            track: Tracks::default(),
+            dont_track_primary: false,
+            routes: Vec::new(),
+            rules: Vec::new(),
+            vmac: None,
+            vmac_transmit_base: false,
+            vmac_addresses: false,
+            address_vmacs: Vec::new(),
             garp: GratuitousArp::default(),
             strict: false,
             skip_check_adv_addr: false,
@@ -197,11 +243,6 @@ impl VirtualRouter {
     pub fn accepts(&self) -> bool {
         self.conduct.accept || self.priority == u8::MAX
     }
-
-    /// The interface an address goes on.
-    pub fn interface_of<'a>(&'a self, address: &'a VirtualAddress) -> &'a str {
-        address.interface.as_deref().unwrap_or(&self.interface)
-    }
 }
 
 /// Virtual routers that are Active together, or not at all (`vrrp_sync_group`).
@@ -211,8 +252,26 @@ pub struct SyncGroup {
     pub name: String,
     /// `group`: names of its members, in file order, each a router of the configuration.
     pub routers: Vec<String>,
+    /// What all members track: faults of one are faults of all, weights change all priorities.
+    pub track: Tracks,
+    /// `sync_group_tracking_weight`: what single members track with a weight counts. Without it that is not
+    /// tracked: different priorities within a group would pull it apart.
+    pub member_weights: bool,
     /// Who is told when its state changes.
     pub notify: Notify,
+}
+
+impl SyncGroup {
+    /// A group that tracks nothing of its own, and tells nobody.
+    pub fn new(name: impl Into<String>, routers: Vec<String>) -> Self {
+        SyncGroup {
+            name: name.into(),
+            routers,
+            track: Tracks::default(),
+            member_weights: false,
+            notify: Notify::default(),
+        }
+    }
 }
 
 /// How many addresses fit in an advert of a family. Its count is one byte; in IPv6 an Ethernet frame of
@@ -271,12 +330,46 @@ pub struct VirtualAddress {
     pub scope: Scope,
     /// `brd`; IPv4 only.
     pub broadcast: Option<Ipv4Addr>,
+    /// `use_vmac`: on an interface with a virtual MAC address.
+    pub vmac: bool,
+    /// `peer`: the other end of a point-to-point link, of the address's family; `net` has its prefix length.
+    pub peer: Option<IpAddr>,
+    /// `-nodad`: duplicate address detection as usual; IPv6 only.
+    pub dad: bool,
+    /// `home`: the home address of mobile IPv6.
+    pub home: bool,
+    /// `mngtmpaddr`: temporary addresses are made from it (RFC 8981).
+    pub manage_temporary: bool,
+    /// `noprefixroute`: without a route to its network.
+    pub no_prefix_route: bool,
+    /// `autojoin`: a multicast address is joined.
+    pub autojoin: bool,
+    /// `preferred_lft`: seconds for which the host chooses it for connections of its own; default: as long
+    /// as it is there.
+    pub preferred_s: Option<u32>,
+    /// Put back at once when somebody removes it; false with `no_track`: with the next renewal.
+    pub track: bool,
 }
 
 impl VirtualAddress {
     /// On the router's interface, of global scope, nothing more.
     pub fn new(net: IpNet) -> Self {
-        VirtualAddress { net, interface: None, label: None, scope: Scope::Global, broadcast: None }
+        VirtualAddress {
+            net,
+            interface: None,
+            label: None,
+            scope: Scope::Global,
+            broadcast: None,
+            vmac: false,
+            peer: None,
+            dad: false,
+            home: false,
+            manage_temporary: false,
+            no_prefix_route: false,
+            autojoin: false,
+            preferred_s: None,
+            track: true,
+        }
     }
 }
 
@@ -294,15 +387,6 @@ pub enum Scope {
     Host,
     /// Nowhere.
     Nowhere,
-}
-
-/// A script a router tracks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrackedScript {
-    /// Name of a [`TrackScript`].
-    pub name: String,
-    /// Overrides the script's own weight.
-    pub weight: Option<i16>,
 }
 
 /// When addresses are announced, by gratuitous ARP or neighbour advertisements.

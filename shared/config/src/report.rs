@@ -70,6 +70,8 @@ pub struct Places {
     pub scripts: BTreeMap<String, Place>,
     /// The checks of each real server, in order, by name of the virtual server and by its address.
     pub checks: BTreeMap<(String, SocketAddr), Vec<Place>>,
+    /// Interfaces that are tracked, with whose tracking it is.
+    pub tracked_interfaces: Vec<(String, String, Place)>,
     /// The user scripts run as.
     pub script_user: Option<Place>,
     /// Every other program: of notifications, services, checks, the start and the end.
@@ -90,16 +92,24 @@ pub struct RouterPlaces {
 }
 
 impl Places {
-    /// An error for each interface that is named and not among `existing`. keepalived refuses to
-    /// start with one (although its `-t` lets it pass).
-    pub fn missing_interfaces(&self, existing: &[String]) -> Vec<Finding> {
-        let named = self.routers.iter().flat_map(|(router, places)| places.interfaces.iter().map(move |i| (router, i)));
+    /// An error for each interface that is named and not among `existing`; where interfaces are `dynamic`, a
+    /// remark. keepalived refuses to start with one (although its `-t` lets it pass).
+    pub fn missing_interfaces(&self, existing: &[String], dynamic: bool) -> Vec<Finding> {
+        let (severity, which) = match dynamic {
+            true => (Severity::Ignored, "does not exist on this host yet"),
+            false => (Severity::Error, "does not exist on this host"),
+        };
+        let routers = self.routers.iter();
+        let named =
+            routers.flat_map(|(router, places)| places.interfaces.iter().map(move |(i, place)| (router, i, place)));
+        let tracked = self.tracked_interfaces.iter().map(|(whose, interface, place)| (whose, interface, place));
         let mut missing: Vec<Finding> = named
-            .filter(|(_, (interface, _))| !existing.contains(interface))
-            .map(|(router, (interface, place))| Finding {
+            .chain(tracked)
+            .filter(|(_, interface, _)| !existing.contains(interface))
+            .map(|(router, interface, place)| Finding {
                 place: place.clone(),
-                severity: Severity::Error,
-                message: format!("`{router}` needs interface `{interface}`, which does not exist on this host"),
+                severity,
+                message: format!("`{router}` needs interface `{interface}`, which {which}"),
             })
             .collect();
         missing.sort_by(|a, b| a.place.cmp(&b.place));

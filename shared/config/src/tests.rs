@@ -103,11 +103,13 @@ fn keys_are_given() {
 #[test]
 fn missing_interfaces_are_placed() {
     let (_, report) = read(CONF);
-    assert!(report.places.missing_interfaces(&["eth0".into(), "eth1".into()]).is_empty());
-    let missing = report.places.missing_interfaces(&["eth0".into()]);
+    assert!(report.places.missing_interfaces(&["eth0".into(), "eth1".into()], false).is_empty());
+    let missing = report.places.missing_interfaces(&["eth0".into()], false);
     let places: Vec<(usize, usize)> = missing.iter().map(|f| (f.place.line, f.place.column)).collect();
     assert_eq!(places, [(22, 20), (71, 20), (109, 12), (122, 15)]);
     assert!(missing.iter().all(|f| f.severity == Severity::Error && f.message.contains("`eth1`")));
+    let later = report.places.missing_interfaces(&["eth0".into()], true);
+    assert!(later.len() == 2 && later.iter().all(|f| f.severity == Severity::Ignored));
 }
 
 /// Ten thousand real servers, each with a check, and all of them out of the ordinary.

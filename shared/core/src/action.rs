@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use mesh_config::model::VirtualAddress;
+use mesh_config::model::{Route, Rule, Statics, VirtualAddress, Vmac};
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 use mesh_wire::vrrp::Envelope;
 
@@ -52,6 +52,12 @@ pub enum Action {
         /// Interfaces and the addresses looked for there.
         addresses: Vec<(String, IpAddr)>,
     },
+    /// Have exactly these interfaces with virtual MAC addresses, up, each on the interface below it;
+    /// what is there and as it has to be is left alone. One whose base is not there is left out.
+    MakeVmacs {
+        /// All of them.
+        wanted: Vec<Vmac>,
+    },
     /// Have a virtual address in the kernel; where it is there already, renew its lifetime.
     AddAddress {
         /// On this interface.
@@ -68,6 +74,24 @@ pub enum Action {
         /// The address.
         address: VirtualAddress,
     },
+    /// Have these routes and rules in the kernel.
+    AddRoutes {
+        /// Routes.
+        routes: Vec<Route>,
+        /// Rules.
+        rules: Vec<Rule>,
+        /// They were put there before, and are looked after.
+        again: bool,
+    },
+    /// Remove routes and rules; one that is not there is no failure.
+    DelRoutes {
+        /// Routes.
+        routes: Vec<Route>,
+        /// Rules.
+        rules: Vec<Rule>,
+    },
+    /// Have exactly these addresses, routes and rules that belong to no router.
+    HaveStatics(Statics),
     /// Remove every address any run of this program left, by its IFA_PROTO mark.
     SweepAddresses {
         /// But not these: on this interface, this address.
@@ -146,6 +170,14 @@ pub enum Action {
     },
     /// Run these tracked scripts (and no others) from now on.
     RunScripts(Vec<mesh_config::model::TrackScript>),
+    /// Look at these files and processes (and no others) from now on, and tell of each how it stands, then of every
+    /// change: [`crate::Input::Tracked`].
+    WatchTracked {
+        /// Files, each with a number in it.
+        files: Vec<mesh_config::model::TrackFile>,
+        /// Processes.
+        processes: Vec<mesh_config::model::TrackProcess>,
+    },
     /// Tell the services who is there and serves what; only where there are virtual servers.
     TellServices(Surroundings),
     /// Keep this where it outlives the process, in place of what was kept before. It comes before
@@ -173,6 +205,16 @@ pub enum Effect {
         interface: String,
         /// The address.
         address: IpAddr,
+    },
+    /// [`Action::MakeVmacs`], for one of them.
+    Vmac {
+        /// Its name.
+        name: String,
+    },
+    /// [`Action::AddRoutes`], [`Action::DelRoutes`] or [`Action::HaveStatics`], for one of them.
+    Route {
+        /// Which one, in words.
+        what: String,
     },
     /// [`Action::DelAddress`] of this address.
     Removal {

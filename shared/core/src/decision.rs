@@ -2,6 +2,8 @@
 
 use mesh_wire::mesh::{NodeId, RouterKey};
 
+use crate::tracking::Kind;
+
 /// Something that was decided, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
@@ -17,6 +19,17 @@ pub enum Decision {
         cause: String,
         /// 32 hexadecimal digits, the same on all nodes that took part.
         trace_id: String,
+    },
+    /// A sync group changed its state here: what its members do is told of each of them, too.
+    Group {
+        /// Its name.
+        name: String,
+        /// What it is now.
+        state: GroupState,
+        /// The lowest effective priority of its members.
+        priority: u8,
+        /// In words, after the name of the member it began with.
+        cause: String,
     },
     /// A member appeared, disappeared or left.
     Peer {
@@ -63,6 +76,15 @@ pub enum Decision {
         /// In words.
         text: String,
     },
+    /// Something else that is tracked changed.
+    Tracked {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: String,
+        /// How it stands now, in words.
+        cause: String,
+    },
     /// Something of ours in the kernel was touched by somebody else, and is repaired.
     Repaired {
         /// What, in words.
@@ -93,6 +115,17 @@ pub enum MoveEvent {
     Done,
     /// It failed; who refused, and what is so now, in words.
     Failed(String),
+}
+
+/// What a sync group is here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupState {
+    /// All members serve.
+    Active,
+    /// All members stand by.
+    Backup,
+    /// A member cannot serve, so none does.
+    Fault,
 }
 
 /// What happened to a virtual router here.

@@ -31,6 +31,7 @@ pub(crate) const fn us(n: u64) -> Instant {
 /// VI_1: version 3, adverts every second, [`VIP`] on eth0.
 pub(crate) fn router(priority: u8) -> VirtualRouter {
     VirtualRouter {
+        initial_active: priority == 255,
         priority,
         version: Version::V3,
         addresses: vec![vip("10.1.1.80/24")],

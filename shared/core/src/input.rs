@@ -11,6 +11,7 @@ use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 use crate::action::Effect;
 use crate::orders::Wish;
 use crate::roster::Change;
+use crate::tracking::Kind;
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +100,15 @@ pub enum Input {
         name: String,
         /// How it ended.
         outcome: ScriptOutcome,
+    },
+    /// A tracked object was looked at ([`crate::Action::WatchTracked`]; BFD sessions have their own way).
+    Tracked {
+        /// What it is.
+        kind: Kind,
+        /// Its name.
+        name: String,
+        /// What its kind says.
+        value: i64,
     },
     /// [`crate::services::Action::Unfit`]: addresses that others reach services behind better.
     Unfit(BTreeMap<IpAddr, String>),

@@ -10,6 +10,7 @@ use mesh_wire::mesh::gossip::RouterState;
 use mesh_wire::vrrp::{self as wire, Advertisement, ChecksumForm, Envelope, Interval};
 
 use crate::counters::Counters;
+use crate::engine::vmacs::absence;
 use crate::lease::ballot::Lease;
 use crate::lease::lease_time;
 use crate::time::Instant;
@@ -34,6 +35,8 @@ pub struct Instance {
     pub epoch_seen: u64,
     /// When to claim because voters said it is vacant.
     pub claim_at: Option<Instant>,
+    /// Its turn to claim has come, and its group was not ready yet.
+    pub wants: bool,
     /// How the last lease ended, in words.
     pub vacancy: String,
     /// Voters that refused the last claim, and until when.
@@ -79,6 +82,8 @@ pub struct Instance {
     pub silence: Silence,
     /// Serves because the run before did, but its interface is not known yet: until then at most.
     pub adopted: Option<Instant>,
+    /// Serves since the run before: what nobody has told of yet is no reason to stop.
+    pub goes_on: bool,
 }
 
 /// How long the kernel keeps an address whose director is gone.
@@ -182,6 +187,7 @@ pub struct Transition {
 impl Instance {
     /// In fault until its interface is known.
     pub fn new(config: VirtualRouter, lease: LeaseTime, now: Instant) -> Self {
+        let missing = config.vmacs().next().map(absence);
         Instance {
             vrrp: vrrp::Router::new(&config),
             base: config.priority,
@@ -190,11 +196,12 @@ impl Instance {
             armed_until: None,
             epoch_seen: 0,
             claim_at: None,
+            wants: false,
             vacancy: String::new(),
             vetoes: BTreeMap::new(),
             failures: 0,
             veto: None,
-            fault: Some(format!("interface {} is not there", config.interface)),
+            fault: Some(missing.unwrap_or_else(|| format!("interface {} is not there", config.interface))),
             blocked: None,
             block_time: None,
             garp: None,
@@ -212,6 +219,7 @@ impl Instance {
             heard: None,
             silence: Silence::new(now),
             adopted: None,
+            goes_on: false,
             config,
         }
     }

@@ -1,16 +1,28 @@
-//! Tracked scripts: from exit codes to up and down, from there to priority and fault.
+//! Tracked objects: from what was seen of them to up and down, from there to priority and fault.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use mesh_config::model::{TrackScript, VirtualRouter};
+use mesh_config::model::{
+    Config, SyncGroup, TrackFile, TrackProcess, TrackScript, Tracked, Tracks, VirtualRouter, Weight,
+};
 
 use crate::input::ScriptOutcome;
 use crate::vrrp::OWNER_PRIORITY;
 
-/// State of all tracked scripts.
+/// Beyond what a priority can take away: the product of a file's number and its weight is a fault then.
+const LEAST: i64 = -253;
+
+/// State of all tracked objects but interfaces.
 #[derive(Clone, Debug, Default)]
 pub struct Tracking {
     scripts: BTreeMap<String, Script>,
+    files: BTreeMap<String, (TrackFile, i64)>,
+    processes: BTreeMap<String, (TrackProcess, Option<bool>)>,
+    /// Weights of BFD sessions.
+    sessions: BTreeMap<String, Weight>,
+    /// Those that were told of, and whether they are up.
+    bfds: BTreeMap<String, bool>,
 }
 
 #[derive(Clone, Debug)]
@@ -19,6 +31,28 @@ struct Script {
     up: bool,
     /// Results in a row that contradict `up`.
     against: u32,
+}
+
+/// What kind of thing was looked at from outside ([`crate::Input::Tracked`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// `track_file`: the value is the number in it, 0 where there is none.
+    File,
+    /// `vrrp_track_process`: the value is 1 while enough of them run, and not too many, for as long as its delays
+    /// say; else 0.
+    Process,
+    /// `bfd_instance`: the value is 1 while the session is up, else 0. A session nobody has told of is down.
+    Bfd,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::File => "file",
+            Kind::Process => "process",
+            Kind::Bfd => "BFD session",
+        })
+    }
 }
 
 /// What tracking makes of a router.
@@ -30,15 +64,35 @@ pub enum Effect {
     Fault(String),
 }
 
+/// How one tracked object stands.
+enum Standing {
+    Up,
+    Down(&'static str),
+    Number(i64),
+}
+
 impl Tracking {
-    /// Takes over a configuration; scripts that did not change keep their state.
-    pub fn configure(&mut self, scripts: &[TrackScript]) {
+    /// Takes over a configuration; what did not change keeps its state.
+    pub fn configure(&mut self, config: &Config) {
         let mut old = std::mem::take(&mut self.scripts);
-        for config in scripts {
+        for config in &config.track_scripts {
             let state = old.remove(&config.name).filter(|s| s.config == *config);
             let fresh = || Script { config: config.clone(), up: !config.init_fail, against: 0 };
             self.scripts.insert(config.name.clone(), state.unwrap_or_else(fresh));
         }
+        let mut old = std::mem::take(&mut self.files);
+        for file in &config.track_files {
+            let known = old.remove(&file.name).filter(|(known, _)| known.path == file.path);
+            self.files.insert(file.name.clone(), (file.clone(), known.map_or(0, |(_, value)| value)));
+        }
+        let mut old = std::mem::take(&mut self.processes);
+        for process in &config.track_processes {
+            let known = old.remove(&process.name).filter(|(known, _)| known == process);
+            self.processes.insert(process.name.clone(), (process.clone(), known.and_then(|(_, up)| up)));
+        }
+        self.sessions = config.bfd_instances.iter().map(|b| (b.name.clone(), b.own_weight())).collect();
+        let tracked = |name: &String| all_tracks(config).any(|tracks| tracks.bfds.iter().any(|t| t.name == *name));
+        self.bfds.retain(|name, _| tracked(name));
     }
 
     /// A run ended. Returns the script's new state, when it changed, and why.
@@ -71,25 +125,137 @@ impl Tracking {
         self.scripts.get(name).map(|s| (s.up, s.against))
     }
 
-    /// Effective priority: the configured one plus all weights, kept within 1 to 254. The owner of
-    /// the addresses ignores weights.
-    pub fn effect(&self, router: &VirtualRouter) -> Effect {
-        let mut priority = i32::from(router.priority);
-        for tracked in &router.track_scripts {
-            let Some(script) = self.scripts.get(&tracked.name) else { continue };
-            let weight = tracked.weight.unwrap_or(script.config.weight);
-            if weight == 0 {
-                if !script.up {
-                    return Effect::Fault(format!("script {} is down", tracked.name));
-                }
-            } else if script.up == (weight > 0) {
-                priority += i32::from(weight);
+    /// Something was seen. Returns how it stands now, in words, when that changed.
+    pub fn observe(&mut self, kind: Kind, name: &str, value: i64) -> Option<String> {
+        let up = value != 0;
+        let changed = match kind {
+            Kind::File => {
+                let (_, known) = self.files.get_mut(name)?;
+                std::mem::replace(known, value) != value
+            }
+            Kind::Process => {
+                let (_, known) = self.processes.get_mut(name)?;
+                known.replace(up) != Some(up)
+            }
+            Kind::Bfd => self.bfds.insert(name.to_owned(), up) != Some(up),
+        };
+        let words = || match kind {
+            Kind::File => format!("holds {value}"),
+            Kind::Process | Kind::Bfd => if up { "is up" } else { "is down" }.to_owned(),
+        };
+        changed.then(words)
+    }
+
+    /// Effective priority: the configured one plus all weights, kept within 1 to 254; or the first fault. The
+    /// owner of the addresses ignores weights. What a group tracks holds for each of its members; what a
+    /// member tracks with a weight only counts where the group says so. `link` is whether an interface is up.
+    /// What nobody has told of yet is down, but up for a router that `goes_on` as the run before left it.
+    pub fn effect(
+        &self,
+        router: &VirtualRouter,
+        group: Option<&SyncGroup>,
+        link: &dyn Fn(&str) -> bool,
+        goes_on: bool,
+    ) -> Effect {
+        let mut priority = i64::from(router.priority);
+        let mut objects = self.objects(&router.track, link, goes_on);
+        if group.is_some_and(|group| !group.member_weights) {
+            objects.retain(|(_, _, weight, _)| weight.by == 0);
+        }
+        if let Some(group) = group {
+            objects.extend(self.objects(&group.track, link, goes_on));
+        }
+        for (what, name, weight, standing) in objects {
+            match change(weight, &standing) {
+                Some(by) => priority += by,
+                None => return Effect::Fault(fault(what, name, &standing)),
             }
         }
         if router.priority == OWNER_PRIORITY {
             return Effect::Priority(OWNER_PRIORITY);
         }
         Effect::Priority(u8::try_from(priority.clamp(1, 254)).expect("clamped to 1..=254"))
+    }
+
+    /// What is tracked: its kind, its name, the weight that counts, how it stands. What is not defined has no effect.
+    fn objects<'a>(
+        &self,
+        tracks: &'a Tracks,
+        link: &dyn Fn(&str) -> bool,
+        goes_on: bool,
+    ) -> Vec<(&'static str, &'a str, Weight, Standing)> {
+        let mut objects = Vec::new();
+        let mut add = |what, tracked: &'a Tracked, own: Weight, standing| {
+            objects.push((what, tracked.name.as_str(), tracked.weight.unwrap_or(own), standing));
+        };
+        let standing = |up| if up { Standing::Up } else { Standing::Down("is down") };
+        // With `reverse` down is what does no harm.
+        let unknown = |tracked: &Tracked, own: Weight, words| {
+            let harmless = goes_on && !tracked.weight.unwrap_or(own).reverse;
+            if harmless { Standing::Up } else { Standing::Down(words) }
+        };
+        for tracked in &tracks.interfaces {
+            let standing = if link(&tracked.name) { Standing::Up } else { Standing::Down("has no link") };
+            add("interface", tracked, Weight::default(), standing);
+        }
+        for (tracked, script) in tracks.scripts.iter().filter_map(|t| Some((t, self.scripts.get(&t.name)?))) {
+            add("script", tracked, script.config.own_weight(), standing(script.up));
+        }
+        for (tracked, (file, value)) in tracks.files.iter().filter_map(|t| Some((t, self.files.get(&t.name)?))) {
+            add("file", tracked, file.own_weight(), Standing::Number(*value));
+        }
+        for (tracked, (process, up)) in tracks.processes.iter().filter_map(|t| Some((t, self.processes.get(&t.name)?)))
+        {
+            let unknown = || unknown(tracked, process.weight, "has not been looked at yet");
+            let standing = up.map_or_else(unknown, standing);
+            add("process", tracked, process.weight, standing);
+        }
+        for tracked in &tracks.bfds {
+            let own = self.sessions.get(&tracked.name).copied().unwrap_or_default();
+            let up = self.bfds.get(&tracked.name).copied();
+            let standing = up.map_or_else(|| unknown(tracked, own, "is down"), standing);
+            add("BFD session", tracked, own, standing);
+        }
+        objects
+    }
+}
+
+/// Everything a configuration's routers and groups track.
+pub fn all_tracks(config: &Config) -> impl Iterator<Item = &Tracks> {
+    config.routers.iter().map(|r| &r.track).chain(config.sync_groups.iter().map(|g| &g.track))
+}
+
+/// Files and processes somebody has to look at.
+pub fn watched(config: &Config) -> (Vec<TrackFile>, Vec<TrackProcess>) {
+    let named =
+        |of: fn(&Tracks) -> &Vec<Tracked>, name: &str| all_tracks(config).any(|t| of(t).iter().any(|t| t.name == name));
+    let files = config.track_files.iter().filter(|f| named(|t| &t.files, &f.name)).cloned().collect();
+    let processes = config.track_processes.iter().filter(|p| named(|t| &t.processes, &p.name)).cloned().collect();
+    (files, processes)
+}
+
+/// What an object adds to the priority; `None` is a fault.
+fn change(weight: Weight, standing: &Standing) -> Option<i64> {
+    let sign = if weight.reverse { -1 } else { 1 };
+    let by = i64::from(weight.by);
+    match standing {
+        // A number that means a failure, and one that does not.
+        Standing::Number(number) if by == 0 => ((*number == 0) != weight.reverse).then_some(0),
+        Standing::Number(number) => {
+            Some(number.saturating_mul(by).saturating_mul(sign).min(254)).filter(|n| *n >= LEAST)
+        }
+        Standing::Up if by == 0 => (!weight.reverse).then_some(0),
+        Standing::Down(_) if by == 0 => weight.reverse.then_some(0),
+        Standing::Up => Some(if by > 0 { by * sign } else { 0 }),
+        Standing::Down(_) => Some(if by < 0 { by * sign } else { 0 }),
+    }
+}
+
+fn fault(what: &str, name: &str, standing: &Standing) -> String {
+    match standing {
+        Standing::Up => format!("{what} {name} is up"),
+        Standing::Down(how) => format!("{what} {name} {how}"),
+        Standing::Number(number) => format!("{what} {name} holds {number}"),
     }
 }
 

@@ -5,6 +5,7 @@ mod at_most_one_open_fence;
 mod brief_overlap;
 mod closed_before_release;
 mod grants_are_kept;
+mod groups_move_together;
 mod members_only;
 mod no_flapping_without_faults;
 mod no_takeover_while_renewed;
@@ -47,6 +48,9 @@ pub fn all(world: &Cluster, beyond: Option<Beyond>) -> Vec<Box<dyn Invariant>> {
         Box::new(no_flapping_without_faults::NoFlappingWithoutFaults),
         Box::new(owner_after_healing::OwnerAfterHealing::new(routers)),
     ];
+    if world.layout.grouped {
+        all.push(Box::new(groups_move_together::GroupsMoveTogether::default()));
+    }
     if !world.layout.is_protected() {
         all.push(Box::new(one_owner_while_connected::OneOwnerWhileConnected::new(routers)));
         return all;

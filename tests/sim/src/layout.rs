@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use ipnet::IpNet;
 use mesh_config::model::{
-    Config, LeaseTime, MeshSettings, Placement, TrackScript, TrackedScript, Version, VirtualAddress, VirtualRouter,
+    Config, LeaseTime, MeshSettings, Placement, SyncGroup, TrackScript, Tracked, Tracks, Version, VirtualAddress,
+    VirtualRouter,
 };
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
@@ -49,8 +50,8 @@ impl Shape {
     /// All of them.
     pub const ALL: [Shape; 6] = [Shape::Pair, Shape::Witness, Shape::Three, Shape::Four, Shape::Five, Shape::Seven];
 
-    /// The cluster of one seed: three routers, the first two with one VRID in both families; now and then with the longest lease there is, or
-    /// without preemption.
+    /// The cluster of one seed: three routers, the first two with one VRID in both families; now and then with the longest lease there is,
+    /// without preemption, or with a sync group.
     pub fn layout(self, seed: u64) -> Layout {
         let (directors, witnesses) = match self {
             Shape::Pair => (2, 0),
@@ -75,6 +76,7 @@ impl Shape {
             voters,
             late,
             routers: 3,
+            grouped: seed % 3 == 1,
             preempt: seed % 8 != 5,
             intervals: INTERVALS,
             lease,
@@ -102,6 +104,8 @@ pub struct Layout {
     pub late: usize,
     /// Virtual routers: every second one is the IPv6 router with the VRID of the one before.
     pub routers: usize,
+    /// Whether the routers of [`GROUP`] are active together or not at all; they have the priorities of the first.
+    pub grouped: bool,
     /// Whether a higher priority takes over from a lower one.
     pub preempt: bool,
     /// Between adverts, router by router, and so on from the first.
@@ -124,6 +128,7 @@ impl Layout {
             voters,
             late: 0,
             routers: 2,
+            grouped: false,
             preempt: true,
             intervals: [ms(1000); 3],
             lease: LeaseTime::Fast,
@@ -151,6 +156,7 @@ impl Layout {
     /// host on round to the first.
     pub fn priority(&self, index: usize, router: usize) -> u8 {
         let last = self.directors - 1;
+        let router = if self.grouped && GROUP.contains(&router) { GROUP[0] } else { router };
         let rank = match router % 3 {
             0 => index,
             1 => last - index,
@@ -200,6 +206,7 @@ impl Layout {
             interval: Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             weight: -110,
+            reverse: false,
             rise: 1,
             fall: 1,
             init_fail: false,
@@ -208,6 +215,7 @@ impl Layout {
         Config {
             track_scripts: vec![script],
             routers: (0..routers).map(|router| self.router(index, router)).collect(),
+            sync_groups: self.groups(routers),
             mesh: MeshSettings { lease: self.lease, placement: self.placement(), ..MeshSettings::default() },
             ..Config::default()
         }
@@ -216,6 +224,15 @@ impl Layout {
     fn placement(&self) -> Placement {
         let (spread, moves_per_minute) = (self.spread, self.moves);
         Placement { spread, moves_per_minute, rebalance_after: ms(2000), ..Placement::default() }
+    }
+
+    /// What its scripts weigh they weigh for all of a group.
+    fn groups(&self, routers: usize) -> Vec<SyncGroup> {
+        if !self.grouped || routers == 0 {
+            return Vec::new();
+        }
+        let names = GROUP.map(|router| format!("VI_{}", router + 1)).to_vec();
+        vec![SyncGroup { track: tracks(), ..SyncGroup::new("G", names) }]
     }
 
     /// One router of a host's configuration.
@@ -228,10 +245,17 @@ impl Layout {
             addresses: vec![VirtualAddress::new(
                 IpNet::new(virtual_address(router), 24).expect("24 is a prefix length"),
             )],
-            track_scripts: vec![TrackedScript { name: SCRIPT.to_owned(), weight: None }],
+            track: tracks(),
             ..VirtualRouter::new(format!("VI_{}", router + 1), router_key(router), INTERFACE)
         }
     }
+}
+
+/// The routers of the sync group, in layouts that have one; as often advertised as each other.
+pub const GROUP: [usize; 2] = [0, 2];
+
+fn tracks() -> Tracks {
+    Tracks { scripts: vec![Tracked::new(SCRIPT)], ..Tracks::default() }
 }
 
 /// Of the first two virtual routers.

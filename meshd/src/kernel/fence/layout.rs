@@ -273,6 +273,11 @@ pub(super) fn sample_set(table: &str) -> SetMessage {
     set_message(table, &PlannedSet { name: LEASED, key_type: 7, key_length: 4, flags: SetFlags::Timeout }, 1)
 }
 
+/// A set of MAC addresses.
+pub(super) fn mac_set(table: &str, name: &'static str) -> SetMessage {
+    set_message(table, &PlannedSet { name, key_type: 9, key_length: 6, flags: SetFlags::empty() }, 1)
+}
+
 pub(super) fn set_message(table: &str, set: &PlannedSet, id: u32) -> SetMessage {
     SetMessage {
         attributes: vec![

@@ -110,6 +110,41 @@ pub(super) fn unaccepted(table: Table, set: &str) -> Vec<Rule> {
     }
 }
 
+/// IGMP, and MLD (RFC 2710 section 3.1, RFC 3810 section 5.2), with a source among these MAC addresses to
+/// leave with another one.
+pub(super) fn reports(macs: &str, below: [u8; 6]) -> Vec<Rule> {
+    const IGMP: u8 = 2;
+    const MLD: [u8; 3] = [131, 132, 143];
+    const ETH_P_IP: u16 = 0x0800;
+    const IP_PROTOCOL: Field = Field { base: NETWORK, offset: 9, length: 1 };
+    let ether_type = Meta::Key(MetaKey::EtherTypeProtocol);
+    let is_ip = [
+        Expressions::Meta(vec![ether_type, Meta::DestinationRegister(Register::Reg1)]),
+        equal(ETH_P_IP.to_be_bytes().to_vec()),
+    ];
+    let igmp = [&is_ip[..], &[load(IP_PROTOCOL), equal(vec![IGMP])]].concat();
+    let kinds = std::iter::once(igmp).chain(MLD.map(discovery));
+    kinds
+        .map(|kind| [kind, vec![load(ETHER_SOURCE), lookup(macs, false)], store(ETHER_SOURCE, below.to_vec())].concat())
+        .collect()
+}
+
+/// Writes this into the packet.
+fn store(field: Field, value: Vec<u8>) -> Vec<Expressions> {
+    vec![
+        Expressions::Immediate(vec![
+            Immediate::DestinationRegister(Register::Reg1),
+            Immediate::Data(DataAttribute::Value(value)),
+        ]),
+        Expressions::Payload(vec![
+            Payload::SourceRegister(Register::Reg1),
+            Payload::Base(field.base),
+            Payload::Offset(field.offset),
+            Payload::Len(field.length),
+        ]),
+    ]
+}
+
 #[derive(Clone, Copy)]
 enum Condition {
     /// The destination is an address of this host.

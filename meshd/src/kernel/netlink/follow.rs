@@ -248,14 +248,14 @@ impl Follower {
     }
 }
 
-fn name(message: &LinkMessage) -> Option<String> {
+pub(super) fn name(message: &LinkMessage) -> Option<String> {
     message.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::IfName(name) => Some(name.clone()),
         _ => None,
     })
 }
 
-fn mac(message: &LinkMessage) -> [u8; 6] {
+pub(super) fn mac(message: &LinkMessage) -> [u8; 6] {
     let found = message.attributes.iter().find_map(|attribute| match attribute {
         LinkAttribute::Address(bytes) => bytes.as_slice().try_into().ok(),
         _ => None,

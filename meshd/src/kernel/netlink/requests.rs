@@ -96,7 +96,7 @@ impl Requests {
             .collect())
     }
 
-    async fn dump(&self, question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
+    pub(super) async fn dump(&self, question: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, Refusal> {
         for _ in 0..DUMP_ATTEMPTS {
             let (answer, torn) = self.ask(question.clone(), NLM_F_REQUEST | NLM_F_DUMP).await?;
             if !torn {

@@ -16,7 +16,7 @@ fn file(name: &str, path: PathBuf) -> TrackFile {
 
 fn files() -> (Files, mpsc::Receiver<Input>) {
     let (send, receive) = mpsc::channel(1);
-    (Files::new(send).unwrap(), receive)
+    (Files::new(send, |name, value| Input::File { name, value }).unwrap(), receive)
 }
 
 async fn next(receive: &mut mpsc::Receiver<Input>) -> (String, Option<i64>) {

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc as commands;
 
 use mesh_config::model::TrackFile;
-use mesh_core::services::Input;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::sync::mpsc;
@@ -21,8 +20,9 @@ use super::number;
 const LOOK: u16 = 1000;
 
 /// What it knows.
-pub(super) struct Watcher {
-    numbers: mpsc::Sender<Input>,
+pub(super) struct Watcher<T> {
+    numbers: mpsc::Sender<T>,
+    make: fn(String, Option<i64>) -> T,
     sets: commands::Receiver<Vec<TrackFile>>,
     woken: UnixStream,
     files: Vec<Watched>,
@@ -40,13 +40,14 @@ struct Watched {
     complaint: Option<String>,
 }
 
-impl Watcher {
+impl<T: Send + 'static> Watcher<T> {
     pub(super) fn new(
-        numbers: mpsc::Sender<Input>,
+        numbers: mpsc::Sender<T>,
+        make: fn(String, Option<i64>) -> T,
         sets: commands::Receiver<Vec<TrackFile>>,
         woken: UnixStream,
-    ) -> Watcher {
-        Watcher { numbers, sets, woken, files: Vec::new(), inotify: None, initialised: BTreeSet::new() }
+    ) -> Watcher<T> {
+        Watcher { numbers, make, sets, woken, files: Vec::new(), inotify: None, initialised: BTreeSet::new() }
     }
 
     /// Until nobody asks or nobody listens any more.
@@ -61,8 +62,9 @@ impl Watcher {
             }
             self.follow();
             for index in 0..self.files.len() {
-                if let Some(input) = self.files[index].look(changed)
-                    && self.numbers.blocking_send(input).is_err()
+                let file = &mut self.files[index];
+                if let Some(value) = file.look(changed)
+                    && self.numbers.blocking_send((self.make)(file.file.name.clone(), value)).is_err()
                 {
                     return;
                 }
@@ -111,7 +113,7 @@ impl Watcher {
             (watched.told, watched.seen) = (value, value);
             let name = watched.file.name.clone();
             // Nobody listens any more: the loop sees that.
-            let _ = self.numbers.blocking_send(Input::File { name, value });
+            let _ = self.numbers.blocking_send((self.make)(name, value));
         }
     }
 
@@ -134,8 +136,8 @@ impl Watcher {
 }
 
 impl Watched {
-    /// What there is to tell.
-    fn look(&mut self, changed: bool) -> Option<Input> {
+    /// The number, where there is something to tell.
+    fn look(&mut self, changed: bool) -> Option<Option<i64>> {
         let value = self.read();
         let sure = changed || value == self.seen;
         self.seen = value;
@@ -143,7 +145,7 @@ impl Watched {
             return None;
         }
         self.told = value;
-        Some(Input::File { name: self.file.name.clone(), value })
+        Some(value)
     }
 
     fn read(&mut self) -> Option<i64> {

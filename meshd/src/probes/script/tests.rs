@@ -24,6 +24,7 @@ fn script(name: &str, text: &str, interval: Duration, timeout: Duration) -> Trac
         interval,
         timeout,
         weight: 0,
+        reverse: false,
         rise: 1,
         fall: 1,
         init_fail: false,

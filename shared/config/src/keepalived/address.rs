@@ -19,11 +19,6 @@ pub(super) struct Declared {
     pub(super) device_at: Option<At>,
 }
 
-/// Options of keepalived that change little; each would need support in the kernel part.
-const UNSUPPORTED: &[&str] = &["home", "-nodad", "mngtmpaddr", "noprefixroute", "autojoin", "no_track"];
-/// The same, with a value.
-const UNSUPPORTED_WITH_VALUE: &[&str] = &["peer", "preferred_lft", "track_group"];
-
 /// Reads `ADDRESS[/LENGTH] [dev IF] [label L] [scope S] [brd B]`. `None`, with a warning, for what
 /// keepalived leaves out as well, and for addresses that no host should serve.
 pub(super) fn parse(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Declared> {
@@ -37,22 +32,26 @@ pub(super) fn parse(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<
     let mut options = statement.parameters().iter();
     while let Some(option) = options.next() {
         match &*option.text {
-            name @ ("dev" | "label" | "scope" | "brd" | "broadcast") => {
+            name @ ("dev" | "label" | "scope" | "brd" | "broadcast" | "peer" | "preferred_lft") => {
                 let Some(value) = options.next() else {
                     lower.warning(option.at, format!("`{name}` has no value; {net} is left out"));
                     return None;
                 };
                 set(lower, &mut declared, name, value)?;
             }
-            "use_vmac" => {
-                lower.warning(option.at, "`use_vmac` is not supported yet: the interface's own MAC is used".into());
-            }
-            name if UNSUPPORTED.contains(&name) => {
-                lower.warning(option.at, format!("`{name}` is not supported yet; skipped"));
-            }
-            name if UNSUPPORTED_WITH_VALUE.contains(&name) => {
+            "use_vmac" => declared.address.vmac = true,
+            "-nodad" => declared.address.dad = true,
+            "home" => declared.address.home = true,
+            "mngtmpaddr" => declared.address.manage_temporary = true,
+            "noprefixroute" => declared.address.no_prefix_route = true,
+            "autojoin" => declared.address.autojoin = true,
+            "no_track" => declared.address.track = false,
+            "track_group" => {
                 options.next();
-                lower.warning(option.at, format!("`{name}` is not supported yet; skipped"));
+                lower.warning(
+                    option.at,
+                    "`track_group` is not supported yet: nothing follows the group; skipped".into(),
+                );
             }
             name => lower
                 .warning(option.at, format!("`{name}` is no option of an address (dev, label, scope, brd); skipped")),
@@ -114,6 +113,25 @@ fn set(lower: &mut Lower<'_>, declared: &mut Declared, name: &str, value: &Word<
                 lower.warning(value.at, message);
             }
         },
+        "peer" => match peer(text, net) {
+            Some(peer) => {
+                declared.address.net = IpNet::new(net.addr(), peer.prefix_len()).ok()?;
+                declared.address.peer = Some(peer.addr());
+            }
+            None => {
+                let message = format!("`{text}` is no peer: expected an address of the same family; {net} is left out");
+                lower.warning(value.at, message);
+                return None;
+            }
+        },
+        "preferred_lft" => match (text, values::unsigned(text).and_then(|n| u32::try_from(n).ok())) {
+            ("forever", _) => declared.address.preferred_s = Some(u32::MAX),
+            (_, Some(seconds)) => declared.address.preferred_s = Some(seconds),
+            (_, None) => {
+                let message = format!("`{text}` is no lifetime: expected seconds or forever; skipped");
+                lower.warning(value.at, message);
+            }
+        },
         _ => match broadcast(text, net) {
             Some(broadcast) => declared.address.broadcast = broadcast,
             None => {
@@ -126,6 +144,12 @@ fn set(lower: &mut Lower<'_>, declared: &mut Declared, name: &str, value: &Word<
         },
     }
     Some(())
+}
+
+/// The other end of a link; its length is that of the route to it.
+fn peer(text: &str, net: IpNet) -> Option<IpNet> {
+    let peer = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    peer.filter(|peer| peer.addr().is_ipv4() == net.addr().is_ipv4())
 }
 
 /// By name or number (RT_SCOPE_*).

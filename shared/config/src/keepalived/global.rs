@@ -1,6 +1,7 @@
 //! `global_defs`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use mesh_wire::mesh::Family;
 
@@ -94,6 +95,19 @@ fn keyword(
         }
         ("vrrp_mcast_group4", _) => set(&mut globals.groups[0], group(lower, statement, Family::Ipv4)),
         ("vrrp_mcast_group6", _) => set(&mut globals.groups[1], group(lower, statement, Family::Ipv6)),
+        ("vrrp_startup_delay", _) => set(&mut config.delays.startup, start_delay(lower, statement)),
+        ("vrrp_delay_after_boot", _) => set(&mut config.delays.after_boot, start_delay(lower, statement)),
+        ("dynamic_interfaces", _) => {
+            config.dynamic_interfaces = true;
+            // Without it keepalived holds to what an interface was like at the start; this daemon never does.
+            if let Some(word) = statement.parameters().first().filter(|w| w.text != "allow_if_changes") {
+                let message =
+                    format!("`{}` is no option of `dynamic_interfaces` (allow_if_changes); skipped", word.text);
+                lower.warning(word.at, message);
+            }
+        }
+        ("vmac_prefix", _) => config.vmac_names.prefix = prefix(lower, statement),
+        ("vmac_addr_prefix", _) => config.vmac_names.address_prefix = prefix(lower, statement),
         ("include_check", _) => include_check(lower, statement),
         ("vrrp_iptables" | "vrrp_ipsets", _) => {
             let keyword = statement.keyword();
@@ -111,6 +125,12 @@ fn keyword(
         },
     }
     lower.no_block(statement);
+}
+
+/// What names of virtual interfaces begin with; a dot, a family's digit and the VRID follow.
+fn prefix(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<String> {
+    let read = |w: &str| common::is_vmac_prefix(w).then(|| w.to_owned());
+    lower.value(statement, "1 to 8 bytes without `/`", "skipped", read)
 }
 
 /// The language has acted upon it; what it did not understand is said here.
@@ -136,6 +156,13 @@ fn group(lower: &mut Lower<'_>, statement: &Statement<'_>, family: Family) -> Op
         Family::Ipv6 => "a multicast address of IPv6, of link-local scope",
     };
     lower.value(statement, expected, "skipped", read).map(Some)
+}
+
+/// Up to what keepalived takes for a delay of minutes.
+fn start_delay(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
+    let longest = Duration::from_micros(u32::MAX.into());
+    let read = |word: &str| values::seconds(word).filter(|d| *d <= longest);
+    lower.value(statement, "seconds from 0 to 4294.967295", "skipped", read)
 }
 
 /// `2` or `3`.

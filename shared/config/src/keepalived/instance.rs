@@ -3,6 +3,7 @@
 mod complete;
 pub(super) mod conduct;
 mod hmac;
+mod vmac;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,10 +14,11 @@ use super::global::{self, Globals};
 use super::keywords::{AUTHENTICATION, INSTANCE};
 use super::lower::Lower;
 use super::notify;
-use super::script;
+use super::routing;
+use super::track::{self, Tracking};
 use super::tree::{At, Block, Statement};
 use super::values;
-use crate::model::{Config, GratuitousArp, Notify, Password, TrackedScript, Version};
+use crate::model::{Config, GratuitousArp, Notify, Password, Route, Rule, Version};
 
 /// An instance as declared, nothing decided.
 struct Draft {
@@ -40,7 +42,11 @@ struct Draft {
     peers: Vec<(IpAddr, At)>,
     addresses: Vec<Declared>,
     excluded: Vec<Declared>,
-    tracked: Vec<(TrackedScript, At)>,
+    track: Tracking,
+    dont_track_primary: bool,
+    routes: Vec<Route>,
+    rules: Vec<Rule>,
+    vmac: vmac::Declared,
     garp: GratuitousArp,
     notify: Notify,
     strict: bool,
@@ -94,7 +100,11 @@ pub(super) fn lower(
         peers: Vec::new(),
         addresses: Vec::new(),
         excluded: Vec::new(),
-        tracked: Vec::new(),
+        track: Tracking::default(),
+        dont_track_primary: false,
+        routes: Vec::new(),
+        rules: Vec::new(),
+        vmac: vmac::Declared::default(),
         garp: globals.garp,
         notify: Notify::default(),
         strict: globals.strict,
@@ -119,16 +129,24 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
         ("authentication", Some(block)) => return authentication(lower, draft, statement, block),
         ("auth_hmac", Some(block)) => return hmac::read(lower, &mut draft.hmac, statement, block),
         ("unicast_peer", Some(block)) => return unicast_peer(lower, draft, statement, block),
-        ("track_script", Some(block)) => return track_script(lower, draft, block),
+        (keyword, Some(block)) if track::is_block(keyword) => return draft.track.read(lower, keyword, block),
         ("virtual_ipaddress", Some(block)) => return addresses(lower, &mut draft.addresses, block),
         ("virtual_ipaddress_excluded", Some(block)) => return addresses(lower, &mut draft.excluded, block),
+        ("virtual_routes", Some(block)) => return draft.routes.extend(routing::routes(lower, block)),
+        ("virtual_rules", Some(block)) => return draft.rules.extend(routing::rules(lower, block)),
         (
             keyword @ ("authentication"
             | "auth_hmac"
             | "unicast_peer"
+            | "track_interface"
             | "track_script"
+            | "track_file"
+            | "track_process"
+            | "track_bfd"
             | "virtual_ipaddress"
-            | "virtual_ipaddress_excluded"),
+            | "virtual_ipaddress_excluded"
+            | "virtual_routes"
+            | "virtual_rules"),
             None,
         ) => lower.error(statement.at(), format!("`{keyword}` has no block; expected `{{` after it")),
         ("state", _) => draft.active = Some(state(lower, statement)),
@@ -174,11 +192,19 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
                 draft.strict = strict;
             }
         }
+        // A configured source that is not there is always a fault.
+        ("track_src_ip", _) => {}
+        ("dont_track_primary", _) => draft.dont_track_primary = true,
         ("skip_check_adv_addr", _) => {
             if let Some(skip) = switch(lower, statement) {
                 draft.skip_check_adv_addr = skip;
             }
         }
+        ("use_vmac", _) => vmac::use_vmac(lower, &mut draft.vmac, statement),
+        ("use_vmac_addr", _) => draft.vmac.addresses = true,
+        ("vmac_xmit_base", _) => vmac::transmit_base(&mut draft.vmac, statement),
+        // It is set wherever an address is put.
+        ("promote_secondaries", _) => {}
         // Read with the sync daemon.
         ("lvs_sync_daemon_interface", _) => {}
         ("native_ipv6", _) => {
@@ -287,36 +313,6 @@ fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>,
             }
             Err(_) => lower.warning(word.at, format!("`{}` is no IP address; left out", word.text)),
         }
-    }
-}
-
-fn track_script(lower: &mut Lower<'_>, draft: &mut Draft, block: &Block<'_>) {
-    for statement in &block.statements {
-        if lower.language(statement) {
-            continue;
-        }
-        lower.no_block(statement);
-        let word = &statement.words[0];
-        let weight = match statement.parameters() {
-            [] => None,
-            [option, rest @ ..] if option.text == "weight" => {
-                let weight = rest.first().and_then(|w| script::weight(&w.text));
-                if weight.is_none() {
-                    let at = rest.first().map_or(option.at, |w| w.at);
-                    lower.warning(at, "expected a weight from -253 to 253; the script's own is used".into());
-                }
-                script::reverse(lower, statement, 2);
-                weight
-            }
-            [option, ..] => {
-                lower.warning(
-                    option.at,
-                    format!("`{}` is no option of a tracked script (weight); skipped", option.text),
-                );
-                None
-            }
-        };
-        draft.tracked.push((TrackedScript { name: word.text.to_string(), weight }, word.at));
     }
 }
 

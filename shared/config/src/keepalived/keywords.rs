@@ -28,6 +28,12 @@ pub(super) const ROOT: Context = Context {
         "virtual_server",
         "track_file",
         "vrrp_track_file",
+        "vrrp_track_process",
+        "vrrp_sync_group",
+        "interface_up_down_delays",
+        "static_ipaddress",
+        "static_routes",
+        "static_rules",
         "bfd_instance",
         "SSL",
         "include_check",
@@ -43,17 +49,10 @@ pub(super) const ROOT: Context = Context {
         "config_save_dir",
         "tmp_config_directory",
         "namespace_with_ipsets",
-        "global_tracking",
     ],
     differs: &[
-        ("vrrp_sync_group", "its instances move independently of each other"),
-        ("vrrp_track_process", "the process is not watched"),
         ("track_group", "the group is not tracked"),
-        ("static_ipaddress", "the addresses are not added"),
-        ("static_routes", "the routes are not added"),
-        ("static_rules", "the rules are not added"),
         ("net_namespace_ipvs", "start the daemon in the namespace instead"),
-        ("interface_up_down_delays", "a link change acts at once"),
     ],
 };
 
@@ -78,6 +77,9 @@ pub(super) const GLOBAL: Context = Context {
         "vrrp_iptables",
         "vrrp_ipsets",
         "include_check",
+        "dynamic_interfaces",
+        "vrrp_startup_delay",
+        "vrrp_delay_after_boot",
         "notification_email_from",
         "smtp_helo_name",
         "smtp_alert",
@@ -93,6 +95,8 @@ pub(super) const GLOBAL: Context = Context {
         "lvs_flush_on_stop",
         "lvs_flush_onstop",
         "lvs_notify_fifo",
+        "vmac_prefix",
+        "vmac_addr_prefix",
         "notify_fifo",
         "vrrp_notify_fifo",
         "fifo_write_vrrp_states_on_reload",
@@ -199,12 +203,7 @@ pub(super) const GLOBAL: Context = Context {
         "reload_repeat",
     ],
     differs: &[
-        ("dynamic_interfaces", "every interface has to exist at the start"),
         ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
-        ("vrrp_startup_delay", "elections start at once"),
-        ("vrrp_delay_after_boot", "elections start at once"),
-        ("vmac_prefix", "no virtual MAC is used"),
-        ("vmac_addr_prefix", "no virtual MAC is used"),
         ("enable_snmp_keepalived", "there is no SNMP"),
         ("enable_snmp_vrrp", "there is no SNMP"),
         ("enable_snmp_checker", "there is no SNMP"),
@@ -221,6 +220,23 @@ pub(super) const GLOBAL: Context = Context {
 pub(super) const SCRIPT: Context = Context {
     name: "vrrp_script",
     acted: &["script", "interval", "timeout", "weight", "rise", "fall", "user", "init_fail"],
+    harmless: &[],
+    differs: &[],
+};
+
+pub(super) const PROCESS: Context = Context {
+    name: "vrrp_track_process",
+    acted: &[
+        "process",
+        "param_match",
+        "weight",
+        "quorum",
+        "quorum_max",
+        "fork_delay",
+        "terminate_delay",
+        "delay",
+        "full_command",
+    ],
     harmless: &[],
     differs: &[],
 };
@@ -249,6 +265,30 @@ pub(super) const BFD: Context = Context {
     differs: &[],
 };
 
+pub(super) const SYNC_GROUP: Context = Context {
+    name: "vrrp_sync_group",
+    acted: &[
+        "group",
+        "track_interface",
+        "track_script",
+        "track_file",
+        "track_process",
+        "track_bfd",
+        "sync_group_tracking_weight",
+        "global_tracking",
+        "notify",
+        "notify_master",
+        "notify_backup",
+        "notify_fault",
+        "notify_stop",
+        "notify_deleted",
+        "notify_priority_changes",
+        "smtp_alert",
+    ],
+    harmless: &[],
+    differs: &[],
+};
+
 pub(super) const INSTANCE: Context = Context {
     name: "vrrp_instance",
     acted: &[
@@ -265,7 +305,13 @@ pub(super) const INSTANCE: Context = Context {
         "unicast_src_ip",
         "unicast_peer",
         "mcast_src_ip",
+        "track_interface",
         "track_script",
+        "track_file",
+        "track_process",
+        "track_bfd",
+        "track_src_ip",
+        "dont_track_primary",
         "virtual_ipaddress",
         "virtual_ipaddress_excluded",
         "garp_master_delay",
@@ -275,6 +321,12 @@ pub(super) const INSTANCE: Context = Context {
         "strict_mode",
         "skip_check_adv_addr",
         "native_ipv6",
+        "promote_secondaries",
+        "virtual_routes",
+        "virtual_rules",
+        "use_vmac",
+        "use_vmac_addr",
+        "vmac_xmit_base",
         "lvs_sync_daemon_interface",
         "notify",
         "notify_master",
@@ -307,18 +359,7 @@ pub(super) const INSTANCE: Context = Context {
     ],
     harmless: &["debug", "kernel_rx_buf_size", "linkbeat_use_polling"],
     differs: &[
-        ("track_interface", "only the instance's own interface counts"),
-        ("track_file", "the file is not watched"),
-        ("track_process", "the process is not watched"),
-        ("track_bfd", "no BFD session is watched"),
-        ("track_src_ip", "the source address is not watched"),
-        ("dont_track_primary", "a lost link on the instance's interface counts"),
-        ("use_vmac", "adverts and addresses use the interface's own MAC"),
-        ("use_vmac_addr", "addresses use the interface's own MAC"),
-        ("vmac_xmit_base", "adverts leave with the interface's own MAC"),
         ("use_ipvlan", "adverts and addresses use the interface itself"),
-        ("virtual_routes", "the routes are not added"),
-        ("virtual_rules", "the rules are not added"),
         ("timer_expired_backup", "a late timer does not change the state"),
         ("vrf", "the interface is used as it is"),
     ],
@@ -350,13 +391,26 @@ const LISTS: &[Context] = &[
     list("notification_email"),
     list("unicast_peer"),
     list("interfaces"),
+    list("group"),
+    list("track_interface"),
     list("track_script"),
+    list("track_process"),
+    list("track_bfd"),
+    list("interface_up_down_delays"),
     list("virtual_ipaddress"),
     list("virtual_ipaddress_excluded"),
     list("virtual_server_group"),
+    list("virtual_routes"),
+    list("virtual_rules"),
+    list("static_ipaddress"),
+    list("static_routes"),
+    list("static_rules"),
 ];
 
-const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, INSTANCE, AUTHENTICATION, AUTH_HMAC, GARP_GROUP, BFD];
+const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, SYNC_GROUP, INSTANCE, AUTHENTICATION, AUTH_HMAC, GARP_GROUP, BFD];
+
+/// Blocks whose keywords are those of others, too, which are meant where they are misplaced.
+const LAST: &[Context] = &[PROCESS];
 
 /// Keywords that read other files.
 pub(super) const INCLUDES: &[&str] = &["include", "includer", "includem", "includew", "includeb", "includea"];
@@ -395,8 +449,8 @@ impl Context {
         if let Some((_, instead)) = self.differs.iter().find(|(k, _)| *k == keyword) {
             return Standing::Differs(instead);
         }
-        let belongs =
-            std::iter::once(&ROOT).chain(CONTEXTS).chain(server::CONTEXTS).find(|c| c.knows(keyword)).map(|c| c.name);
+        let mut contexts = std::iter::once(&ROOT).chain(CONTEXTS).chain(server::CONTEXTS).chain(LAST);
+        let belongs = contexts.find(|c| c.knows(keyword)).map(|c| c.name);
         let meant = if belongs.is_some() { None } else { values::nearest(keyword, self.keywords()) };
         Standing::Unknown { belongs, meant }
     }
@@ -408,7 +462,7 @@ pub(super) fn fits(parent: Option<&str>, child: &str) -> bool {
     if parent == "SSL_GET" {
         return HTTP_CHECK.knows(child);
     }
-    match CONTEXTS.iter().chain(server::CONTEXTS).chain(LISTS).find(|c| c.name == parent) {
+    match CONTEXTS.iter().chain(server::CONTEXTS).chain(LAST).chain(LISTS).find(|c| c.name == parent) {
         Some(context) => context.knows(child),
         None => true,
     }

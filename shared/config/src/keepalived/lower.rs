@@ -20,6 +20,8 @@ pub(super) struct Lower<'t> {
     pub(super) files: &'t dyn Files,
     /// Where each `vrrp_script` stands, by its name.
     pub(super) scripts: BTreeMap<String, At>,
+    /// The same for all else that is tracked, by the block and its name.
+    trackable: BTreeMap<(&'static str, String), At>,
     report: Report,
     /// What was said about lines that are read more than once.
     said: BTreeSet<(Place, String)>,
@@ -31,8 +33,19 @@ impl<'t> Lower<'t> {
     /// `found` is what reading the source has found.
     pub(super) fn new(source: &'t Source, files: &'t dyn Files, found: Vec<Finding>) -> Self {
         let report = Report { findings: found, ..Report::default() };
-        let (scripts, said, counts) = Default::default();
-        Lower { source, text: &source.text, files, scripts, report, said, counts }
+        let (scripts, trackable, said, counts) = Default::default();
+        Lower { source, text: &source.text, files, scripts, trackable, report, said, counts }
+    }
+
+    /// Notes that this block defines an object of this name.
+    pub(super) fn define(&mut self, block: &'static str, name: &str, at: At) {
+        self.trackable.insert((block, name.to_owned()), at);
+    }
+
+    /// Where an object of this name is defined by this block.
+    pub(super) fn defined(&self, block: &'static str, name: &str) -> Option<At> {
+        let script = self.scripts.get(name).filter(|_| block == "vrrp_script");
+        script.or_else(|| self.trackable.get(&(block, name.to_owned()))).copied()
     }
 
     pub(super) fn into_report(mut self) -> Report {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::global::user;
 use super::keywords::SCRIPT;
 use super::lower::Lower;
+use super::track;
 use super::tree::{Block, Statement};
 use super::values;
 use crate::model::{Config, TrackScript};
@@ -31,6 +32,7 @@ fn one(lower: &mut Lower<'_>, config: &mut Config, statement: &Statement<'_>, bl
         interval: Duration::from_secs(1),
         timeout: Duration::ZERO,
         weight: 0,
+        reverse: false,
         rise: 1,
         fall: 1,
         init_fail: false,
@@ -83,7 +85,7 @@ fn keyword(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statemen
             if let Some(weight) = lower.value(statement, expected, "skipped", weight) {
                 script.weight = weight;
             }
-            reverse(lower, statement, 1);
+            script.reverse = track::reverse(lower, statement, 1);
         }
         "rise" => script.rise = count(lower, statement),
         "fall" => script.fall = count(lower, statement),
@@ -127,13 +129,4 @@ fn count(lower: &mut Lower<'_>, statement: &Statement<'_>) -> u32 {
 /// -253 to 253.
 pub(super) fn weight(word: &str) -> Option<i16> {
     values::signed(word).filter(|n| (-253..=253).contains(n)).and_then(|n| i16::try_from(n).ok())
-}
-
-/// `weight N reverse` swaps up and down; not in the model.
-pub(super) fn reverse(lower: &mut Lower<'_>, statement: &Statement<'_>, after: usize) {
-    if let Some(word) = statement.parameters().get(after)
-        && word.text != "noreverse"
-    {
-        lower.warning(word.at, format!("`{}` after a weight is not supported yet; skipped", word.text));
-    }
 }

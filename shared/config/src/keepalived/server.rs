@@ -41,12 +41,17 @@ struct Names {
 }
 
 /// Reads all virtual servers and what they refer to.
-pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statements: &[Statement<'_>]) {
+pub(super) fn lower(
+    lower: &mut Lower<'_>,
+    config: &mut Config,
+    statements: &[Statement<'_>],
+    files: BTreeMap<String, (At, usize)>,
+) {
     ssl::lower(lower, config, statements);
     let mut names = Names {
         groups: group::lower(lower, statements),
         uses: uses(statements),
-        files: file::lower(lower, config, statements),
+        files,
         sessions: sessions(config, statements),
         taken: BTreeMap::new(),
     };
@@ -55,6 +60,20 @@ pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statements: &[St
             pool::lower(lower, config, &mut names, statement, block);
         }
     }
+}
+
+/// What can be tracked: files, which it reads, and the names of BFD sessions.
+pub(super) fn track_files(
+    lower: &mut Lower<'_>,
+    config: &mut Config,
+    statements: &[Statement<'_>],
+) -> BTreeMap<String, (At, usize)> {
+    let files = file::lower(lower, config, statements);
+    files.iter().for_each(|(name, (at, _))| lower.define("track_file", name, *at));
+    let of_routers = |name: &str| config.bfd_instances.iter().any(|b| b.for_routers && b.name == name);
+    let sessions = named(statements, "bfd_instance").filter(|(name, _)| of_routers(name));
+    sessions.for_each(|(name, at)| lower.define("bfd_instance", name, at));
+    files
 }
 
 fn sessions(config: &Config, statements: &[Statement<'_>]) -> BTreeMap<String, At> {

@@ -6,6 +6,8 @@ mod instance;
 mod notify;
 mod process;
 mod server;
+mod track;
+mod vmac;
 
 use super::*;
 use crate::model::*;
@@ -131,7 +133,6 @@ fn global_findings() {
         (" smtp_alert_vrrp maybe", "2:18 W `maybe` is no value for `smtp_alert_vrrp`"),
         (" smtp_alert maybe", "2:13 W `maybe` is no value for `smtp_alert`"),
         (" vrrp_netlink_cmd_rcv_bufs 1000", "2:2 I `vrrp_netlink_cmd_rcv_bufs`"),
-        (" dynamic_interfaces", "2:2 W `dynamic_interfaces` is not supported yet: every interface"),
         (" router_idd x", "2:2 W unknown keyword `router_idd`; skipped (did you mean `router_id`?)"),
         (" -----", "2:2 W unknown keyword `-----` in `global_defs`; skipped"),
         (" state MASTER", "2:2 W `state` belongs in `vrrp_instance`, not in `global_defs`"),
@@ -148,9 +149,11 @@ fn top_level_findings() {
             "vrrp_instanze B {\n priority 1\n}",
             "1:1 W unknown keyword `vrrp_instanze`; skipped (did you mean `vrrp_instance`?)",
         ),
-        ("vrrp_sync_group G {\n group {\n  A\n }\n}", "1:1 W `vrrp_sync_group` is not supported yet"),
-        ("static_routes {\n}", "1:1 W `static_routes` is not supported yet"),
         ("net_namespace_ipvs x", "1:1 W `net_namespace_ipvs` is not supported yet"),
+        ("static_routes", "1:1 E `static_routes` has no block"),
+        ("static_rules {\n table 5\n}", "2:2 W the rule has no `priority`"),
+        ("static_ipaddress {\n 10.0.0.9/24\n}", "2:2 W 10.0.0.9/24 names no interface"),
+        ("static_routes {\n 10.0.0.0/8 dev a track_group G\n}", "2:19 W `track_group` is not supported yet"),
         ("vrrp_script s", "1:1 E `vrrp_script` has no block"),
         ("vrrp_instance B", "1:1 E `vrrp_instance` has no block"),
         ("vrrp_instance {\n}", "1:1 E `vrrp_instance` has no name"),
@@ -220,6 +223,7 @@ fn scripts_reach_the_model() {
         interval: Duration::from_secs(2),
         timeout: Duration::from_millis(500),
         weight: -20,
+        reverse: false,
         rise: 2,
         fall: 3,
         init_fail: true,
@@ -245,7 +249,7 @@ fn script_findings() {
         (" interval 4295", "3:11 W `4295` is no value for `interval`"),
         (" timeout x", "3:10 W `x` is no value for `timeout`"),
         (" weight 300", "3:9 W `300` is no value for `weight`: expected a number from -253 to 253; skipped"),
-        (" weight 5 reverse", "3:11 W `reverse` after a weight"),
+        (" weight 5 foo", "3:11 W `foo` is no option of a weight: expected reverse or noreverse"),
         (" rise 0", "3:7 W `0` is no value for `rise`"),
         (" fall -1", "3:7 W `-1` is no value for `fall`"),
         (" user", "3:2 W `user` has no value"),
@@ -264,7 +268,7 @@ fn a_script_without_command_is_left_out() {
     assert!(found[0].starts_with("1:13 W `vrrp_script s` has no `script`; left out"), "{found:#?}");
     assert!(found[1].starts_with("8:3 W there is no `vrrp_script s`; not tracked"), "{found:#?}");
     let config = config.unwrap();
-    assert!(config.track_scripts.is_empty() && config.routers[0].track_scripts.is_empty());
+    assert!(config.track_scripts.is_empty() && config.routers[0].track.scripts.is_empty());
 }
 
 #[test]
@@ -279,7 +283,7 @@ fn a_second_script_of_a_name_is_left_out() {
 fn a_script_may_stand_further_down() {
     let text = format!("{}vrrp_script s {{\n script /bin/a\n}}\n", with(" track_script {\n  s\n }"));
     let config = assert_found(&text, "5:3 W `vrrp_script s` stands further down").unwrap();
-    assert_eq!(config.routers[0].track_scripts.len(), 1);
+    assert_eq!(config.routers[0].track.scripts.len(), 1);
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Weight;
+
 /// One session with one neighbour (`bfd_instance`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BfdInstance {
@@ -51,6 +53,11 @@ impl BfdInstance {
     pub const SHORTEST_IDLE: Duration = Duration::from_secs(1);
     /// Longest of all: what fits in a packet, 71 minutes.
     pub const LONGEST: Duration = Duration::from_millis(4_294_967);
+
+    /// What counts where whoever tracks it says nothing.
+    pub fn own_weight(&self) -> Weight {
+        Weight { by: self.weight.into(), reverse: self.reverse }
+    }
 
     /// A session with this neighbour, and every other value at its default.
     pub fn new(name: impl Into<String>, neighbour: IpAddr) -> Self {

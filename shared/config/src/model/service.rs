@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mesh_wire::mesh::Family;
 
-use super::Fifo;
+use super::{Fifo, Weight};
 
 /// A script to run, and as whom.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -384,6 +384,13 @@ pub struct TrackFile {
     pub reverse: bool,
     /// `init_file`: what to write at the start, and whether over what is there.
     pub init: Option<(i64, bool)>,
+}
+
+impl TrackFile {
+    /// What counts where whoever tracks it says nothing.
+    pub fn own_weight(&self) -> Weight {
+        Weight { by: self.weight, reverse: self.reverse }
+    }
 }
 
 /// What holds for all virtual servers.

@@ -5,9 +5,12 @@ mod notify;
 mod placement;
 mod process;
 mod router;
+mod routing;
 mod server;
 mod settings;
 mod telemetry;
+mod track;
+mod vmac;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -30,23 +33,30 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         telemetry: telemetry::telemetry(source, file.telemetry),
         vrrp: conduct::vrrp(source, file.vrrp),
         scripts: scripts(source, file.scripts),
+        statics: routing::statics(source, file.host),
+        vmac_names: vmac::names(source, file.vmac),
         ..Config::default()
     };
     for script in file.script {
         config.track_scripts.extend(track_script(source, script));
     }
-    let names: BTreeSet<String> = config.track_scripts.iter().map(|s| s.name.clone()).collect();
+    config.track_files = settings::track_files(source, file.track_file);
+    config.track_processes = track::processes(source, file.track_process);
+    config.bfd_instances = bfd::sessions(source, file.bfd);
     let mut apart = Vec::new();
     for mut router in file.router {
         let wanted = std::mem::take(&mut router.keep_apart);
-        config.routers.extend(router::lower(source, &names, router).inspect(|r| apart.push((r.name.clone(), wanted))));
+        let router = router::lower(source, &config, router);
+        config.routers.extend(router.inspect(|r| apart.push((r.name.clone(), wanted))));
     }
+    vmac::unique(source, &config);
     placement::keep_apart(source, &mut config, apart);
+    config.sync_groups = track::sync_groups(source, &config, file.sync_group);
+    config.delays = track::delays(source, file.delays);
+    config.dynamic_interfaces = file.dynamic_interfaces;
     config.mail = settings::mail(source, file.mail);
     config.notify = notify::settings(source, file.notify);
     config.process = process::lower(source, file.process, file.dumps);
-    config.track_files = settings::track_files(source, file.track_file);
-    config.bfd_instances = bfd::sessions(source, file.bfd);
     let scope = file.lvs.check_scope.map_or_else(CheckScope::default, server::scope);
     config.lvs = settings::lvs(source, file.lvs, settings::tls(file.tls), &config.routers);
     let fifos = [&config.notify.fifo, &config.notify.router_fifo, &config.lvs.notify_fifo];
@@ -212,6 +222,7 @@ fn track_script(source: &mut Source<'_>, script: Script) -> Option<TrackScript> 
         interval,
         timeout: time(source, script.timeout.as_ref(), times, interval),
         weight: number(source, script.weight.as_ref(), -253..=253, 0),
+        reverse: script.reverse,
         rise: number(source, script.rise.as_ref(), 1..=i64::from(i32::MAX), 1),
         fall: number(source, script.fall.as_ref(), 1..=i64::from(i32::MAX), 1),
         init_fail: script.init_fail,

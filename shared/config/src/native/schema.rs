@@ -23,6 +23,10 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) vrrp: Vrrp,
     #[serde(default)]
+    pub(super) host: HostTable,
+    #[serde(default)]
+    pub(super) vmac: VmacNames,
+    #[serde(default)]
     pub(super) scripts: Scripts,
     #[serde(default)]
     pub(super) script: Vec<Script>,
@@ -42,6 +46,14 @@ pub(super) struct File {
     pub(super) lvs: Lvs,
     #[serde(default)]
     pub(super) track_file: Vec<TrackFileTable>,
+    #[serde(default)]
+    pub(super) track_process: Vec<TrackProcessTable>,
+    #[serde(default)]
+    pub(super) sync_group: Vec<SyncGroupTable>,
+    #[serde(default)]
+    pub(super) delays: DelayTable,
+    #[serde(default)]
+    pub(super) dynamic_interfaces: bool,
     #[serde(default)]
     pub(super) bfd: Vec<BfdTable>,
     #[serde(default)]
@@ -134,6 +146,8 @@ pub(super) struct Script {
     pub(super) interval: Option<Spanned<Time>>,
     pub(super) timeout: Option<Spanned<Time>>,
     pub(super) weight: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) reverse: bool,
     pub(super) rise: Option<Spanned<i64>>,
     pub(super) fall: Option<Spanned<i64>>,
     #[serde(default)]
@@ -171,7 +185,23 @@ pub(super) struct Router {
     #[serde(default)]
     pub(super) excluded_addresses: Vec<Spanned<AddressEntry>>,
     #[serde(default)]
+    pub(super) track_interfaces: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rules: Vec<Spanned<String>>,
+    pub(super) vmac: Option<Spanned<VmacEntry>>,
+    #[serde(default)]
+    pub(super) vmac_addresses: bool,
+    #[serde(default)]
     pub(super) track_scripts: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_files: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_processes: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_bfds: Vec<Spanned<TrackedEntry>>,
+    pub(super) track_own_interface: Option<bool>,
     #[serde(default)]
     pub(super) garp: Garp,
     #[serde(default)]
@@ -220,7 +250,7 @@ pub(super) enum ScopeName {
     Nowhere,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AddressTable {
     pub(super) address: String,
@@ -228,6 +258,60 @@ pub(super) struct AddressTable {
     pub(super) label: Option<String>,
     pub(super) scope: Option<ScopeName>,
     pub(super) broadcast: Option<Ipv4Addr>,
+    #[serde(default)]
+    pub(super) vmac: bool,
+    pub(super) peer: Option<String>,
+    #[serde(default)]
+    pub(super) dad: bool,
+    #[serde(default)]
+    pub(super) home: bool,
+    #[serde(default)]
+    pub(super) manage_temporary: bool,
+    #[serde(default)]
+    pub(super) no_prefix_route: bool,
+    #[serde(default)]
+    pub(super) autojoin: bool,
+    pub(super) preferred: Option<Time>,
+    pub(super) track: Option<bool>,
+}
+
+/// What is there as long as the daemon runs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HostTable {
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<AddressEntry>>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rules: Vec<Spanned<String>>,
+}
+
+/// How virtual interfaces without a name are called.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VmacNames {
+    pub(super) prefix: Option<Spanned<String>>,
+    pub(super) address_prefix: Option<Spanned<String>>,
+}
+
+/// `true`, or what is not as usual.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected true, or a table with name, mac, group, transmit_base")]
+pub(super) enum VmacEntry {
+    Switch(bool),
+    Table(VmacTable),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VmacTable {
+    pub(super) name: Option<String>,
+    pub(super) mac: Option<String>,
+    #[serde(default)]
+    pub(super) group: u32,
+    #[serde(default)]
+    pub(super) transmit_base: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -235,6 +319,72 @@ pub(super) struct AddressTable {
 pub(super) struct TrackedTable {
     pub(super) name: String,
     pub(super) weight: Option<i64>,
+    #[serde(default)]
+    pub(super) reverse: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SyncGroupTable {
+    pub(super) name: Spanned<String>,
+    pub(super) routers: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) member_weights: bool,
+    #[serde(default)]
+    pub(super) notify: NotifyTable,
+    pub(super) alert: Option<bool>,
+    #[serde(default)]
+    pub(super) track_interfaces: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_scripts: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_files: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_processes: Vec<Spanned<TrackedEntry>>,
+    #[serde(default)]
+    pub(super) track_bfds: Vec<Spanned<TrackedEntry>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ParameterName {
+    Exact,
+    Partial,
+    Initial,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrackProcessTable {
+    pub(super) name: Spanned<String>,
+    pub(super) command: Spanned<Command>,
+    pub(super) parameters: Option<ParameterName>,
+    #[serde(default)]
+    pub(super) full_command: bool,
+    pub(super) weight: Option<Spanned<i64>>,
+    #[serde(default)]
+    pub(super) reverse: bool,
+    pub(super) quorum: Option<Spanned<i64>>,
+    pub(super) quorum_max: Option<Spanned<i64>>,
+    pub(super) fork_delay: Option<Spanned<Time>>,
+    pub(super) terminate_delay: Option<Spanned<Time>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DelayTable {
+    pub(super) startup: Option<Spanned<Time>>,
+    pub(super) after_boot: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) links: Vec<LinkDelayTable>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkDelayTable {
+    pub(super) interface: Spanned<String>,
+    pub(super) down: Spanned<Time>,
+    pub(super) up: Option<Spanned<Time>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -116,13 +116,7 @@ pub(super) struct AddressEntry(pub(super) AddressTable);
 impl TextOr for AddressEntry {
     const EXPECTED: &'static str = "an address such as \"10.0.0.1/24\" or a table { address = …, interface = … }";
     fn from_text(text: &str) -> Self {
-        AddressEntry(AddressTable {
-            address: text.to_string(),
-            interface: None,
-            label: None,
-            scope: None,
-            broadcast: None,
-        })
+        AddressEntry(AddressTable { address: text.to_string(), ..AddressTable::default() })
     }
     fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         AddressTable::deserialize(MapAccessDeserializer::new(map)).map(AddressEntry)
@@ -148,9 +142,9 @@ impl TextOr for PeerEntry {
 pub(super) struct TrackedEntry(pub(super) TrackedTable);
 
 impl TextOr for TrackedEntry {
-    const EXPECTED: &'static str = "the name of a script or a table { name = …, weight = … }";
+    const EXPECTED: &'static str = "the name of what is tracked or a table { name = …, weight = … }";
     fn from_text(text: &str) -> Self {
-        TrackedEntry(TrackedTable { name: text.to_string(), weight: None })
+        TrackedEntry(TrackedTable { name: text.to_string(), weight: None, reverse: false })
     }
     fn from_table<'de, A: MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
         TrackedTable::deserialize(MapAccessDeserializer::new(map)).map(TrackedEntry)

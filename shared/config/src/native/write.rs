@@ -7,14 +7,15 @@ mod conduct;
 mod notify;
 mod service;
 mod text;
+mod track;
 
 use std::time::Duration;
 
 use self::text::{Writer, list, string, time, words};
 use crate::model::{
     BfdInstance, Check, CheckKind, Config, Connect, Dumps, LeaseTime, Mail, MeshSettings, Placement, Policy, Process,
-    QuorumLoss, Scope, ScriptSecurity, SyncGroup, TelemetrySettings, TrackFile, TrackScript, TrackedScript, Version,
-    VirtualAddress, VirtualRouter,
+    QuorumLoss, Scope, ScriptSecurity, SyncGroup, TelemetrySettings, TrackFile, TrackScript, Version, VirtualAddress,
+    VirtualRouter,
 };
 
 /// The text, and what of the model it cannot say.
@@ -27,8 +28,13 @@ pub fn write(config: &Config) -> (String, Vec<String>) {
         sync_groups,
         virtual_servers,
         track_files,
+        track_processes,
+        delays,
+        dynamic_interfaces,
         lvs,
         vrrp,
+        statics,
+        vmac_names,
         bfd_instances,
         mail,
         notify,
@@ -38,9 +44,13 @@ pub fn write(config: &Config) -> (String, Vec<String>) {
     } = config;
     let mut writer = Writer::default();
     writer.some("router_id", router_id.as_ref().map(string));
+    writer.unless(*dynamic_interfaces, false, "dynamic_interfaces");
     self::mesh(&mut writer, mesh);
     self::telemetry(&mut writer, telemetry);
     conduct::settings(&mut writer, vrrp);
+    track::statics(&mut writer, statics);
+    track::vmac_names(&mut writer, vmac_names);
+    track::delays(&mut writer, delays);
     self::scripts(&mut writer, scripts);
     track_scripts.iter().for_each(|script| track_script(&mut writer, script));
     routers.iter().for_each(|router| self::router(&mut writer, router));
@@ -51,6 +61,7 @@ pub fn write(config: &Config) -> (String, Vec<String>) {
     self::process(&mut writer, process);
     service::settings(&mut writer, lvs, routers);
     track_files.iter().for_each(|file| track_file(&mut writer, file));
+    track_processes.iter().for_each(|process| track::process(&mut writer, process));
     virtual_servers.iter().for_each(|server| service::server(&mut writer, lvs, track_files, server));
     writer.finish()
 }
@@ -131,13 +142,14 @@ fn scripts(writer: &mut Writer, scripts: &ScriptSecurity) {
 }
 
 fn track_script(writer: &mut Writer, script: &TrackScript) {
-    let TrackScript { name, command, interval, timeout, weight, rise, fall, init_fail, user } = script;
+    let TrackScript { name, command, interval, timeout, weight, reverse, rise, fall, init_fail, user } = script;
     writer.item("[[script]]");
     writer.key("name", string(name));
     writer.key("command", words(command));
     writer.unless_time(*interval, Duration::from_secs(1), "interval");
     writer.unless_time(*timeout, *interval, "timeout");
     writer.unless(*weight, 0, "weight");
+    writer.unless(*reverse, false, "reverse");
     writer.unless(*rise, 1, "rise");
     writer.unless(*fall, 1, "fall");
     writer.unless(*init_fail, false, "init_fail");
@@ -161,7 +173,14 @@ fn router(writer: &mut Writer, router: &VirtualRouter) {
         transport,
         addresses,
         excluded_addresses,
-        track_scripts,
+        track,
+        dont_track_primary,
+        routes,
+        rules,
+        vmac: _, // with what belongs to it
+        vmac_transmit_base: _,
+        vmac_addresses: _,
+        address_vmacs: _, // follow from the addresses
         garp,
         strict,
         skip_check_adv_addr,
@@ -194,9 +213,10 @@ fn router(writer: &mut Writer, router: &VirtualRouter) {
     if !excluded_addresses.is_empty() {
         writer.key("excluded_addresses", list(excluded_addresses.iter().map(address)));
     }
-    if !track_scripts.is_empty() {
-        writer.key("track_scripts", list(track_scripts.iter().map(tracked)));
-    }
+    track::tracks(writer, track);
+    writer.unless(!*dont_track_primary, true, "track_own_interface");
+    track::vmac(writer, router);
+    track::routing(writer, &format!("router `{name}`"), routes, rules);
     conduct::garp(writer, *strict, garp);
     writer.unless(*strict, false, "strict");
     writer.unless(*skip_check_adv_addr, false, "skip_address_check");
@@ -209,7 +229,22 @@ fn router(writer: &mut Writer, router: &VirtualRouter) {
 }
 
 fn address(address: &VirtualAddress) -> String {
-    let VirtualAddress { net, interface, label, scope, broadcast } = address;
+    let VirtualAddress {
+        net,
+        interface,
+        label,
+        scope,
+        broadcast,
+        vmac,
+        peer,
+        dad,
+        home,
+        manage_temporary,
+        no_prefix_route,
+        autojoin,
+        preferred_s,
+        track,
+    } = address;
     let net = string(net.to_string());
     let mut rest = String::new();
     let mut add = |key: &str, value: Option<String>| {
@@ -226,20 +261,30 @@ fn address(address: &VirtualAddress) -> String {
     };
     add("scope", scope.map(string));
     add("broadcast", broadcast.map(|broadcast| string(broadcast.to_string())));
+    add("peer", peer.map(|peer| string(format!("{peer}/{}", address.net.prefix_len()))));
+    let switches = [
+        ("vmac", *vmac),
+        ("dad", *dad),
+        ("home", *home),
+        ("manage_temporary", *manage_temporary),
+        ("no_prefix_route", *no_prefix_route),
+        ("autojoin", *autojoin),
+    ];
+    for (key, on) in switches {
+        add(key, on.then(|| "true".to_owned()));
+    }
+    add("preferred", preferred_s.map(|seconds| format!("\"{seconds}s\"")));
+    add("track", (!track).then(|| "false".to_owned()));
     if rest.is_empty() { net } else { format!("{{ address = {net}{rest} }}") }
 }
 
-fn tracked(tracked: &TrackedScript) -> String {
-    let TrackedScript { name, weight } = tracked;
-    let name = string(name);
-    weight.map_or_else(|| name.clone(), |weight| format!("{{ name = {name}, weight = {weight} }}"))
-}
-
 fn sync_group(writer: &mut Writer, group: &SyncGroup) {
-    let SyncGroup { name, routers, notify } = group;
+    let SyncGroup { name, routers, track, member_weights, notify } = group;
     writer.item("[[sync_group]]");
     writer.key("name", string(name));
     writer.key("routers", list(routers.iter().map(string)));
+    track::tracks(writer, track);
+    writer.unless(*member_weights, false, "member_weights");
     notify::one(writer, notify);
 }
 

@@ -17,6 +17,7 @@ use mesh_wire::mesh::{NodeId, RouterKey};
 use serde::{Deserialize, Serialize};
 
 use super::Engine;
+use super::routing::add_routes;
 use super::takeover::add_addresses;
 use crate::action::Action;
 use crate::decision::{Decision, RouterEvent};
@@ -138,8 +139,11 @@ impl Engine {
 
     /// At the start: decides what to go on with, and has the kernel keep exactly that.
     pub(super) fn take_over_kernel(&mut self, now: Instant, left: Vec<Adopted>, config: &Config) -> Vec<Adopted> {
-        let (adopted, orphans): (Vec<Adopted>, Vec<Adopted>) =
+        let (mut adopted, mut orphans): (Vec<Adopted>, Vec<Adopted>) =
             left.into_iter().partition(|left| self.is_adoptable(now, left, config));
+        // Of a group all or none.
+        let torn = super::groups::torn(config, &|key| adopted.iter().any(|a| a.router == key));
+        orphans.extend(adopted.extract_if(.., |a| torn.contains(&a.router)));
         self.orphans = orphans;
         let except = adopted.iter().flat_map(|a| a.addresses.clone()).collect();
         self.out.push(Action::SweepAddresses { except });
@@ -165,6 +169,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&adopted.router) else { return };
         instance.vrrp.activate(now);
         instance.adopted = Some(adopted.until);
+        instance.goes_on = true;
         if let Some((first, last)) = adopted.epochs {
             instance.epoch_seen = last;
             instance.armed_until = Some(adopted.until);
@@ -193,6 +198,7 @@ impl Engine {
         }
         let (lifetime_s, epoch) = (instance.lifetime_s(backstop), instance.held_epoch());
         add_addresses(&mut self.out, instance, lifetime_s);
+        add_routes(&mut self.out, instance, true);
         self.advertise(key, None);
         self.note_resumed(key);
         self.record_router(now, key, RouterEvent::Active { epoch, voters: Vec::new() }, epoch, CAUSE.to_owned());
@@ -243,7 +249,7 @@ fn digest(router: &VirtualRouter) -> u64 {
     let served: Vec<String> =
         router.served().map(|a| format!("{}%{} {:?}", a.net, router.interface_of(a), (&a.label, a.scope))).collect();
     let text = format!(
-        "{} {} v{version} {}ms {} auth={} {:?} {} {}",
+        "{} {} v{version} {}ms {} auth={} {:?} {} {} {:?} {:?}",
         router.key,
         router.interface,
         router.advert_interval.as_millis(),
@@ -251,7 +257,9 @@ fn digest(router: &VirtualRouter) -> u64 {
         router.auth_pass.is_some(),
         router.transport,
         router.addresses.len(),
-        served.join(" ")
+        served.join(" "),
+        router.vmacs().map(|v| (&v.name, v.mac)).collect::<Vec<_>>(),
+        (&router.routes, &router.rules)
     );
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }

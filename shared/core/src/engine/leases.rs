@@ -12,7 +12,7 @@ use super::{Engine, Sent};
 use crate::action::Action;
 use crate::decision::Decision;
 use crate::instance::{Instance, Veto};
-use crate::lease::ballot::{Ballot, Count, Lease};
+use crate::lease::ballot::{Ballot, Lease};
 use crate::lease::pace::{pause_limit, shortest_lease};
 use crate::lease::{ASK_AGAIN, BACK_OFF, MAX_LEASE, RESERVATION, renew_period};
 use crate::roster::replica::Event;
@@ -127,7 +127,12 @@ impl Engine {
                 let duration = Duration::from_millis(u64::from(claim.duration_ms));
                 ballot.vote(now, from, at, duration, *verdict);
             }
-            self.settle(now, *router);
+        }
+        // Once all of it is known: a group is decided by all of its verdicts.
+        for (router, _) in &reply.verdicts {
+            if claims.iter().any(|c| c.router == *router) {
+                self.settle(now, *router);
+            }
         }
     }
 
@@ -201,16 +206,7 @@ impl Engine {
         match &mut instance.lease {
             Lease::Idle => {}
             Lease::Asking(_) if instance.silence.unprotected_since.is_some() => self.settle_without_lease(now, key),
-            Lease::Asking(ballot) => match ballot.count(now, &voters) {
-                Count::Won(deadline) => self.win(now, key, deadline),
-                Count::Lost if self.probe_instead(now, key) => {}
-                Count::Lost => self.lose(now, key, None),
-                Count::Open => {
-                    if self.nobody_left_to_answer(now, key) && !self.probe_instead(now, key) {
-                        self.lose(now, key, None);
-                    }
-                }
-            },
+            Lease::Asking(_) => self.settle_claim(now, key),
             Lease::Held(ballot) => {
                 let stands = |(voter, until): &(NodeId, Instant)| *until > now && voters.contains(voter);
                 let held_elsewhere = ballot.vetoes().into_iter().filter(stands).count();
@@ -240,11 +236,29 @@ impl Engine {
         self.activate(now, key, Some(deadline), cause);
     }
 
-    /// A majority did not grant: gives back what was granted, and says why. `taken` is who has the
-    /// addresses, where nobody voted and they were probed.
+    /// A majority did not grant, for one of a group at least: gives back what was granted, and says why.
+    /// `taken` is who has the addresses, where nobody voted and they were probed.
     pub(super) fn lose(&mut self, now: Instant, key: RouterKey, taken: Option<String>) {
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        let Lease::Asking(ballot) = std::mem::take(&mut instance.lease) else { return };
+        let members = self.members(key);
+        let lost = members.iter().filter_map(|m| Some((*m, self.lose_one(now, *m, taken.as_deref())?)));
+        let mut losses: Vec<(RouterKey, Veto, Ballot)> = Vec::new();
+        losses.extend(lost.map(|(member, (veto, ballot))| (member, veto, ballot)));
+        // What was refused for others only is their refusal.
+        if let Some((refused, veto)) =
+            losses.iter().find(|(_, v, _)| v.holder.is_some()).map(|(m, v, _)| (*m, v.clone()))
+        {
+            let reason = self.shared(refused, &veto.reason);
+            let others = losses.iter_mut().filter(|(_, v, _)| v.holder.is_none());
+            others.for_each(|(_, v, _)| (v.by, v.reason) = (veto.by.clone(), reason.clone()));
+        }
+        if !losses.is_empty() {
+            self.refused(now, losses);
+        }
+    }
+
+    fn lose_one(&mut self, now: Instant, key: RouterKey, taken: Option<&str>) -> Option<(Veto, Ballot)> {
+        let instance = self.instances.get_mut(&key)?;
+        let Lease::Asking(ballot) = std::mem::take(&mut instance.lease) else { return None };
         let held: Vec<(NodeId, NodeId, u64)> = ballot.held_by_other().collect();
         instance.silence.probe = None;
         let waits = instance.silence.probe_after.is_some_and(|t| now < t);
@@ -265,13 +279,13 @@ impl Engine {
         let holder = held.iter().max_by_key(|(_, _, epoch)| *epoch).map(|(_, owner, _)| *owner);
         let by: Vec<NodeId> = held.iter().map(|(voter, _, _)| *voter).collect();
         let reason = match (taken, holder) {
-            (Some(taken), _) => taken,
+            (Some(taken), _) => taken.to_owned(),
             (None, Some(holder)) => format!("{} holds the lease", self.name_of(holder)),
             // Not looked at again yet: nothing new.
             (None, None) if known.is_some() => known.unwrap_or_default(),
             (None, None) => format!("no majority: {} of {} voters answered", ballot.answered(), self.voters().len()),
         };
-        self.refused(now, key, Veto { by, holder, reason }, &ballot);
+        Some((Veto { by, holder, reason }, ballot))
     }
 
     /// Tells all voters that a ballot of ours is over; the fence is closed.
@@ -365,9 +379,9 @@ impl Engine {
     /// How many connected candidates come before this node.
     fn rank(&self, key: &RouterKey) -> u32 {
         let Some(instance) = self.instances.get(key) else { return 0 };
-        let (mine, me) = (instance.shown_priority(), self.setup.node);
+        let (mine, me) = (self.group_priority(instance.config.key), self.setup.node);
         let before = |(node, priority): &(NodeId, u8)| (*priority, me) > (mine, *node);
-        self.membership.candidates(key).filter(before).count() as u32
+        self.group_candidates(*key).iter().filter(|candidate| before(candidate)).count() as u32
     }
 
     pub(super) fn schedule_claim(&mut self, now: Instant, key: RouterKey, at: Instant) {
@@ -381,7 +395,8 @@ impl Engine {
         let Some(instance) = self.instances.get(&preempt.router) else { return };
         let mine = instance.vrrp.priority();
         let serves = self.roster.as_ref().and_then(|r| r.member(from)).is_some_and(|m| m.role == Role::Director);
-        if serves && instance.lease.is_held() && preempt.priority > mine && self.membership.is_connected(from) {
+        let worthier = preempt.priority > mine && self.comes_first_elsewhere(from, preempt.router);
+        if serves && instance.lease.is_held() && worthier && self.membership.is_connected(from) {
             let cause = format!(
                 "handed over to {}, whose priority {} is higher than {mine}",
                 self.name_of(from),

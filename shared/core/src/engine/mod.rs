@@ -2,8 +2,11 @@
 
 pub mod adopt;
 mod announce;
+mod delays;
 pub mod dump;
+mod evaluate;
 pub mod explain;
+mod groups;
 mod leases;
 mod moves;
 mod notify;
@@ -11,6 +14,7 @@ mod observe;
 mod placement;
 mod repairs;
 mod roster;
+mod routing;
 mod segment;
 mod serves;
 mod services;
@@ -18,6 +22,7 @@ mod silence;
 mod status;
 mod story;
 mod takeover;
+pub(crate) mod vmacs;
 mod voting;
 mod will;
 
@@ -27,7 +32,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mesh_config::model::Config;
+use mesh_config::model::{Config, TrackFile, TrackProcess};
 use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, RouterReport};
 use mesh_wire::mesh::lease::Claim;
 use mesh_wire::mesh::roster::{FIRST_VOTERS, Role, Roster};
@@ -49,7 +54,7 @@ use crate::notify::Herald;
 use crate::roster::Acceptor;
 use crate::roster::replica::Event;
 use crate::time::Instant;
-use crate::tracking::Tracking;
+use crate::tracking::{self, Tracking};
 
 use self::roster::Council;
 
@@ -88,9 +93,13 @@ pub struct Engine {
     council: Council,
     voter: Voter,
     instances: BTreeMap<RouterKey, Instance>,
+    groups: groups::Groups,
+    delays: delays::Waiting,
     interfaces: BTreeMap<String, Interface>,
     membership: Membership,
     tracking: Tracking,
+    /// Files and processes that are watched.
+    watched: (Vec<TrackFile>, Vec<TrackProcess>),
     /// Grows with every lease request. Begins with the clock, so that a late reply to an earlier
     /// run of this daemon answers no request of this one.
     seq: u64,
@@ -117,6 +126,8 @@ pub struct Engine {
     serves_told: (u64, bool),
     /// Of our routers, what was published last.
     reported: BTreeMap<RouterKey, RouterReport>,
+    vmacs: vmacs::Vmacs,
+    statics: routing::Statics,
     /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
     fence_failure: Option<String>,
     /// More than [`MANY_ADDRESSES`] are configured.
@@ -210,6 +221,8 @@ pub enum TimerKind {
     Services,
     /// A planned move, or the order of directors.
     Moves,
+    /// A start, or a change of a link, has been waited for.
+    Delay,
     /// A look at who is heard on a segment.
     Segment,
 }
@@ -230,9 +243,12 @@ impl Engine {
             roster: setup.roster.clone(),
             voter,
             instances: BTreeMap::new(),
+            groups: groups::Groups::default(),
+            delays: delays::Waiting::new(now, &config.delays),
             interfaces: BTreeMap::new(),
             membership: Membership::default(),
             tracking: Tracking::default(),
+            watched: <(Vec<TrackFile>, Vec<TrackProcess>)>::default(),
             seq,
             sent: VecDeque::new(),
             ends: voting::Ends::default(),
@@ -247,6 +263,8 @@ impl Engine {
             published: BTreeMap::new(),
             serves_told: (0, false),
             reported: BTreeMap::new(),
+            vmacs: vmacs::Vmacs::default(),
+            statics: routing::Statics::default(),
             fence_failure: None,
             many_addresses: false,
             fence_failed: None,
@@ -324,11 +342,14 @@ impl Engine {
         };
         due(self.voter.deadline(), TimerKind::GrantEnd);
         due(self.fence_retry, TimerKind::Fence);
+        due(self.vmacs.retry, TimerKind::Claim);
+        due(self.statics.look_at, TimerKind::Refresh);
         due(self.memory_retry, TimerKind::Memory);
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
         due(self.neighbour.tell_at, TimerKind::Services);
         due(self.moves_deadline(), TimerKind::Moves);
+        due(self.delays.deadline(), TimerKind::Delay);
         due(self.segments.look_at, TimerKind::Segment);
         due(self.pacer.deadline(), TimerKind::Announce);
         for instance in self.instances.values() {
@@ -370,12 +391,11 @@ impl Engine {
     fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Timeout => {}
-            Input::Interface(interface) => {
-                self.interfaces.insert(interface.name.clone(), interface);
-                self.evaluate_all(now);
-            }
+            Input::Interface(interface) => self.see_interface(now, interface),
             Input::InterfaceGone { name } => {
+                self.delays.forget(&name);
                 self.interfaces.remove(&name);
+                self.vmac_gone(&name);
                 self.evaluate_all(now);
             }
             Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
@@ -426,6 +446,12 @@ impl Engine {
                     self.evaluate_all(now);
                 }
             }
+            Input::Tracked { kind, name, value } => {
+                if let Some(cause) = self.tracking.observe(kind, &name, value) {
+                    self.record(Decision::Tracked { kind, name, cause });
+                    self.evaluate_all(now);
+                }
+            }
             Input::Unfit(unfit) => self.set_unfit(now, unfit),
             Input::Order { ticket, wish } => self.wish(now, ticket, &wish),
             Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
@@ -454,6 +480,7 @@ impl Engine {
             self.record(Decision::Warning { text: text.to_owned() });
             config.routers.clear();
             config.track_scripts.clear();
+            config.sync_groups.clear();
         }
         self.configured += 1;
         self.configure_notices(&config);
@@ -469,7 +496,8 @@ impl Engine {
             self.reported.remove(&key);
             self.withdraw(router_key(&key));
         }
-        self.tracking.configure(&config.track_scripts);
+        self.groups.configure(&config);
+        self.tracking.configure(&config);
         let orphaned: BTreeMap<RouterKey, u64> =
             config.routers.iter().map(|r| (r.key, self.orphaned_epoch(r.key))).collect();
         for router in &config.routers {
@@ -481,7 +509,15 @@ impl Engine {
             });
         }
         self.block_removed();
+        self.configure_vmacs(&config);
+        self.configure_statics(now, &config);
         self.out.push(Action::RunScripts(config.track_scripts.clone()));
+        let tracked = tracking::watched(&config);
+        if self.watched != tracked {
+            self.watched = tracked;
+            let (files, processes) = self.watched.clone();
+            self.out.push(Action::WatchTracked { files, processes });
+        }
         self.digest = config.digest();
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.pacer.configure(&config.vrrp);
@@ -499,10 +535,14 @@ impl Engine {
             self.rearm_all();
         }
         self.retry_memory(now);
+        self.retry_vmacs(now);
+        self.look_at_statics(now);
         self.expire_grants(now);
         for key in self.keys() {
             self.run_router_timers(now, key);
         }
+        self.run_delays(now);
+        self.run_groups(now);
         self.run_council(now);
         self.look_again(now);
         self.release_announcements(now);
@@ -604,6 +644,7 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.transition = Transition { at: now, cause: cause.clone(), trace_id: trace_id.clone() };
         let name = instance.config.name.clone();
+        self.groups.note(key, &name, &cause);
         self.note_surroundings(now);
         self.note_state(key, &event);
         self.record(Decision::Router { name, key, event, cause, trace_id });

@@ -17,6 +17,8 @@ pub(super) enum Repair {
     Fence,
     /// A virtual address.
     Address,
+    /// An interface with a virtual MAC address.
+    Interface,
 }
 
 /// Repairs so far.
@@ -24,6 +26,7 @@ pub(super) enum Repair {
 pub(super) struct Repairs {
     fence: u64,
     addresses: u64,
+    interfaces: u64,
     /// By their words: when each was told last, and how often it happened since.
     told: BTreeMap<String, (Instant, u64)>,
 }
@@ -31,7 +34,12 @@ pub(super) struct Repairs {
 impl Repairs {
     /// For `status`.
     pub(super) fn counters(&self) -> BTreeMap<String, u64> {
-        BTreeMap::from([("fence_repairs".to_owned(), self.fence), ("address_repairs".to_owned(), self.addresses)])
+        let counts = [
+            ("fence_repairs", self.fence),
+            ("address_repairs", self.addresses),
+            ("interface_repairs", self.interfaces),
+        ];
+        counts.into_iter().map(|(name, count)| (name.to_owned(), count)).collect()
     }
 
     /// Counts one, and gives the words to tell it with when it is time to.
@@ -39,6 +47,7 @@ impl Repairs {
         match repair {
             Repair::Fence => self.fence += 1,
             Repair::Address => self.addresses += 1,
+            Repair::Interface => self.interfaces += 1,
         }
         // What was not seen for a while is forgotten: addresses come and go with configurations.
         self.told.retain(|known, (at, _)| *known == what || now < *at + TELL_PERIOD);

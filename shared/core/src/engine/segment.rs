@@ -68,7 +68,7 @@ impl Engine {
     /// Voters say that a director holds the lease of a router, and this node does not hear its adverts.
     pub(super) fn unheard(&mut self, now: Instant, key: RouterKey, owner: NodeId) {
         let Some(router) = self.stands_for(key, owner) else { return };
-        self.look(now, router, owner);
+        self.look_for(now, router, owner);
     }
 
     /// A director's adverts are heard: what was found on that segment is over.
@@ -108,7 +108,7 @@ impl Engine {
     }
 
     /// Asks the segment of a router for a director and for all others.
-    fn look(&mut self, now: Instant, router: RouterKey, subject: NodeId) {
+    fn look_for(&mut self, now: Instant, router: RouterKey, subject: NodeId) {
         let early = self.segments.looks.get(&(router, subject)).is_some_and(|l| now < l.at + LOOK_EVERY);
         if early || !self.membership.is_connected(subject) {
             return;
@@ -116,7 +116,7 @@ impl Engine {
         let Some(instance) = self.instances.get(&router).filter(|i| i.fault.is_none()) else { return };
         let interface = instance.config.interface.clone();
         let serves = self.membership.router(subject, &router).is_some_and(|r| r.state == RouterState::Active);
-        let vip = instance.moving().find(|a| instance.config.interface_of(a) == interface).map(|a| a.net.addr());
+        let vip = instance.moving().find(|a| instance.config.segment_of(a) == interface).map(|a| a.net.addr());
         let mut asked: Vec<(NodeId, IpAddr)> = vip.filter(|_| serves).map(|vip| (subject, vip)).into_iter().collect();
         asked.extend(self.on_segment(router).into_iter().filter_map(|(node, source)| Some((node, source?))));
         let before = self.segments.looks.remove(&(router, subject)).and_then(|l| l.found);
@@ -214,7 +214,7 @@ impl Engine {
         let asked: Vec<(NodeId, RouterKey)> =
             reports.flat_map(|(id, report)| report.mute.iter().map(move |router| (id, *router))).collect();
         for (node, router) in asked {
-            self.look(now, router, node);
+            self.look_for(now, router, node);
         }
         self.judge_segments(now);
     }

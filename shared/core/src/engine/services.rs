@@ -105,8 +105,9 @@ impl Engine {
     pub(super) fn hand_over_unfit(&mut self, now: Instant, key: RouterKey) {
         let instance = &self.instances[&key];
         let Some(reason) = self.unfit_because(instance).filter(|_| instance.lease.is_held()) else { return };
-        let fit = self.membership.candidates(&key).filter(|(_, priority)| *priority > UNFIT_PRIORITY);
-        let Some((successor, _)) = fit.max_by_key(|(_, priority)| *priority) else { return };
+        let candidates = self.group_candidates(key);
+        let fit = candidates.iter().filter(|(_, priority)| *priority > UNFIT_PRIORITY);
+        let Some((successor, _)) = fit.copied().max_by_key(|(_, priority)| *priority) else { return };
         let cause = format!("handed over to {}: {reason}", self.name_of(successor));
         self.retire(now, key, &cause, true, Some(successor));
     }

@@ -75,28 +75,37 @@ impl Engine {
     /// A claim came to nothing. Where that is silence, and the router may do without the voters, the
     /// claim lives on while the addresses are probed; `false` where it has failed.
     pub(super) fn probe_instead(&mut self, now: Instant, key: RouterKey) -> bool {
-        let voters = self.voters();
-        let Some(instance) = self.instances.get(&key) else { return false };
-        let Lease::Asking(ballot) = &instance.lease else { return false };
-        let early = instance.silence.probe_after.is_some_and(|t| now < t);
-        let allowed = instance.vrrp.is_backup() && !early && !self.stopping && !instance.defers_to_foreign(now);
-        if !allowed || !ballot.is_silence(now, &voters) || !self.may_do_without(now, instance) {
+        let members = self.members(key);
+        if members.is_empty() || !members.iter().all(|member| self.may_probe(now, member)) {
             return false;
         }
-        if let Some(probe) = instance.silence.probe {
+        if let Some(probe) = self.instances[&key].silence.probe {
             return now < probe.until;
         }
         self.probes += 1;
         let probe = Probe { number: self.probes, until: now + PROBE_LIMIT };
-        let Some(instance) = self.instances.get_mut(&key) else { return false };
-        instance.silence.probe = Some(probe);
-        if let Some(ballot) = instance.lease.ballot_mut() {
-            ballot.give_up_at = probe.until;
+        let mut addresses: Vec<(String, IpAddr)> = Vec::new();
+        // A group's in one: it serves if nobody has any of them.
+        for member in members {
+            let Some(instance) = self.instances.get_mut(&member) else { return false };
+            instance.silence.probe = Some(probe);
+            if let Some(ballot) = instance.lease.ballot_mut() {
+                ballot.give_up_at = probe.until;
+            }
+            let on = |a: &VirtualAddress| (instance.config.segment_of(a).to_owned(), a.net.addr());
+            addresses.extend(instance.moving().map(on));
         }
-        let on = |a: &VirtualAddress| (instance.config.interface_of(a).to_owned(), a.net.addr());
-        let addresses: Vec<(String, IpAddr)> = instance.moving().map(on).collect();
         self.out.push(Action::ProbeAddresses { probe: probe.number, addresses });
         true
+    }
+
+    /// Whether a claim that met silence may go on with a look at the segment.
+    fn may_probe(&self, now: Instant, key: &RouterKey) -> bool {
+        let instance = &self.instances[key];
+        let Lease::Asking(ballot) = &instance.lease else { return false };
+        let early = instance.silence.probe_after.is_some_and(|t| now < t);
+        let allowed = instance.vrrp.is_backup() && !early && !self.stopping && !instance.defers_to_foreign(now);
+        allowed && ballot.is_silence(now, &self.voters()) && self.may_do_without(now, instance)
     }
 
     /// The segment has been looked at.
@@ -106,7 +115,8 @@ impl Engine {
         }
         let Some(key) = self.probing(probe) else { return };
         let voters = self.voters();
-        let silent = self.instances[&key].lease.ballot().is_some_and(|b| b.is_silence(now, &voters));
+        let silent = |m: &RouterKey| self.instances[m].lease.ballot().is_some_and(|b| b.is_silence(now, &voters));
+        let silent = self.members(key).iter().all(silent);
         match answer {
             None if silent => self.serve_without_lease(now, key),
             None => self.lose(now, key, None),
@@ -139,27 +149,35 @@ impl Engine {
         let Some(instance) = self.instances.get_mut(&key) else { return };
         let least = instance.vrrp.down_interval();
         let wait = instance.silence.probe_wait.unwrap_or(least).min(LONGEST_PROBE_WAIT.max(least));
-        instance.silence.probe_wait = Some(wait * 2);
         let at = now + wait + wait / 4 * self.rng.random_range(0..=100) / 100;
-        instance.silence.probe_after = Some(at);
-        if let Some(ballot) = instance.lease.ballot() {
-            instance.vacancy.clone_from(&ballot.cause);
+        let members = self.members(key);
+        for member in &members {
+            let Some(instance) = self.instances.get_mut(member) else { return };
+            instance.silence.probe_wait = Some(wait * 2);
+            instance.silence.probe_after = Some(at);
+            if let Some(ballot) = instance.lease.ballot() {
+                instance.vacancy.clone_from(&ballot.cause);
+            }
         }
         self.lose(now, key, Some(text));
-        if let Some(instance) = self.instances.get_mut(&key) {
-            instance.claim_at = Some(at);
+        for member in members {
+            if let Some(instance) = self.instances.get_mut(&member) {
+                instance.claim_at = Some(at);
+            }
         }
     }
 
     /// Nobody has the addresses: serves without a lease, and goes on asking for one.
     fn serve_without_lease(&mut self, now: Instant, key: RouterKey) {
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        let Lease::Asking(ballot) = &mut instance.lease else { return };
-        ballot.never_gives_up(now);
-        let cause = ballot.cause.clone();
-        instance.silence.lease_ended = Instant::default();
-        self.activate(now, key, None, cause);
-        self.tell_unprotected(now, key);
+        for member in self.members(key) {
+            let Some(instance) = self.instances.get_mut(&member) else { return };
+            let Lease::Asking(ballot) = &mut instance.lease else { return };
+            ballot.never_gives_up(now);
+            let cause = ballot.cause.clone();
+            instance.silence.lease_ended = Instant::default();
+            self.activate(now, member, None, cause);
+            self.tell_unprotected(now, member);
+        }
     }
 
     /// The holder of a lease that nobody renews goes on without it, while it still lives: out of the

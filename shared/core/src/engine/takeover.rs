@@ -13,6 +13,7 @@ use mesh_wire::mesh::lease::{Message, Preempt};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use super::repairs::Repair;
+use super::routing::{add_routes, del_routes};
 use super::{Engine, announce};
 use crate::action::{Action, Effect};
 use crate::decision::{Decision, RouterEvent};
@@ -20,7 +21,6 @@ use crate::input::Unusable;
 use crate::instance::{Backstop, Instance, Veto};
 use crate::lease::ballot::{Ballot, Lease};
 use crate::time::Instant;
-use crate::tracking;
 use crate::vrrp::{self, Verdict};
 use crate::will::Advert;
 
@@ -70,7 +70,10 @@ impl Engine {
         match verdict {
             Verdict::Stay => {}
             Verdict::Defer => self.defer(now, key),
-            Verdict::Claim(cause) => self.claim(now, key, cause.to_owned()),
+            Verdict::Claim(cause) => {
+                self.instances.get_mut(&key).expect("a verdict is an instance's").wants = true;
+                self.claim(now, key, cause.to_owned());
+            }
             Verdict::Yield(cause) => {
                 if self.instances[&key].config.conduct.higher_prio_send_advert {
                     self.advertise(key, None);
@@ -92,6 +95,7 @@ impl Engine {
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.claim_at = None;
+        instance.wants = false;
         instance.failures = 0;
         instance.silence.probe_after = None;
         instance.silence.probe_wait = None;
@@ -106,23 +110,30 @@ impl Engine {
         if self.ending() {
             return;
         }
-        if !self.leased() {
-            self.activate(now, key, None, cause);
+        let members = self.members(key);
+        if !self.may_claim(now, key, &members) {
             return;
         }
-        let seen = self.voter.max_epoch(&key).max(self.membership.max_epoch(&key));
+        let leased = self.leased();
         let pace = self.pace(now);
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        if matches!(instance.lease, Lease::Idle) {
-            instance.epoch_seen = instance.epoch_seen.max(seen);
-            let ballot = Ballot::new(now, instance.epoch_seen.saturating_add(1), cause);
-            instance.lease = Lease::Asking(ballot.paced(pace, instance.lease_time));
+        for member in members {
+            let seen = self.voter.max_epoch(&member).max(self.membership.max_epoch(&member));
+            let Some(instance) = self.instances.get_mut(&member) else { return };
+            instance.wants = false;
+            if leased {
+                instance.epoch_seen = instance.epoch_seen.max(seen);
+                let ballot = Ballot::new(now, instance.epoch_seen.saturating_add(1), cause.clone());
+                instance.lease = Lease::Asking(ballot.paced(pace, instance.lease_time));
+            } else {
+                self.activate(now, member, None, cause.clone());
+            }
         }
     }
 
     /// Claims after voters said it is vacant, or when addresses that somebody had may be free.
     pub(super) fn claim_vacant(&mut self, now: Instant, key: RouterKey) {
-        let held_by_other = self.voter.holder(now, &key).is_some_and(|h| h.owner != self.setup.node);
+        let other = |member: &RouterKey| self.voter.holder(now, member).is_some_and(|h| h.owner != self.setup.node);
+        let held_by_other = self.members(key).iter().any(other);
         let Some(instance) = self.instances.get(&key) else { return };
         if instance.vrrp.is_backup() && !held_by_other && !instance.defers_to_foreign(now) && self.leased() {
             let cause = instance.vacancy.clone();
@@ -145,6 +156,7 @@ impl Engine {
         instance.silence.probe_wait = None;
         instance.veto = None;
         instance.claim_at = None;
+        instance.wants = false;
         instance.vetoes.clear();
         instance.failures = 0;
         if was_active || unprotected {
@@ -163,6 +175,7 @@ impl Engine {
             instance.extra_at = announce::first_extra(instance, now);
             let lifetime_s = instance.lifetime_s(backstop);
             add_addresses(&mut self.out, instance, lifetime_s);
+            add_routes(&mut self.out, &self.instances[&key], false);
             self.advertise(key, None);
             self.announce(key, self.instances[&key].config.garp.repeat);
         }
@@ -182,30 +195,50 @@ impl Engine {
         self.note_active(now, key, epoch, began);
     }
 
-    /// A claim was refused by the voters, or by their silence.
-    pub(super) fn refused(&mut self, now: Instant, key: RouterKey, veto: Veto, ballot: &Ballot) {
+    /// A claim was refused by the voters, or by their silence: for all of a group, or for one router.
+    pub(super) fn refused(&mut self, now: Instant, losses: Vec<(RouterKey, Veto, Ballot)>) {
+        for (key, ..) in &losses {
+            let Some(instance) = self.instances.get_mut(key) else { return };
+            instance.vrrp.back_up(now);
+            instance.wants = false;
+        }
+        // Members that were granted have nobody to ask.
+        let held = losses.iter().filter(|(_, veto, _)| veto.holder.is_some());
+        let preempts: Vec<_> = held.map(|(key, veto, ballot)| self.may_preempt(*key, veto, ballot)).collect();
+        if !preempts.is_empty() && preempts.iter().all(Option::is_some) {
+            for (to, preempt) in preempts.into_iter().flatten() {
+                self.out.push(Action::SendMessage { to, message: Message::Preempt(preempt) });
+            }
+            for (key, veto, ballot) in &losses {
+                self.note_refused(now, *key, veto, ballot);
+            }
+            return;
+        }
+        for (key, veto, ballot) in losses {
+            if let Some(holder) = veto.holder.filter(|_| self.heard_enough(&veto, &ballot)) {
+                self.unheard(now, key, holder);
+            }
+            self.show_veto(now, key, veto, &ballot);
+        }
+    }
+
+    /// Whom to ask for a router that this node is worthier of.
+    fn may_preempt(&self, key: RouterKey, veto: &Veto, ballot: &Ballot) -> Option<(NodeId, Preempt)> {
+        let instance = self.instances.get(&key)?;
+        let holder = veto.holder.filter(|_| instance.config.preempt && self.heard_enough(veto, ballot))?;
+        let priority = instance.vrrp.priority();
+        let worthier = self.membership.router(holder, &key).is_some_and(|theirs| theirs.priority < priority);
+        worthier.then_some((holder, Preempt { router: key, priority }))
+    }
+
+    /// Whether a refusal is that of voters, and not of their silence.
+    fn heard_enough(&self, veto: &Veto, ballot: &Ballot) -> bool {
         let voters = self.voters();
         // Of two voters our own may have refused before the other could say anything.
         let there = |v: &&NodeId| ballot.has_heard(v) || veto.holder == Some(**v) && self.membership.is_connected(**v);
         // As many as can keep a majority from us, half of them where their number is even; not our own alone.
         let there = voters.iter().filter(there).count();
-        let enough = there > 1 && there >= voters.len().div_ceil(2);
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        instance.vrrp.back_up(now);
-        if let Some(holder) = veto.holder.filter(|_| enough && instance.config.preempt)
-            && let Some(theirs) = self.membership.router(holder, &key)
-            && theirs.priority < self.instances[&key].vrrp.priority()
-        {
-            let priority = self.instances[&key].vrrp.priority();
-            let message = Message::Preempt(Preempt { router: key, priority });
-            self.out.push(Action::SendMessage { to: holder, message });
-            self.note_refused(now, key, &veto, ballot);
-            return;
-        }
-        if let Some(holder) = veto.holder.filter(|_| enough) {
-            self.unheard(now, key, holder);
-        }
-        self.show_veto(now, key, veto, ballot);
+        there > 1 && there >= voters.len().div_ceil(2)
     }
 
     /// Tells a refusal once, and again only when it is another one.
@@ -222,9 +255,8 @@ impl Engine {
         self.record_router(now, key, RouterEvent::Vetoed { by }, ballot.epoch, cause);
     }
 
-    /// Serves no longer, or gives up a claim: closes the fence before anybody else may open theirs.
-    /// `resign` sends an advertisement with priority 0.
-    pub(super) fn retire(
+    /// [`Engine::retire`], of this router alone.
+    pub(super) fn retire_one(
         &mut self,
         now: Instant,
         key: RouterKey,
@@ -241,10 +273,12 @@ impl Engine {
         instance.silence.decide_at = None;
         instance.silence.probe = None;
         instance.adopted = None;
+        instance.goes_on = false;
         instance.garp = None;
         instance.extra_at = None;
         instance.refresh_at = None;
         instance.claim_at = None;
+        instance.wants = false;
         if instance.vrrp.state() != vrrp::State::Initialize {
             instance.vrrp.back_up(now);
         }
@@ -260,6 +294,7 @@ impl Engine {
                 self.install_fence();
             }
             let instance = &self.instances[&key];
+            del_routes(&mut self.out, instance);
             for address in instance.moving() {
                 let interface = instance.config.interface_of(address).to_owned();
                 self.out.push(Action::DelAddress { interface, address: address.clone() });
@@ -278,63 +313,8 @@ impl Engine {
         }
     }
 
-    /// Looks at everything a router needs to run, after any of it may have changed.
-    pub(super) fn evaluate_all(&mut self, now: Instant) {
-        for key in self.keys() {
-            self.evaluate(now, key);
-        }
-    }
-
-    pub(super) fn evaluate(&mut self, now: Instant, key: RouterKey) {
-        self.note_own_addresses(key);
-        let instance = &self.instances[&key];
-        let source = self.source_of(instance);
-        let tracked = self.tracking.effect(&instance.config);
-        let fault = match (&tracked, self.link_fault(instance)) {
-            (_, Some(fault)) => Some(fault),
-            (tracking::Effect::Fault(fault), None) => Some(fault.clone()),
-            (tracking::Effect::Priority(_), None) => instance.blocked.as_ref().map(|(_, reason)| reason.clone()),
-        };
-        // Interfaces become known one after another; until when they are waited for is in `adopted`.
-        let waits = instance.adopted.is_some() && self.misses_interface(instance);
-        let priority = match tracked {
-            tracking::Effect::Priority(priority) => Some(self.fit_priority(instance, priority)),
-            tracking::Effect::Fault(_) => None,
-        };
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        instance.source = source;
-        if let Some(priority) = priority {
-            instance.vrrp.set_priority(priority);
-        }
-        let unchanged = instance.fault == fault;
-        self.note_priority(key);
-        if unchanged {
-            return;
-        }
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        let was_fault = std::mem::replace(&mut instance.fault, fault.clone()).is_some();
-        if waits {
-            return;
-        }
-        instance.veto = None;
-        match fault {
-            Some(fault) => {
-                self.retire(now, key, &fault, true, None);
-                self.instances.get_mut(&key).expect("looked at above").vrrp.shutdown();
-                self.record_router(now, key, RouterEvent::Fault, 0, fault);
-            }
-            None if instance.adopted.is_some() => self.resume(now, key),
-            None if was_fault && !self.ending() => {
-                let verdict = self.instances.get_mut(&key).expect("looked at above").vrrp.startup(now);
-                self.record_router(now, key, RouterEvent::Backup, 0, "ready".to_owned());
-                self.follow(now, key, verdict);
-            }
-            None => {}
-        }
-    }
-
     /// Notes which of its addresses the owner of the addresses has anyway.
-    fn note_own_addresses(&mut self, key: RouterKey) {
+    pub(super) fn note_own_addresses(&mut self, key: RouterKey) {
         let instance = &self.instances[&key];
         if instance.config.priority != vrrp::OWNER_PRIORITY {
             return;
@@ -356,15 +336,20 @@ impl Engine {
     }
 
     /// Whether one of a router's interfaces is not there, or not known yet.
-    fn misses_interface(&self, instance: &Instance) -> bool {
-        interfaces(instance).any(|name| !self.interfaces.contains_key(name))
+    pub(super) fn misses_interface(&self, instance: &Instance) -> bool {
+        let made = instance.config.vmacs().map(|v| v.name.as_str());
+        interfaces(instance).chain(made).any(|name| !self.interfaces.contains_key(name))
     }
 
     /// What is wrong with a router's interfaces.
-    fn link_fault(&self, instance: &Instance) -> Option<String> {
+    pub(super) fn link_fault(&self, instance: &Instance) -> Option<String> {
         let config = &instance.config;
+        if let Some(vmac) = config.vmacs().find(|v| self.lacks(v)) {
+            return Some(self.absence(vmac));
+        }
         for name in interfaces(instance) {
             match self.interfaces.get(name) {
+                Some(_) if config.dont_track_primary && *name == config.interface => {}
                 None => return Some(format!("interface {name} is not there")),
                 Some(interface) if !interface.running => return Some(format!("interface {name} has no link")),
                 Some(_) => {}
@@ -398,7 +383,7 @@ impl Engine {
 
     /// Source of adverts: the configured address when the interface has it, else its primary one; in
     /// IPv6 that is the first link-local one (RFC 9568 section 5.1.2.1).
-    fn source_of(&self, instance: &Instance) -> Option<IpAddr> {
+    pub(super) fn source_of(&self, instance: &Instance) -> Option<IpAddr> {
         let interface = self.interfaces.get(&instance.config.interface)?;
         let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &instance.config.transport;
         let mut addresses = interface.addresses.iter().map(|a| a.addr());
@@ -434,9 +419,12 @@ impl Engine {
             Transport::Multicast { .. } => vec![instance.config.group()],
             Transport::Unicast { peers, .. } => peers.clone(),
         };
+        let config = &instance.config;
+        // The last word leaves with the interface's own MAC address: the virtual one is given away.
+        let interface = if priority == Some(0) { &config.interface } else { config.advert_interface() };
         let packet = |destination| {
             let (envelope, payload) = instance.advertisement(source, destination, priority, number);
-            Advert { interface: instance.config.interface.clone(), source, destination, envelope, payload }
+            Advert { interface: interface.to_owned(), source, destination, envelope, payload }
         };
         destinations.into_iter().map(packet).collect()
     }
@@ -505,6 +493,7 @@ impl Engine {
             instance.refresh_at = Some(now + backstop.refresh());
             let lifetime_s = instance.lifetime_s(backstop);
             add_addresses(&mut self.out, instance, lifetime_s);
+            add_routes(&mut self.out, instance, true);
         }
     }
 
@@ -513,11 +502,14 @@ impl Engine {
         let backstop = self.backstop(now);
         let serving = |i: &&Instance| {
             i.vrrp.is_active()
-                && i.config.served().any(|a| a.net.addr() == address && i.config.interface_of(a) == interface)
+                && i.config
+                    .served()
+                    .any(|a| a.track && a.net.addr() == address && i.config.interface_of(a) == interface)
         };
         let Some(instance) = self.instances.values().find(serving) else { return };
         let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(backstop));
         add_addresses(&mut self.out, instance, lifetime_s);
+        add_routes(&mut self.out, instance, true);
         self.announce(key, 1);
         self.instances.get_mut(&key).expect("found above").refresh_at = Some(now + backstop.refresh());
         let what = format!("address {address} on {interface} was removed by somebody else");
@@ -603,6 +595,8 @@ impl Engine {
                     format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");
                 self.record(Decision::Warning { text });
             }
+            Effect::Vmac { name } => self.vmac_failed(now, name, error),
+            Effect::Route { what } => self.route_failed(&what, &error),
             Effect::Probe { probe } => self.probe_failed(now, probe, &error),
             Effect::Roster => self.roster_not_stored(now, &error),
             Effect::Memory => self.memory_failed(now, &error),
@@ -617,11 +611,13 @@ impl Engine {
     pub(super) fn shut_down(&mut self, now: Instant) {
         self.stopping = true;
         for key in self.keys() {
-            let successor = self.membership.candidates(&key).max_by_key(|(id, p)| (*p, *id)).map(|(id, _)| id);
+            let successor = self.group_candidates(key).into_iter().max_by_key(|(id, p)| (*p, *id)).map(|(id, _)| id);
             self.retire(now, key, "this director is stopping", true, successor);
             self.instances.get_mut(&key).expect("keys are those of instances").vrrp.shutdown();
         }
         self.install_fence();
+        self.remove_statics();
+        self.remove_vmacs();
         self.tell_stop();
     }
 }
@@ -630,10 +626,10 @@ fn is_link_local(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if Ipv6Addr::is_unicast_link_local(address))
 }
 
-/// All interfaces of a router, some of them more than once.
+/// All interfaces of the host a router needs, some of them more than once.
 fn interfaces(instance: &Instance) -> impl Iterator<Item = &str> {
     let config = &instance.config;
-    iter::once(config.interface.as_str()).chain(config.served().map(|a| config.interface_of(a)))
+    iter::once(config.interface.as_str()).chain(config.served().map(|a| config.segment_of(a)))
 }
 
 pub(super) fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {

@@ -37,7 +37,7 @@ fn config() -> Config {
 }
 
 fn grouped() -> Config {
-    let group = SyncGroup { name: "G".into(), routers: vec!["VI_1".into(), "VI_2".into()], notify: all("G") };
+    let group = SyncGroup { notify: all("G"), ..SyncGroup::new("G", vec!["VI_1".into(), "VI_2".into()]) };
     Config { sync_groups: vec![group], ..config() }
 }
 

@@ -79,6 +79,8 @@ pub struct Router {
     /// Active_Adver_Interval: version 3 backups follow the active router's.
     active_interval: Duration,
     version: mesh_config::model::Version,
+    /// Claims at once if it owns the addresses.
+    starts_active: bool,
     preempt: bool,
     preempt_delay: Duration,
     /// `down_timer_adverts`.
@@ -100,6 +102,7 @@ impl Router {
             interval: config.advert_interval,
             active_interval: config.advert_interval,
             version: config.version,
+            starts_active: config.initial_active,
             preempt: config.preempt,
             preempt_delay: config.preempt_delay,
             down_adverts: config.conduct.down_timer_adverts,
@@ -134,12 +137,14 @@ impl Router {
         self.ignores && self.priority == OWNER_PRIORITY
     }
 
-    /// RFC 9568 section 6.4.1, the Startup event.
+    /// RFC 9568 section 6.4.1, the Startup event. An owner of the addresses that is configured to begin as a
+    /// backup waits like everybody else, as with keepalived.
     pub fn startup(&mut self, now: Instant) -> Verdict {
         self.active_interval = self.interval;
         self.backup_since = now;
         self.state = State::Backup { down_at: now + self.down_interval() };
-        if self.priority == OWNER_PRIORITY { Verdict::Claim("owner of the addresses started") } else { Verdict::Stay }
+        let at_once = self.priority == OWNER_PRIORITY && self.starts_active;
+        if at_once { Verdict::Claim("owner of the addresses started") } else { Verdict::Stay }
     }
 
     /// RFC 9568 sections 6.4.2 and 6.4.3, the Shutdown event: timers are cancelled.

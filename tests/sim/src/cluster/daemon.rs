@@ -129,6 +129,7 @@ impl Cluster {
             | Input::AddressGone { .. }
             | Input::FenceGone
             | Input::Script { .. }
+            | Input::Tracked { .. }
             | Input::Unfit(_)
             | Input::Failed { .. }
             | Input::Configure(_)
@@ -282,7 +283,15 @@ impl Cluster {
                 self.schedule(PROBE, Event::Probed { host, run, probe, addresses });
             }
             Action::Remember(changes) => self.hosts[host].memory.remember(&changes),
-            Action::Announce { .. } | Action::RunScripts(_) | Action::TellServices(_) | Action::Tell(_) => {}
+            Action::Announce { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::DelRoutes { .. }
+            | Action::HaveStatics(_)
+            | Action::RunScripts(_)
+            | Action::WatchTracked { .. }
+            | Action::TellServices(_)
+            | Action::Tell(_) => {}
             Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),
             Action::LeaveBehind(left) => self.hosts[host].runtime.adopted = left,
             Action::AddAddress { .. }

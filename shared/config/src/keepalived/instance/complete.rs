@@ -10,8 +10,8 @@ use super::super::address::Declared;
 use super::super::global::Globals;
 use super::super::lower::Lower;
 use super::super::tree::At;
-use super::{AuthType, Draft, conduct};
-use crate::model::{Config, Password, TrackedScript, Transport, Version, VirtualRouter, most_addresses};
+use super::{AuthType, Draft, conduct, vmac};
+use crate::model::{Config, Password, Transport, Version, VirtualRouter, most_addresses};
 use crate::report::RouterPlaces;
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
@@ -52,8 +52,16 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
     let garp = if draft.strict { conduct::strict_garp(draft.garp) } else { draft.garp };
     let (preempt, preempt_delay) = preemption(lower, &draft, priority);
     let advert_interval = advert_interval(lower, &draft, version);
-    let track_scripts = tracked(lower, config, &mut draft, priority);
     let auth_hmac = draft.hmac.take().and_then(|hmac| hmac.complete(lower, draft.strict, advert_interval));
+    for (interface, at) in draft.track.interfaces() {
+        let place = lower.place(at);
+        lower.places().tracked_interfaces.push((draft.name.clone(), interface.to_owned(), place));
+    }
+    let track = std::mem::take(&mut draft.track).resolve(lower, config, priority == OWNER);
+
+    let vmac_addresses = draft.vmac.addresses;
+    let (vmac, vmac_transmit_base) =
+        vmac::complete(lower, config, &mut draft, (&interface.0, family, vrid), &transport);
 
     let served = draft.addresses.iter().chain(&draft.excluded);
     let devices = served.clone().filter_map(|d| d.address.interface.clone().zip(d.device_at));
@@ -77,7 +85,13 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
         transport,
         addresses: draft.addresses.into_iter().map(|d| d.address).collect(),
         excluded_addresses: draft.excluded.into_iter().map(|d| d.address).collect(),
-        track_scripts,
+        track,
+        dont_track_primary: draft.dont_track_primary,
+        routes: draft.routes,
+        rules: draft.rules,
+        vmac,
+        vmac_transmit_base,
+        vmac_addresses,
         garp,
         notify: draft.notify,
         strict: draft.strict,
@@ -300,32 +314,4 @@ fn advert_interval(lower: &mut Lower<'_>, draft: &Draft, version: Version) -> Du
         lower.warning(at, message);
     }
     rounded
-}
-
-fn tracked(lower: &mut Lower<'_>, config: &Config, draft: &mut Draft, priority: u8) -> Vec<TrackedScript> {
-    let mut seen = BTreeSet::new();
-    let mut kept = Vec::new();
-    for (script, at) in draft.tracked.drain(..) {
-        let Some(defined) = lower.scripts.get(&script.name).copied() else {
-            lower.warning(at, format!("there is no `vrrp_script {}`; not tracked", script.name));
-            continue;
-        };
-        if !seen.insert(script.name.clone()) {
-            lower.warning(at, format!("`{}` is already tracked; skipped", script.name));
-            continue;
-        }
-        if defined > at {
-            let message = format!("`vrrp_script {}` stands further down: keepalived would not track it", script.name);
-            lower.warning(at, message);
-        }
-        let weight =
-            script.weight.or_else(|| config.track_scripts.iter().find(|s| s.name == script.name).map(|s| s.weight));
-        if priority == OWNER && weight != Some(0) {
-            let message = format!("`{}` has a weight, and an owner's priority stays 255; not tracked", script.name);
-            lower.warning(at, message);
-            continue;
-        }
-        kept.push(script);
-    }
-    kept
 }

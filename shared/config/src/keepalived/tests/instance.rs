@@ -27,7 +27,7 @@ fn defaults() {
     assert_eq!(router.transport, Transport::Multicast { source: None });
     assert_eq!((router.auth_pass, router.garp), (None, GratuitousArp::default()));
     assert_eq!(router.addresses[0].net, "10.0.0.1/32".parse().unwrap());
-    assert!(router.excluded_addresses.is_empty() && router.track_scripts.is_empty());
+    assert!(router.excluded_addresses.is_empty() && router.track == Tracks::default());
 }
 
 #[test]
@@ -191,8 +191,8 @@ fn address_findings() {
         ("10.0.0.2 scope foo", "5:18 W `foo` is no scope", 2),
         ("10.0.0.2 brd foo", "5:16 W `foo` is no broadcast address", 1),
         ("10.0.0.2 foo", "5:12 W `foo` is no option of an address", 2),
-        ("10.0.0.2 no_track", "5:12 W `no_track` is not supported yet", 2),
-        ("10.0.0.2 preferred_lft 0", "5:12 W `preferred_lft` is not supported yet", 2),
+        ("10.0.0.2 preferred_lft x", "5:26 W `x` is no lifetime: expected seconds or forever", 2),
+        ("10.0.0.2 peer fd00::1", "5:17 W `fd00::1` is no peer", 1),
         ("224.0.0.5", "5:3 W 224.0.0.5 cannot be a virtual address", 1),
         ("0.0.0.0", "5:3 W 0.0.0.0 cannot be a virtual address", 1),
         ("::", "5:3 W :: cannot be a virtual address", 1),
@@ -245,34 +245,8 @@ fn what_an_instance_cannot_do_without() {
 }
 
 #[test]
-fn tracked_scripts() {
-    let tracked = |line: &str| {
-        format!("vrrp_script s {{\n script /bin/true\n}}\n{}", with(&format!(" track_script {{\n  {line}\n }}")))
-    };
-    let scripts = |text: &str| assert_clean(text).routers[0].track_scripts.clone();
-    assert_eq!(scripts(&tracked("s")), [TrackedScript { name: "s".into(), weight: None }]);
-    assert_eq!(scripts(&tracked("s weight -5")), [TrackedScript { name: "s".into(), weight: Some(-5) }]);
-    for (line, start, kept) in [
-        ("nope", "8:3 W there is no `vrrp_script nope`; not tracked", 0),
-        ("s weight 300", "8:12 W expected a weight from -253 to 253", 1),
-        ("s weight", "8:5 W expected a weight", 1),
-        ("s weight 5 reverse", "8:14 W `reverse` after a weight", 1),
-        ("s foo", "8:5 W `foo` is no option of a tracked script", 1),
-        ("s\n  s", "9:3 W `s` is already tracked", 1),
-    ] {
-        let config = assert_found(&tracked(line), start).unwrap();
-        assert_eq!(config.routers[0].track_scripts.len(), kept, "{line}");
-    }
-    let owner = tracked("s weight 5").replace(" interface", " priority 255\n interface");
-    assert!(assert_found(&owner, "9:3 W `s` has a weight").unwrap().routers[0].track_scripts.is_empty());
-}
-
-#[test]
 fn keywords_that_wait() {
     for (line, start) in [
-        (" track_interface {\n  eth1\n }", "4:2 W `track_interface` is not supported yet"),
-        (" use_vmac", "4:2 W `use_vmac` is not supported yet"),
-        (" virtual_routes {\n  10.9.0.0/16 via 10.0.0.9\n }", "4:2 W `virtual_routes` is not supported yet"),
         (" native_ipv6", "4:2 I `native_ipv6` is obsolete: the addresses tell the family"),
         (" debug 3", "4:2 I `debug` has no effect"),
         (" priorty 100", "4:2 W unknown keyword `priorty`; skipped (did you mean `priority`?)"),

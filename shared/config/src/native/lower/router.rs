@@ -11,11 +11,10 @@ use toml::Spanned;
 
 use super::super::Source;
 use super::super::schema::{Router, ScopeName, State, Unicast};
-use super::super::text::{AddressEntry, PeerEntry, Time, TrackedEntry};
-use super::{conduct, filled, notify, number, policy, time, within};
-use crate::model::{
-    Scope, TrackedScript, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual, most_addresses,
-};
+use super::super::text::{AddressEntry, PeerEntry, Time};
+use super::track::{Tracking, tracks};
+use super::{conduct, filled, notify, number, policy, routing, time, vmac, within};
+use crate::model::{Config, Scope, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual, most_addresses};
 use crate::report::{Place, RouterPlaces};
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
@@ -23,7 +22,7 @@ pub(super) const OWNER: u8 = 255;
 const LONGEST_NAME: usize = 15;
 
 /// Lowers one router; `None` after an error that leaves nothing to go on with.
-pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, mut router: Router) -> Option<VirtualRouter> {
+pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router) -> Option<VirtualRouter> {
     let name_span = router.name.span();
     let name_place = source.place(name_span.clone());
     let name = filled(source, router.name.clone());
@@ -73,7 +72,16 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, mut rou
     let beside = router.auth_pass.as_ref();
     let auth_hmac =
         router.auth_hmac.and_then(|hmac| conduct::auth_hmac(source, hmac, beside, router.strict, advert_interval));
+    let segment = (interface.0.as_str(), family, vrid);
+    let (vmac, vmac_transmit_base) = vmac::lower(source, router.vmac, segment, &transport);
 
+    let tracking = Tracking {
+        interfaces: router.track_interfaces,
+        scripts: router.track_scripts,
+        files: router.track_files,
+        processes: router.track_processes,
+        bfds: router.track_bfds,
+    };
     Some(VirtualRouter {
         initial_active: active,
         priority,
@@ -87,7 +95,13 @@ pub(super) fn lower(source: &mut Source<'_>, scripts: &BTreeSet<String>, mut rou
         transport,
         addresses: addresses.into_iter().map(|(a, _)| a).collect(),
         excluded_addresses: excluded_addresses.into_iter().map(|(a, _)| a).collect(),
-        track_scripts: track_scripts(source, scripts, router.track_scripts, priority),
+        track: tracks(source, config, tracking, &name, priority == OWNER),
+        dont_track_primary: router.track_own_interface == Some(false),
+        routes: routing::routes(source, &router.routes),
+        rules: routing::rules(source, &router.rules),
+        vmac,
+        vmac_transmit_base,
+        vmac_addresses: router.vmac_addresses,
         garp: conduct::garp(source, &router.garp, router.strict),
         strict: router.strict,
         skip_check_adv_addr: router.skip_address_check,
@@ -254,7 +268,11 @@ fn addresses(
     list
 }
 
-fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Range<usize>) -> Option<VirtualAddress> {
+pub(super) fn address(
+    source: &mut Source<'_>,
+    AddressEntry(entry): AddressEntry,
+    span: Range<usize>,
+) -> Option<VirtualAddress> {
     let net = match (entry.address.parse::<IpNet>(), entry.address.parse::<IpAddr>()) {
         (Ok(net), _) => net,
         (_, Ok(address)) => IpNet::from(address),
@@ -264,6 +282,7 @@ fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Ran
             return None;
         }
     };
+    let place = span.clone();
     let address = net.addr();
     if address.is_ipv6() && (entry.label.is_some() || entry.scope.is_some() || entry.broadcast.is_some()) {
         source.error(span.clone(), format!("{address}: an IPv6 address has no label, scope or broadcast of its own"));
@@ -274,6 +293,18 @@ fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Ran
     if let Some(label) = entry.label.as_ref().filter(|l| l.is_empty() || l.len() > LONGEST_NAME) {
         source.error(span, format!("label `{label}`; expected 1 to {LONGEST_NAME} bytes"));
     }
+    let other_end = entry.peer.as_deref().map(|text| {
+        let peer = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+        (text, peer.filter(|peer| peer.addr().is_ipv4() == address.is_ipv4()))
+    });
+    let (net, peer) = match other_end {
+        Some((_, Some(peer))) => (IpNet::new(address, peer.prefix_len()).unwrap_or(net), Some(peer.addr())),
+        Some((text, None)) => {
+            source.error(place, format!("`{text}` is no peer; expected an address of the same family"));
+            (net, None)
+        }
+        None => (net, None),
+    };
     let scope = match entry.scope {
         None | Some(ScopeName::Global) => Scope::Global,
         Some(ScopeName::Site) => Scope::Site,
@@ -281,7 +312,22 @@ fn address(source: &mut Source<'_>, AddressEntry(entry): AddressEntry, span: Ran
         Some(ScopeName::Host) => Scope::Host,
         Some(ScopeName::Nowhere) => Scope::Nowhere,
     };
-    Some(VirtualAddress { net, interface: entry.interface, label: entry.label, scope, broadcast: entry.broadcast })
+    Some(VirtualAddress {
+        interface: entry.interface,
+        label: entry.label,
+        scope,
+        broadcast: entry.broadcast,
+        vmac: entry.vmac,
+        peer,
+        dad: entry.dad,
+        home: entry.home,
+        manage_temporary: entry.manage_temporary,
+        no_prefix_route: entry.no_prefix_route,
+        autojoin: entry.autojoin,
+        preferred_s: entry.preferred.map(|time| u32::try_from(time.0.as_secs()).unwrap_or(u32::MAX)),
+        track: entry.track.unwrap_or(true),
+        ..VirtualAddress::new(net)
+    })
 }
 
 type Spans = [(VirtualAddress, Range<usize>)];
@@ -293,33 +339,4 @@ fn unique(source: &mut Source<'_>, addresses: &Spans, excluded: &Spans) {
             source.error(span.clone(), format!("{} is already an address of this router", address.net.addr()));
         }
     }
-}
-
-fn track_scripts(
-    source: &mut Source<'_>,
-    scripts: &BTreeSet<String>,
-    entries: Vec<Spanned<TrackedEntry>>,
-    priority: u8,
-) -> Vec<TrackedScript> {
-    let mut seen = BTreeSet::new();
-    let mut tracked = Vec::new();
-    for entry in entries {
-        let span = entry.span();
-        let TrackedEntry(entry) = entry.into_inner();
-        let weight = entry.weight.and_then(|w| within(source, &Spanned::new(span.clone(), w), -253..=253));
-        if !scripts.contains(&entry.name) {
-            source.error(
-                span.clone(),
-                format!("there is no script `{}`; expected a `[[script]]` of that name", entry.name),
-            );
-        }
-        if !seen.insert(entry.name.clone()) {
-            source.error(span.clone(), format!("`{}` is already tracked", entry.name));
-        }
-        if priority == OWNER && weight.is_some_and(|w| w != 0) {
-            source.error(span, "a weight has no effect: an owner's priority stays 255".into());
-        }
-        tracked.push(TrackedScript { name: entry.name, weight: weight.and_then(|w| i16::try_from(w).ok()) });
-    }
-    tracked
 }

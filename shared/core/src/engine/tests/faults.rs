@@ -1,6 +1,6 @@
 //! Links, addresses, scripts.
 
-use mesh_config::model::{TrackScript, TrackedScript};
+use mesh_config::model::{TrackScript, Tracked, Tracks};
 
 use super::actions::*;
 use super::*;
@@ -14,6 +14,7 @@ fn script(weight: i16) -> TrackScript {
         interval: Duration::from_secs(1),
         timeout: Duration::from_secs(1),
         weight,
+        reverse: false,
         rise: 2,
         fall: 2,
         init_fail: false,
@@ -23,8 +24,8 @@ fn script(weight: i16) -> TrackScript {
 
 /// lb1 without a mesh, Active, tracking a script.
 fn tracking(weight: i16) -> Engine {
-    let tracked = vec![TrackedScript { name: "chk".to_owned(), weight: None }];
-    let mut config = config(vec![VirtualRouter { track_scripts: tracked, ..router(200) }]);
+    let track = Tracks { scripts: vec![Tracked::new("chk")], ..Tracks::default() };
+    let mut config = config(vec![VirtualRouter { track, ..router(200) }]);
     config.track_scripts = vec![script(weight)];
     let mut engine = Engine::new(setup(LB1, None), config, ms(0));
     let actions = plain(engine.step(ms(0), Input::Interface(eth0(LB1))));

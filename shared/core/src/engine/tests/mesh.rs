@@ -186,10 +186,15 @@ impl Mesh {
             }
             Action::StoreRoster { ticket, .. } => self.post(Delivery::Stored { to: id, ticket }),
             Action::Announce { .. }
+            | Action::MakeVmacs { .. }
+            | Action::AddRoutes { .. }
+            | Action::DelRoutes { .. }
+            | Action::HaveStatics(_)
             | Action::AdoptRoster(_)
             | Action::RosterChanged { .. }
             | Action::Remember(_)
             | Action::RunScripts(_)
+            | Action::WatchTracked { .. }
             | Action::TellServices(_)
             | Action::Tell(_)
             | Action::FenceAdopt { .. }

@@ -200,7 +200,7 @@ fn our_own_vote_for_another_is_a_refusal_until_it_has_run_out() {
 
 #[test]
 fn a_voter_that_may_have_forgotten_a_grant_is_no_silence() {
-    let owner = VirtualRouter { priority: 255, ..router(200) };
+    let owner = router(255);
     let mut engine = started(LB1, vec![owner], Some(roster(2)));
     assert!(engine.instances[&KEY].vrrp.is_backup(), "our own voter has just started");
     let at = engine.instances[&KEY].claim_at.unwrap();

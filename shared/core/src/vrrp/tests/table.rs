@@ -177,3 +177,13 @@ fn after_it_yields_the_whole_down_interval_passes() {
     // 3 x 2 s and a skew of 2 s x 156/256, both after the new active router's interval.
     assert_eq!(after(&machine), After::Backup(100_000 + 6_000_000 + 1_218_750));
 }
+
+/// keepalived: `state BACKUP` with priority 255.
+#[test]
+fn an_owner_that_begins_as_a_backup_waits() {
+    let config = VirtualRouter { initial_active: false, ..router(OWNER_PRIORITY) };
+    let mut machine = Router::new(&config);
+    assert_eq!(machine.startup(ms(0)), Verdict::Stay);
+    let down = machine.deadline().unwrap();
+    assert_eq!(machine.timeout(down), Verdict::Claim("no advertisement for the whole down interval"));
+}

@@ -1,0 +1,139 @@
+//! What instances and groups track: `track_interface`, `track_script`, `track_file`, `track_process`, `track_bfd`.
+
+use std::collections::BTreeSet;
+
+use super::lower::Lower;
+use super::tree::{At, Block, Statement};
+use super::values;
+use crate::model::{Config, Tracked, Tracks, Weight};
+
+/// One of these blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Kind {
+    block: &'static str,
+    /// The block that defines its objects, as it is called in messages; interfaces have none.
+    defined_by: Option<&'static str>,
+    /// Weights are from minus this to this.
+    most: i32,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind { block: "track_interface", defined_by: None, most: 253 },
+    Kind { block: "track_script", defined_by: Some("vrrp_script"), most: 253 },
+    Kind { block: "track_file", defined_by: Some("track_file"), most: 254 },
+    Kind { block: "track_process", defined_by: Some("vrrp_track_process"), most: 254 },
+    Kind { block: "track_bfd", defined_by: Some("bfd_instance"), most: 253 },
+];
+
+/// What was declared, in the order of [`KINDS`].
+#[derive(Debug, Default)]
+pub(super) struct Tracking {
+    lists: [Vec<(Tracked, At)>; KINDS.len()],
+}
+
+/// Whether this keyword has a list of tracked objects as its block.
+pub(super) fn is_block(keyword: &str) -> bool {
+    KINDS.iter().any(|kind| kind.block == keyword)
+}
+
+impl Tracking {
+    /// Reads one of the blocks.
+    pub(super) fn read(&mut self, lower: &mut Lower<'_>, keyword: &str, block: &Block<'_>) {
+        let Some(index) = KINDS.iter().position(|kind| kind.block == keyword) else { return };
+        for statement in &block.statements {
+            if lower.language(statement) {
+                continue;
+            }
+            lower.no_block(statement);
+            let word = &statement.words[0];
+            let weight = weight(lower, statement, KINDS[index].most);
+            self.lists[index].push((Tracked { name: word.text.to_string(), weight }, word.at));
+        }
+    }
+
+    /// Interfaces that are tracked, for checks that need the host.
+    pub(super) fn interfaces(&self) -> impl Iterator<Item = (&str, At)> {
+        self.lists[0].iter().map(|(tracked, at)| (tracked.name.as_str(), *at))
+    }
+
+    /// Leaves out what is tracked twice, what does not exist, and weights that cannot have an effect.
+    pub(super) fn resolve(self, lower: &mut Lower<'_>, config: &Config, owner: bool) -> Tracks {
+        let mut lists = KINDS.into_iter().zip(self.lists).map(|(kind, list)| kind.resolve(lower, config, list, owner));
+        let mut next = || lists.next().unwrap_or_default();
+        Tracks { interfaces: next(), scripts: next(), files: next(), processes: next(), bfds: next() }
+    }
+}
+
+impl Kind {
+    fn resolve(self, lower: &mut Lower<'_>, config: &Config, list: Vec<(Tracked, At)>, owner: bool) -> Vec<Tracked> {
+        let mut seen = BTreeSet::new();
+        let mut kept = Vec::new();
+        for (tracked, at) in list {
+            if let Some(block) = self.defined_by {
+                let Some(defined) = lower.defined(block, &tracked.name) else {
+                    lower.warning(at, format!("there is no `{block} {}`; not tracked", tracked.name));
+                    continue;
+                };
+                if block == "vrrp_script" && defined > at {
+                    let message =
+                        format!("`{block} {}` stands further down: keepalived would not track it", tracked.name);
+                    lower.warning(at, message);
+                }
+            }
+            if !seen.insert(tracked.name.clone()) {
+                lower.warning(at, format!("`{}` is already tracked; skipped", tracked.name));
+                continue;
+            }
+            if owner && self.weight(config, &tracked).by != 0 {
+                let message =
+                    format!("`{}` has a weight, and an owner's priority stays 255; not tracked", tracked.name);
+                lower.warning(at, message);
+                continue;
+            }
+            kept.push(tracked);
+        }
+        kept
+    }
+
+    /// The weight that counts.
+    fn weight(self, config: &Config, tracked: &Tracked) -> Weight {
+        let name = &tracked.name;
+        let own = || match self.block {
+            "track_script" => config.track_scripts.iter().find(|s| s.name == *name).map(|s| s.own_weight()),
+            "track_file" => config.track_files.iter().find(|f| f.name == *name).map(|f| f.own_weight()),
+            "track_process" => config.track_processes.iter().find(|p| p.name == *name).map(|p| p.weight),
+            "track_bfd" => config.bfd_instances.iter().find(|b| b.name == *name).map(|b| b.own_weight()),
+            _ => None,
+        };
+        tracked.weight.or_else(own).unwrap_or_default()
+    }
+}
+
+/// `NAME [weight NUMBER [reverse|noreverse]]`.
+fn weight(lower: &mut Lower<'_>, statement: &Statement<'_>, most: i32) -> Option<Weight> {
+    let (option, rest) = statement.parameters().split_first()?;
+    if option.text != "weight" {
+        lower.warning(option.at, format!("`{}` is no option of what is tracked (weight); skipped", option.text));
+        return None;
+    }
+    let read =
+        |word: &str| values::signed(word).and_then(|n| i32::try_from(n).ok()).filter(|n| (-most..=most).contains(n));
+    let Some(by) = rest.first().and_then(|word| read(&word.text)) else {
+        let at = rest.first().map_or(option.at, |word| word.at);
+        lower.warning(at, format!("expected a weight from -{most} to {most}; the object's own is used"));
+        return None;
+    };
+    Some(Weight { by, reverse: reverse(lower, statement, 2) })
+}
+
+/// `reverse` behind a weight.
+pub(super) fn reverse(lower: &mut Lower<'_>, statement: &Statement<'_>, after: usize) -> bool {
+    match statement.parameters().get(after).map(|word| (word.at, &*word.text)) {
+        None | Some((_, "noreverse" | "no_reverse")) => false,
+        Some((_, "reverse")) => true,
+        Some((at, other)) => {
+            lower.warning(at, format!("`{other}` is no option of a weight: expected reverse or noreverse; skipped"));
+            false
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Routes and rules: `ip route` and `ip rule`.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use mesh_wire::mesh::Family;
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// What it does with packets (RTN_*); default unicast.
+    pub kind: u8,
+    /// Its family.
+    pub family: Family,
+    /// Where to; none is `default`.
+    pub destination: Option<IpNet>,
+    /// `from`: where from; IPv6 only.
+    pub source: Option<IpNet>,
+    /// `src`: source of what this host sends.
+    pub preferred_source: Option<IpAddr>,
+    /// `tos`.
+    pub tos: u8,
+    /// `table`; default main.
+    pub table: u32,
+    /// `protocol`, which only a route that is not tracked may have; default this program's.
+    pub protocol: Option<u8>,
+    /// `scope` (RT_SCOPE_*); default global.
+    pub scope: u8,
+    /// `metric`, also called priority or preference; default the kernel's.
+    pub metric: Option<u32>,
+    /// `via` and `dev`, or each `nexthop`.
+    pub hops: Vec<Hop>,
+    /// Numbers by their kind (RTAX_*).
+    pub metrics: Vec<(u16, u32)>,
+    /// Kinds of `metrics` that are locked, a bit for each.
+    pub locked: u32,
+    /// `congctl`.
+    pub congestion_control: Option<String>,
+    /// `pref` (ICMPV6_ROUTER_PREF_*).
+    pub preference: Option<u8>,
+    /// `expires`, in seconds; IPv6 only.
+    pub expires: Option<u32>,
+    /// `ttl-propagate`.
+    pub ttl_propagate: Option<bool>,
+    /// Put back when somebody removes it; false with `no_track`.
+    pub track: bool,
+}
+
+/// Where a packet goes next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hop {
+    /// `via`, of either family.
+    pub via: Option<IpAddr>,
+    /// `dev`.
+    pub interface: Option<String>,
+    /// `onlink`: the gateway is there, whatever the addresses say.
+    pub onlink: bool,
+    /// `weight` less one.
+    pub hops: u8,
+    /// `realms`: source and destination.
+    pub realms: Option<(u16, u16)>,
+    /// `encap`.
+    pub encapsulation: Option<Encapsulation>,
+}
+
+/// `encap ip` and `encap ip6`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encapsulation {
+    /// IPv4 or IPv6.
+    pub family: Family,
+    /// `id`.
+    pub id: u64,
+    /// `dst`.
+    pub destination: Option<IpAddr>,
+    /// `src`.
+    pub source: Option<IpAddr>,
+    /// `ttl` or `hoplimit`.
+    pub ttl: u8,
+    /// `tos` or `tc`.
+    pub tos: u8,
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its family.
+    pub family: Family,
+    /// `not`: for what does not match.
+    pub invert: bool,
+    /// `from`.
+    pub source: Option<IpNet>,
+    /// `to`.
+    pub destination: Option<IpNet>,
+    /// `iif`.
+    pub input: Option<String>,
+    /// `oif`.
+    pub output: Option<String>,
+    /// `tos`.
+    pub tos: u8,
+    /// `fwmark` and its mask.
+    pub mark: Option<(u32, Option<u32>)>,
+    /// `priority`; 0 until one is given to it.
+    pub priority: u32,
+    /// `realms`: source and destination.
+    pub realms: Option<(u16, u16)>,
+    /// `uidrange`.
+    pub uids: Option<(u32, u32)>,
+    /// `ipproto`.
+    pub ip_protocol: Option<u8>,
+    /// `sport`.
+    pub source_ports: Option<(u16, u16)>,
+    /// `dport`.
+    pub destination_ports: Option<(u16, u16)>,
+    /// `tun_id`.
+    pub tunnel: Option<u64>,
+    /// `suppress_prefixlength`.
+    pub suppress_prefix: Option<u32>,
+    /// `suppress_ifgroup`.
+    pub suppress_group: Option<u32>,
+    /// `protocol`, which only a rule that is not tracked may have; default this program's.
+    pub protocol: Option<u8>,
+    /// What to do.
+    pub action: RuleAction,
+    /// Put back when somebody removes it; false with `no_track`.
+    pub track: bool,
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuleAction {
+    /// `table`.
+    Table(u32),
+    /// `l3mdev`: the table of the interface's VRF.
+    Vrf,
+    /// `goto`: on at the rule of this priority.
+    Goto(u32),
+    /// `nop`.
+    Nothing,
+    /// `blackhole`.
+    Blackhole,
+    /// `unreachable`.
+    Unreachable,
+    /// `prohibit`.
+    Prohibit,
+}
+
+/// `static_ipaddress`, `static_routes`, `static_rules`: there as long as the daemon runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statics {
+    /// Addresses, each on the interface it names.
+    pub addresses: Vec<super::VirtualAddress>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// Rules.
+    pub rules: Vec<Rule>,
+}
+
+impl Statics {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
+    }
+}

@@ -1,0 +1,128 @@
+//! Whether routers can run, and with which priority: looked at again whenever anything it depends on may have
+//! changed. A group has the faults of all its members.
+
+use std::net::IpAddr;
+
+use mesh_wire::mesh::RouterKey;
+
+use super::Engine;
+use crate::decision::RouterEvent;
+use crate::time::Instant;
+use crate::tracking;
+
+/// What a look at one router found.
+struct Look {
+    key: RouterKey,
+    source: Option<IpAddr>,
+    /// What is wrong with it.
+    fault: Option<String>,
+    /// Its effective priority; `None` leaves it as it was.
+    priority: Option<u8>,
+}
+
+impl Engine {
+    /// Looks at everything a router needs to run, after any of it may have changed.
+    pub(super) fn evaluate_all(&mut self, now: Instant) {
+        for key in self.keys().into_iter().filter(|key| self.groups.leads(*key)).collect::<Vec<_>>() {
+            self.evaluate(now, key);
+        }
+    }
+
+    /// The same for one router, and all of its group.
+    pub(super) fn evaluate(&mut self, now: Instant, key: RouterKey) {
+        let members = self.members(key);
+        if self.delays.holds(now) && members.iter().all(|m| self.is_new(m)) {
+            return;
+        }
+        members.iter().for_each(|member| self.note_own_addresses(*member));
+        let looks: Vec<Look> = members.iter().map(|member| self.look(*member)).collect();
+        let first = looks.iter().find_map(|look| Some((look.key, look.fault.clone()?)));
+        let shared = first.map(|(key, fault)| self.shared(key, &fault));
+        // Interfaces become known one after another; until when they are waited for is in `adopted`.
+        let waits = members.iter().any(|m| self.waits_for_interface(m));
+        let (mut begun, mut inherits, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        for look in looks {
+            let Some(instance) = self.instances.get_mut(&look.key) else { return };
+            instance.source = look.source;
+            if let Some(priority) = look.priority {
+                instance.vrrp.set_priority(priority);
+            }
+            self.note_priority(look.key);
+            let Some(instance) = self.instances.get_mut(&look.key) else { return };
+            let inherited = look.fault.is_none() && shared.is_some();
+            let fault = look.fault.or_else(|| shared.clone());
+            let resumes = fault.is_none() && instance.adopted.is_some();
+            if instance.fault == fault && !resumes {
+                continue;
+            }
+            let was_fault = std::mem::replace(&mut instance.fault, fault.clone()).is_some();
+            match fault {
+                // It did not run before, either: there is nothing to tell.
+                Some(_) if inherited && was_fault => {}
+                // Told after those it comes from.
+                Some(fault) if inherited => inherits.push((look.key, fault)),
+                Some(fault) => begun.push((look.key, fault)),
+                None => ended.push((look.key, was_fault)),
+            }
+        }
+        if !waits {
+            begun.append(&mut inherits);
+            self.begin_faults(now, begun);
+            self.end_faults(now, ended);
+        }
+    }
+
+    /// Whether it has not taken part yet.
+    fn is_new(&self, key: &RouterKey) -> bool {
+        let instance = &self.instances[key];
+        instance.adopted.is_none() && instance.fault.is_some() && !instance.vrrp.is_active()
+    }
+
+    fn waits_for_interface(&self, key: &RouterKey) -> bool {
+        let instance = &self.instances[key];
+        instance.adopted.is_some() && self.misses_interface(instance)
+    }
+
+    fn look(&self, key: RouterKey) -> Look {
+        let instance = &self.instances[&key];
+        let link = |name: &str| self.interfaces.get(name).is_some_and(|interface| interface.running);
+        let tracked = self.tracking.effect(&instance.config, self.groups.config_of(key), &link, instance.goes_on);
+        let fault = match (&tracked, self.link_fault(instance)) {
+            (_, Some(fault)) => Some(fault),
+            (tracking::Effect::Fault(fault), None) => Some(fault.clone()),
+            (tracking::Effect::Priority(_), None) => instance.blocked.as_ref().map(|(_, reason)| reason.clone()),
+        };
+        let priority = match tracked {
+            tracking::Effect::Priority(priority) => Some(self.fit_priority(instance, priority)),
+            tracking::Effect::Fault(_) => None,
+        };
+        Look { key, source: self.source_of(instance), fault, priority }
+    }
+
+    /// All are let go of before the first is told to have a fault: it may be another's.
+    fn begin_faults(&mut self, now: Instant, begun: Vec<(RouterKey, String)>) {
+        for (key, fault) in &begun {
+            self.instances.get_mut(key).expect("looked at above").veto = None;
+            self.retire(now, *key, fault, true, None);
+        }
+        for (key, fault) in begun {
+            self.instances.get_mut(&key).expect("looked at above").vrrp.shutdown();
+            self.record_router(now, key, RouterEvent::Fault, 0, fault);
+        }
+    }
+
+    fn end_faults(&mut self, now: Instant, ended: Vec<(RouterKey, bool)>) {
+        let ending = self.ending();
+        for (key, was_fault) in ended {
+            let instance = self.instances.get_mut(&key).expect("looked at above");
+            instance.veto = None;
+            if instance.adopted.is_some() {
+                self.resume(now, key);
+            } else if was_fault && !ending {
+                let verdict = instance.vrrp.startup(now);
+                self.record_router(now, key, RouterEvent::Backup, 0, "ready".to_owned());
+                self.follow(now, key, verdict);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Routes and rules: those of a router come and go with its addresses, static ones stay.
+
+use std::time::Duration;
+
+use mesh_config::model::Config;
+
+use super::Engine;
+use crate::action::Action;
+use crate::decision::Decision;
+use crate::instance::Instance;
+use crate::time::Instant;
+
+/// How often what is static is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What is known of static things.
+#[derive(Debug, Default)]
+pub(super) struct Statics {
+    pub(super) look_at: Option<Instant>,
+    /// Refusals that were told, so that each is told once.
+    told: Vec<String>,
+}
+
+/// Most refusals remembered.
+const MOST_TOLD: usize = 256;
+
+impl Engine {
+    /// Has the kernel hold what is static in a new configuration.
+    pub(super) fn configure_statics(&mut self, now: Instant, config: &Config) {
+        self.statics.told.clear();
+        if !config.statics.is_empty() || !self.config.statics.is_empty() {
+            self.out.push(Action::HaveStatics(config.statics.clone()));
+        }
+        self.statics.look_at = (!config.statics.is_empty()).then_some(now + LOOK);
+    }
+
+    /// What somebody removed is put back, what could not be put there is tried again.
+    pub(super) fn look_at_statics(&mut self, now: Instant) {
+        if self.statics.look_at.is_some_and(|t| t <= now) && !self.stopping {
+            self.statics.look_at = Some(now + LOOK);
+            self.out.push(Action::HaveStatics(self.config.statics.clone()));
+        }
+    }
+
+    /// At the end nothing of it is left.
+    pub(super) fn remove_statics(&mut self) {
+        self.statics.look_at = None;
+        if !self.config.statics.is_empty() {
+            self.out.push(Action::HaveStatics(Default::default()));
+        }
+    }
+
+    /// The kernel refused one; whatever it is for goes on without, as in keepalived.
+    pub(super) fn route_failed(&mut self, what: &str, error: &str) {
+        let text = format!("{what}: {error}");
+        if !self.statics.told.contains(&text) && self.statics.told.len() < MOST_TOLD {
+            self.statics.told.push(text.clone());
+            self.record(Decision::Warning { text });
+        }
+    }
+}
+
+/// A router's routes and rules, after its addresses: routes may name one as their source.
+pub(super) fn add_routes(out: &mut Vec<Action>, instance: &Instance, again: bool) {
+    let wanted = |track: bool| track || !again;
+    let routes: Vec<_> = instance.config.routes.iter().filter(|r| wanted(r.track)).cloned().collect();
+    let rules: Vec<_> = instance.config.rules.iter().filter(|r| wanted(r.track)).cloned().collect();
+    if !(routes.is_empty() && rules.is_empty()) {
+        out.push(Action::AddRoutes { routes, rules, again });
+    }
+}
+
+/// Before its addresses go.
+pub(super) fn del_routes(out: &mut Vec<Action>, instance: &Instance) {
+    let (routes, rules) = (instance.config.routes.clone(), instance.config.rules.clone());
+    if !(routes.is_empty() && rules.is_empty()) {
+        out.push(Action::DelRoutes { routes, rules });
+    }
+}

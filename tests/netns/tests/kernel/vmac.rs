@@ -1,0 +1,214 @@
+//! Virtual MAC addresses beside a real keepalived, in both directions, and routes and rules that both put in from
+//! the same file.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use mesh_lab::cluster::{Cluster, Daemon};
+use mesh_lab::{CLIENT, Host, Lab, Lifetime, VIP, clock};
+use mesh_netns::{NEXT, OWNER};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+/// Adverts every second: an owner that is gone is noticed after 3.6 s, and machines are busy.
+const NOTICED: Duration = Duration::from_secs(10);
+const MAC: &str = "00:00:5e:00:01:33";
+
+fn conf(name: &str, more: &str) -> String {
+    let priority = if name == OWNER { 200 } else { 150 };
+    format!(
+        "vrrp_instance VI_1 {{\n state BACKUP\n interface eth0\n virtual_router_id 51\n advert_int 1\n priority {priority}\n\
+         {more} virtual_ipaddress {{\n  {VIP}/24\n }}\n}}\n"
+    )
+}
+
+/// The port of the bridge that the virtual MAC address was seen on last.
+fn port(cluster: &Cluster) -> Result<String> {
+    let switch = cluster.lab_ref().switch();
+    let output = std::process::Command::new("ip").args(["netns", "exec", &switch, "bridge", "fdb", "show"]).output()?;
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = shown.lines().find(|line| line.starts_with(MAC)).map(str::to_owned);
+    line.with_context(|| format!("{MAC} was not seen: {shown}"))
+}
+
+/// The client's neighbour entry never changes, and leads to whoever serves as soon as the switch has learnt it
+/// there: from an announcement or, at the latest, from an advert.
+fn client_reaches(cluster: &Cluster) -> Result<()> {
+    let client = cluster.lab_ref().host(CLIENT);
+    clock::wait_for("the client gets an answer", MS(3000), || {
+        let ping = client.output(&["ping", "-q", "-c", "1", "-W", "0.3", &VIP.to_string()])?;
+        Ok(ping.status.success().then_some(()))
+    })
+}
+
+fn wait_owner(cluster: &mut Cluster, name: &str) -> Result<()> {
+    clock::wait_for(&format!("{name} has the address"), NOTICED, || {
+        cluster.must_run()?;
+        Ok((cluster.holders()? == [name]).then_some(()))
+    })
+}
+
+fn captured(host: &Host, file: &str, fields: &[&str], filter: &str) -> Result<Vec<String>> {
+    let mut command = vec!["tshark", "-r", file, "-Y", filter, "-T", "fields"];
+    fields.iter().for_each(|field| command.extend(["-e", field]));
+    Ok(host.run(&command)?.lines().map(str::to_owned).collect())
+}
+
+/// Each takes over from the other, after a goodbye, and gives back.
+fn beside(owner: Daemon, next: Daemon) -> Result<()> {
+    let _turn = Lab::beside()?;
+    let daemons = [(OWNER, owner), (NEXT, next)];
+    let lab = Lab::new(Lifetime::Lab)?;
+    let client = lab.host(CLIENT).clone();
+    let file = client.dir.join("capture.pcap").to_str().context("a path of text")?.to_owned();
+    fs::File::create(&file)?;
+    let filter = "ip proto 112 or igmp or arp";
+    let tcpdump = client.spawn("tcpdump", &["tcpdump", "-Z", "root", "-U", "-i", "eth0", "-w", &file, filter])?;
+    client.run(&["ip", "neigh", "replace", &VIP.to_string(), "lladdr", MAC, "dev", "eth0", "nud", "permanent"])?;
+    let mut cluster = Cluster::launch_all(lab, &daemons, &|name| conf(name, " use_vmac\n"))?;
+    wait_owner(&mut cluster, OWNER)?;
+    client_reaches(&cluster)?;
+    let before = port(&cluster)?;
+    let on = |cluster: &Cluster, name: &str| {
+        cluster.lab_ref().host(name).run(&["ip", "-d", "link", "show", "dev", "vrrp.51"])
+    };
+    for name in [OWNER, NEXT] {
+        let shown = on(&cluster, name)?;
+        ensure!(shown.contains(MAC) && shown.contains("macvlan mode private"), "{name}: {shown}");
+    }
+    cluster.stop(OWNER)?;
+    wait_owner(&mut cluster, NEXT)?;
+    client_reaches(&cluster)?;
+    let after = port(&cluster)?;
+    ensure!(before != after, "the switch sends it where it was: {after}");
+    cluster.wait_stopped(OWNER)?;
+    ensure!(on(&cluster, OWNER).is_err(), "its interface is left");
+    cluster.restart(OWNER)?;
+    wait_owner(&mut cluster, OWNER)?;
+    client_reaches(&cluster)?;
+    ensure!(port(&cluster)? == before, "{before}");
+    tcpdump.signal(Signal::SIGTERM)?;
+    clock::pass(MS(300))?;
+
+    let from = |filter: &str| captured(&client, &file, &["eth.src"], filter);
+    let adverts = from("vrrp && vrrp.prio > 0")?;
+    ensure!(adverts.len() > 5 && adverts.iter().all(|mac| mac == MAC), "{adverts:?}");
+    let announced = from(&format!("arp.src.proto_ipv4 == {VIP} && arp.dst.proto_ipv4 == {VIP}"))?;
+    ensure!(announced.len() >= 15 && announced.iter().all(|mac| mac == MAC), "{announced:?}");
+    let reports = from("igmp")?;
+    ensure!(!reports.is_empty() && !reports.iter().any(|mac| mac == MAC), "{reports:?}");
+    Ok(())
+}
+
+#[test]
+fn root_virtual_mac_moves_from_meshd_to_keepalived_and_back() -> Result<()> {
+    beside(Daemon::Plain, Daemon::Keepalived)
+}
+
+#[test]
+fn root_virtual_mac_moves_from_keepalived_to_meshd_and_back() -> Result<()> {
+    beside(Daemon::Keepalived, Daemon::Plain)
+}
+
+/// Three directors with leases: the fence holds what is sent to and from the virtual MAC address as well.
+#[test]
+fn root_virtual_mac_in_a_mesh_outlives_a_killed_daemon() -> Result<()> {
+    let _turn = Lab::beside()?;
+    let daemons = mesh_lab::DIRECTORS.map(|(name, _)| (name, Daemon::Mesh));
+    let mut cluster = Cluster::launch_all(Lab::new(Lifetime::Lab)?, &daemons, &|name| conf(name, " use_vmac\n"))?;
+    wait_owner(&mut cluster, OWNER)?;
+    let names = cluster.mesh();
+    cluster.wait_status("leases", Duration::from_secs(40), &names, |status| {
+        mesh_lab::cluster::voters(status) == 3 && status["routers"][0]["protection"] == "lease"
+    })?;
+    let client = cluster.lab_ref().host(CLIENT).clone();
+    client.run(&["ip", "neigh", "replace", &VIP.to_string(), "lladdr", MAC, "dev", "eth0", "nud", "permanent"])?;
+    client_reaches(&cluster)?;
+    let fenced =
+        |name: &str| cluster.lab_ref().host(name).run(&["nft", "list", "set", "netdev", "meshd", "leased_macs"]);
+    ensure!(fenced(OWNER)?.contains(MAC), "{}", fenced(OWNER)?);
+    ensure!(!fenced(NEXT)?.contains(MAC), "{}", fenced(NEXT)?);
+    cluster.signal_daemon(OWNER, Signal::SIGKILL)?;
+    clock::wait_for("another director has the address", NOTICED, || {
+        Ok(cluster.holders()?.iter().any(|name| *name != OWNER).then_some(()))
+    })?;
+    client_reaches(&cluster)?;
+    // Started again by its guard, it gets the address back with its interface as it was.
+    wait_owner(&mut cluster, OWNER)?;
+    client_reaches(&cluster)
+}
+
+const ROUTING: &str = " virtual_routes {
+  src 10.77.9.1 to 10.20.1.0/24 dev eth0
+  10.20.3.0/24 dev eth0 metric 7 mtu lock 1400 advmss 1300
+  blackhole 10.20.6.0/24
+  unreachable 10.20.7.0/24 table 100
+  10.20.10.0/24 nexthop dev eth0 weight 1 nexthop dev lo weight 2
+  10.20.18.0/24 dev eth0 congctl cubic rto_min 250 quickack 1
+  fd21::/64 dev eth0 metric 33 mtu 1400
+  blackhole fd22::/64
+ }
+ virtual_rules {
+  from 10.9.3.0/24 to 10.9.4.0/26 table 7 iif eth0 oif lo tos 16 fwmark 24/12 priority 39 realms 30/20
+  from 10.9.6.0/24 goto 40 priority 38
+  from 10.9.6.0/24 blackhole priority 40
+  from 10.9.1.0/24 table 1
+  not from 10.9.9.0/24 table main suppress_prefixlength 0 priority 84
+  to fd03::/64 ipproto udp sport 10-20 dport 20-30 uidrange 10-19 table 12
+ }
+ virtual_ipaddress_excluded {
+  10.77.9.1/32
+ }
+";
+
+/// What `ip -j` shows, but for who put it there, how long it took, and what the kernel has anyway.
+fn routing(host: &Host) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for command in [
+        &["-4", "route", "show", "table", "all"][..],
+        &["-6", "route", "show", "table", "all"],
+        &["-4", "rule"],
+        &["-6", "rule"],
+    ] {
+        let shown = host.run(&[&["ip", "-j", "-d"][..], command].concat())?;
+        for mut entry in serde_json::from_str::<Vec<Value>>(&shown).context("ip -j")? {
+            let kernel = entry["protocol"] == "kernel" || entry["table"] == "local";
+            if let Some(entry) = entry.as_object_mut().filter(|_| !kernel) {
+                entry.remove("protocol");
+                all.push(serde_json::to_string(entry)?);
+            }
+        }
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+#[test]
+fn root_routes_and_rules_are_those_of_keepalived_and_go_as_well() -> Result<()> {
+    let _turn = Lab::beside()?;
+    let daemons = [(OWNER, Daemon::Plain), (NEXT, Daemon::Keepalived)];
+    let lab = Lab::new(Lifetime::Lab)?;
+    let before = routing(lab.host(OWNER))?;
+    // Two segments of their own, so that both serve.
+    let text = |name: &str| {
+        conf(name, ROUTING).replace("router_id 51", if name == OWNER { "router_id 51" } else { "router_id 52" })
+    };
+    let text = |name: &str| if name == OWNER { text(name) } else { text(name).replace(&VIP.to_string(), "10.77.8.1") };
+    let mut cluster = Cluster::launch_all(lab, &daemons, &text)?;
+    let told = |cluster: &Cluster, name: &str| routing(cluster.lab_ref().host(name));
+    clock::wait_for("both have put theirs in", NOTICED, || {
+        cluster.must_run()?;
+        Ok((told(&cluster, OWNER)?.len() > 12 && told(&cluster, NEXT)?.len() > 12).then_some(()))
+    })?;
+    let (ours, theirs) = (told(&cluster, OWNER)?, told(&cluster, NEXT)?);
+    assert_eq!(ours, theirs);
+    // What somebody removes is put back.
+    cluster.lab_ref().host(OWNER).run(&["ip", "route", "del", "10.20.3.0/24"])?;
+    clock::wait_for("it is put back", MS(3000), || Ok((told(&cluster, OWNER)? == ours).then_some(())))?;
+    cluster.stop(OWNER)?;
+    cluster.wait_stopped(OWNER)?;
+    assert_eq!(told(&cluster, OWNER)?, before);
+    Ok(())
+}
