@@ -199,9 +199,12 @@ fn group_findings() {
             2,
         ),
         (
-            group("  A\n  B").replace("group {\n ", "notify /bin/x\n group {\n "),
-            2,
-            "2 W `notify` is not supported yet",
+            format!(
+                "bfd_instance b {{\n neighbor_ip 10.0.0.9\n checker\n}}\n{}",
+                group("  A\n  B").replace("group {\n ", "track_bfd {\n b\n }\n group {\n ")
+            ),
+            7,
+            "2 W there is no `bfd_instance b`; not tracked",
             2,
         ),
         (
