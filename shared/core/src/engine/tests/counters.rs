@@ -52,6 +52,8 @@ fn each_fault_has_a_figure_of_its_own() {
     assert_eq!(plain(arrives(&slow)), Counters { interval_errors: 1, ..none });
     let other = Advertisement { addresses: vec!["10.1.1.81".parse().unwrap()], ..packet() };
     assert_eq!(plain(arrives(&other)), Counters { address_list_errors: 1, ..heard });
+    let nothing = Advertisement { addresses: Vec::new(), ..packet() };
+    assert_eq!(plain(arrives(&nothing)), Counters { address_list_errors: 1, ..none });
     let signed = Advertisement { auth: pass(1), ..packet() };
     assert_eq!(plain(arrives(&signed)), Counters { authentication_mismatches: 1, ..none });
     let guarded = |datagram| counted(version_2(Some(Password([2; 8]))), datagram);
@@ -118,7 +120,9 @@ fn what_is_no_advert_counts_for_the_router_it_names() {
         counted(version_2(None), datagram)
     };
     assert_eq!(changed(0, 0x22), Counters { invalid_types: 1, ..none });
-    assert_eq!(changed(3, 0), Counters { length_errors: 1, ..none });
+    let mut longer = arrives(&packet());
+    longer.payload.extend([0, 0, 1]);
+    assert_eq!(counted(version_2(None), longer), Counters { length_errors: 1, ..none });
     assert_eq!(changed(3, 9), Counters { length_errors: 1, ..none });
     assert_eq!(changed(1, 52), none, "another router's");
     let short = Datagram { payload: vec![0x21, 51, 100], ..arrives(&packet()) };
