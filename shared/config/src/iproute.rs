@@ -2,6 +2,7 @@
 
 mod route;
 mod rule;
+mod text;
 
 use std::net::IpAddr;
 
@@ -10,6 +11,7 @@ use mesh_wire::mesh::Family;
 
 pub(crate) use route::route;
 pub(crate) use rule::{assign_priorities, rule};
+pub(crate) use text::{route_text, rule_text};
 
 /// A word that is wrong, by its number, and what to say.
 #[derive(Clone, Debug, PartialEq, Eq)]

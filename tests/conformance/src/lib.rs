@@ -54,20 +54,21 @@ pub const VRID: u8 = 51;
 
 /// A router over IPv4, adverts every second.
 pub fn router(version: Version, priority: u8) -> VirtualRouter {
-    VirtualRouter { version, priority, addresses: vec![address("10.1.1.80/24")], ..named(Family::Ipv4) }
+    VirtualRouter { version, addresses: vec![address("10.1.1.80/24")], ..named(Family::Ipv4, priority) }
 }
 
 /// A router over IPv6, whose addresses are not in the order in which they are sent.
 pub fn router_v6(priority: u8) -> VirtualRouter {
     VirtualRouter {
-        priority,
         addresses: vec![address("2001:db8::80/64"), address("fe80::80/64")],
-        ..named(Family::Ipv6)
+        ..named(Family::Ipv6, priority)
     }
 }
 
-fn named(family: Family) -> VirtualRouter {
-    VirtualRouter::new("VI_1", RouterKey { family, vrid: VRID, segment: 0 }, "eth0")
+/// Both languages start an owner of the addresses as active where nothing else is said.
+fn named(family: Family, priority: u8) -> VirtualRouter {
+    let router = VirtualRouter::new("VI_1", RouterKey { family, vrid: VRID, segment: 0 }, "eth0");
+    VirtualRouter { priority, initial_active: priority == 255, ..router }
 }
 
 /// A virtual address.

@@ -8,9 +8,9 @@ use super::{Words, Wrong, interface, named, net, number, one_family, protocol, r
 use crate::model::{Encapsulation, Hop, Route};
 
 /// RTN_UNICAST.
-const UNICAST: u8 = 1;
+pub(super) const UNICAST: u8 = 1;
 /// Words for RTN_*.
-const KINDS: &[(&str, u8)] = &[
+pub(super) const KINDS: &[(&str, u8)] = &[
     ("unicast", 1),
     ("local", 2),
     ("broadcast", 3),
@@ -24,7 +24,7 @@ const KINDS: &[(&str, u8)] = &[
 /// Kinds that lead nowhere.
 const NOWHERE: std::ops::RangeInclusive<u8> = 6..=9;
 /// Words for RTAX_*, which may have `lock` before their number.
-const METRICS: &[(&str, u16)] = &[
+pub(super) const METRICS: &[(&str, u16)] = &[
     ("mtu", 2),
     ("window", 3),
     ("rtt", 4),
@@ -40,12 +40,13 @@ const METRICS: &[(&str, u16)] = &[
     ("quickack", 15),
     ("fastopen_no_cookie", 17),
 ];
-const RTAX_RTT: u16 = 4;
-const RTAX_RTTVAR: u16 = 5;
-const RTAX_FEATURES: u16 = 12;
-const RTAX_RTO_MIN: u16 = 13;
-const RTAX_CC_ALGO: u32 = 16;
-const SCOPES: &[(&str, u32)] = &[("global", 0), ("site", 200), ("link", 253), ("host", 254), ("nowhere", 255)];
+pub(super) const RTAX_RTT: u16 = 4;
+pub(super) const RTAX_RTTVAR: u16 = 5;
+pub(super) const RTAX_FEATURES: u16 = 12;
+pub(super) const RTAX_RTO_MIN: u16 = 13;
+pub(super) const RTAX_CC_ALGO: u32 = 16;
+pub(super) const SCOPES: &[(&str, u32)] =
+    &[("global", 0), ("site", 200), ("link", 253), ("host", 254), ("nowhere", 255)];
 
 /// Reads one route.
 pub(crate) fn route(words: &[&str]) -> Result<Route, Wrong> {

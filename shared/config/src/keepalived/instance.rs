@@ -203,8 +203,6 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
         ("use_vmac", _) => vmac::use_vmac(lower, &mut draft.vmac, statement),
         ("use_vmac_addr", _) => draft.vmac.addresses = true,
         ("vmac_xmit_base", _) => vmac::transmit_base(&mut draft.vmac, statement),
-        // It is set wherever an address is put.
-        ("promote_secondaries", _) => {}
         // Read with the sync daemon.
         ("lvs_sync_daemon_interface", _) => {}
         ("native_ipv6", _) => {

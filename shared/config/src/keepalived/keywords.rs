@@ -321,7 +321,6 @@ pub(super) const INSTANCE: Context = Context {
         "strict_mode",
         "skip_check_adv_addr",
         "native_ipv6",
-        "promote_secondaries",
         "virtual_routes",
         "virtual_rules",
         "use_vmac",

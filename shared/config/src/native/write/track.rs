@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::text::{Writer, list, string, words};
+use crate::iproute;
 use crate::model::{
     Delays, LinkDelay, ParameterMatch, Route, Rule, Statics, TrackProcess, Tracked, Tracks, VirtualRouter, Vmac,
     VmacNames, Weight,
@@ -106,11 +107,18 @@ pub(super) fn statics(writer: &mut Writer, statics: &Statics) {
     routing(writer, "the host", routes, rules);
 }
 
-/// Routes and rules have no words of their own in the model: whoever converts a file takes its lines over.
+/// In the words of `ip route` and `ip rule`.
 pub(super) fn routing(writer: &mut Writer, whose: &str, routes: &[Route], rules: &[Rule]) {
-    for (count, key) in [(routes.len(), "routes"), (rules.len(), "rules")] {
-        if count > 0 {
-            writer.lost(format!("{whose}: {count} {key} are not carried over; write their lines into `{key} = [...]`"));
+    let routes: Vec<Option<String>> = routes.iter().map(iproute::route_text).collect();
+    let rules: Vec<Option<String>> = rules.iter().map(iproute::rule_text).collect();
+    for (key, lines) in [("routes", routes), ("rules", rules)] {
+        let missing = lines.iter().filter(|line| line.is_none()).count();
+        if missing > 0 {
+            writer.lost(format!("{whose}: {missing} of its {key} cannot be written into `{key} = [...]`"));
+        }
+        let written: Vec<String> = lines.into_iter().flatten().map(string).collect();
+        if !written.is_empty() {
+            writer.key(key, list(written.into_iter()));
         }
     }
 }
