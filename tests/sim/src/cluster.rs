@@ -15,7 +15,7 @@ use std::time::Duration;
 use mesh_core::Input;
 use mesh_core::orders::{Answer, Refused};
 use mesh_core::roster::State;
-use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::{Family, NodeId};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -132,10 +132,12 @@ impl Cluster {
     /// Whether the mesh or an operator says who serves a router, and not its priorities.
     pub fn is_placed(&self, router: usize) -> bool {
         let key = crate::layout::router_key(router);
+        let family = if key.family == Family::Ipv4 { "ipv4" } else { "ipv6" };
         let says = |host: &Host| {
             let Some(daemon) = &host.daemon else { return false };
             let status = daemon.engine.status(host.now(self.now));
-            let pinned = |r: &mesh_control::Router| r.vrid == key.vrid && r.pinned_to.is_some();
+            let is_it = |r: &mesh_control::Router| (r.vrid, r.family.as_str()) == (key.vrid, family);
+            let pinned = |r: &mesh_control::Router| is_it(r) && r.pinned_to.is_some();
             status.routers.iter().any(pinned) || status.nodes.iter().any(|n| n.draining)
         };
         self.layout.spread || self.hosts.iter().any(says)

@@ -132,7 +132,7 @@ impl Engine {
         };
         let counts: Vec<Count> = members.iter().map(count).collect();
         if counts.contains(&Count::Lost) {
-            if !self.probe_instead(now, key) {
+            if !self.outran_release(now, &members) && !self.probe_instead(now, key) {
                 self.lose(now, key, None);
             }
         } else if let Some(open) = counts.iter().position(|count| *count == Count::Open) {
@@ -146,6 +146,16 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether a claim that a planned move called for reached voters before the owner's release did: they will say
+    /// that the lease is free, and are asked again then.
+    fn outran_release(&self, now: Instant, members: &[RouterKey]) -> bool {
+        let Some(from) = members.first().and_then(|member| self.expected_from(member)) else { return false };
+        let mut ballots = members.iter().map(|member| self.instances[member].lease.ballot());
+        ballots.all(|ballot| {
+            ballot.is_some_and(|b| now < b.give_up_at && b.held_by_other().all(|(_, owner, _)| owner == from))
+        })
     }
 
     /// Serves no longer, with all of its group, or gives up a claim: closes the fence before anybody else may

@@ -128,6 +128,8 @@ impl Engine {
         let live = reports.iter().filter(|(_, alive, _)| *alive);
         // Whoever serves says under which epoch, and 0 is none.
         let leased = reports.iter().any(|(id, _, r)| Some(*id) == active && r.epoch > 0);
+        // A sync group is pinned as a whole.
+        let group = reports.iter().find_map(|(.., r)| r.place.as_ref()?.group).unwrap_or(key);
         control::Router {
             name,
             interface,
@@ -149,7 +151,7 @@ impl Engine {
                 reason: v.reason.clone(),
             }),
             foreign: foreign.map(|a| a.to_string()),
-            pinned_to: self.moves.marks.pin(&key).map(|id| self.node_name(id)),
+            pinned_to: self.moves.marks.pin(&group).map(|id| self.node_name(id)),
             protection: if leased { control::RouterProtection::Lease } else { control::RouterProtection::None },
             unprotected_because: (self.leased() && active.is_some() && !leased).then(|| self.without_lease(now, key)),
         }

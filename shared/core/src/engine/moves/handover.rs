@@ -242,6 +242,11 @@ impl Engine {
         self.moves.handover.giving.as_ref().is_some_and(|g| g.released.is_some() && g.task.routers.contains(router))
     }
 
+    /// Who is about to give a router to this node by plan.
+    pub(in crate::engine) fn expected_from(&self, router: &RouterKey) -> Option<NodeId> {
+        self.moves.handover.expected.iter().find(|e| e.routers.contains(router)).map(|e| e.from)
+    }
+
     /// Why a router is about to come here by plan, where it is.
     pub(in crate::engine) fn expected_because(&self, router: &RouterKey) -> Option<String> {
         let expected = self.moves.handover.expected.iter().find(|e| e.routers.contains(router))?;

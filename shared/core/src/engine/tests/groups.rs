@@ -364,3 +364,15 @@ fn the_will_has_all_members() {
     assert_eq!((addresses, interfaces), (vec![VIP, VIP2], vec!["eth0", "eth1"]));
     assert_eq!(releases, [KEY, KEY2].into());
 }
+
+/// An operator moves all of it: each member says so, and not only the one the group goes by.
+#[test]
+fn a_pin_is_that_of_all_members() {
+    let mut engine = ready(grouped(200, 200), Some(roster(3)));
+    let pinned = |engine: &Engine| -> Vec<Option<String>> {
+        engine.status(ms(2)).routers.into_iter().map(|r| r.pinned_to).collect()
+    };
+    assert_eq!(pinned(&engine), [None, None]);
+    engine.set_pin(ms(1), KEY, Some(LB3));
+    assert_eq!(pinned(&engine), [Some("lb3".to_owned()), Some("lb3".to_owned())]);
+}

@@ -205,6 +205,9 @@ fn nothing_moves_where_the_successor_cannot() {
     assert_eq!(mesh.refused(LB2, to("lb9")), "no director \"lb9\"; there is lb1, lb2, lb3");
     let nothing = Wish::Move { what: "VI_9".to_owned(), node: "lb2".to_owned() };
     assert_eq!(mesh.refused(LB2, nothing), "no virtual router or address \"VI_9\"");
+    // Who orders moves for the first time waits a moment, in which gossip would tell.
+    let back = Wish::Back { what: "VI_1".to_owned() };
+    assert_eq!(mesh.refused(LB2, back), "lb1 refused: VI_1 was not moved by an operator");
     mesh.step(LB3, Input::Interface(Interface { running: false, ..eth0(LB3) }));
     // Said by the successor, before gossip has told of it.
     let refusal = mesh.refused(LB1, to("lb3"));
@@ -333,4 +336,45 @@ fn only_directors_have_a_say() {
     let reason = "a message about moves from a node that has no say in them";
     let dropped = |d: &Decision| matches!(d, Decision::Dropped { reason: r, .. } if r == reason);
     assert!(mesh.nodes[&LB1].decisions.iter().any(|(_, d)| dropped(d)));
+}
+
+/// Of five voters three hear the successor before they hear the owner.
+#[test]
+fn a_claim_that_outruns_the_release_is_not_lost() {
+    use mesh_wire::mesh::lease::Vacant;
+    use mesh_wire::mesh::moves::{MoveMessage, Pin};
+    let (lb4, lb5) = (NodeId(4), NodeId(5));
+    let asked = |engine: &Engine| {
+        let sent = engine.sent.back().unwrap();
+        Request { roster_epoch: 5, seq: sent.seq, claims: sent.claims.clone() }
+    };
+    let vacant = |by| {
+        let vacant = Vacant { router: KEY, owner: LB1, epoch: 7, released: true, reserved_for: Some(LB3) };
+        message(by, Message::Vacant(vec![vacant]))
+    };
+    for planned in [true, false] {
+        let mut engine = started(LB3, vec![router(100)], Some(roster(5)));
+        for voter in [LB1, LB2, lb4, lb5] {
+            engine.step(ms(100), peer_up(voter));
+        }
+        engine.step(ms(100), gossip(&report(LB1, RouterState::Active, 200, 7), LB1));
+        if planned {
+            let (routers, cause) = (vec![KEY], "moved by operator".to_owned());
+            let prepare = MoveMessage::Prepare { id: 1, routers, pin: Pin::Keep, cause };
+            engine.step(ms(200), message(LB1, Message::Move(prepare)));
+        }
+        engine.step(ms(201), vacant(LB1));
+        let request = asked(&engine);
+        for voter in [LB2, lb4, lb5] {
+            engine.step(ms(202), held(voter, ms(202), &request, LB1, 900));
+        }
+        assert_eq!(engine.instances[&KEY].lease.ballot().is_some(), planned);
+        if planned {
+            engine.step(ms(203), vacant(LB2));
+            let request = asked(&engine);
+            engine.step(ms(204), granted(LB2, ms(204), &request));
+            engine.step(ms(204), granted(lb4, ms(204), &request));
+            assert_eq!(engine.instances[&KEY].state(), RouterState::Active);
+        }
+    }
 }
