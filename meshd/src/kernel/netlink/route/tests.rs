@@ -100,7 +100,7 @@ fn root_routes_and_rules_come_are_repaired_and_go() {
 fn root_what_an_earlier_run_left_is_swept_and_nothing_else() {
     with_netlink(async |netlink| {
         let router = router(BLOCKS);
-        sh("ip route add 10.99.0.0/24 dev veth0 proto 99; ip rule add from 10.99.0.1 table 5 priority 3 protocol 99");
+        sh("ip route add 10.99.0.0/24 dev veth0 proto 77; ip rule add from 10.99.0.1 table 5 priority 3 protocol 77");
         netlink.add_routes(&router.routes, &router.rules, false).await;
         let all = shown().len();
         netlink.sweep(&[], &router.routes[..2], &router.rules[..1]).await;
@@ -108,7 +108,7 @@ fn root_what_an_earlier_run_left_is_swept_and_nothing_else() {
         assert_eq!((all, kept.len()), (16, 4), "{kept:#?}");
         assert!(kept[0].starts_with("10.20.1.0/24") || kept[1].starts_with("10.20.1.0/24"), "{kept:#?}");
         netlink.sweep(&[], &[], &[]).await;
-        assert_eq!(shown(), ["3: from 10.99.0.1 lookup 5 proto 99"]);
+        assert_eq!(shown(), ["3: from 10.99.0.1 lookup 5 proto 77"]);
         assert!(sh("ip route").contains("10.99.0.0/24"));
     });
 }
