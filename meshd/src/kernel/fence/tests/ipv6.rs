@@ -68,6 +68,8 @@ const DISCOVERY: &str = "icmp6 and (ip6[40]==135 or ip6[40]==136)";
 fn root_no_advertisement_or_detection_leaves_for_a_closed_ipv6_address() {
     with_v6(|neighbour| {
         sh("sysctl -qw net.ipv6.conf.veth0.accept_dad=1 net.ipv6.conf.veth0.ndisc_notify=1");
+        // Detection begins at once and ends soon: by default both take up to a second, as long as is listened.
+        sh("sysctl -qw net.ipv6.conf.veth0.router_solicitation_delay=0 net.ipv6.neigh.veth0.retrans_time_ms=200");
         let mut fence = probe();
         fence.put(&[target()]).unwrap();
         // Detection (135 from ::) as it is added, then an unsolicited advertisement (136) as it is ready:
