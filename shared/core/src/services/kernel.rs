@@ -230,6 +230,12 @@ impl Kernel {
         out.push(Action::Apply(changes));
     }
 
+    /// Takes these for asked for by this run.
+    pub(super) fn claim(&mut self, keys: impl Iterator<Item = ServiceKey>, roles: impl Iterator<Item = SyncRole>) {
+        self.ours.extend(keys);
+        self.roles.extend(roles);
+    }
+
     /// Of the services held those that this run asked for.
     pub(super) fn ours(&self) -> impl Iterator<Item = (ServiceKey, &ipvs::Pool)> {
         let table = self.held.iter().flat_map(|held| &held.table);

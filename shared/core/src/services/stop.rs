@@ -4,7 +4,7 @@ use mesh_config::model::FlushOnStop;
 
 use super::pool::Occasion;
 use super::{Action, Services};
-use crate::ipvs::Change;
+use crate::ipvs::{Change, SyncRole};
 use crate::time::Instant;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct Stopping {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// What ip_vs holds has to be read once more, as foreign services go, too.
+    /// What ip_vs holds has to be read once more, as foreign services go, too, or for the first time.
     Read,
     /// Changes are to be made.
     Change,
@@ -37,13 +37,20 @@ impl Services {
         if self.stopping.is_some() {
             return;
         }
+        // Before the first reading: what an earlier run left is this one's to take out.
+        let early = !keep && !self.started && self.uses_ip_vs();
+        if early {
+            let roles = self.lvs.sync.iter().flat_map(|_| [SyncRole::Master, SyncRole::Backup]);
+            self.kernel.claim(self.services.iter().flat_map(|service| service.keys()), roles);
+        }
         let stage = match self.lvs.flush_on_stop {
+            _ if early => Stage::Read,
             _ if keep || self.kernel.held.is_none() => Stage::Wait,
             FlushOnStop::All if self.uses_ip_vs() => Stage::Read,
             FlushOnStop::All | FlushOnStop::Own | FlushOnStop::VirtualServers => Stage::Change,
         };
         self.kernel.rest();
-        if stage == Stage::Read {
+        if stage == Stage::Read && !(early && self.kernel.is_busy()) {
             self.kernel.read_soon(now);
         }
         self.stopping = Some(Stopping { until: now + PATIENCE, stage });

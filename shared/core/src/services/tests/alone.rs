@@ -307,6 +307,29 @@ fn omega_runs_the_scripts_at_the_end() {
 }
 
 #[test]
+fn an_end_before_the_first_reading_takes_out_what_an_earlier_run_left() {
+    let config = config(vec![web(1)]);
+    let earlier = Host::start(&config).kernel;
+    let pool = earlier.table.values().next().unwrap().clone();
+    // At once, and while ip_vs is being read.
+    for reading in [false, true] {
+        let mut held = earlier.clone();
+        held.table.insert(ServiceKey::Fwmark { mark: 1, family: mesh_wire::mesh::Family::Ipv4 }, pool.clone());
+        let mut host = Host::with(&config, held);
+        if reading {
+            assert!(host.services.step(host.now, Input::Timeout).contains(&Action::ReadKernel));
+            assert_eq!(host.services.step(host.now, Input::Shutdown { keep: false }), []);
+            host.give(Input::Kernel(Ok(host.kernel.clone())));
+        } else {
+            host.give(Input::Shutdown { keep: false });
+        }
+        assert_eq!(host.told(), ["apply", "stopped"]);
+        let left: Vec<_> = host.kernel.table.keys().collect();
+        assert!(matches!(left[..], [ServiceKey::Fwmark { .. }]), "{left:?}");
+    }
+}
+
+#[test]
 fn the_end_with_keep_leaves_everything() {
     let mut host = Host::start(&config(vec![web(2)]));
     host.told();
@@ -320,7 +343,7 @@ fn the_end_does_not_wait_for_ever() {
     let mut services = Services::new(setup(1), &config(vec![web(1)]), at(0));
     assert!(services.step(at(0), Input::Timeout).contains(&Action::ReadKernel));
     assert_eq!(services.step(at(0), Input::Shutdown { keep: false }), []);
-    // Nothing was changed in ip_vs, so that there is no need to wait for it any longer.
+    // The first reading's own limit.
     assert_eq!(services.deadline(), Some(at(3000)));
     assert_eq!(services.step(at(3000), Input::Timeout).last(), Some(&Action::Stopped));
 }
