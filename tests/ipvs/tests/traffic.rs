@@ -369,6 +369,9 @@ fn root_meshd_takes_a_stopped_server_out_and_puts_it_back() -> Result<()> {
         let through = counted(&bed.director, 20)?.through;
         assert_eq!(through.connections, 20, "the service was never made anew: {through:?}");
         wait("both servers still", &both)?;
+        // A program that has hardly begun does not know SIGTERM yet.
+        let running = || Ok(daemon.written()?.contains("started").then_some(()));
+        clock::wait_for("the daemon to run", PATIENCE, running)?;
         daemon.stop()?;
         wait("nothing to be left after an orderly end", &[])
     })
