@@ -136,6 +136,23 @@ impl Cluster {
         Ok(self.running(name)?.pid())
     }
 
+    /// Processor time that all processes of a director have taken so far, in user and kernel mode.
+    pub fn processor_time(&self, name: &str) -> Result<Duration> {
+        let times =
+            self.running(name)?.tree()?.into_iter().map(|pid| processor_time(pid).map(|(user, kernel)| user + kernel));
+        times.sum()
+    }
+
+    /// Memory that all processes of a director hold, in bytes; what they share counts for each.
+    pub fn resident(&self, name: &str) -> Result<u64> {
+        let of = |pid| -> Result<u64> {
+            let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+            let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+            Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+        };
+        self.running(name)?.tree()?.into_iter().map(of).sum()
+    }
+
     /// Members of the mesh.
     pub fn mesh(&self) -> Vec<&'static str> {
         let members = self.members.iter().filter(|member| member.daemon.in_mesh());
@@ -355,6 +372,18 @@ impl Cluster {
     fn member_mut(&mut self, name: &str) -> &mut Member {
         self.members.iter_mut().find(|member| member.host.name == name).unwrap_or_else(|| panic!("no director {name}"))
     }
+}
+
+/// Processor time of a process so far, in user and kernel mode.
+pub fn processor_time(pid: u32) -> Result<(Duration, Duration)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
+    // After the name comes field 3; 14 and 15 are clock ticks, 100 a second.
+    let ticks = |field: usize| -> Result<Duration> {
+        let text = rest.split_whitespace().nth(field - 3).context("a short stat")?;
+        Ok(Duration::from_millis(text.parse::<u64>()? * 10))
+    };
+    Ok((ticks(14)?, ticks(15)?))
 }
 
 /// Who is active for the VIP in this status, if anybody.

@@ -152,7 +152,7 @@ impl Process {
     }
 
     /// It and its descendants, parents before children.
-    fn tree(&self) -> Result<Vec<u32>> {
+    pub fn tree(&self) -> Result<Vec<u32>> {
         let mut tree = vec![self.child.id()];
         let parents = parents()?;
         let mut next = 0;
