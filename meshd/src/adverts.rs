@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use mesh_core::Input;
 use mesh_core::input::{Datagram, ProbeAnswer};
@@ -175,12 +175,22 @@ impl Adverts {
         self.ports.retain(|port| port.interface != interface);
     }
 
-    /// The next packet from another host on any open interface, each in its turn. Waits for ever
-    /// where none is open. Dropping the future loses nothing.
+    /// The next packets from other hosts on any open interface, each in its turn: at least one, and
+    /// at most so many of those that are there. Waits for ever where none is open. Dropping the
+    /// future loses nothing.
     ///
     /// An interface whose socket fails is closed and logged once; [`Adverts::open`] brings it back.
-    pub async fn receive(&mut self) -> Input {
-        poll_fn(|cx| self.poll_receive(cx)).await
+    pub async fn receive(&mut self, at_most: usize) -> Vec<Input> {
+        poll_fn(|cx| {
+            let mut heard = vec![ready!(self.poll_receive(cx))];
+            while heard.len() < at_most
+                && let Poll::Ready(input) = self.poll_receive(cx)
+            {
+                heard.push(input);
+            }
+            Poll::Ready(heard)
+        })
+        .await
     }
 
     /// Sends one packet with TOS or traffic class 0xC0. `source` need not be an address of this host.

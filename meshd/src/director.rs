@@ -52,6 +52,9 @@ const CAP_NET_ADMIN: u32 = 12;
 /// Less than that is the clock's own drift, and nothing that signatures mind.
 const CLOCK_STEP: Duration = Duration::from_millis(100);
 
+/// Advertisements taken in at once, at most: what else is due waits for microseconds.
+const TOGETHER: usize = 64;
+
 /// After the fence's notifications failed, before they are asked for again.
 const WATCH_RETRY: Duration = Duration::from_secs(1);
 
@@ -140,13 +143,13 @@ impl Director {
 
     /// Runs until the engine stopped or all senders of inputs are gone.
     pub async fn run(mut self) {
-        self.step(Input::Timeout).await;
+        self.step(vec![Input::Timeout]).await;
         self.look_at_sessions().await;
         while self.outputs.stopped.is_some() {
             self.watch_fence();
-            let Some(input) = self.next().await else { break };
-            let anew = matches!(input, Input::Configure(_));
-            self.step(input).await;
+            let Some(inputs) = self.next().await else { break };
+            let anew = matches!(inputs[..], [Input::Configure(_)]);
+            self.step(inputs).await;
             if anew {
                 self.sessions.forget();
             }
@@ -156,14 +159,14 @@ impl Director {
         self.secondaries.restore();
     }
 
-    /// Waits for the next fact.
-    async fn next(&mut self) -> Option<Input> {
+    /// Waits for the next fact, or advertisements that came together.
+    async fn next(&mut self) -> Option<Vec<Input>> {
         if let Some(unix_at_zero) = self.clock_set.take() {
-            return Some(Input::WallClock(unix_at_zero));
+            return Some(vec![Input::WallClock(unix_at_zero)]);
         }
         let now = clock::now();
         let wake = self.engine.deadline().map_or(self.status_at, |(at, _)| at.min(self.status_at));
-        tokio::select! {
+        let input = tokio::select! {
             biased;
             () = tokio::time::sleep(wake.since(now)) => Some(Input::Timeout),
             input = self.inputs.recv() => {
@@ -185,13 +188,14 @@ impl Director {
             }
             Some(ask) = self.outputs.asks.recv() => Some(Outputs::answer(&self.engine, ask)),
             // Last: anybody on the segment can send as many as they like.
-            advert = self.adverts.receive() => Some(advert),
-        }
+            adverts = self.adverts.receive(TOGETHER) => return Some(adverts),
+        };
+        input.map(|input| vec![input])
     }
 
     async fn look_at_sessions(&mut self) {
         for input in self.sessions.news() {
-            self.step(input).await;
+            self.step(vec![input]).await;
         }
     }
 
@@ -237,12 +241,12 @@ impl Director {
         }
     }
 
-    /// One fact, its effects, and the failures these report.
-    async fn step(&mut self, input: Input) {
-        let mut queue = VecDeque::from([input]);
-        while let Some(input) = queue.pop_front() {
+    /// Facts that came together, their effects, and the failures these report.
+    async fn step(&mut self, inputs: Vec<Input>) {
+        let mut queue = VecDeque::from([inputs]);
+        while let Some(inputs) = queue.pop_front() {
             let begin = clock::now();
-            let actions = batch::regroup(self.engine.step(begin, input));
+            let actions = batch::regroup(self.engine.step_all(begin, inputs));
             let mut effects = Effects::of(self.engine.take_story());
             let mut failures = Failures::default();
             let mut stalled = false;
@@ -267,16 +271,16 @@ impl Director {
                 };
                 effects.end(effect, failed.first().map(|(_, error)| error.as_str()));
                 if installing && failed.is_empty() {
-                    queue.extend(self.new_gaps());
+                    queue.extend(self.new_gaps().into_iter().map(|gap| vec![gap]));
                 }
                 for (effect, error) in failed {
                     failures.note(&effect, closing);
-                    queue.push_back(Input::Failed { effect, error });
+                    queue.push_back(vec![Input::Failed { effect, error }]);
                 }
             }
             self.outputs.telemetry.tell(effects);
             if stalled {
-                queue.push_front(Input::Stalled);
+                queue.push_front(vec![Input::Stalled]);
             }
         }
     }

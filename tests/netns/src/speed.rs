@@ -16,16 +16,16 @@ pub const REAL_SERVERS: usize = 10_000;
 
 /// How long processor time and adverts are looked at.
 const SPAN: Duration = Duration::from_secs(20);
-/// keepalived needs up to 31 s for it.
-const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// keepalived needs up to 31 s for it, and for ever where the machine has other things to do.
+pub const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// So long nothing moves any more: then it has settled.
 const QUIET: Duration = Duration::from_secs(8);
 
 /// Of two directors with [`ROUTERS`] virtual routers that tell their state every 100 ms.
 #[derive(Debug, Clone, Copy)]
 pub struct Many {
-    /// From the start of both until the worthier one had all addresses, for good.
-    pub cold_start: Duration,
+    /// From the start of both until the worthier one had all addresses, for good; none if not within [`SETTLED_WITHIN`].
+    pub cold_start: Option<Duration>,
     /// Addresses put in or taken out meanwhile, beyond each of them once.
     pub spurious: usize,
     /// Processor time of all processes, for each second: who serves.
@@ -97,9 +97,9 @@ fn measure_many(cluster: &mut Cluster) -> Result<Many> {
     let after = [cluster.processor_time(names[0])?, cluster.processor_time(names[1])?];
     let each_second = |index: usize| (after[index] - before[index]).div_f64((clock::now() - from).as_secs_f64());
     let (owner, backup) = (each_second(0), each_second(1));
-    let spurious = moved.checked_sub(ROUTERS).with_context(|| format!("the kernel told of {moved} addresses only"))?;
+    let spurious = moved.saturating_sub(ROUTERS);
     let resident = cluster.resident(names[0])? as f64 / f64::from(1 << 20);
-    Ok(Many { cold_start: settled - begin, spurious, owner, backup, resident })
+    Ok(Many { cold_start: settled.map(|settled| settled - begin), spurious, owner, backup, resident })
 }
 
 /// What a killed daemon leaves.
@@ -109,8 +109,8 @@ fn forget_addresses(host: &Host) -> Result<()> {
     ours.into_iter().try_for_each(|address| host.run(&["ip", "addr", "del", address, "dev", "eth0"]).map(drop))
 }
 
-/// When the first director had all addresses and the second none, and nothing moved for [`QUIET`] afterwards.
-fn settled_at(cluster: &mut Cluster, begin: Duration) -> Result<Duration> {
+/// When the first director had all addresses and the second none, with nothing moved for [`QUIET`] afterwards.
+fn settled_at(cluster: &mut Cluster, begin: Duration) -> Result<Option<Duration>> {
     let held = |cluster: &Cluster, name: &str| -> Result<usize> {
         let host = cluster.lab_ref().host(name);
         Ok(host.run(&["ip", "-4", "-o", "addr", "show", "dev", "eth0"])?.matches(" 10.7.1.").count())
@@ -122,10 +122,10 @@ fn settled_at(cluster: &mut Cluster, begin: Duration) -> Result<Duration> {
         let good = (held(cluster, DIRECTORS[0].0)?, held(cluster, DIRECTORS[1].0)?) == (ROUTERS, 0);
         since = if good { since.or(Some(now)) } else { None };
         match since {
-            Some(since) if now - since > QUIET => return Ok(since),
-            _ => ensure!(now - begin < SETTLED_WITHIN, "not settled in {SETTLED_WITHIN:?}"),
+            Some(since) if now - since > QUIET => return Ok(Some(since)),
+            None if now - begin > SETTLED_WITHIN => return Ok(None),
+            _ => clock::pass(Duration::from_millis(20))?,
         }
-        clock::pass(Duration::from_millis(20))?;
     }
 }
 

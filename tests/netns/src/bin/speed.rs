@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use mesh_lab::Lab;
 use mesh_lab::cluster::Daemon;
-use mesh_netns::speed::{self, REAL_SERVERS, ROUTERS};
+use mesh_netns::speed::{self, REAL_SERVERS, ROUTERS, SETTLED_WITHIN};
 use serde_json::{Value, json};
 
 /// Measures what virtual routers cost, how fast they settle, how evenly they speak, and how fast a file is read.
@@ -79,7 +79,7 @@ fn measure(what: What, daemon: Daemon) -> Result<Vec<(String, &'static str, f64)
             let many = speed::many(daemon)?;
             let routers = format!("{ROUTERS} routers, adverts every 100 ms");
             vec![
-                (format!("{routers}: settled after a cold start"), "ms", ms(many.cold_start)),
+                (format!("{routers}: settled after a cold start"), "ms", many.cold_start.map_or(f64::INFINITY, ms)),
                 (format!("{routers}: addresses moved needlessly"), "", many.spurious as f64),
                 (format!("{routers}: processor, owner"), "%", share(many.owner)),
                 (format!("{routers}: processor, backup"), "%", share(many.backup)),
@@ -118,7 +118,8 @@ fn ratio(row: &Row, column: usize) -> Option<f64> {
 }
 
 fn print_table(args: &Args, rows: &[Row]) {
-    println!("\nMedians of {}, and the ratio to keepalived.\n", args.runs);
+    let limit = SETTLED_WITHIN.as_secs();
+    println!("\nMedians of {}, and the ratio to keepalived; inf: not settled within {limit} s.\n", args.runs);
     println!("| |{}", DAEMONS.map(|(_, name)| format!(" {name} |")).concat());
     println!("|---|{}", "---:|".repeat(DAEMONS.len()));
     for row in rows {

@@ -138,6 +138,19 @@ fn bad_packets_are_counted_and_told_once_a_minute() {
 }
 
 #[test]
+fn what_came_together_does_what_one_after_the_other_does() {
+    let heard = || vec![multicast(LB2, 199), garbage(0), multicast(LB2, 201), multicast(LB2, 199), garbage(1)];
+    for starts in [plain_active, holding] {
+        let (mut singly, mut together) = (starts(), starts());
+        let actions: Vec<Action> = heard().into_iter().flat_map(|input| singly.step(ms(3300), input)).collect();
+        assert!(actions.len() > 2, "{actions:#?}");
+        assert_eq!(plain(together.step_all(ms(3300), heard())), plain(actions));
+        assert_eq!(together.status(ms(3300)), singly.status(ms(3300)));
+        assert_eq!(together.deadline(), singly.deadline());
+    }
+}
+
+#[test]
 fn a_refused_packet_names_router_and_rule() {
     let mut engine = plain_active();
     let Input::Advertisement(datagram) = multicast(LB2, 250) else { unreachable!() };
