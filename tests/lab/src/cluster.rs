@@ -143,14 +143,21 @@ impl Cluster {
         times.sum()
     }
 
-    /// Memory that all processes of a director hold, in bytes; what they share counts for each.
+    /// Memory that the processes of a director hold, in bytes: what each has for itself, and once, as they share the
+    /// program, the most that one of them has of files.
     pub fn resident(&self, name: &str) -> Result<u64> {
-        let of = |pid| -> Result<u64> {
+        let (mut own, mut files) = (0, 0);
+        for pid in self.running(name)?.tree()? {
             let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-            let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-            Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
-        };
-        self.running(name)?.tree()?.into_iter().map(of).sum()
+            let of = |what: &str| -> Result<u64> {
+                let line =
+                    text.lines().find_map(|line| line.strip_prefix(what)).with_context(|| format!("no {what}"))?;
+                Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+            };
+            own += of("RssAnon:")? + of("RssShmem:")?;
+            files = of("RssFile:")?.max(files);
+        }
+        Ok(own + files)
     }
 
     /// Members of the mesh.
