@@ -286,7 +286,7 @@ fn node_name(places: &Places, config: &Config) -> anyhow::Result<String> {
     if let Some(name) = places.name.clone().or_else(|| config.mesh.name.clone()) {
         return Ok(name);
     }
-    check::host_name().context("no name for this node; use --name")
+    mesh_files::host_name().context("no name for this node; use --name")
 }
 
 /// Lines that may wait for whoever reads standard error; more are dropped, never waited for: a

@@ -1,5 +1,6 @@
 use super::*;
 use std::fmt::Write as _;
+use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
