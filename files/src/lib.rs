@@ -110,8 +110,8 @@ mod tests {
         fs::write(directory.path().join("g.conf"), "global_defs {\n router_id one\n}\n").unwrap();
         let (config, _) = parse(&file, Some("there"), 0).unwrap();
         assert_eq!(config.unwrap().router_id.as_deref(), Some("one"));
-        fs::write(&file, b"! a \xe9\n").unwrap();
-        assert_eq!(parse(&file, None, 0).unwrap_err().to_string(), "line 1, column 5: no UTF-8 text");
+        fs::write(&file, b"a \xe9\n").unwrap();
+        assert_eq!(parse(&file, None, 0).unwrap_err().to_string(), "line 1, column 3: no UTF-8 text");
         assert!(!host_name().unwrap().contains('.'));
     }
 }

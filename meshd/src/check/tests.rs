@@ -148,6 +148,7 @@ fn every_program_that_cannot_run_is_named_at_its_place_and_left_out() {
     assert_eq!(server.real_servers[0].checks.len(), 1, "the check by a script is left out, the other stays");
     assert_eq!(examined.exit_code(), SECURITY_OFF, "what runs runs without script security");
     let secure = text.replace(" script_user root\n", " script_user root\n enable_script_security\n");
+    let secure = secure.replace(" quorum_up", " protocol TCP\n lb_algo rr\n lb_kind NAT\n quorum_up");
     let examined = files.examine(&secure.replace(" track_script {\n  s\n }\n", ""));
     assert_eq!(examined.exit_code(), 0, "as with keepalived: {}", said(&examined));
 }
