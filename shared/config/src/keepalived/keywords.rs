@@ -18,6 +18,9 @@ pub(super) struct Context {
     pub(super) differs: &'static [(&'static str, &'static str)],
 }
 
+/// Where what SNMP would show is found.
+const SNMP: &str = "there is no SNMP; `meshctl --json` and the pages for Prometheus (`[telemetry]`) show the same";
+
 pub(super) const ROOT: Context = Context {
     name: "the top level",
     acted: &[
@@ -202,14 +205,17 @@ pub(super) const GLOBAL: Context = Context {
     ],
     differs: &[
         ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
-        ("enable_snmp_keepalived", "there is no SNMP"),
-        ("enable_snmp_vrrp", "there is no SNMP"),
-        ("enable_snmp_checker", "there is no SNMP"),
-        ("enable_snmp_rfc", "there is no SNMP"),
-        ("enable_snmp_rfcv2", "there is no SNMP"),
-        ("enable_snmp_rfcv3", "there is no SNMP"),
-        ("enable_traps", "there is no SNMP"),
-        ("enable_dbus", "there is no D-Bus"),
+        ("enable_snmp_keepalived", SNMP),
+        ("enable_snmp_vrrp", SNMP),
+        ("enable_snmp_checker", SNMP),
+        ("enable_snmp_rfc", SNMP),
+        ("enable_snmp_rfcv2", SNMP),
+        ("enable_snmp_rfcv3", SNMP),
+        ("enable_traps", SNMP),
+        (
+            "enable_dbus",
+            "there is no D-Bus; notify scripts, FIFOs and `meshctl events --follow` tell the same, `meshctl` does the same",
+        ),
         ("net_namespace_ipvs", "start the daemon in the namespace instead"),
     ],
 };
