@@ -1,21 +1,14 @@
 //! `meshctl convert`: keepalived.conf to a meshd.toml that means the same.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
-use mesh_config::host::{Files, Host};
+use anyhow::{Context, bail};
+use mesh_config::host::Host;
 use mesh_config::model::Config;
 use mesh_config::report::{Finding, Report, Severity};
-
-/// Larger files are refused, as by the daemon.
-const LARGEST: u64 = 64 << 20;
-
-/// Names of a directory that are looked at for an `include` with wildcards.
-const MOST_NAMES: usize = 100_000;
 
 /// What came of it: the text, and what there is to say to whoever asked.
 pub(crate) struct Converted {
@@ -29,7 +22,7 @@ pub(crate) struct Converted {
 
 /// Reads a file, with what it includes, and writes it in the other language.
 pub(crate) fn convert(file: &Path, config_id: Option<String>) -> anyhow::Result<Converted> {
-    let (config, report) = read(file, config_id)?;
+    let (config, report) = read(file, config_id.as_deref())?;
     let (body, lost) = mesh_config::native::write(&config);
     if !lost.is_empty() {
         bail!("meshd.toml has no words for all of {}:\n{}", file.display(), lost.join("\n"));
@@ -54,27 +47,9 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn read(file: &Path, config_id: Option<String>) -> anyhow::Result<(Config, Report)> {
-    let cannot = || format!("cannot read {}", file.display());
-    let bytes = Disk.read(file, LARGEST).with_context(cannot)?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(anyhow!("it is larger than {} MiB", LARGEST >> 20)).with_context(cannot);
-    }
-    let text = mesh_config::decode(bytes)
-        .map_err(|(line, column)| anyhow!("{}:{line}:{column}: error: no UTF-8 text", file.display()))?;
-    let host_name = || {
-        let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        name.trim().split('.').next().unwrap_or_default().to_owned()
-    };
-    let config_id = config_id.unwrap_or_else(host_name);
-    let host = Host {
-        files: &Disk,
-        config_id: &config_id,
-        directory: std::env::current_dir().unwrap_or_default(),
-        environment: &|name| std::env::var(name).ok(),
-        seed: 0,
-    };
-    match mesh_config::parse(file, &text, &host) {
+fn read(file: &Path, config_id: Option<&str>) -> anyhow::Result<(Config, Report)> {
+    let read = mesh_files::parse(file, config_id, 0).with_context(|| format!("cannot read {}", file.display()))?;
+    match read {
         (Some(config), report) => Ok((config, report)),
         (None, report) => bail!("{} cannot be used:\n{}", file.display(), errors(&report.findings)),
     }
@@ -104,29 +79,4 @@ pub(crate) fn save(path: &Path, text: &str) -> anyhow::Result<()> {
     };
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     written.with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// This host's files.
-struct Disk;
-
-impl Files for Disk {
-    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
-        // Opening a pipe would wait for somebody to write.
-        if !fs::metadata(path)?.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        let mut bytes = Vec::new();
-        File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
-        // A relative name without a directory.
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        fs::read_dir(directory)?.take(MOST_NAMES).map(|entry| entry.map(|entry| entry.file_name())).collect()
-    }
-
-    fn one_name(&self, path: &Path) -> io::Result<PathBuf> {
-        fs::canonicalize(path)
-    }
 }

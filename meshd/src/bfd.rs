@@ -28,6 +28,7 @@ use rand::rngs::StdRng;
 use tokio::sync::watch;
 
 use self::socket::{Place, Receiver, Sender};
+use crate::priority::Manner;
 use crate::threads::{self, Ended};
 use crate::{clock, telemetry};
 
@@ -82,7 +83,8 @@ pub fn start(config: &Config, seed: u64, unix_at_zero: Duration) -> anyhow::Resu
     let (told, hears) = watch::channel(Told::default());
     let (shown, seen) = watch::channel(Arc::default());
     let instances = config.bfd_instances.clone();
-    let ended = threads::spawn("meshd-bfd", config.mesh.realtime, move || async move {
+    let manner = Manner::of(&config.process.threads.bfd, config.mesh.realtime);
+    let ended = threads::spawn("meshd-bfd", manner, move || async move {
         let driver = Driver {
             sessions: Sessions::new(seed, unix_at_zero),
             random: StdRng::seed_from_u64(!seed),

@@ -8,24 +8,15 @@ mod scripts;
 mod services;
 
 use std::collections::hash_map::RandomState;
-use std::ffi::OsString;
-use std::fs;
 use std::hash::BuildHasher;
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-use anyhow::{Context, bail, ensure};
-use mesh_config::host::{Files, Host};
+use anyhow::{Context, bail};
 use mesh_config::model::Config;
 use mesh_config::report::{Report, Severity};
-
-/// Larger files are refused: ten thousand real servers need 3 MiB.
-const LARGEST: u64 = 64 << 20;
-
-/// Names of a directory that are looked at for an `include` with wildcards.
-const MOST_NAMES: usize = 100_000;
 
 /// Exit codes of `check`, as keepalived's manual has them for `-t`. (keepalived 2.2.7 itself exits
 /// with one more: 4 for unusable, 5 after changes, 6 for script security.)
@@ -125,16 +116,7 @@ impl Examined {
 ///
 /// The file cannot be read.
 pub(crate) fn parse(file: &Path, config_id: Option<&str>) -> anyhow::Result<(Option<Config>, Report)> {
-    let text = read(file)?;
-    let config_id = config_id.map_or_else(host_name, |id| Ok(id.to_owned()))?;
-    let host = Host {
-        files: &Disk,
-        config_id: &config_id,
-        directory: std::env::current_dir().unwrap_or_default(),
-        environment: &|name| std::env::var(name).ok(),
-        seed: seed(),
-    };
-    Ok(mesh_config::parse(file, &text, &host))
+    mesh_files::parse(file, config_id, seed())
 }
 
 fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyhow::Result<Examined> {
@@ -153,52 +135,10 @@ fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyho
     Ok(Examined { config, report, security_off })
 }
 
-fn read(file: &Path) -> anyhow::Result<String> {
-    let bytes = Disk.read(file, LARGEST)?;
-    ensure!(bytes.len() as u64 <= LARGEST, "it is larger than {} MiB", LARGEST >> 20);
-    mesh_config::decode(bytes).map_err(|(line, column)| anyhow::anyhow!("line {line}, column {column}: no UTF-8 text"))
-}
-
-/// The host name up to its first dot: conditional lines are for it, unless `--config-id` says otherwise.
-pub(crate) fn host_name() -> anyhow::Result<String> {
-    let host = nix::unistd::gethostname().context("cannot read the host name")?;
-    let host = host.into_string().map_err(|_| anyhow::anyhow!("the host name is no text"))?;
-    Ok(host.split('.').next().unwrap_or(&host).to_owned())
-}
-
 /// One for this process: what is read again stays as it is.
 fn seed() -> u64 {
     static SEED: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
     *SEED
-}
-
-/// This host's files.
-struct Disk;
-
-impl Files for Disk {
-    fn read(&self, path: &Path, most: u64) -> io::Result<Vec<u8>> {
-        let metadata = fs::metadata(path)?;
-        if metadata.is_dir() {
-            return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory; expected a file"));
-        }
-        // Opening a pipe would wait for somebody to write.
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        let mut bytes = Vec::new();
-        fs::File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn names(&self, directory: &Path) -> io::Result<Vec<OsString>> {
-        // A relative name without a directory.
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        fs::read_dir(directory)?.take(MOST_NAMES).map(|entry| entry.map(|entry| entry.file_name())).collect()
-    }
-
-    fn one_name(&self, path: &Path) -> io::Result<PathBuf> {
-        fs::canonicalize(path)
-    }
 }
 
 /// Names of this host's interfaces; empty where the kernel does not say, so that every one is

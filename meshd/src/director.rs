@@ -27,6 +27,7 @@ use crate::adverts::{Adverts, Ears};
 use crate::clock;
 use crate::kernel::fence::{Fence, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
+use crate::priority::Ladder;
 use crate::telemetry::Effects;
 
 mod failures;
@@ -86,6 +87,7 @@ pub struct Director {
     fence_arms: u64,
     /// Probes for addresses under way, at most one for each router and some that were given up.
     probes: JoinSet<Probed>,
+    ladder: Ladder,
 }
 
 /// The number of a probe, and what came of it.
@@ -138,6 +140,7 @@ impl Director {
             status_at: now,
             fence_arms: 0,
             probes: JoinSet::new(),
+            ladder: Ladder::new(&config.process.threads, config.mesh.realtime),
         })
     }
 
@@ -168,7 +171,10 @@ impl Director {
         let wake = self.engine.deadline().map_or(self.status_at, |(at, _)| at.min(self.status_at));
         let input = tokio::select! {
             biased;
-            () = tokio::time::sleep(wake.since(now)) => Some(Input::Timeout),
+            () = tokio::time::sleep(wake.since(now)) => {
+                self.ladder.woke(clock::now().since(wake));
+                Some(Input::Timeout)
+            }
             input = self.inputs.recv() => {
                 if let Some(Input::Configure(config)) = &input {
                     self.interfaces = interfaces_of(config);

@@ -32,10 +32,10 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use crate::clock;
 use crate::compat::{PidFiles, tell_systemd};
 use crate::run::{self, Places};
 use crate::signals::{self, realtime};
+use crate::{clock, priority};
 pub use link::{Link, Task, attach};
 pub use policy::RESTART;
 use policy::{Death, Next, Policy};
@@ -61,7 +61,8 @@ pub fn run(places: &Places, pids: Option<PidFiles>, without_meaning: &[&str]) ->
     if !without_meaning.is_empty() {
         tracing::info!("options that have no effect here: {}", without_meaning.join(", "));
     }
-    run::enter_namespace(places)?;
+    let process = run::enter_namespace(places)?;
+    priority::take_name(process.name.as_deref());
     // The path as it is now: after an upgrade another program is there.
     let program = std::env::current_exe().context("cannot tell which program this is")?;
     // A real server's addresses stay, whenever its daemon dies.

@@ -2,6 +2,9 @@
 
 mod life;
 mod reload_file;
+mod reload_time;
+mod reloading;
+mod saved;
 mod serve;
 mod telling;
 
@@ -11,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use mesh_config::model::{Config, Process};
+use mesh_config::report::Report;
 use mesh_core::roster::State;
 use mesh_wire::mesh::roster::{Role, Roster};
 
@@ -236,7 +240,13 @@ fn role_of((identity, state): &Member) -> Role {
 /// The configuration of a node that may do without: it can vote, and shows the map.
 fn optional_config(places: &Places) -> anyhow::Result<Config> {
     match config_file(places.config.clone()) {
-        Ok(file) => load_config(places, &file),
+        Ok(file) => {
+            let (config, _) = load_config(places, &file)?;
+            if let Some(directory) = &config.process.save_directory {
+                saved::keep(directory, &file);
+            }
+            Ok(config)
+        }
         Err(error) => {
             tracing::warn!("{error:#}");
             Ok(Config::default())
@@ -244,7 +254,8 @@ fn optional_config(places: &Places) -> anyhow::Result<Config> {
     }
 }
 
-fn load_config(places: &Places, file: &Path) -> anyhow::Result<Config> {
+/// A configuration, and what there is to say about it.
+fn load_config(places: &Places, file: &Path) -> anyhow::Result<(Config, Report)> {
     let (mut config, report) = check::load(file, places.config_id.as_deref())?;
     for finding in &report.findings {
         tracing::warn!("{finding}");
@@ -255,7 +266,7 @@ fn load_config(places: &Places, file: &Path) -> anyhow::Result<Config> {
         Some(Only::Checks) => config.routers.clear(),
         None => {}
     }
-    Ok(config)
+    Ok((config, report))
 }
 
 /// What a configuration says of the process: needed before the host can be looked at. One that cannot be
@@ -264,17 +275,19 @@ pub fn process_of(file: &Path, config_id: Option<&str>) -> Process {
     check::parse(file, config_id).ok().and_then(|(config, _)| config).map_or_else(Process::default, |c| c.process)
 }
 
-/// Goes where the command line, or else the configuration, says that this daemon is to be.
+/// Goes where the command line, or else the configuration, says that this daemon is to be; what that says of the
+/// process is the result.
 ///
 /// # Errors
 ///
 /// That network namespace cannot be entered.
-pub fn enter_namespace(places: &Places) -> anyhow::Result<()> {
-    let configured = || {
-        let file = config_file(places.config.clone()).ok()?;
-        process_of(&file, places.config_id.as_deref()).net_namespace
-    };
-    places.net_namespace.clone().or_else(configured).map_or(Ok(()), |name| compat::enter(&name))
+pub fn enter_namespace(places: &Places) -> anyhow::Result<Process> {
+    let file = config_file(places.config.clone());
+    let process = file.map_or_else(|_| Process::default(), |file| process_of(&file, places.config_id.as_deref()));
+    if let Some(name) = places.net_namespace.as_ref().or(process.net_namespace.as_ref()) {
+        compat::enter(name)?;
+    }
+    Ok(process)
 }
 
 fn listen(places: &Places, config: &Config) -> Option<SocketAddr> {
@@ -286,7 +299,7 @@ fn node_name(places: &Places, config: &Config) -> anyhow::Result<String> {
     if let Some(name) = places.name.clone().or_else(|| config.mesh.name.clone()) {
         return Ok(name);
     }
-    check::host_name().context("no name for this node; use --name")
+    mesh_files::host_name().context("no name for this node; use --name")
 }
 
 /// Lines that may wait for whoever reads standard error; more are dropped, never waited for: a

@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::kernel::Task;
 use crate::clock;
 use crate::mesh::MeshHandle;
+use crate::priority::Manner;
 use crate::probes::checks::{CheckerSettings, Checkers};
 use crate::probes::files::Files;
 use crate::probes::notify::teller::Teller;
@@ -83,7 +84,8 @@ pub fn start(
     let kernel = kernel::start(inputs.clone(), outputs.telemetry.clone())?;
     let answers = inputs.clone();
     let suspends = suspends(&config);
-    let ended = threads::spawn("meshd-services", false, move || async move {
+    let manner = Manner::of(&config.process.threads.checker, false);
+    let ended = threads::spawn("meshd-services", manner, move || async move {
         let driver = Driver {
             checkers: Checkers::new(settings(&config), answers.clone()),
             files: Files::new(answers.clone(), told_number)?,

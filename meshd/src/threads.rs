@@ -8,7 +8,7 @@ use anyhow::Context;
 use tokio::sync::oneshot;
 
 use crate::mesh::{self, MeshHandle, MeshOptions};
-use crate::priority;
+use crate::priority::Manner;
 
 /// What a thread's end resolves to: how it ended, or nothing where it died.
 pub type Ended = oneshot::Receiver<anyhow::Result<()>>;
@@ -18,7 +18,7 @@ pub type Ended = oneshot::Receiver<anyhow::Result<()>>;
 /// # Errors
 ///
 /// The system has no room for another thread.
-pub fn spawn<F, T>(name: &str, realtime: bool, body: F) -> anyhow::Result<Ended>
+pub fn spawn<F, T>(name: &str, manner: Manner, body: F) -> anyhow::Result<Ended>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Future<Output = anyhow::Result<()>>,
@@ -26,14 +26,7 @@ where
     let (done, ended) = oneshot::channel();
     let thread = std::thread::Builder::new().name(name.to_owned());
     let run = move || {
-        if realtime && let Err(error) = priority::raise() {
-            let thread = std::thread::current();
-            tracing::info!(
-                thread = thread.name(),
-                %error,
-                "no real-time priority: on a busy host leases may be renewed late (CAP_SYS_NICE or LimitRTPRIO allow it)"
-            );
-        }
+        manner.take();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let result = runtime.context("cannot start a runtime").and_then(|runtime| runtime.block_on(body()));
         let _ = done.send(result);
@@ -56,7 +49,7 @@ pub struct MeshThread {
 /// # Errors
 ///
 /// The mesh could not be started.
-pub async fn start_mesh(options: MeshOptions, realtime: bool) -> anyhow::Result<MeshThread> {
+pub async fn start_mesh(options: MeshOptions, manner: Manner) -> anyhow::Result<MeshThread> {
     let (ready, started) = oneshot::channel();
     let (stay, leave) = oneshot::channel();
     let body = move || async move {
@@ -68,7 +61,7 @@ pub async fn start_mesh(options: MeshOptions, realtime: bool) -> anyhow::Result<
         }
         Ok(())
     };
-    let ended = spawn("meshd-mesh", realtime, body)?;
+    let ended = spawn("meshd-mesh", manner.unnamed(), body)?;
     let handle = started.await.context("the mesh's thread died as it started")??;
     Ok(MeshThread { handle, ended, _stay: stay })
 }

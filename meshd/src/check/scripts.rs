@@ -26,13 +26,14 @@ pub(super) fn apply(config: &mut Config, report: &mut Report) -> bool {
     for script in &config.track_scripts {
         let Some(place) = report.places.scripts.get(&script.name) else { continue };
         let program = Script { command: script.command.clone(), user: script.user.clone() };
-        if !judged.take(&program, place, &format!("script `{}` is not tracked", script.name)) {
+        if !judged.take(&program, place, Severity::Warning, &format!("script `{}` is not tracked", script.name)) {
             untracked.insert(script.name.clone());
         }
     }
     let mut refused = BTreeSet::new();
     for (program, place) in &report.places.programs {
-        if !judged.take(program, place, "it is not run") {
+        // Exit codes are keepalived's: a notification, or a check, whose program is missing is no fault of a file.
+        if !judged.take(program, place, Severity::Ignored, "it is not run") {
             refused.insert(program.clone());
         }
     }
@@ -63,10 +64,17 @@ struct Judged<'c> {
 }
 
 impl Judged<'_> {
-    /// Whether it runs; `instead` is what happens where it does not.
-    fn take(&mut self, script: &Script, place: &Place, instead: &str) -> bool {
-        let mut say = |message| self.found.push(Finding { place: place.clone(), severity: Severity::Warning, message });
-        match judge(self.security, script) {
+    /// Whether it runs; `instead` is what happens where it does not, `severity` how much that matters.
+    fn take(&mut self, script: &Script, place: &Place, severity: Severity, instead: &str) -> bool {
+        let mut say = |(severity, message)| self.found.push(Finding { place: place.clone(), severity, message });
+        let user = match user(self.security, script) {
+            Ok(user) => user,
+            Err(why) => {
+                say((Severity::Warning, format!("{why}; {instead}")));
+                return false;
+            }
+        };
+        match judge(self.security, script, &user) {
             Ok(remarks) => {
                 remarks.into_iter().for_each(say);
                 if !self.security.enable {
@@ -75,7 +83,7 @@ impl Judged<'_> {
                 true
             }
             Err(why) => {
-                say(format!("{why}; {instead}"));
+                say((severity, format!("{why}; {instead}")));
                 false
             }
         }
@@ -120,8 +128,7 @@ fn unknown_user(config: &Config, report: &Report) -> Option<Finding> {
 }
 
 /// What there is to say of a script that runs, or why it does not.
-fn judge(security: &ScriptSecurity, script: &Script) -> Result<Vec<String>, String> {
-    let user = user(security, script)?;
+fn judge(security: &ScriptSecurity, script: &Script, user: &User) -> Result<Vec<(Severity, String)>, String> {
     let program = script.command.first().map(String::as_str).unwrap_or_default();
     let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from(DEFAULT_PATH));
     let file = |path: PathBuf| fs::metadata(&path).ok().filter(fs::Metadata::is_file).map(|m| (path, m));
@@ -129,8 +136,9 @@ fn judge(security: &ScriptSecurity, script: &Script) -> Result<Vec<String>, Stri
         return Err(format!("`{program}` does not exist or is no file"));
     };
     let mut remarks = Vec::new();
-    if !executable(&metadata, &user) {
-        remarks.push(format!("`{}` is not executable for user `{}`: every run will fail", file.display(), user.name));
+    if !executable(&metadata, user) {
+        let message = format!("`{}` is not executable for user `{}`: every run will fail", file.display(), user.name);
+        remarks.push((Severity::Ignored, message));
     }
     if user.uid.is_root()
         && let Err(weak) = security::only_root_writes(program, &path, security.symlink_paths)
@@ -138,7 +146,7 @@ fn judge(security: &ScriptSecurity, script: &Script) -> Result<Vec<String>, Stri
         if security.enable {
             return Err(weak);
         }
-        remarks.push(weak);
+        remarks.push((Severity::Warning, weak));
     }
     Ok(remarks)
 }

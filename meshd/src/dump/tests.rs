@@ -148,8 +148,7 @@ fn exporters_find_every_figure_in_the_stats() {
 }
 
 /// Line for line what keepalived 2.2.7 wrote for this configuration, but for what names its sockets and
-/// what it does not say of a script that has no weight in use; and it answers less worthy adverts with more
-/// announcements.
+/// what it does not say of a script that has no weight in use.
 #[test]
 fn the_data_is_keepalived_s_of_the_same_configuration() {
     let config = config(CONFIG);
@@ -174,8 +173,8 @@ fn the_data_is_keepalived_s_of_the_same_configuration() {
    Gratuitous ARP repeat = 5
    Gratuitous ARP refresh = 0
    Gratuitous ARP refresh repeat = 1
-   Gratuitous ARP lower priority delay = 0
-   Gratuitous ARP lower priority repeat = 1
+   Gratuitous ARP lower priority delay = 5
+   Gratuitous ARP lower priority repeat = 5
    Down timer adverts = 3
    Send advert after receive lower priority advert = true
    Send advert after receive higher priority advert = false

@@ -19,12 +19,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::life::Life;
-use super::reload_file::ReloadFile;
+use super::reloading::Reloading;
 use super::telling::Telling;
-use super::{
-    End, Member, Places, address_of, check_role, config_file, listen, load_config, node_name, role_of, socket,
-    what_to_run,
-};
+use super::{End, Member, Places, address_of, check_role, listen, node_name, role_of, socket, what_to_run};
 use crate::bfd::{self, BfdThread};
 use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs};
@@ -33,8 +30,9 @@ use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
 use crate::mesh::{MeshHandle, MeshOptions, StateDir};
+use crate::priority::{self, Manner};
 use crate::probes::notify::NotifySettings;
-use crate::probes::notify::teller::{self, NotifyThread, Teller};
+use crate::probes::notify::teller::{self, NotifyThread};
 use crate::probes::script::Scripts;
 use crate::probes::tracked::Tracked;
 use crate::server::{RealServer, Told};
@@ -43,7 +41,7 @@ use crate::signals::Signals;
 use crate::telemetry::Archive;
 use crate::threads::{self, Ended, MeshThread};
 use crate::witness::Witness;
-use crate::{clock, descriptors, memory, priority};
+use crate::{clock, descriptors, memory};
 
 /// Facts that may wait for the engine; it takes microseconds for each, so that a full queue means
 /// that it hangs. Gossip waits for room, lease messages are dropped, as the network may.
@@ -51,9 +49,6 @@ const INPUT_QUEUE: usize = 4096;
 
 /// Questions about what the engine knows that may wait for it.
 const QUESTIONS: usize = 16;
-
-/// How long a configuration read again waits for room in the queue: nothing else is noticed meanwhile.
-const TAKEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// Dumps that may wait for the engine; those behind wait to be asked for.
 const ASK_QUEUE: usize = 4;
@@ -69,10 +64,8 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let role = member.as_ref().map_or(Role::Director, role_of);
     check_role(role)?;
     let directs = role == Role::Director;
-    let realtime = config.mesh.realtime;
-    if realtime {
-        lock_memory();
-    }
+    lock_memory(&config);
+    priority::take_name(config.process.threads.vrrp.name.as_deref());
     if let Err(error) = descriptors::raise_limit() {
         tracing::info!(%error, "the limit of open files stays as it is");
     }
@@ -171,16 +164,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(guard) = &guard {
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
-    let mut reloading = Reloading {
-        places,
-        inputs: &inputs,
-        directs,
-        teller,
-        secure,
-        dumps,
-        patience: TAKEN_WITHIN,
-        config: Arc::new(config),
-    };
+    let mut reloading = Reloading::new(places, &inputs, (directs, teller), secure, dumps, config);
     let mut parts = Parts {
         director,
         server,
@@ -269,7 +253,7 @@ fn start_server(
     let (told, hears) = watch::channel(Told::new());
     let (leave, asked) = oneshot::channel();
     let legacy = legacy.clone();
-    let ended = threads::spawn("meshd-server", false, move || async move {
+    let ended = threads::spawn("meshd-server", Manner::default(), move || async move {
         RealServer::new(legacy, mesh, hears, asked)?.run().await;
         Ok(())
     })?;
@@ -339,7 +323,7 @@ async fn start_mesh(
         "the mesh knows this node at {known}, so it cannot listen on {listen}: leave out --listen and mesh.listen"
     );
     let options = MeshOptions { identity, roster, listen, inputs: inputs.clone(), services };
-    threads::start_mesh(options, config.mesh.realtime).await
+    threads::start_mesh(options, Manner::of(&config.process.threads.vrrp, config.mesh.realtime)).await
 }
 
 fn control_state(
@@ -387,7 +371,8 @@ fn spawn_engine(
     told: Option<watch::Sender<Told>>,
 ) -> anyhow::Result<Ended> {
     let config = config.clone();
-    threads::spawn("meshd-engine", config.mesh.realtime, move || async move {
+    let manner = Manner::of(&config.process.threads.vrrp, config.mesh.realtime).unnamed();
+    threads::spawn("meshd-engine", manner, move || async move {
         if directs {
             Director::new(engine, &config, inputs, sessions, outputs).await?.run().await;
         } else {
@@ -397,7 +382,16 @@ fn spawn_engine(
     })
 }
 
-fn lock_memory() {
+/// `no_swap` asks for it where a limit forbids it, too.
+fn lock_memory(config: &Config) {
+    let threads = &config.process.threads;
+    let asked = [&threads.vrrp, &threads.checker, &threads.bfd].iter().any(|kind| kind.no_swap);
+    if !config.mesh.realtime && !asked {
+        return;
+    }
+    if asked && let Err(error) = priority::lift_memory_limit() {
+        tracing::warn!(%error, "no_swap: the limit of locked memory (LimitMEMLOCK) stays as it is");
+    }
     match priority::lock_memory() {
         Ok(true) => {}
         Ok(false) => tracing::info!("memory is not locked: its limit (LimitMEMLOCK) is not infinity"),
@@ -432,6 +426,7 @@ async fn supervise(
             _ = interrupt.recv() => return Ok(Command::Stop),
             Some(command) = commands.recv() => return Ok(command),
             _ = hangup.recv() => reloading.reload(services.as_ref(), bfd.as_ref()).await,
+            () = reloading.due() => reloading.reload_in_time(services.as_ref(), bfd.as_ref()).await,
             _ = dump_data.recv() => reloading.dump(Wanted::Data),
             _ = dump_stats.recv() => reloading.dump(Wanted::Stats),
             _ = dump_json.recv() => reloading.dump(Wanted::Json),
@@ -513,74 +508,6 @@ async fn mesh_failure(mesh: Option<&mut MeshThread>) -> anyhow::Error {
     }
 }
 
-/// What signals other than those for the end need.
-struct Reloading<'a> {
-    places: &'a Places,
-    inputs: &'a mpsc::Sender<Input>,
-    directs: bool,
-    teller: Option<Teller>,
-    /// Whom tracked scripts run as, for when the engine has them run.
-    secure: watch::Sender<ScriptSecurity>,
-    dumps: Dumps,
-    /// How long is waited for room in the queue of either.
-    patience: Duration,
-    /// What engine and services go by.
-    config: Arc<Config>,
-}
-
-impl Reloading<'_> {
-    fn dump(&self, wanted: Wanted) {
-        self.dumps.write(wanted, Arc::clone(&self.config));
-    }
-
-    /// SIGHUP: a file that cannot be used leaves everything as it is.
-    async fn reload(&mut self, services: Option<&ServicesThread>, bfd: Option<&BfdThread>) {
-        let reading = self.config.process.reload_file.as_deref().and_then(ReloadFile::new);
-        let read = config_file(self.places.config.clone()).and_then(|file| load_config(self.places, &file));
-        drop(reading);
-        let taken = match read {
-            // Witnesses and servers serve none anyway.
-            Ok(config) if super::serves_nothing(&config) && self.directs => {
-                Err(anyhow::anyhow!("nothing to serve is left in it; stop meshd to serve nothing"))
-            }
-            Ok(config) => self.hand_on(services, bfd, config).await,
-            Err(error) => Err(error),
-        };
-        match taken {
-            Ok(()) => tracing::info!("configuration read again"),
-            Err(error) => tracing::error!("configuration not changed: {error:#}"),
-        }
-    }
-
-    /// Engine and services take over a configuration, or neither does: nothing is sent before there is
-    /// room for it in both queues.
-    async fn hand_on(
-        &mut self,
-        services: Option<&ServicesThread>,
-        bfd: Option<&BfdThread>,
-        config: Config,
-    ) -> anyhow::Result<()> {
-        let engine = tokio::time::timeout(self.patience, self.inputs.reserve());
-        let engine = engine.await.ok().and_then(Result::ok).context("the engine takes nothing")?;
-        let services = match services {
-            Some(services) => Some(services.room(self.patience).await?),
-            None => None,
-        };
-        if let Some(teller) = &self.teller {
-            let taken = teller.set(NotifySettings::of(&config)).await;
-            ensure!(taken, "the thread of the notifications takes nothing");
-        }
-        self.secure.send_replace(config.scripts.clone());
-        bfd.inspect(|bfd| bfd.configure(config.bfd_instances.clone()));
-        if let Some(services) = services {
-            services.send(mesh_core::services::Input::Configure(Box::new(config.clone())));
-        }
-        engine.send(Input::Configure(Box::new(config.clone())));
-        self.config = Arc::new(config);
-        Ok(())
-    }
-}
-
 /// Has the engine hand everything over, or leave it to the next run, if it lives.
 async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::Receiver<()>) {
     let (what, input) =
@@ -596,6 +523,3 @@ async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::R
         tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -150,6 +150,22 @@ pub(crate) fn complete_mac(bytes: &[u8], vrid: u8) -> [u8; 6] {
     mac
 }
 
+/// The MTU of an interface; Ethernet's where this host does not say.
+pub(crate) fn mtu(files: &dyn Files, interface: &str) -> usize {
+    const ETHERNET: usize = 1500;
+    if !is_interface_name(interface) {
+        return ETHERNET;
+    }
+    let told = files.read(Path::new(&format!("/sys/class/net/{interface}/mtu")), 32).ok();
+    told.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok()).unwrap_or(ETHERNET)
+}
+
+/// The longest name of a process (TASK_COMM_LEN less the closing zero).
+pub(crate) const LONGEST_PROCESS_NAME: usize = 15;
+
+/// Processors that a set of the kernel can name.
+pub(crate) const PROCESSORS: u16 = 1024;
+
 /// Whether the kernel takes it for an interface.
 pub(crate) fn is_interface_name(text: &str) -> bool {
     let fits = (1..=crate::model::LONGEST_NAME).contains(&text.len());

@@ -1,5 +1,6 @@
 //! The grammar of `ip route` and `ip rule`, as keepalived has it; both languages write it.
 
+mod names;
 mod route;
 mod rule;
 mod text;
@@ -9,6 +10,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use mesh_wire::mesh::Family;
 
+use self::names::Kind;
+pub(crate) use names::Names;
 pub(crate) use route::route;
 pub(crate) use rule::{assign_priorities, rule};
 pub(crate) use text::{route_text, rule_text};
@@ -24,6 +27,7 @@ pub(crate) struct Wrong {
 struct Words<'w> {
     words: &'w [&'w str],
     at: usize,
+    names: &'w Names<'w>,
 }
 
 impl<'w> Words<'w> {
@@ -58,6 +62,30 @@ impl<'w> Words<'w> {
         read(word).ok_or_else(|| self.wrong(format!("`{word}` is no value for `{keyword}`: expected {expected}")))
     }
 
+    /// A number, one of the names that every host has, or one of this host's.
+    fn named<T: TryFrom<u64>>(&mut self, kind: Kind, everywhere: &[(&str, u32)]) -> Result<T, Wrong> {
+        let names = self.names;
+        let expected = "a number, or a name from /etc/iproute2";
+        self.value(expected, |word| T::try_from(numbered(names, kind, word, everywhere)?.into()).ok())
+    }
+
+    fn table(&mut self) -> Result<u32, Wrong> {
+        let names = self.names;
+        let expected = "a number above 0, main, local, default, or a name from /etc/iproute2";
+        let everywhere = [("main", 254), ("local", 255), ("default", 253)];
+        self.value(expected, |word| numbered(names, Kind::Table, word, &everywhere).filter(|table| *table > 0))
+    }
+
+    /// `FROM/TO`, or the second alone.
+    fn realms(&mut self) -> Result<(u16, u16), Wrong> {
+        let names = self.names;
+        let part = |word: &str| u16::try_from(numbered(names, Kind::Realm, word, &[])?).ok();
+        self.value("a realm, or two of them as 1/2", |word| match word.split_once('/') {
+            Some((from, to)) => Some((part(from)?, part(to)?)),
+            None => Some((0, part(word)?)),
+        })
+    }
+
     fn number<T: TryFrom<u64>>(&mut self, expected: &str) -> Result<T, Wrong> {
         self.value(expected, |word| T::try_from(number(word)?).ok())
     }
@@ -77,17 +105,12 @@ fn net(word: &str) -> Option<IpNet> {
     word.parse().ok().or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
-/// A number, or one of the names that every host has; those of /etc/iproute2 are not known here.
-fn named(word: &str, names: &[(&str, u32)]) -> Option<u32> {
-    let known = names.iter().find(|(name, _)| *name == word).map(|(_, number)| *number);
-    known.or_else(|| u32::try_from(number(word)?).ok())
+fn numbered(names: &Names<'_>, kind: Kind, word: &str, everywhere: &[(&str, u32)]) -> Option<u32> {
+    let known = everywhere.iter().find(|(name, _)| *name == word).map(|(_, number)| *number);
+    known.or_else(|| u32::try_from(number(word)?).ok()).or_else(|| names.find(kind, word))
 }
 
-fn table(word: &str) -> Option<u32> {
-    named(word, &[("main", 254), ("local", 255), ("default", 253)]).filter(|table| *table > 0)
-}
-
-fn protocol(word: &str) -> Option<u8> {
+fn protocol(words: &mut Words<'_>) -> Result<u8, Wrong> {
     const NAMES: &[(&str, u32)] = &[
         ("redirect", 1),
         ("kernel", 2),
@@ -110,16 +133,7 @@ fn protocol(word: &str) -> Option<u8> {
         ("rip", 189),
         ("eigrp", 192),
     ];
-    named(word, NAMES).and_then(|n| u8::try_from(n).ok())
-}
-
-/// `FROM/TO`, or the second alone.
-fn realms(word: &str) -> Option<(u16, u16)> {
-    let part = |word: &str| u16::try_from(number(word)?).ok();
-    match word.split_once('/') {
-        Some((from, to)) => Some((part(from)?, part(to)?)),
-        None => Some((0, part(word)?)),
-    }
+    words.named(Kind::Protocol, NAMES)
 }
 
 fn interface(word: &str) -> Option<String> {

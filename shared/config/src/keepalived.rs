@@ -38,6 +38,7 @@ mod mail;
 mod notify;
 mod process;
 mod routing;
+mod scheduling;
 mod script;
 mod server;
 mod sync_group;

@@ -12,6 +12,7 @@ mod mail;
 mod notify;
 mod process;
 mod route;
+mod scheduling;
 mod service;
 mod telemetry;
 mod track;
@@ -23,6 +24,7 @@ pub use self::mail::Mail;
 pub use self::notify::{Fifo, Notify, NotifySettings, OnDelete};
 pub use self::process::{Dumps, Process};
 pub use self::route::*;
+pub use self::scheduling::{LONGEST_RUN, Scheduling, Threads};
 pub use self::service::*;
 pub use self::telemetry::TelemetrySettings;
 pub use self::track::*;
@@ -274,14 +276,17 @@ impl SyncGroup {
     }
 }
 
-/// How many addresses fit in an advert of a family. Its count is one byte; in IPv6 an Ethernet frame of
-/// 1500 bytes holds fewer (no advert is fragmented), and still fewer before a signature.
-pub fn most_addresses(family: Family, signed: bool) -> usize {
-    match family {
-        Family::Ipv4 => 255,
-        Family::Ipv6 if signed => (1500 - 40 - 8 - mesh_wire::vrrp::SIGNATURE) / 16,
-        Family::Ipv6 => (1500 - 40 - 8) / 16,
-    }
+/// How many addresses fit in an advert. Its count is one byte, and no advert is fragmented: the MTU of
+/// its interface may hold fewer, and still fewer before a signature. As many as keepalived lists, which leaves
+/// room for an authentication header in every version.
+pub fn most_addresses(family: Family, version: Version, signed: bool, mtu: usize) -> usize {
+    let (headers, length) = match (family, version) {
+        (Family::Ipv4, Version::V2) => (20 + 24 + 8, 4),
+        (Family::Ipv4, Version::V3) => (20 + 24, 4),
+        (Family::Ipv6, _) => (40 + 24, 16),
+    };
+    let signature = if signed { mesh_wire::vrrp::SIGNATURE } else { 0 };
+    (mtu.saturating_sub(headers + signature) / length).min(usize::from(u8::MAX))
 }
 
 /// Whether this can be a virtual address: a unicast address that one host at a time can have.
@@ -400,9 +405,9 @@ pub struct GratuitousArp {
     pub refresh: Duration,
     /// `garp_master_refresh_repeat`: packets in those; default 1.
     pub refresh_repeat: u32,
-    /// `garp_lower_prio_repeat`: packets when a less worthy router was heard; default 1.
+    /// `garp_lower_prio_repeat`: packets when a less worthy router was heard; default 5.
     pub lower_prio_repeat: u32,
-    /// `garp_lower_prio_delay`: until the second burst of those; default zero, none.
+    /// `garp_lower_prio_delay`: until the second burst of those; default 5 s, zero for none.
     pub lower_prio_delay: Duration,
     /// `garp_extra_if`: between packets on interfaces of addresses that are not the router's own; to a
     /// day, default zero, none.
@@ -418,8 +423,8 @@ impl Default for GratuitousArp {
             delay: Duration::from_secs(5),
             refresh: Duration::ZERO,
             refresh_repeat: 1,
-            lower_prio_repeat: 1,
-            lower_prio_delay: Duration::ZERO,
+            lower_prio_repeat: 5,
+            lower_prio_delay: Duration::from_secs(5),
             extra: Duration::ZERO,
             extra_all: false,
         }

@@ -20,13 +20,21 @@ use std::path::Path;
 
 use crate::finish;
 use crate::host::{Files, Host};
+use crate::iproute::Names;
 use crate::model::Config;
 use crate::report::{Finding, Place, Report, Severity};
 
 /// Reads a meshd.toml, and the files that hold its keys; `file` is for the report only. No configuration
 /// when anything found is an error.
 pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Report) {
-    let mut source = Source { file, lines: line_starts(text), text, files: host.files, report: Report::default() };
+    let mut source = Source {
+        file,
+        lines: line_starts(text),
+        text,
+        files: host.files,
+        names: Names::new(host.files),
+        report: Report::default(),
+    };
     let config = match toml::from_str(text) {
         Ok(declared) => lower::lower(&mut source, declared),
         Err(error) => {
@@ -42,6 +50,8 @@ struct Source<'t> {
     file: &'t Path,
     text: &'t str,
     files: &'t dyn Files,
+    /// The host's names for numbers of routes and rules.
+    names: Names<'t>,
     /// Byte at which each line starts.
     lines: Vec<usize>,
     report: Report,

@@ -128,7 +128,7 @@ fn large_files_are_read_in_linear_time() {
 }
 
 /// Files by their names.
-struct Texts<'t>(BTreeMap<&'t str, &'t str>);
+pub(crate) struct Texts<'t>(pub(crate) BTreeMap<&'t str, &'t str>);
 
 impl host::Files for Texts<'_> {
     fn read(&self, path: &Path, _: u64) -> io::Result<Vec<u8>> {
@@ -144,7 +144,7 @@ impl host::Files for Texts<'_> {
     }
 }
 
-fn read_with(text: &str, files: &Texts<'_>) -> (Option<Config>, Report) {
+pub(crate) fn read_with(text: &str, files: &Texts<'_>) -> (Option<Config>, Report) {
     let host = Host { files, config_id: "lb1", directory: "/etc".into(), environment: &|_| None, seed: 1 };
     parse(Path::new("fixtures/f"), text, &host)
 }

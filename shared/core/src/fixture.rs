@@ -1,8 +1,9 @@
 //! What the unit tests of several modules begin with.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use mesh_config::model::{Version, VirtualAddress, VirtualRouter};
+use mesh_config::model::{GratuitousArp, Version, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
@@ -28,9 +29,12 @@ pub(crate) const fn us(n: u64) -> Instant {
     Instant::from_nanos(n * 1_000)
 }
 
-/// VI_1: version 3, adverts every second, [`VIP`] on eth0.
+/// VI_1: version 3, adverts every second, [`VIP`] on eth0. Less worthy adverts are answered by one announcement, so
+/// that the bursts of a new active router show.
 pub(crate) fn router(priority: u8) -> VirtualRouter {
+    let garp = GratuitousArp { lower_prio_repeat: 1, lower_prio_delay: Duration::ZERO, ..GratuitousArp::default() };
     VirtualRouter {
+        garp,
         initial_active: priority == 255,
         priority,
         version: Version::V3,

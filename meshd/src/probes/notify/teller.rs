@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Dropped, Notifier, NotifySettings};
+use crate::priority::Manner;
 use crate::threads::{self, Ended};
 
 /// Messages that may wait; each holds what one step has to tell.
@@ -64,7 +65,7 @@ pub fn start(settings: NotifySettings) -> anyhow::Result<NotifyThread> {
     let (queue, words) = mpsc::channel(QUEUE);
     let losses = Arc::new(Losses::default());
     let teller = Teller { queue, losses: Arc::clone(&losses) };
-    let ended = threads::spawn("meshd-notify", false, move || async move {
+    let ended = threads::spawn("meshd-notify", Manner::default(), move || async move {
         work(settings, words, &losses).await;
         Ok(())
     })?;

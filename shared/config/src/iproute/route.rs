@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use mesh_wire::mesh::Family;
 
-use super::{Words, Wrong, interface, named, net, number, one_family, protocol, realms, table};
+use super::{Kind, Names, Words, Wrong, interface, net, number, one_family, protocol};
 use crate::model::{Encapsulation, Hop, Route};
 
 /// RTN_UNICAST.
@@ -49,8 +49,8 @@ pub(super) const SCOPES: &[(&str, u32)] =
     &[("global", 0), ("site", 200), ("link", 253), ("host", 254), ("nowhere", 255)];
 
 /// Reads one route.
-pub(crate) fn route(words: &[&str]) -> Result<Route, Wrong> {
-    let mut words = Words { words, at: 0 };
+pub(crate) fn route(words: &[&str], names: &Names<'_>) -> Result<Route, Wrong> {
+    let mut words = Words { words, at: 0, names };
     let mut route = Route {
         kind: UNICAST,
         family: Family::Ipv4,
@@ -88,13 +88,10 @@ pub(crate) fn route(words: &[&str]) -> Result<Route, Wrong> {
                 one_family(&words, &mut family, Family::Ipv6)?;
                 route.source = Some(source);
             }
-            "tos" | "dsfield" => route.tos = words.number("a number to 255")?,
-            "table" => route.table = words.value("a number, main, local or default", table)?,
-            "protocol" => route.protocol = Some(words.value("a number to 255, or a known name", protocol)?),
-            "scope" => {
-                let read = |w: &str| named(w, SCOPES).and_then(|n| u8::try_from(n).ok());
-                route.scope = words.value("global, site, link, host, nowhere or a number", read)?;
-            }
+            "tos" | "dsfield" => route.tos = words.named(Kind::Field, &[])?,
+            "table" => route.table = words.table()?,
+            "protocol" => route.protocol = Some(protocol(&mut words)?),
+            "scope" => route.scope = words.named(Kind::Scope, SCOPES)?,
             "metric" | "priority" | "preference" => route.metric = Some(words.number("a number")?),
             "congctl" => {
                 if words.skip("lock") {
@@ -208,7 +205,7 @@ fn hop_word(words: &mut Words<'_>, hop: &mut Hop, word: &str) -> Result<bool, Wr
             let read = |w: &str| number(w).filter(|n| (1..=256).contains(n)).and_then(|n| u8::try_from(n - 1).ok());
             hop.hops = words.value("a number from 1 to 256", read)?;
         }
-        "realms" => hop.realms = Some(words.value("a realm, or two of them as 1/2", realms)?),
+        "realms" => hop.realms = Some(words.realms()?),
         "encap" => hop.encapsulation = Some(encapsulation(words)?),
         _ => return Ok(false),
     }

@@ -2,15 +2,15 @@
 
 use mesh_wire::mesh::Family;
 
-use super::{Words, Wrong, interface, net, number, one_family, protocol, realms, table};
+use super::{Kind, Names, Words, Wrong, interface, net, number, one_family, protocol};
 use crate::model::{Rule, RuleAction};
 
 /// Where priorities begin that nobody chose, downwards, as in keepalived.
 const FIRST_PRIORITY: u32 = 16_384;
 
 /// Reads one rule. Its priority is 0 where it names none.
-pub(crate) fn rule(words: &[&str]) -> Result<Rule, Wrong> {
-    let mut words = Words { words, at: 0 };
+pub(crate) fn rule(words: &[&str], names: &Names<'_>) -> Result<Rule, Wrong> {
+    let mut words = Words { words, at: 0, names };
     let mut rule = Rule {
         family: Family::Ipv4,
         invert: false,
@@ -51,13 +51,13 @@ pub(crate) fn rule(words: &[&str]) -> Result<Rule, Wrong> {
             }
             "iif" | "dev" => rule.input = Some(words.value("the name of an interface", interface)?),
             "oif" => rule.output = Some(words.value("the name of an interface", interface)?),
-            "tos" | "dsfield" => rule.tos = words.number("a number to 255")?,
+            "tos" | "dsfield" => rule.tos = words.named(Kind::Field, &[])?,
             "fwmark" => rule.mark = Some(words.value("a mark, or mark/mask", mark)?),
             "priority" | "preference" | "pref" | "order" => {
                 rule.priority =
                     words.value("a number from 1 on", |w| u32::try_from(number(w)?).ok().filter(|n| *n > 0))?;
             }
-            "realms" => rule.realms = Some(words.value("a realm, or two of them as 1/2", realms)?),
+            "realms" => rule.realms = Some(words.realms()?),
             "uidrange" => rule.uids = Some(words.value("two numbers such as 10-20", range)?),
             "ipproto" | "ip_proto" => {
                 rule.ip_protocol = Some(words.value("a number to 255, or a known name", ip_protocol)?)
@@ -69,7 +69,7 @@ pub(crate) fn rule(words: &[&str]) -> Result<Rule, Wrong> {
                 rule.suppress_prefix = Some(words.number::<u8>("a number to 255")?.into());
             }
             "suppress_ifgroup" | "sup_group" => rule.suppress_group = Some(words.number("a number")?),
-            "protocol" => rule.protocol = Some(words.value("a number to 255, or a known name", protocol)?),
+            "protocol" => rule.protocol = Some(protocol(&mut words)?),
             "no_track" => rule.track = false,
             _ => {
                 let found = decide(&mut words, word)?;
@@ -93,7 +93,7 @@ pub(crate) fn rule(words: &[&str]) -> Result<Rule, Wrong> {
 
 fn decide(words: &mut Words<'_>, word: &str) -> Result<RuleAction, Wrong> {
     Ok(match word {
-        "table" | "lookup" => RuleAction::Table(words.value("a number, main, local or default", table)?),
+        "table" | "lookup" => RuleAction::Table(words.table()?),
         "goto" => RuleAction::Goto(words.number("the priority of another rule")?),
         "l3mdev" => RuleAction::Vrf,
         "nop" => RuleAction::Nothing,

@@ -2,11 +2,11 @@ use super::*;
 use crate::model::{Encapsulation, Hop, Route, Rule, RuleAction};
 
 fn read_route(line: &str) -> Result<Route, Wrong> {
-    route(&line.split(' ').collect::<Vec<_>>())
+    route(&line.split(' ').collect::<Vec<_>>(), &Names::none())
 }
 
 fn read_rule(line: &str) -> Result<Rule, Wrong> {
-    rule(&line.split(' ').collect::<Vec<_>>())
+    rule(&line.split(' ').collect::<Vec<_>>(), &Names::none())
 }
 
 fn hop(via: Option<&str>, dev: Option<&str>) -> Hop {
@@ -72,7 +72,7 @@ fn what_is_wrong_with_a_route_is_told_at_its_word() {
         ("10.0.0.0/33 dev a", 0, "`10.0.0.0/33` is no destination: expected a network, an address or default"),
         ("10.0.0.0/8 dev a mtu", 3, "`mtu` has no value; expected a number"),
         ("10.0.0.0/8 dev a mtu lock x", 5, "`x` is no value for `lock`: expected a number"),
-        ("10.0.0.0/8 dev a tos 256", 4, "`256` is no value for `tos`: expected a number to 255"),
+        ("10.0.0.0/8 dev a tos 256", 4, "`256` is no value for `tos`: expected a number, or a name from /etc/iproute2"),
         ("10.0.0.0/8 dev a foo", 3, "`foo` is no word of a route"),
         ("10.0.0.0/8 src fd00::1 dev a", 2, "IPv6 beside an address of the other family; expected one of them"),
         ("fd00::/8 via 10.0.0.1 dev a", 4, "an IPv6 route has no IPv4 gateway"),
@@ -83,7 +83,11 @@ fn what_is_wrong_with_a_route_is_told_at_its_word() {
             4,
             "`mpls` is no value for `encap`: expected ip or ip6 (others are not supported)",
         ),
-        ("10.0.0.0/8 dev a table big", 4, "`big` is no value for `table`: expected a number, main, local or default"),
+        (
+            "10.0.0.0/8 dev a table big",
+            4,
+            "`big` is no value for `table`: expected a number above 0, main, local, default, or a name from /etc/iproute2",
+        ),
         (
             "10.0.0.0/8 dev a nexthop dev b weight 257",
             7,

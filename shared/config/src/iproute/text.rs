@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use mesh_wire::mesh::Family;
 
+use super::Names;
 use super::route::{KINDS, METRICS, RTAX_CC_ALGO, RTAX_FEATURES, RTAX_RTO_MIN, RTAX_RTT, RTAX_RTTVAR, SCOPES, UNICAST};
 use crate::model::{Encapsulation, Hop, Route, Rule, RuleAction};
 
@@ -109,7 +110,7 @@ pub(crate) fn route_text(route: &Route) -> Option<String> {
         line.when(hops.len() > 1, "nexthop");
         self::hop(&mut line, *family, hop);
     }
-    line.checked(route, super::route)
+    line.checked(route, |words| super::route(words, &Names::none()))
 }
 
 fn metrics(line: &mut Line, route: &Route) -> Option<()> {
@@ -215,7 +216,7 @@ pub(crate) fn rule_text(rule: &Rule) -> Option<String> {
     }
     line.unless("priority", *priority, 0);
     line.when(!track, "no_track");
-    line.checked(rule, super::rule)
+    line.checked(rule, |words| super::rule(words, &Names::none()))
 }
 
 fn realms((from, to): (u16, u16)) -> String {

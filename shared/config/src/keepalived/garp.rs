@@ -42,6 +42,17 @@ pub(super) fn minimal(garp: &mut GratuitousArp) {
     }
 }
 
+/// What less worthy adverts are answered with, where only the bursts of a new active router were set: as many
+/// of those. Instances take it over as it is, whatever they say of their own bursts.
+pub(super) fn less_worthy(garp: &mut GratuitousArp, [repeat, delay]: [bool; 2]) {
+    if !repeat {
+        garp.lower_prio_repeat = garp.repeat;
+    }
+    if !delay {
+        garp.lower_prio_delay = garp.delay;
+    }
+}
+
 /// `garp_extra_if [all] SECONDS`.
 fn extra(lower: &mut Lower<'_>, garp: &mut GratuitousArp, statement: &Statement<'_>) {
     const DAY: u64 = 86_400;

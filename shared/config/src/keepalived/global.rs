@@ -1,6 +1,7 @@
 //! `global_defs`.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mesh_wire::mesh::Family;
@@ -26,6 +27,8 @@ pub(super) struct Globals {
     pub(super) interface: Option<(String, At)>,
     groups: [Option<IpAddr>; 2],
     min_garp: bool,
+    /// Which of `vrrp_garp_lower_prio_repeat` and `_delay` are there.
+    lower_prio: [bool; 2],
 }
 
 impl Globals {
@@ -48,6 +51,7 @@ pub(super) fn lower(lower: &mut Lower<'_>, config: &mut Config, statements: &[St
     if globals.min_garp {
         garp::minimal(&mut globals.garp);
     }
+    garp::less_worthy(&mut globals.garp, globals.lower_prio);
     globals
 }
 
@@ -109,6 +113,15 @@ fn keyword(
         ("vmac_prefix", _) => config.vmac_names.prefix = prefix(lower, statement),
         ("vmac_addr_prefix", _) => config.vmac_names.address_prefix = prefix(lower, statement),
         ("include_check", _) => include_check(lower, statement),
+        ("iproute_usr_dir" | "iproute_etc_dir", _) => {
+            let absolute = |word: &str| Some(PathBuf::from(word)).filter(|path| path.is_absolute());
+            match (statement.keyword(), lower.value(statement, "a directory with its whole path", "skipped", absolute))
+            {
+                (_, None) => {}
+                ("iproute_usr_dir", Some(path)) => lower.names.of_distribution(path),
+                (_, Some(path)) => lower.names.of_operator(path),
+            }
+        }
         ("vrrp_iptables" | "vrrp_ipsets", _) => {
             let keyword = statement.keyword();
             lower.warning(statement.at(), format!("`{keyword}` is obsolete: no iptables rules are made; skipped"));
@@ -118,7 +131,10 @@ fn keyword(
         _ if process::keyword(lower, &mut config.process, statement) => {}
         _ if process::root(lower, &mut config.process, statement) => return,
         (keyword, _) => match keyword.strip_prefix("vrrp_") {
-            Some(rest) if garp::keyword(lower, &mut globals.garp, rest, statement) => {}
+            Some(rest) if garp::keyword(lower, &mut globals.garp, rest, statement) => {
+                globals.lower_prio[0] |= rest == "garp_lower_prio_repeat";
+                globals.lower_prio[1] |= rest == "garp_lower_prio_delay";
+            }
             Some(rest) if globals.choices.keyword(lower, rest, statement) => {}
             None if keyword == "v3_checksum_as_v2" => drop(globals.choices.keyword(lower, keyword, statement)),
             _ => return lower.other(&GLOBAL, statement),

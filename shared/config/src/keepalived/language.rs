@@ -221,6 +221,7 @@ impl Expander<'_> {
             Some((kind, pattern)) => self.include(&line, kind, pattern),
             None => {
                 self.include_check(&line);
+                self.chance = seed(&line.text).unwrap_or(self.chance);
                 self.emit(line)
             }
         }
@@ -309,6 +310,12 @@ impl Expander<'_> {
     fn one_name(&self, file: &Path) -> PathBuf {
         self.host.files.one_name(file).unwrap_or_else(|_| file.to_path_buf())
     }
+}
+
+/// `random_seed N`: what is drawn from here on is the same on every host.
+fn seed(text: &str) -> Option<u64> {
+    let mut words = code(text).split_ascii_whitespace();
+    (words.next()? == "random_seed").then_some(words.next()?.parse().ok()?)
 }
 
 /// Whether a line is more than words: a condition, a definition, a loop.

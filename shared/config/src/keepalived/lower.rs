@@ -7,6 +7,7 @@ use super::language::Source;
 use super::tree::{At, Broken, Statement, Word};
 use super::values;
 use crate::host::Files;
+use crate::iproute::Names;
 use crate::report::{Finding, Place, Report, Severity};
 
 /// Findings of one severity that are kept; a file of nonsense has millions.
@@ -18,6 +19,8 @@ pub(super) struct Lower<'t> {
     pub(super) text: &'t str,
     /// The host's files, for keys that are in files of their own.
     pub(super) files: &'t dyn Files,
+    /// Its names for numbers of routes and rules.
+    pub(super) names: Names<'t>,
     /// Where each `vrrp_script` stands, by its name.
     pub(super) scripts: BTreeMap<String, At>,
     /// The same for all else that is tracked, by the block and its name.
@@ -34,7 +37,8 @@ impl<'t> Lower<'t> {
     pub(super) fn new(source: &'t Source, files: &'t dyn Files, found: Vec<Finding>) -> Self {
         let report = Report { findings: found, ..Report::default() };
         let (scripts, trackable, said, counts) = Default::default();
-        Lower { source, text: &source.text, files, scripts, trackable, report, said, counts }
+        let names = Names::new(files);
+        Lower { source, text: &source.text, files, names, scripts, trackable, report, said, counts }
     }
 
     /// Notes that this block defines an object of this name.

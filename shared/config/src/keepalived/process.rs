@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::lower::Lower;
 use super::lvs::switch;
 use super::tree::Statement;
-use super::values;
+use super::{scheduling, values};
 use crate::common::umask;
 use crate::model::Process;
 
@@ -41,9 +41,19 @@ pub(super) fn keyword(lower: &mut Lower<'_>, process: &mut Process, statement: &
             dumps.json_version = lower.value(statement, "1 or 2", "skipped", read).unwrap_or(dumps.json_version);
         }
         "data_use_instance" => dumps.use_instance = switch(lower, statement).unwrap_or(dumps.use_instance),
+        // A file is always read as a whole before anything changes; what is left is where its faults are written.
+        "reload_check_config" if statement.parameters().is_empty() => {}
+        "reload_check_config" => file(lower, &mut process.reload_log, statement),
+        "reload_time_file" => file(lower, &mut process.reload_time_file, statement),
+        "reload_repeat" => process.reload_repeat = true,
+        "config_save_dir" => file(lower, &mut process.save_directory, statement),
         "reload_file" if statement.parameters().is_empty() => process.reload_file = Some(RELOAD_FILE.into()),
         "reload_file" => file(lower, &mut process.reload_file, statement),
-        _ => return false,
+        // The language has drawn by it.
+        "random_seed" => {
+            let _ = lower.value(statement, "a number", "skipped", values::unsigned);
+        }
+        _ => return scheduling::keyword(lower, process, statement),
     }
     true
 }

@@ -3,7 +3,7 @@
 use super::address;
 use super::lower::Lower;
 use super::tree::{Block, Statement};
-use crate::iproute::{self, Wrong};
+use crate::iproute::{self, Names, Wrong};
 use crate::model::{Route, Rule, VirtualAddress};
 
 pub(super) fn routes(lower: &mut Lower<'_>, block: &Block<'_>) -> Vec<Route> {
@@ -40,7 +40,7 @@ fn one<T>(
     lower: &mut Lower<'_>,
     statement: &Statement<'_>,
     what: &str,
-    read: impl Fn(&[&str]) -> Result<T, Wrong>,
+    read: impl Fn(&[&str], &Names<'_>) -> Result<T, Wrong>,
 ) -> Option<T> {
     if lower.language(statement) {
         return None;
@@ -58,7 +58,7 @@ fn one<T>(
             places.push(word.at);
         }
     }
-    match read(&words) {
+    match read(&words, &lower.names) {
         Ok(found) => Some(found),
         Err(Wrong { word, message }) => {
             let at = places.get(word).copied().unwrap_or(statement.at());

@@ -91,6 +91,8 @@ fn global_settings_reach_the_model() {
             delay: seconds(2),
             refresh: seconds(60),
             refresh_repeat: 2,
+            lower_prio_repeat: 3,
+            lower_prio_delay: seconds(2),
             ..GratuitousArp::default()
         }
     );

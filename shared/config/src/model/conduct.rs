@@ -23,6 +23,9 @@ pub struct Conduct {
     pub higher_prio_send_advert: bool,
     /// `down_timer_adverts`: so many missed adverts, and the skew, start an election; 1 to 100.
     pub down_timer_adverts: u8,
+    /// `timer_expired_backup`: with `nopreempt`, an active router whose advert is so late that one of this
+    /// priority may have taken over becomes a backup.
+    pub late_rival: Option<u8>,
     /// `promote_secondaries`: the interface's setting is switched on while this router is there.
     pub promote_secondaries: bool,
     /// The checksum of version 3 over IPv4.
@@ -45,6 +48,7 @@ impl Default for Conduct {
             lower_prio_no_advert: false,
             higher_prio_send_advert: false,
             down_timer_adverts: 3,
+            late_rival: None,
             promote_secondaries: false,
             checksum: ChecksumChoice::Observed,
             old_unicast_checksum: OldUnicast::Detect,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::Threads;
+
 /// What keepalived calls by the same names; none of it has to be equal on two directors.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Process {
@@ -15,6 +17,18 @@ pub struct Process {
     pub umask: Option<u32>,
     /// `reload_file`: is there, and empty, while a configuration is read.
     pub reload_file: Option<PathBuf>,
+    /// `reload_check_config FILE`: what is wrong with a configuration that is read again is written there.
+    pub reload_log: Option<PathBuf>,
+    /// `reload_time_file`: holds the time when the configuration is read again.
+    pub reload_time_file: Option<PathBuf>,
+    /// `reload_repeat`: that file stays, and is followed every day.
+    pub reload_repeat: bool,
+    /// `config_save_dir`: a copy of the configuration is kept there whenever it is read.
+    pub save_directory: Option<PathBuf>,
+    /// `process_name`: what `ps` calls the guard; 1 to 15 bytes.
+    pub name: Option<String>,
+    /// How its threads run.
+    pub threads: Threads,
     /// What signals have it write.
     pub dumps: Dumps,
 }

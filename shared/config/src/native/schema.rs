@@ -112,6 +112,34 @@ pub(super) struct ProcessTable {
     pub(super) use_pid_dir: bool,
     pub(super) umask: Option<Spanned<String>>,
     pub(super) reload_file: Option<Spanned<PathBuf>>,
+    pub(super) reload_log: Option<Spanned<PathBuf>>,
+    pub(super) reload_time_file: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(super) reload_repeat: bool,
+    pub(super) save_directory: Option<Spanned<PathBuf>>,
+    pub(super) name: Option<Spanned<String>>,
+    pub(super) most_automatic: Option<Spanned<i64>>,
+    pub(super) late: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) vrrp: SchedulingTable,
+    #[serde(default)]
+    pub(super) checker: SchedulingTable,
+    #[serde(default)]
+    pub(super) bfd: SchedulingTable,
+}
+
+/// How one kind of threads runs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SchedulingTable {
+    pub(super) nice: Option<Spanned<i64>>,
+    pub(super) realtime: Option<Spanned<i64>>,
+    pub(super) longest_run: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) no_swap: bool,
+    #[serde(default)]
+    pub(super) processors: Vec<Spanned<i64>>,
+    pub(super) name: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -218,6 +246,7 @@ pub(super) struct Router {
     pub(super) lower_prio_no_advert: Option<Spanned<bool>>,
     pub(super) higher_prio_send_advert: Option<Spanned<bool>>,
     pub(super) down_timer_adverts: Option<Spanned<i64>>,
+    pub(super) late_rival: Option<Spanned<i64>>,
     #[serde(default)]
     pub(super) promote_secondaries: bool,
     pub(super) checksum: Option<ChecksumName>,

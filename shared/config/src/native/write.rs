@@ -5,6 +5,7 @@
 
 mod conduct;
 mod notify;
+mod scheduling;
 mod service;
 mod text;
 mod track;
@@ -363,13 +364,32 @@ fn mail(writer: &mut Writer, mail: &Mail) {
 }
 
 fn process(writer: &mut Writer, process: &Process) {
-    let Process { instance, net_namespace, use_pid_dir, umask, reload_file, dumps } = process;
+    let Process {
+        instance,
+        net_namespace,
+        use_pid_dir,
+        umask,
+        reload_file,
+        reload_log,
+        reload_time_file,
+        reload_repeat,
+        save_directory,
+        name,
+        threads,
+        dumps,
+    } = process;
     writer.table("[process]");
     writer.some("instance", instance.as_ref().map(string));
     writer.some("net_namespace", net_namespace.as_ref().map(string));
     writer.unless(*use_pid_dir, false, "use_pid_dir");
     writer.some("umask", umask.map(|mask| string(format!("0{mask:o}"))));
     writer.path("reload_file", reload_file.as_deref());
+    writer.path("reload_log", reload_log.as_deref());
+    writer.path("reload_time_file", reload_time_file.as_deref());
+    writer.unless(*reload_repeat, false, "reload_repeat");
+    writer.path("save_directory", save_directory.as_deref());
+    writer.some("name", name.as_ref().map(string));
+    scheduling::threads(writer, threads);
     let Dumps { state, stats, json, json_version, use_instance } = dumps;
     writer.table("[dumps]");
     writer.path("state", state.as_deref());

@@ -151,13 +151,16 @@ impl Engine {
 /// When the first of them is due, for a router that becomes active.
 pub(super) fn first_extra(instance: &Instance, now: Instant) -> Option<Instant> {
     let garp = instance.config.garp;
-    let wanted = !garp.extra.is_zero() && garp.extra_all && !elsewhere(instance).is_empty();
+    let wanted = !garp.extra.is_zero() && !elsewhere(instance).is_empty();
     wanted.then(|| now + garp.extra)
 }
 
-/// Addresses that are not on the router's own interface.
-fn elsewhere(instance: &Instance) -> Vec<(String, IpAddr)> {
+/// Addresses on other interfaces than that of the adverts, which switches hear anyway: those with a virtual
+/// MAC address, and with `all` every one.
+pub(super) fn elsewhere(instance: &Instance) -> Vec<(String, IpAddr)> {
     let config = &instance.config;
+    let counts = |interface: &str| config.garp.extra_all || config.vmacs().any(|vmac| vmac.name == interface);
     let places = config.served().map(|a| (config.interface_of(a), a.net.addr()));
-    places.filter(|(i, _)| *i != config.interface).map(|(i, address)| (i.to_owned(), address)).collect()
+    let others = places.filter(|(interface, _)| *interface != config.advert_interface() && counts(interface));
+    others.map(|(interface, address)| (interface.to_owned(), address)).collect()
 }

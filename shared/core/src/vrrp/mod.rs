@@ -89,6 +89,8 @@ pub struct Router {
     answers: bool,
     /// An owner does not look at adverts.
     ignores: bool,
+    /// `timer_expired_backup`: the priority of whoever may have taken over from an active router that was late.
+    late_rival: Option<u8>,
     /// Since when Backup, for `preempt_delay`.
     backup_since: Instant,
 }
@@ -108,6 +110,7 @@ impl Router {
             down_adverts: config.conduct.down_timer_adverts,
             answers: !config.conduct.lower_prio_no_advert,
             ignores: config.conduct.owner_ignore_adverts,
+            late_rival: config.conduct.late_rival.filter(|_| !config.preempt),
             backup_since: Instant::default(),
         }
     }
@@ -162,6 +165,9 @@ impl Router {
                 Verdict::Claim("no advertisement for the whole down interval")
             }
             State::Backup { .. } => Verdict::Stay,
+            State::Active { advert_at } if self.is_overtaken(now, advert_at) => {
+                Verdict::Yield("its advert was so late that another router may have taken over")
+            }
             State::Active { advert_at } if advert_at <= now => {
                 // Kept on its grid, unless it was missed by more than a period.
                 let next = advert_at + self.interval;
@@ -170,6 +176,14 @@ impl Router {
             }
             State::Active { .. } => Verdict::Stay,
         }
+    }
+
+    /// Whether somebody else's down interval has ended since the last advert.
+    fn is_overtaken(&self, now: Instant, advert_at: Instant) -> bool {
+        self.late_rival.is_some_and(|priority| {
+            let patience = down_interval(self.version, priority, self.interval, self.down_adverts);
+            now.since(advert_at) + self.interval > patience
+        })
     }
 
     /// A checked advertisement came in; `own` is the source address of our adverts.

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use mesh_lab::cluster::{Cluster, Daemon};
+use mesh_lab::cluster::{Cluster, Daemon, voters};
 use mesh_lab::{Host, Lab, Lifetime, Process, VIP, clock};
 use mesh_netns::{NEXT, OWNER};
 
@@ -19,14 +19,16 @@ fn second_network(lab: &Lab, hosts: &[&str]) -> Result<()> {
     let switch = lab.switch();
     ip(&["-n", &switch, "link", "add", "br1", "type", "bridge", "stp_state", "0", "forward_delay", "0"])?;
     ip(&["-n", &switch, "link", "set", "br1", "up"])?;
-    for (name, last) in hosts.iter().zip(11..) {
-        let host = lab.host(name);
-        let port = format!("{name}-1");
-        ip(&["-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", "eth1", "netns", &host.netns])?;
-        ip(&["-n", &switch, "link", "set", &port, "master", "br1", "up"])?;
-        host.run(&["ip", "address", "add", &format!("10.2.1.{last}/24"), "dev", "eth1"])?;
-        host.run(&["ip", "link", "set", "eth1", "up"])?;
-    }
+    hosts.iter().zip(11..).try_for_each(|(name, last)| plug_in(lab, name, last))
+}
+
+/// Gives a host an `eth1` with this address in the second network.
+fn plug_in(lab: &Lab, name: &str, last: u8) -> Result<()> {
+    let (switch, host, port) = (lab.switch(), lab.host(name), format!("{name}-1"));
+    ip(&["-n", &switch, "link", "add", &port, "type", "veth", "peer", "name", "eth1", "netns", &host.netns])?;
+    ip(&["-n", &switch, "link", "set", &port, "master", "br1", "up"])?;
+    host.run(&["ip", "address", "add", &format!("10.2.1.{last}/24"), "dev", "eth1"])?;
+    host.run(&["ip", "link", "set", "eth1", "up"])?;
     Ok(())
 }
 
@@ -109,6 +111,57 @@ fn root_a_sync_group_moves_as_one_beside_keepalived() -> Result<()> {
         both_on(cluster, NEXT, "without the process")?;
         let _work = tracked(cluster, &seconds)?;
         both_on(cluster, OWNER, "with the process again")
+    };
+    test(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
+}
+
+/// Three voters, one of the two routers with a virtual MAC address: whatever ends one router on its director moves
+/// both, and so does an order.
+#[test]
+fn root_a_sync_group_in_a_mesh_moves_as_one() -> Result<()> {
+    let _turn = Lab::beside()?;
+    let lab = Lab::new(Lifetime::Lab)?;
+    let names = mesh_lab::DIRECTORS.map(|(name, _)| name);
+    second_network(&lab, &names)?;
+    let lever = lab.host(OWNER).dir.join("lever");
+    fs::write(&lever, "0\n")?;
+    let levers = format!("track_file lever {{\n file {}\n weight -150\n}}\n", lever.display());
+    let conf = |name: &str| {
+        let conf = match name {
+            OWNER => format!("{levers}{}", conf(200, " track_file {\n  lever\n }\n")),
+            NEXT => conf(150, ""),
+            _ => conf(100, ""),
+        };
+        let conf = conf.replace(" interface eth1\n", " interface eth1\n use_vmac\n");
+        format!("global_defs {{\n dynamic_interfaces\n}}\n{conf}")
+    };
+    let mut cluster = Cluster::launch_all(lab, &names.map(|name| (name, Daemon::Mesh)), &conf)?;
+    let test = |cluster: &mut Cluster| {
+        both_on(cluster, OWNER, "at the start")?;
+        cluster.wait_status("leases for both", Duration::from_secs(40), &names, |status| {
+            let routers = status["routers"].as_array().map_or(&[][..], Vec::as_slice);
+            voters(status) == 3 && routers.len() == 2 && routers.iter().all(|r| r["protection"] == "lease")
+        })?;
+        cable(cluster, OWNER, "down")?;
+        both_on(cluster, NEXT, "without the cable of the owner")?;
+        cable(cluster, OWNER, "up")?;
+        both_on(cluster, OWNER, "with its cable again")?;
+        cluster.meshctl(OWNER, &["move", INNER, NEXT])?;
+        both_on(cluster, NEXT, "by order")?;
+        cluster.meshctl(OWNER, &["move", INNER, "--back"])?;
+        both_on(cluster, OWNER, "by the order's end")?;
+        fs::write(&lever, "1\n")?;
+        both_on(cluster, NEXT, "with the lever at 1")?;
+        fs::write(&lever, "0\n")?;
+        both_on(cluster, OWNER, "with the lever at 0")?;
+        // The interface below the virtual one goes, and one of the same name comes.
+        cluster.lab_ref().host(OWNER).run(&["ip", "link", "delete", "eth1"])?;
+        both_on(cluster, NEXT, "without the owner's interface")?;
+        plug_in(cluster.lab_ref(), OWNER, 11)?;
+        both_on(cluster, OWNER, "with an interface of that name again")?;
+        let shown = cluster.lab_ref().host(OWNER).run(&["ip", "-d", "link", "show", "dev", "vrrp.52"])?;
+        ensure!(shown.contains("00:00:5e:00:01:34"), "its virtual interface is back as well: {shown}");
+        Ok(())
     };
     test(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
 }

@@ -214,3 +214,76 @@ fn live(cluster: &mut Cluster, records: &[Record; 2]) -> Result<()> {
     }
     Ok(())
 }
+
+/// The same two, each with a group of two routers, of which the group alone tells.
+fn group_conf(host: &Host) -> String {
+    let (dir, vrid, vip) = (host.dir.display(), vrid(&host.name), vip(&host.name).octets());
+    let instance = |name: &str, more: u8| {
+        format!(
+            "vrrp_instance {name} {{\n interface eth0\n state BACKUP\n virtual_router_id {}\n priority 150\n \
+             virtual_ipaddress {{\n  10.1.1.{}/24\n }}\n}}\n",
+            vrid + more,
+            vip[3] + more
+        )
+    };
+    format!(
+        "global_defs {{\n script_user root\n vrrp_notify_fifo {dir}/fifo\n}}\n{}{}\
+         vrrp_sync_group G {{\n group {{\n  VI_1\n  VI_2\n }}\n notify \"{dir}/said any\"\n \
+         notify_master \"{dir}/said master\"\n notify_backup \"{dir}/said backup\"\n \
+         notify_fault \"{dir}/said fault\"\n notify_stop \"{dir}/said stop\"\n}}\n",
+        instance("VI_1", 0),
+        instance("VI_2", 2)
+    )
+}
+
+#[test]
+fn root_notifications_of_a_group_are_keepalived_s_line_by_line() -> Result<()> {
+    let _turn = Lab::beside()?;
+    let lab = Lab::with_directors(Lifetime::Lab, 2)?;
+    let records = [prepare(lab.host(THEIRS))?, prepare(lab.host(OURS))?];
+    let confs = BOTH.map(|name| (name, group_conf(lab.host(name))));
+    let text = |name: &str| confs.iter().find(|(known, _)| *known == name).map_or_else(String::new, |(_, t)| t.clone());
+    let daemons = [(THEIRS, Daemon::Keepalived), (OURS, Daemon::Plain)];
+    let mut cluster = Cluster::launch_all(lab, &daemons, &text)?;
+    let lived = live_as_a_group(&mut cluster, &records);
+    lived.inspect_err(|_| cluster.lab_ref().save_logs())
+}
+
+fn live_as_a_group(cluster: &mut Cluster, records: &[Record; 2]) -> Result<()> {
+    let link = |state: &str| -> Result<()> {
+        records.iter().try_for_each(|record| record.host.run(&["ip", "link", "set", "eth0", state]).map(drop))
+    };
+    // Every script and line of one state, before the next begins.
+    let times = |state: &str, count: usize| {
+        let line = format!("any GROUP G {state} 0");
+        for record in records {
+            let told = || Ok((record.lines("scripts").iter().filter(|l| **l == line).count() == count).then_some(()));
+            clock::wait_for(&format!("{} says {line}", record.host.name), SOON, told)
+                .with_context(|| format!("{:?}", record.lines("scripts")))?;
+        }
+        clock::pass(Duration::from_millis(300))
+    };
+    times("MASTER", 1)?;
+    link("down")?;
+    times("FAULT", 1)?;
+    link("up")?;
+    times("MASTER", 2)?;
+    for name in BOTH {
+        cluster.stop(name)?;
+    }
+    times("STOP", 1)?;
+    // Of one moment, keepalived waits for none of its scripts.
+    let paired = |record: &Record| {
+        let mut lines = record.lines("scripts");
+        lines.chunks_mut(2).for_each(<[String]>::sort);
+        lines
+    };
+    let [theirs, ours] = records;
+    ensure!(paired(theirs) == paired(ours), "{:#?}\nmeshd: {:#?}", theirs.lines("scripts"), ours.lines("scripts"));
+    let of_groups = |record: &Record| -> Vec<String> {
+        record.lines("lines").into_iter().filter(|line| line.starts_with("GROUP")).collect()
+    };
+    ensure!(of_groups(theirs) == of_groups(ours), "{:#?}\nmeshd: {:#?}", of_groups(theirs), of_groups(ours));
+    ensure!(of_groups(ours).len() >= 5, "{:?}", of_groups(ours));
+    Ok(())
+}

@@ -6,11 +6,11 @@ use super::*;
 const EXAMPLE: &str = include_str!("../../../../../deploy/examples/meshd.toml");
 
 fn read_route(line: &str) -> Route {
-    route(&line.split(' ').collect::<Vec<_>>()).unwrap_or_else(|wrong| panic!("{wrong:?} in {line}"))
+    route(&line.split(' ').collect::<Vec<_>>(), &Names::none()).unwrap_or_else(|wrong| panic!("{wrong:?} in {line}"))
 }
 
 fn read_rule(line: &str) -> Rule {
-    rule(&line.split(' ').collect::<Vec<_>>()).unwrap_or_else(|wrong| panic!("{wrong:?} in {line}"))
+    rule(&line.split(' ').collect::<Vec<_>>(), &Names::none()).unwrap_or_else(|wrong| panic!("{wrong:?} in {line}"))
 }
 
 #[test]
@@ -160,7 +160,7 @@ proptest! {
 
     #[test]
     fn what_is_a_route_is_read_again_from_its_text(line in drawn_route()) {
-        if let Ok(meant) = route(&line.split(' ').collect::<Vec<_>>()) {
+        if let Ok(meant) = route(&line.split(' ').collect::<Vec<_>>(), &Names::none()) {
             let text = route_text(&meant);
             prop_assert_eq!(text.as_deref().map(read_route), Some(meant), "{:?}", text);
         }
@@ -168,7 +168,7 @@ proptest! {
 
     #[test]
     fn what_is_a_rule_is_read_again_from_its_text(line in drawn_rule()) {
-        if let Ok(meant) = rule(&line.split(' ').collect::<Vec<_>>()) {
+        if let Ok(meant) = rule(&line.split(' ').collect::<Vec<_>>(), &Names::none()) {
             let text = rule_text(&meant);
             prop_assert_eq!(text.as_deref().map(read_rule), Some(meant), "{:?}", text);
         }

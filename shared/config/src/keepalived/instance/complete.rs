@@ -11,6 +11,7 @@ use super::super::global::Globals;
 use super::super::lower::Lower;
 use super::super::tree::At;
 use super::{AuthType, Draft, conduct, vmac};
+use crate::common;
 use crate::model::{Config, Password, Transport, Version, VirtualRouter, most_addresses};
 use crate::report::RouterPlaces;
 
@@ -41,7 +42,8 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
         let message = format!("`{}`: strict mode has no unicast peers; the instance is left out", draft.name);
         return lower.warning(draft.unicast.unwrap_or(draft.at), message);
     }
-    if !addresses(lower, &mut draft, family, end) {
+    let most = most_addresses(family, version, draft.hmac.is_some(), common::mtu(lower.files, &interface.0));
+    if !addresses(lower, &mut draft, most, end) {
         return;
     }
     let frame = conduct::Frame { strict: draft.strict, priority, version, family, transport: &transport };
@@ -208,7 +210,7 @@ fn transport(lower: &mut Lower<'_>, draft: &Draft) -> Transport {
 }
 
 /// Drops what cannot be served; false when the instance serves nothing and is left out.
-fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, family: Family, end: At) -> bool {
+fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, most: usize, end: At) -> bool {
     let mut seen = BTreeSet::new();
     for list in [&mut draft.addresses, &mut draft.excluded] {
         list.retain(|d| {
@@ -234,7 +236,6 @@ fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, family: Family, end: At) 
         return false;
     }
     link_local_first(lower, draft);
-    let most = most_addresses(family, draft.hmac.is_some());
     if draft.addresses.len() > most {
         let excess = draft.addresses.split_off(most);
         let message = format!("{} addresses are more than the {most} of an advert", excess.len() + most);

@@ -67,6 +67,7 @@ impl Choices {
 pub(super) struct Draft {
     choices: Choices,
     accept: Option<(bool, At)>,
+    late_rival: Option<u8>,
     promote_secondaries: bool,
     old_unicast: OldUnicast,
     unicast_ttl: u8,
@@ -90,6 +91,7 @@ impl Default for Draft {
         Draft {
             choices: Choices::default(),
             accept: None,
+            late_rival: None,
             promote_secondaries: false,
             old_unicast: OldUnicast::default(),
             unicast_ttl: Conduct::default().unicast_ttl,
@@ -109,6 +111,8 @@ impl Draft {
             "accept" => self.accept = Some((true, at)),
             "no_accept" => self.accept = Some((false, at)),
             "promote_secondaries" => self.promote_secondaries = true,
+            // The second name is that of its release notes.
+            "timer_expired_backup" | "thread_timer_expired" => self.late_rival = late_rival(lower, statement),
             "no_virtual_ipaddress" => self.no_addresses = Some(at),
             // Every unicast advert is compared with the peers; there is nothing to switch on.
             "check_unicast_src" => {}
@@ -206,6 +210,7 @@ impl Draft {
             lower_prio_no_advert: strict || set(choices.lower_prio_no_advert),
             higher_prio_send_advert: !strict && set(choices.higher_prio_send_advert),
             down_timer_adverts: down,
+            late_rival: self.late_rival,
             promote_secondaries: self.promote_secondaries,
             checksum: if choices.checksum == Some(true) { ChecksumChoice::Message } else { ChecksumChoice::Observed },
             old_unicast_checksum: self.old_unicast,
@@ -232,6 +237,17 @@ fn group(lower: &mut Lower<'_>, group: Option<(IpAddr, At)>, family: Family, tra
         return None;
     }
     Some(group)
+}
+
+/// The highest priority of the other routers; without one the highest there is, which waits shortest.
+fn late_rival(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<u8> {
+    const HIGHEST: u8 = super::complete::OWNER - 1;
+    if statement.parameters().is_empty() {
+        return Some(HIGHEST);
+    }
+    lower.value(statement, "a priority from 1 to 254", "skipped", |word| {
+        byte(word).filter(|priority| (1..=HIGHEST).contains(priority))
+    })
 }
 
 fn old_unicast(lower: &mut Lower<'_>, statement: &Statement<'_>) -> OldUnicast {

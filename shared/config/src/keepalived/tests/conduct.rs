@@ -51,11 +51,12 @@ fn choices_are_those_of_the_instance_then_the_global_ones() {
         " virtual_router_id 51\n lower_prio_no_advert off\n higher_prio_send_advert off\n down_timer_adverts 2\n \
          owner_ignore_adverts off\n v3_checksum_as_v2 off\n mcast_dst_ip 224.0.0.21\n garp_lower_prio_repeat 7\n \
          garp_extra_if 40\n promote_secondaries\n no_accept\n unicast_ttl 7\n old_unicast_checksum never\n \
-         check_unicast_src\n",
+         check_unicast_src\n nopreempt\n timer_expired_backup 200\n",
     );
     let router = only(&own);
     let expected = Conduct {
         down_timer_adverts: 2,
+        late_rival: Some(200),
         group: Some(ip("224.0.0.21")),
         promote_secondaries: true,
         accept: false,
@@ -68,6 +69,36 @@ fn choices_are_those_of_the_instance_then_the_global_ones() {
     assert_eq!(router.group(), ip("224.0.0.21"));
     assert!(!router.accepts());
     assert!(only(&with(" no_accept\n priority 255")).accepts(), "an owner always does");
+}
+
+#[test]
+fn less_worthy_adverts_are_answered_as_a_new_active_router_is_announced() {
+    let answers = |defaults: &str, own: &str| {
+        let garp = only(&format!("global_defs {{\n{defaults}\n}}\n{}", with(own))).garp;
+        (garp.lower_prio_repeat, garp.lower_prio_delay.as_secs())
+    };
+    assert_eq!(answers("", ""), (5, 5));
+    // The global bursts count, an instance's own do not.
+    assert_eq!(answers(" vrrp_garp_master_repeat 3\n vrrp_garp_master_delay 9", " garp_master_repeat 2"), (3, 9));
+    assert_eq!(answers(" vrrp_garp_lower_prio_delay 0\n vrrp_garp_master_delay 9", ""), (5, 0));
+    assert_eq!(answers(" vrrp_min_garp", ""), (1, 0));
+    assert_eq!(answers(" vrrp_strict", ""), (0, 0));
+}
+
+#[test]
+fn a_late_timer_is_that_of_the_highest_other_priority() {
+    for (line, expected) in [
+        (" timer_expired_backup", Some(254)),
+        (" thread_timer_expired 7", Some(7)),
+        (" timer_expired_backup 255", None),
+        (" timer_expired_backup 0", None),
+        (" timer_expired_backup x", None),
+    ] {
+        let (config, found) = read(&with(line));
+        assert_eq!(config.unwrap().routers[0].conduct.late_rival, expected, "{line}");
+        let wrong = found.iter().any(|f| f.starts_with("4:23 W") && f.contains("expected a priority from 1 to 254"));
+        assert_eq!(wrong, expected.is_none(), "{found:#?}");
+    }
 }
 
 #[test]
@@ -155,10 +186,15 @@ fn strict_mode_is_the_letter_of_vrrp() {
 #[test]
 fn one_announcement_is_enough_for_modern_switches() {
     let garp = |lines: &str| assert_clean(&global(lines)).routers[0].garp;
-    let least = GratuitousArp { repeat: 1, delay: Duration::ZERO, ..GratuitousArp::default() };
+    let (repeat, delay) = (1, Duration::ZERO);
+    let least =
+        GratuitousArp { repeat, delay, lower_prio_repeat: repeat, lower_prio_delay: delay, ..GratuitousArp::default() };
     assert_eq!(garp(" vrrp_min_garp"), least);
     assert_eq!(garp(" vrrp_min_garp off"), GratuitousArp::default());
-    assert_eq!(garp(" vrrp_garp_master_repeat 3\n vrrp_min_garp"), GratuitousArp { repeat: 3, ..least });
+    assert_eq!(
+        garp(" vrrp_garp_master_repeat 3\n vrrp_min_garp"),
+        GratuitousArp { repeat: 3, lower_prio_repeat: 3, ..least }
+    );
 }
 
 #[test]

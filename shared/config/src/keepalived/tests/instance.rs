@@ -1,8 +1,10 @@
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use mesh_wire::mesh::Family;
 
 use super::*;
+use crate::tests::{Texts, read_with};
 
 fn only(text: &str) -> VirtualRouter {
     let config = assert_clean(text);
@@ -213,6 +215,31 @@ fn more_addresses_than_an_advert_holds_become_excluded() {
     assert_eq!((router.addresses.len(), router.excluded_addresses.len()), (255, 2));
 }
 
+/// The numbers are keepalived 2.2.7's for these MTUs.
+#[test]
+fn an_advert_has_to_fit_in_the_mtu_of_its_interface() {
+    for (family, version, mtu, most) in [
+        (Family::Ipv4, Version::V2, 300, 62),
+        (Family::Ipv4, Version::V3, 300, 64),
+        (Family::Ipv4, Version::V2, 400, 87),
+        (Family::Ipv4, Version::V3, 500, 114),
+        (Family::Ipv4, Version::V2, 1500, 255),
+        (Family::Ipv6, Version::V3, 1280, 76),
+        (Family::Ipv6, Version::V3, 1500, 89),
+        (Family::Ipv4, Version::V2, 0, 0),
+    ] {
+        assert_eq!(most_addresses(family, version, false, mtu), most, "{family} {version:?} {mtu}");
+    }
+    let lines: String = (1..=99).map(|i| format!("  10.1.0.{i}\n")).collect();
+    let text = with(&format!(" virtual_ipaddress {{\n{lines} }}"));
+    let files = Texts(BTreeMap::from([("/sys/class/net/eth0/mtu", "400\n")]));
+    let (config, report) = read_with(&text, &files);
+    assert_eq!(report.findings.len(), 1);
+    assert!(report.findings[0].to_string().contains("100 addresses are more than the 87 of an advert"));
+    let router = &config.unwrap().routers[0];
+    assert_eq!((router.addresses.len(), router.excluded_addresses.len()), (87, 13));
+}
+
 #[test]
 fn an_instance_without_addresses_is_left_out() {
     let text = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n}\n";
@@ -360,9 +387,9 @@ fn ipv6_addresses_have_no_label_scope_or_broadcast() {
 fn more_ipv6_addresses_than_a_frame_holds_become_excluded() {
     let lines: String = (1..=92).map(|i| format!("  2001:db8::{i:x}\n")).collect();
     let text = with_ipv6(&format!(" virtual_ipaddress {{\n{lines} }}"));
-    let config = assert_found(&text, "94:3 W 94 addresses are more than the 90 of an advert").unwrap();
+    let config = assert_found(&text, "93:3 W 94 addresses are more than the 89 of an advert").unwrap();
     let router = &config.routers[0];
-    assert_eq!((router.addresses.len(), router.excluded_addresses.len()), (90, 4));
+    assert_eq!((router.addresses.len(), router.excluded_addresses.len()), (89, 5));
     assert_eq!(router.addresses[0].net, "fe80::80/64".parse().unwrap(), "the link-local one stays in");
 }
 

@@ -100,6 +100,7 @@ pub(super) fn conduct(source: &mut Source<'_>, router: &Router, frame: Frame<'_>
         lower_prio_no_advert: lower,
         higher_prio_send_advert: higher,
         down_timer_adverts: number(source, router.down_timer_adverts.as_ref(), 1..=100, 3),
+        late_rival: router.late_rival.as_ref().and_then(|late| within(source, late, 1..=254)?.try_into().ok()),
         promote_secondaries: router.promote_secondaries,
         checksum: match router.checksum {
             Some(ChecksumName::Message) => ChecksumChoice::Message,
@@ -229,7 +230,8 @@ pub(super) fn auth_hmac(
 pub(super) fn garp(source: &mut Source<'_>, garp: &Garp, strict: bool) -> GratuitousArp {
     let default = GratuitousArp::default();
     let longest = Duration::from_secs(4294);
-    let lower = if strict { 0 } else { default.lower_prio_repeat };
+    let (lower, again) =
+        if strict { (0, Duration::ZERO) } else { (default.lower_prio_repeat, default.lower_prio_delay) };
     if let Some(repeat) = garp.lower_prio_repeat.as_ref().filter(|n| strict && *n.get_ref() > 0) {
         source.error(repeat.span(), "strict: less worthy adverts are not answered".into());
     }
@@ -239,12 +241,7 @@ pub(super) fn garp(source: &mut Source<'_>, garp: &Garp, strict: bool) -> Gratui
         refresh: time(source, garp.refresh.as_ref(), Duration::ZERO..=longest, default.refresh),
         refresh_repeat: number(source, garp.refresh_repeat.as_ref(), 1..=1000, default.refresh_repeat),
         lower_prio_repeat: number(source, garp.lower_prio_repeat.as_ref(), 0..=1000, lower),
-        lower_prio_delay: time(
-            source,
-            garp.lower_prio_delay.as_ref(),
-            Duration::ZERO..=longest,
-            default.lower_prio_delay,
-        ),
+        lower_prio_delay: time(source, garp.lower_prio_delay.as_ref(), Duration::ZERO..=longest, again),
         extra: time(source, garp.extra.as_ref(), Duration::ZERO..=Duration::from_secs(86_400), default.extra),
         extra_all: garp.extra_all,
     }

@@ -1,14 +1,18 @@
 //! `[process]` and `[dumps]`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use toml::Spanned;
 
 use super::super::Source;
-use super::super::schema::{DumpsTable, ProcessTable};
-use super::number;
-use crate::common::{is_file_name, umask};
-use crate::model::{Dumps, Process};
+use super::super::schema::{DumpsTable, ProcessTable, SchedulingTable};
+use super::{number, time, within};
+use crate::common::{LONGEST_PROCESS_NAME, PROCESSORS, is_file_name, umask};
+use crate::model::{Dumps, Process, Scheduling, Threads};
+
+/// The shortest time that keepalived takes.
+const MICROSECOND: Duration = Duration::from_micros(1);
 
 pub(super) fn lower(source: &mut Source<'_>, table: ProcessTable, dumps: DumpsTable) -> Process {
     Process {
@@ -25,6 +29,18 @@ pub(super) fn lower(source: &mut Source<'_>, table: ProcessTable, dumps: DumpsTa
             read
         }),
         reload_file: table.reload_file.and_then(|path| absolute(source, path)),
+        reload_log: table.reload_log.and_then(|path| absolute(source, path)),
+        reload_time_file: table.reload_time_file.and_then(|path| absolute(source, path)),
+        reload_repeat: table.reload_repeat,
+        save_directory: table.save_directory.and_then(|path| absolute(source, path)),
+        name: table.name.and_then(|name| process_name(source, name)),
+        threads: Threads {
+            vrrp: scheduling(source, table.vrrp),
+            checker: scheduling(source, table.checker),
+            bfd: scheduling(source, table.bfd),
+            most_automatic: number(source, table.most_automatic.as_ref(), 0..=99, 0),
+            late: time(source, table.late.as_ref(), MICROSECOND..=Duration::from_secs(10), Threads::default().late),
+        },
         dumps: Dumps {
             state: dumps.state.and_then(|path| absolute(source, path)),
             stats: dumps.stats.and_then(|path| absolute(source, path)),
@@ -33,6 +49,28 @@ pub(super) fn lower(source: &mut Source<'_>, table: ProcessTable, dumps: DumpsTa
             use_instance: dumps.use_instance,
         },
     }
+}
+
+fn scheduling(source: &mut Source<'_>, table: SchedulingTable) -> Scheduling {
+    let longest = MICROSECOND..=Duration::from_micros(u32::MAX.into());
+    let processors = table.processors.iter().filter_map(|n| within(source, n, 0..=i64::from(PROCESSORS) - 1));
+    Scheduling {
+        processors: processors.filter_map(|n| u16::try_from(n).ok()).collect(),
+        nice: table.nice.as_ref().and_then(|n| within(source, n, -20..=19)?.try_into().ok()),
+        realtime: table.realtime.as_ref().and_then(|n| within(source, n, 1..=99)?.try_into().ok()),
+        longest_run: table.longest_run.as_ref().map(|run| time(source, Some(run), longest, Duration::ZERO)),
+        no_swap: table.no_swap,
+        name: table.name.and_then(|name| process_name(source, name)),
+    }
+}
+
+fn process_name(source: &mut Source<'_>, name: Spanned<String>) -> Option<String> {
+    let length = name.get_ref().len();
+    if !(1..=LONGEST_PROCESS_NAME).contains(&length) || name.get_ref().contains('\0') {
+        source.error(name.span(), format!("a name of {length} bytes; expected 1 to {LONGEST_PROCESS_NAME}"));
+        return None;
+    }
+    Some(name.into_inner())
 }
 
 fn plain(source: &mut Source<'_>, name: Spanned<String>) -> Option<String> {

@@ -14,6 +14,7 @@ use super::super::schema::{Router, ScopeName, State, Unicast};
 use super::super::text::{AddressEntry, PeerEntry, Time};
 use super::track::{Tracking, tracks};
 use super::{conduct, filled, notify, number, policy, routing, time, vmac, within};
+use crate::common;
 use crate::model::{Config, Scope, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual, most_addresses};
 use crate::report::{Place, RouterPlaces};
 
@@ -48,7 +49,9 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
     let declared = std::mem::take(router.addresses.get_mut());
     let addresses = addresses(source, &mut places, declared);
     let family = family(&router, &addresses);
-    let most = most_addresses(family, router.auth_hmac.is_some());
+    let version = version(source, router.version.as_ref(), family);
+    let mtu = common::mtu(source.files, &interface.0);
+    let most = most_addresses(family, version, router.auth_hmac.is_some(), mtu);
     if addresses.is_empty() != router.no_addresses || addresses.len() > most {
         let expected = if router.no_addresses { "none".into() } else { format!("1 to {most}") };
         source.error(list, format!("{} addresses; expected {expected}", addresses.len()));
@@ -58,7 +61,6 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
         of_family(source, family, address.net.addr(), span.clone(), expected);
     }
     link_local_first(source, &addresses, router.strict);
-    let version = version(source, router.version.as_ref(), family);
     let excluded = std::mem::take(&mut router.excluded_addresses);
     let excluded_addresses = self::addresses(source, &mut places, excluded);
     unique(source, &addresses, &excluded_addresses);

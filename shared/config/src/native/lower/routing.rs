@@ -5,7 +5,7 @@ use toml::Spanned;
 use super::super::Source;
 use super::super::schema::HostTable;
 use super::router;
-use crate::iproute::{self, Wrong};
+use crate::iproute::{self, Names, Wrong};
 use crate::model::{Route, Rule, Statics};
 
 pub(super) fn routes(source: &mut Source<'_>, lines: &[Spanned<String>]) -> Vec<Route> {
@@ -29,9 +29,13 @@ pub(super) fn statics(source: &mut Source<'_>, table: HostTable) -> Statics {
     Statics { addresses, routes: routes(source, &table.routes), rules: rules(source, &table.rules) }
 }
 
-fn one<T>(source: &mut Source<'_>, line: &Spanned<String>, read: impl Fn(&[&str]) -> Result<T, Wrong>) -> Option<T> {
+fn one<T>(
+    source: &mut Source<'_>,
+    line: &Spanned<String>,
+    read: impl Fn(&[&str], &Names<'_>) -> Result<T, Wrong>,
+) -> Option<T> {
     let words: Vec<&str> = line.get_ref().split_whitespace().collect();
-    match read(&words) {
+    match read(&words, &source.names) {
         Ok(found) => Some(found),
         Err(Wrong { message, .. }) => {
             source.error(line.span(), message);

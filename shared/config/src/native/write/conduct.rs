@@ -78,6 +78,7 @@ pub(super) fn conduct(writer: &mut Writer, router: &VirtualRouter, transport: &T
         lower_prio_no_advert,
         higher_prio_send_advert,
         down_timer_adverts,
+        late_rival,
         promote_secondaries,
         checksum,
         old_unicast_checksum,
@@ -100,6 +101,7 @@ pub(super) fn conduct(writer: &mut Writer, router: &VirtualRouter, transport: &T
     writer.unless(*lower_prio_no_advert, strict, "lower_prio_no_advert");
     writer.unless(*higher_prio_send_advert, false, "higher_prio_send_advert");
     writer.unless(*down_timer_adverts, Conduct::default().down_timer_adverts, "down_timer_adverts");
+    writer.some("late_rival", late_rival.filter(|_| !router.preempt));
     writer.unless(*promote_secondaries, false, "promote_secondaries");
     match checksum {
         ChecksumChoice::Observed => {}
@@ -134,6 +136,7 @@ fn unicast(source: Option<IpAddr>, peers: &[IpAddr], (ttls, ttl, old): (&Ttls, u
 
 /// What decides nothing: settings of unicast where adverts are multicast, and of senders that are no peers.
 pub(super) fn drop_unused(router: &mut VirtualRouter) {
+    router.conduct.late_rival = router.conduct.late_rival.filter(|_| !router.preempt);
     let Conduct { unicast_ttl, peer_ttls, old_unicast_checksum, .. } = &mut router.conduct;
     match &router.transport {
         Transport::Unicast { peers, .. } => peer_ttls.retain(|address, _| peers.contains(address)),
@@ -149,14 +152,15 @@ pub(super) fn garp(writer: &mut Writer, strict: bool, garp: &GratuitousArp) {
     let GratuitousArp { repeat, delay, refresh, refresh_repeat, lower_prio_repeat, lower_prio_delay, extra, extra_all } =
         garp;
     let default = GratuitousArp::default();
-    let answers = if strict { 0 } else { default.lower_prio_repeat };
+    let (answers, again) =
+        if strict { (0, Duration::ZERO) } else { (default.lower_prio_repeat, default.lower_prio_delay) };
     let parts = [
         ("repeat", *repeat != default.repeat, repeat.to_string()),
         ("delay", *delay != default.delay, time(*delay)),
         ("refresh", *refresh != default.refresh, time(*refresh)),
         ("refresh_repeat", *refresh_repeat != default.refresh_repeat, refresh_repeat.to_string()),
         ("lower_prio_repeat", *lower_prio_repeat != answers, lower_prio_repeat.to_string()),
-        ("lower_prio_delay", *lower_prio_delay != default.lower_prio_delay, time(*lower_prio_delay)),
+        ("lower_prio_delay", *lower_prio_delay != again, time(*lower_prio_delay)),
         ("extra", *extra != default.extra, time(*extra)),
         ("extra_all", *extra_all != default.extra_all, extra_all.to_string()),
     ];

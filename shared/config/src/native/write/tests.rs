@@ -86,6 +86,8 @@ fn choices_and_keys_are_carried_in_each_mode() {
         " garp_lower_prio_repeat 0\n garp_lower_prio_delay 7\n garp_extra_if all 60\n garp_master_delay 2".into(),
         " unicast_ttl 9\n old_unicast_checksum".into(),
         " unicast_fault_no_peer\n unicast_src_ip 10.0.0.9\n unicast_peer {\n }".into(),
+        " nopreempt\n timer_expired_backup 9".into(),
+        " timer_expired_backup".into(),
         " priority 255\n no_accept".into(),
     ];
     for strict in ["", " strict_mode\n"] {
@@ -162,4 +164,13 @@ proptest! {
         let config = Config { mail: Mail { connect_timeout: Duration::from_micros(1_000_000 + micros % 4_293_000_000), ..Mail::default() }, ..Config::default() };
         prop_assert_eq!(again(&config), config);
     }
+}
+
+#[test]
+fn how_threads_run_is_carried() {
+    let served = "vrrp_instance A {\n interface eth0\n virtual_router_id 7\n virtual_ipaddress {\n  10.0.0.1\n }\n}\n";
+    let globals = "vrrp_priority -5\n vrrp_rt_priority 3\n checker_rlimit_rttime 20000001\n vrrp_no_swap\n \
+                   bfd_cpu_affinity 0 2\n max_auto_priority 7\n min_auto_priority_delay 500001\n process_names\n \
+                   reload_check_config /a\n reload_time_file /b\n reload_repeat\n config_save_dir /c";
+    carried(&format!("global_defs {{\n {globals}\n}}\n{served}"));
 }

@@ -1,6 +1,7 @@
 //! The pace of announcements, what is said again, and how others are answered.
 
-use mesh_config::model::{Conduct, GarpGroup, GratuitousArp, Pace, VirtualAddress, VrrpSettings};
+use mesh_config::model::{Conduct, GarpGroup, GratuitousArp, Pace, VirtualAddress, Vmac, VrrpSettings};
+use mesh_wire::mesh::Family;
 
 use super::actions::*;
 use super::adverts::{dropped, multicast};
@@ -103,9 +104,22 @@ fn addresses_on_other_interfaces_are_announced_again_and_again() {
     let extra = garp_at("eth1", "10.1.1.81");
     assert_eq!(times, [(at(30_000), extra.clone()), (at(60_000), extra)]);
     router.garp.extra_all = false;
-    let mut engine = paced(VrrpSettings::default(), router);
+    let mut engine = paced(VrrpSettings::default(), router.clone());
     engine.step(CLAIM, Input::Timeout);
     assert_eq!(engine.instances[&KEY].extra_at, None, "for virtual MAC addresses only");
+    // One address behind a virtual MAC of its own, the other with that of the adverts.
+    let vmac = |base: &str, name: &str| Vmac { name: name.to_owned(), ..Vmac::new(base, Family::Ipv4, KEY.vrid) };
+    router.vmac = Some(vmac("eth0", "vrrp.51"));
+    router.vmac_addresses = true;
+    router.address_vmacs = vec![vmac("eth1", "vrrp1.51")];
+    let mut engine = paced(VrrpSettings::default(), router.clone());
+    let elsewhere = |engine: &Engine| super::super::announce::elsewhere(&engine.instances[&KEY]);
+    let second = ("vrrp1.51".to_owned(), "10.1.1.81".parse().unwrap());
+    assert_eq!(elsewhere(&engine), std::slice::from_ref(&second));
+    // Switches do not hear the first one's either where adverts leave below it.
+    router.vmac_transmit_base = true;
+    engine = paced(VrrpSettings::default(), router);
+    assert_eq!(elsewhere(&engine), [("vrrp.51".to_owned(), "10.1.1.80".parse().unwrap()), second]);
 }
 
 fn answering(garp: GratuitousArp, conduct: Conduct) -> Engine {

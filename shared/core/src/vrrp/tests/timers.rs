@@ -141,3 +141,23 @@ fn deadlines_are_those_of_the_state() {
     machine.shutdown();
     assert_eq!(machine.deadline(), None);
 }
+
+/// `timer_expired_backup`.
+#[test]
+fn a_late_active_router_becomes_a_backup_where_another_may_have_taken_over() {
+    let mut config = router(100);
+    config.conduct.late_rival = Some(100);
+    let yields = |config: &VirtualRouter, late: u64| {
+        let mut machine = Router::new(config);
+        machine.startup(ms(0));
+        machine.activate(ms(0));
+        // The advert of 1 s is due; a router of priority 100 waits until 3.609 s.
+        matches!(machine.timeout(ms(late)), Verdict::Yield(_))
+    };
+    assert!(!yields(&config, 4000), "one that preempts claims again anyway");
+    config.preempt = false;
+    assert!(!yields(&config, 3609));
+    assert!(yields(&config, 3610));
+    config.conduct.late_rival = None;
+    assert!(!yields(&config, 9000), "not asked for");
+}

@@ -124,6 +124,9 @@ fn predefined_variables() {
     let numbers: Vec<u64> = lines("~SEQ(I,1,100) $_RANDOM").iter().map(|n| n.parse().unwrap()).collect();
     assert!(numbers.iter().all(|n| *n <= 32_767) && numbers.iter().any(|n| *n > 1000));
     assert_eq!(lines("${_RANDOM}"), lines("${_RANDOM}"));
+    let after = |drawn: &str| lines(&format!("{drawn}\n  random_seed 5 # fixed\n${{_RANDOM}}")).pop();
+    assert_eq!(after("x"), after("${_RANDOM}"), "whatever was drawn before");
+    assert_ne!(after("x"), lines("random_seed 6\n${_RANDOM}").pop());
     assert_said("  $_PWD=x\n$_PWD", "1:3 W `$_PWD` is predefined; this value replaces it");
 }
 

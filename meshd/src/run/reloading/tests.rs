@@ -21,16 +21,9 @@ fn places(directory: &tempfile::TempDir, file: std::path::PathBuf) -> Places {
 
 fn reloading<'a>(places: &'a Places, inputs: &'a mpsc::Sender<Input>) -> Reloading<'a> {
     let dumps = Dumps::new(mpsc::channel(1).0, watch::channel(Arc::default()).1);
-    Reloading {
-        places,
-        inputs,
-        directs: true,
-        teller: None,
-        secure: watch::channel(ScriptSecurity::default()).0,
-        dumps,
-        patience: Duration::from_millis(10),
-        config: Arc::default(),
-    }
+    let secure = watch::channel(ScriptSecurity::default()).0;
+    let reloading = Reloading::new(places, inputs, (true, None), secure, dumps, Config::default());
+    Reloading { patience: Duration::from_millis(10), ..reloading }
 }
 
 /// What one of the two cannot take, neither takes.
@@ -82,4 +75,46 @@ async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
     fs::remove_file(&included).unwrap();
     reloading.reload(None, None).await;
     assert!(taken.try_recv().is_err());
+}
+
+/// What the running configuration says of reloads holds for the next one.
+#[tokio::test]
+async fn a_reload_is_told_kept_and_comes_in_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let [file, log, kept, time] = ["f.conf", "log", "kept", "time"].map(|name| directory.path().join(name));
+    let globals = format!(
+        "global_defs {{\n reload_check_config {}\n config_save_dir {}\n reload_time_file {}\n}}\n",
+        log.display(),
+        kept.display(),
+        time.display()
+    );
+    fs::write(&file, format!("{globals}{ROUTER}")).unwrap();
+    let places = places(&directory, file.clone());
+    let (inputs, mut taken) = mpsc::channel(1);
+    let mut reloading = reloading(&places, &inputs);
+    reloading.reload(None, None).await;
+    assert!(matches!(taken.try_recv(), Ok(Input::Configure(_))));
+    assert!(!log.exists() && !kept.exists(), "nobody had asked for it");
+
+    fs::write(&file, format!("{globals}{}", ROUTER.replace("priority 100", "prioritie 90"))).unwrap();
+    reloading.reload(None, None).await;
+    assert!(matches!(taken.try_recv(), Ok(Input::Configure(_))));
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(told.contains("unknown keyword `prioritie`"), "{told}");
+    fs::write(&file, format!("{globals}{}", ROUTER.replace(" 51", " 510"))).unwrap();
+    reloading.reload(None, None).await;
+    assert!(fs::read_to_string(&log).unwrap().contains("`510` is no value"), "{told}");
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 2);
+
+    // A day that has gone is not followed, and the next second is.
+    fs::write(&time, "2001-01-01 00:00:00Z").unwrap();
+    let asked = tokio::time::timeout(Duration::from_millis(50), reloading.due()).await;
+    assert!(asked.is_err());
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(1);
+    fs::write(&time, soon.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap();
+    tokio::time::timeout(Duration::from_secs(5), reloading.due()).await.expect("it comes");
+    fs::write(&file, format!("{globals}{ROUTER}")).unwrap();
+    reloading.reload_in_time(None, None).await;
+    assert!(matches!(taken.try_recv(), Ok(Input::Configure(_))));
+    assert!(!time.exists());
 }
