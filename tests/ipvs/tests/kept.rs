@@ -11,7 +11,8 @@
 //! the one that opens it. By default the kernel then does not choose a real server: the packet is for the
 //! director itself, which has no such connection and resets it. With the kernel's setting
 //! `net.ipv4.vs.sloppy_tcp` it chooses, and where the choice follows from the client's address alone it is the
-//! one that the other director made.
+//! one that the other director made: for `mh` with the same real servers, for `sh` with the same ones in the same
+//! order, as here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
