@@ -37,6 +37,7 @@ install_missing() {
         fi
         export DEBIAN_FRONTEND=noninteractive
         apt-get update -qq
-        apt-get install -y -qq --no-install-recommends "$@"
+        # Nothing goes to make room: a host has one mail server, and keeps it.
+        apt-get install -y -qq --no-install-recommends --no-remove "$@"
     ' sh $missing
 }

@@ -26,7 +26,7 @@ use crate::clock;
 use crate::mesh::MeshHandle;
 use crate::priority::Manner;
 use crate::probes::checks::{CheckerSettings, Checkers};
-use crate::probes::files::Files;
+use crate::probes::files::{self, Files};
 use crate::probes::notify::teller::Teller;
 use crate::telemetry::Telemetry;
 use crate::threads::{self, Ended};
@@ -88,7 +88,7 @@ pub fn start(
     let ended = threads::spawn("meshd-services", manner, move || async move {
         let driver = Driver {
             checkers: Checkers::new(settings(&config), answers.clone()),
-            files: Files::new(answers.clone(), told_number)?,
+            files: files::start(answers.clone(), told_number)?,
             services: Services::new(setup, &config, clock::now()),
             inputs: received,
             surroundings,
@@ -171,13 +171,13 @@ impl Driver {
             }
             self.tell_engine();
             let wake = self.services.deadline().map_or(show_at, |due| due.min(show_at));
-            self.next(wake).await;
+            self.next(wake).await?;
         }
         Ok(())
     }
 
     /// Waits for facts, and takes in what is there.
-    async fn next(&mut self, wake: Instant) {
+    async fn next(&mut self, wake: Instant) -> anyhow::Result<()> {
         let mut batch = Vec::new();
         tokio::select! {
             biased;
@@ -187,8 +187,10 @@ impl Driver {
                 self.step(Input::Surroundings(surroundings));
             }
             Ok(()) = self.sessions.changed() => self.look_at_sessions(),
+            died = self.files.ended() => return died,
             _ = self.inputs.recv_many(&mut batch, BATCH) => batch.into_iter().for_each(|input| self.take(input)),
         }
+        Ok(())
     }
 
     fn take(&mut self, input: Input) {

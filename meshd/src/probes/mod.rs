@@ -5,6 +5,7 @@
 //! checks     health checks of real servers, one run at a time
 //! files      tracked files
 //! processes  tracked processes
+//! lookout    the threads of these two
 //! notify     scripts, FIFO lines and mail that tell others
 //! tracked    tracked files and processes, told to the engine
 //! process    how scripts are started and ended
@@ -12,6 +13,7 @@
 
 pub mod checks;
 pub mod files;
+mod lookout;
 pub mod notify;
 mod process;
 pub mod processes;

@@ -8,14 +8,12 @@
 //! - A process that has ended and was not waited for runs no more.
 //! - A thread of its own does all of that: a busy host holds up nothing else.
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc as commands;
-use std::thread;
+use std::io;
 
 use mesh_config::model::TrackProcess;
 use tokio::sync::mpsc;
-use tracing::error;
+
+use super::lookout::Lookout;
 
 mod connector;
 mod table;
@@ -23,49 +21,15 @@ mod table;
 mod tests;
 mod watcher;
 
-/// The processes being watched, until this is dropped.
-#[derive(Debug)]
-pub struct Processes {
-    sets: commands::Sender<Vec<TrackProcess>>,
-    /// A byte says that there is a new set; closing it, that there will be none.
-    wake: UnixStream,
-}
+/// The processes being watched, until this is dropped: [`Lookout::watch`] tells of each of the new ones.
+pub type Processes = Lookout<Vec<TrackProcess>>;
 
-impl Processes {
-    /// None yet. What is told of one is made by `make` of its name and whether it is up; that waits while the
-    /// channel is full.
-    ///
-    /// # Errors
-    ///
-    /// There is no room for another thread, or for a pair of sockets.
-    pub fn new<T: Send + 'static>(states: mpsc::Sender<T>, make: fn(String, bool) -> T) -> io::Result<Processes> {
-        let (wake, woken) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        woken.set_nonblocking(true)?;
-        let (sets, receive) = commands::channel();
-        thread::Builder::new()
-            .name("processes".to_owned())
-            .spawn(move || watcher::Watcher::new(states, make, receive, woken).run())?;
-        Ok(Processes { sets, wake })
-    }
-
-    /// Watches these from now on, and tells of each of them.
-    pub fn watch(&mut self, processes: Vec<TrackProcess>) {
-        if self.sets.send(processes).is_err() {
-            error!("tracked processes are not watched any more: their thread has ended");
-        }
-        // A full pipe wakes it as well.
-        let _ = self.wake.write(&[0]);
-    }
-}
-
-/// Takes all bytes there are; whether there can be more.
-fn drain(woken: &mut UnixStream) -> bool {
-    loop {
-        match woken.read(&mut [0; 64]) {
-            Ok(0) => return false,
-            Ok(_) => {}
-            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-        }
-    }
+/// None yet. What is told of one is made by `make` of its name and whether it is up; that waits while the channel is
+/// full.
+///
+/// # Errors
+///
+/// There is no room for another thread, or for a pair of sockets.
+pub fn start<T: Send + 'static>(states: mpsc::Sender<T>, make: fn(String, bool) -> T) -> io::Result<Processes> {
+    Lookout::start("processes", move |wishes| watcher::Watcher::new(states, make, wishes).run())
 }

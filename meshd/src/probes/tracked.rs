@@ -5,8 +5,8 @@ use mesh_core::Input;
 use mesh_core::tracking::Kind;
 use tokio::sync::{mpsc, watch};
 
-use super::files::Files;
-use super::processes::Processes;
+use super::files::{self, Files};
+use super::processes::{self, Processes};
 
 /// Those who look at tracked files and processes.
 pub struct Tracked {
@@ -24,12 +24,27 @@ impl Tracked {
         // A file without a number is one with 0 in it, as in keepalived.
         let number = |name, value: Option<i64>| Input::Tracked { kind: Kind::File, name, value: value.unwrap_or(0) };
         let state = |name, up| Input::Tracked { kind: Kind::Process, name, value: i64::from(up) };
-        Ok(Tracked { files: Files::new(inputs.clone(), number)?, processes: Processes::new(inputs.clone(), state)? })
+        Ok(Tracked {
+            files: files::start(inputs.clone(), number)?,
+            processes: processes::start(inputs.clone(), state)?,
+        })
     }
 
     /// Has them look at whatever there is to look at, until nobody says so any more.
-    pub async fn follow(mut self, mut sets: watch::Receiver<(Vec<TrackFile>, Vec<TrackProcess>)>) {
-        while sets.changed().await.is_ok() {
+    ///
+    /// # Errors
+    ///
+    /// One of them died.
+    pub async fn follow(
+        mut self,
+        mut sets: watch::Receiver<(Vec<TrackFile>, Vec<TrackProcess>)>,
+    ) -> anyhow::Result<()> {
+        loop {
+            tokio::select! {
+                changed = sets.changed() => if changed.is_err() { return Ok(()) },
+                died = self.files.ended() => return died,
+                died = self.processes.ended() => return died,
+            }
             let (files, processes) = sets.borrow_and_update().clone();
             self.files.watch(files);
             self.processes.watch(processes);

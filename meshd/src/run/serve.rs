@@ -214,7 +214,7 @@ struct Parts {
     director: Ended,
     server: JoinHandle<anyhow::Result<()>>,
     runner: JoinHandle<()>,
-    tracker: JoinHandle<()>,
+    tracker: JoinHandle<anyhow::Result<()>>,
     /// None on a node that is no director.
     services: Option<ServicesThread>,
     /// None there, too.
@@ -440,7 +440,7 @@ async fn supervise(
                 bail!("the control server ended by itself");
             }
             ended = &mut *tracker => {
-                ended.context("who looks at tracked files and processes died")?;
+                ended.context("who looks at tracked files and processes died")??;
                 bail!("who looks at tracked files and processes ended by itself");
             }
             ended = &mut *runner => {

@@ -27,7 +27,7 @@ async fn the_end_of_the_kernel_s_thread_is_the_end() {
         sessions_told: BTreeMap::new(),
         kernel,
         checkers: Checkers::new(settings(&config), inputs.clone()),
-        files: Files::new(inputs.clone(), told_number).unwrap(),
+        files: files::start(inputs.clone(), told_number).unwrap(),
         outputs: Outputs {
             engine,
             mesh: None,

@@ -192,9 +192,19 @@ impl Daemon {
         Ok(fs::read_to_string(&self.log)?)
     }
 
+    /// Asks it to read its files again, as an operator does.
+    pub fn reload(&self) -> Result<()> {
+        sh(&format!("kill -HUP {}", self.child.id())).map(drop)
+    }
+
     /// Asks it to end, as an operator does, and waits for that.
-    pub fn stop(mut self) -> Result<()> {
+    pub fn stop(self) -> Result<()> {
         sh(&format!("kill -TERM {}", self.child.id()))?;
+        self.wait()
+    }
+
+    /// Waits for its end, which somebody asked for.
+    pub fn wait(mut self) -> Result<()> {
         clock::wait_for("the end of a program", PATIENCE, || Ok(self.child.try_wait()?))?;
         Ok(())
     }

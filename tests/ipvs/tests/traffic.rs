@@ -14,8 +14,8 @@ use std::time::Duration;
 use ::meshd::kernel::ipvs::Ipvs;
 use anyhow::{Context, Result};
 use mesh_core::ipvs::{
-    Change, Destination, Forwarding, Netmask, Persistence, Pool, Service, ServiceStatistics, Statistics, SyncRole,
-    Table, Tunnel,
+    Change, Destination, Forwarding, GueChecksum, Netmask, Persistence, Pool, Service, ServiceStatistics, Statistics,
+    SyncRole, Table, Tunnel,
 };
 use mesh_ipvs::network::{Daemon, Host, Network, PATIENCE, ask};
 use mesh_ipvs::values::{all_of, by, mark, pool, service, sync, tcp, to};
@@ -172,14 +172,21 @@ fn root_direct_routing_reaches_both_servers() -> Result<()> {
 fn root_tunnels_reach_both_servers() -> Result<()> {
     inside(|| {
         let bed = Bed::beside()?;
+        let gue = |checksum| Tunnel::Gue { port: 6080, checksum };
         let far_ends = [
             (Tunnel::Ipip, "ip link add t0 type ipip remote 10.9.9.9; ip link set tunl0 up"),
             (Tunnel::Gre { checksum: false }, "ip link add t1 type gre remote 10.9.9.9; ip link set gre0 up"),
+            // A device takes packets either with or without: this one is found before `gre0`.
+            (Tunnel::Gre { checksum: true }, "ip link add t2 type gre local LOCAL csum; ip link set t2 up"),
+            // What was in UDP is ipip again, for `tunl0`. ip_vs leaves the remote checksum to whoever gets it.
+            (gue(GueChecksum::None), "/run/modules/modprobe fou; ip fou add port 6080 gue"),
+            (gue(GueChecksum::Full), "true"),
+            (gue(GueChecksum::Remote), "true"),
         ];
         let mut ours = Vec::new();
         for (tunnel, far_end) in far_ends {
-            for server in &bed.servers {
-                server.sh(far_end)?;
+            for (server, last) in bed.servers.iter().zip([11, 12]) {
+                server.sh(&far_end.replace("LOCAL", &format!("10.0.0.{last}")))?;
                 // What comes out of a tunnel does not come from where the answer goes.
                 server.sh("for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done")?;
             }
@@ -193,7 +200,7 @@ fn root_tunnels_reach_both_servers() -> Result<()> {
             assert_eq!(answers, evenly(2), "{tunnel:?}");
             ours.push(changes.len());
         }
-        assert_eq!(ours, [3, 2], "made once, and edited for the other tunnel");
+        assert_eq!(ours, [3, 2, 2, 2, 2, 2], "made once, and edited for each other tunnel");
         Ok(())
     })
 }

@@ -153,18 +153,6 @@ fn share(first: usize, second: usize) -> BTreeMap<String, usize> {
     [("rs1".to_owned(), first), ("rs2".to_owned(), second)].into_iter().filter(|(_, n)| *n > 0).collect()
 }
 
-fn meshd_on(host: &Host, command: &[&str]) -> Result<Daemon> {
-    let dir = host.dir.display().to_string();
-    let conf = host.dir.join("keepalived.conf");
-    let (conf, state, run) = (conf.display().to_string(), format!("{dir}/state"), format!("{dir}/run"));
-    let mut arguments = command.to_vec();
-    if host.name.starts_with("lb") {
-        arguments.extend(["--config", &conf]);
-    }
-    arguments.extend(["--name", &host.name, "--state-dir", &state, "--runtime-dir", &run]);
-    host.start(&meshd::program()?.display().to_string(), &arguments)
-}
-
 #[test]
 fn root_the_pair_of_the_tutorials() -> Result<()> {
     inside(|| {
@@ -174,8 +162,8 @@ fn root_the_pair_of_the_tutorials() -> Result<()> {
             server.sh("cd /proc/sys/net/ipv4/conf/all; echo 1 > arp_ignore; echo 2 > arp_announce")?;
             server.sh("ip address add 10.0.0.80/32 dev lo")?;
         }
-        let first = meshd_on(&site.directors[0], &["run"])?;
-        let second = meshd_on(&site.directors[1], &["run"])?;
+        let first = meshd::start(&site.directors[0], &["run"])?;
+        let second = meshd::start(&site.directors[1], &["run"])?;
         let done = site.steps(|| {
             drop(first);
             Ok(())
@@ -195,24 +183,12 @@ fn root_two_directors_and_their_servers_are_a_mesh() -> Result<()> {
     inside(|| {
         let mut site = Site::new()?;
         let lb1 = site.directors[0].clone();
-        let (program, dir) = (meshd::program()?.display().to_string(), lb1.dir.display().to_string());
-        lb1.sh(&format!(
-            "{program} init --name lb1 --listen 10.0.0.1 --state-dir {dir}/state --runtime-dir {dir}/run"
-        ))?;
-        let first = meshd_on(&lb1, &["run"])?;
-        let meshctl =
-            |arguments: &str| lb1.sh(&format!("{} --socket {dir}/run/meshd.sock {arguments}", meshctl(&program)));
-        clock::wait_for("the first director to answer", SOON, || Ok(meshctl("status").ok()))?;
+        let first = meshd::found(&lb1, "10.0.0.1")?;
+        let meshctl = |arguments: &str| meshd::meshctl(&lb1, arguments);
         let joining = [(&site.directors[1], "director"), (&site.servers[0], "server"), (&site.servers[1], "server")];
         let mut joined = Vec::new();
         for (host, role) in joining {
-            let token = meshctl("token create")?;
-            let token = token.split_whitespace().find_map(|word| word.strip_prefix("MESHD_TOKEN="));
-            let token = token.context("no token")?.to_owned();
-            let file = host.dir.join("token");
-            std::fs::write(&file, token)?;
-            let file = file.display().to_string();
-            joined.push(meshd_on(host, &["join", "--seed", "10.0.0.1", "--role", role, "--token-file", &file])?);
+            joined.push(meshd::join(&lb1, "10.0.0.1", host, &["--role", role])?);
         }
         clock::wait_for("four voters", SOON, || Ok(meshctl("status")?.contains("quorum 4/4").then_some(())))?;
         for server in &site.servers {
@@ -228,7 +204,7 @@ fn root_two_directors_and_their_servers_are_a_mesh() -> Result<()> {
         // Three of four voters decide: the first director comes back before a web server leaves. That one is taken
         // out before its address goes, and puts everything back.
         lb1.sh("ip link set eth0 up")?;
-        let _first = meshd_on(&lb1, &["run"])?;
+        let _first = meshd::start(&lb1, &["run"])?;
         clock::wait_for("all voters again", SOON, || {
             Ok(meshctl("status").is_ok_and(|status| status.contains("quorum 4/4")).then_some(()))
         })?;
@@ -240,9 +216,4 @@ fn root_two_directors_and_their_servers_are_a_mesh() -> Result<()> {
         ensure!(site.answers()? == share(0, 30), "the one that is left answers");
         Ok(())
     })
-}
-
-/// The operator's command, beside the daemon.
-fn meshctl(meshd: &str) -> String {
-    meshd.strip_suffix("meshd").map_or_else(|| "meshctl".to_owned(), |dir| format!("{dir}meshctl"))
 }

@@ -4,6 +4,7 @@
 //! interval; [`FAULT_LASTS`]; the fault is healed; `lb1` serves again.
 
 pub mod chaos;
+pub mod checks;
 pub mod crashes;
 pub mod moves;
 pub mod speed;

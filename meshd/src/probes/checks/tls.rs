@@ -3,6 +3,9 @@
 //! Without `ca` no certificate is looked at, as keepalived has it: a check asks whether a server serves, by its
 //! address, and not who it is. With `ca` the chain has to be sound and lead to one of its certificates, whatever
 //! name is in it.
+//!
+//! TLS 1.0 and 1.1 (RFC 8996: not to be used) are not spoken: a server that knows nothing newer is down, and the
+//! reason says so.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,8 +17,8 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{AlertDescription, ClientConfig, Error, PeerIncompatible, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -24,6 +27,7 @@ use super::patience::Patience;
 
 mod anybody;
 mod chain;
+pub(super) mod key;
 
 /// What `SSL` says, read and ready; or why it cannot be used.
 #[derive(Debug)]
@@ -54,8 +58,13 @@ impl Client {
 }
 
 fn words(error: io::Error) -> io::Error {
+    let old = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()).is_some_and(|inner| {
+        let refused = Error::AlertReceived(AlertDescription::ProtocolVersion);
+        *inner == refused || *inner == Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13)
+    });
     match error.kind() {
         io::ErrorKind::UnexpectedEof => io::Error::other("connection closed"),
+        _ if old => io::Error::other("the server speaks neither TLS 1.2 nor 1.3"),
         _ => error,
     }
 }
@@ -73,7 +82,7 @@ pub(super) fn config(settings: &Tls) -> Result<ClientConfig, String> {
             // One file may hold both.
             let key = key.as_ref().unwrap_or(certificate);
             let chain = certificates(certificate)?;
-            let secret = private_key(key, settings.password.is_some())?;
+            let secret = key::read(key, settings.password.as_ref())?;
             let own = builder.with_client_auth_cert(chain, secret);
             own.map_err(|error| format!("SSL: {} with {}: {error}", certificate.display(), key.display()))?
         }
@@ -103,9 +112,4 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         Ok(found) if found.is_empty() => Err(format!("SSL: {} holds no certificate", path.display())),
         read => read.map_err(|error| format!("SSL: {}: {error}", path.display())),
     }
-}
-
-fn private_key(path: &Path, password: bool) -> Result<PrivateKeyDer<'static>, String> {
-    let hint = if password { "; keys with a password cannot be read" } else { "" };
-    PrivateKeyDer::from_pem_file(path).map_err(|error| format!("SSL: {}: {error}{hint}", path.display()))
 }

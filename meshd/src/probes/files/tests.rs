@@ -7,8 +7,8 @@ use mesh_core::services::Input;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Files;
 use super::number::parse;
+use super::{Files, start};
 
 fn file(name: &str, path: PathBuf) -> TrackFile {
     TrackFile { name: name.to_owned(), path, weight: 1, reverse: false, init: None }
@@ -16,7 +16,7 @@ fn file(name: &str, path: PathBuf) -> TrackFile {
 
 fn files() -> (Files, mpsc::Receiver<Input>) {
     let (send, receive) = mpsc::channel(1);
-    (Files::new(send, |name, value| Input::File { name, value }).unwrap(), receive)
+    (start(send, |name, value| Input::File { name, value }).unwrap(), receive)
 }
 
 async fn next(receive: &mut mpsc::Receiver<Input>) -> (String, Option<i64>) {

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc as commands;
 
 use mesh_config::model::TrackFile;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,6 +13,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::number;
+use crate::probes::lookout::Wishes;
 
 /// Between two looks without a cause, in milliseconds.
 const LOOK: u16 = 1000;
@@ -23,8 +22,7 @@ const LOOK: u16 = 1000;
 pub(super) struct Watcher<T> {
     numbers: mpsc::Sender<T>,
     make: fn(String, Option<i64>) -> T,
-    sets: commands::Receiver<Vec<TrackFile>>,
-    woken: UnixStream,
+    wishes: Wishes<Vec<TrackFile>>,
     files: Vec<Watched>,
     inotify: Option<Inotify>,
     /// Files that were watched in this run at some time.
@@ -44,20 +42,20 @@ impl<T: Send + 'static> Watcher<T> {
     pub(super) fn new(
         numbers: mpsc::Sender<T>,
         make: fn(String, Option<i64>) -> T,
-        sets: commands::Receiver<Vec<TrackFile>>,
-        woken: UnixStream,
+        wishes: Wishes<Vec<TrackFile>>,
     ) -> Watcher<T> {
-        Watcher { numbers, make, sets, woken, files: Vec::new(), inotify: None, initialised: BTreeSet::new() }
+        Watcher { numbers, make, wishes, files: Vec::new(), inotify: None, initialised: BTreeSet::new() }
     }
 
     /// Until nobody asks or nobody listens any more.
     pub(super) fn run(mut self) {
         loop {
             let changed = self.wait();
-            if !super::drain(&mut self.woken) || self.numbers.is_closed() {
+            let Ok(files) = self.wishes.take() else { return };
+            if self.numbers.is_closed() {
                 return;
             }
-            if let Some(files) = self.sets.try_iter().last() {
+            if let Some(files) = files {
                 self.replace(files);
             }
             self.follow();
@@ -74,7 +72,7 @@ impl<T: Send + 'static> Watcher<T> {
 
     /// Waits for a cause to look; whether a file changed.
     fn wait(&mut self) -> bool {
-        let mut sources = vec![PollFd::new(self.woken.as_fd(), PollFlags::POLLIN)];
+        let mut sources = vec![PollFd::new(self.wishes.fd(), PollFlags::POLLIN)];
         sources.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN)));
         // A signal is as good a cause as any.
         let _ = poll(&mut sources, PollTimeout::from(LOOK));

@@ -7,7 +7,6 @@ use mesh_core::Instant;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::Processes;
 use super::connector::{Event, event};
 use super::table::{Entry, Process, matches};
 
@@ -143,7 +142,7 @@ impl Drop for Reaped {
 #[tokio::test]
 async fn a_process_that_begins_and_ends_is_told_of() {
     let (send, mut states) = mpsc::channel(1);
-    let mut processes = Processes::new(send, |name, up| (name, up)).unwrap();
+    let mut processes = super::start(send, |name, up| (name, up)).unwrap();
     let argument = format!("{}.25", 100_000 + std::process::id());
     processes.watch(vec![tracked(&["/bin/sleep", &argument])]);
     let mut next = async || timeout(Duration::from_secs(30), states.recv()).await.expect("told in time").unwrap();

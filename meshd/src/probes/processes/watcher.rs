@@ -2,9 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::sync::mpsc as commands;
 use std::time::Duration;
 
 use mesh_config::model::TrackProcess;
@@ -15,6 +12,7 @@ use tracing::{info, warn};
 use super::connector::{Connector, Event};
 use super::table::{Entry, Process};
 use crate::clock;
+use crate::probes::lookout::Wishes;
 
 /// Between two looks at everything where the kernel does not tell.
 const LOOK: Duration = Duration::from_millis(500);
@@ -23,8 +21,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) struct Watcher<T> {
     states: mpsc::Sender<T>,
     make: fn(String, bool) -> T,
-    sets: commands::Receiver<Vec<TrackProcess>>,
-    woken: UnixStream,
+    wishes: Wishes<Vec<TrackProcess>>,
     entries: Vec<Entry>,
     connector: Option<Connector>,
     /// That there is none was told.
@@ -35,20 +32,20 @@ impl<T: Send + 'static> Watcher<T> {
     pub(super) fn new(
         states: mpsc::Sender<T>,
         make: fn(String, bool) -> T,
-        sets: commands::Receiver<Vec<TrackProcess>>,
-        woken: UnixStream,
+        wishes: Wishes<Vec<TrackProcess>>,
     ) -> Watcher<T> {
-        Watcher { states, make, sets, woken, entries: Vec::new(), connector: None, told: false }
+        Watcher { states, make, wishes, entries: Vec::new(), connector: None, told: false }
     }
 
     /// Until nobody asks or nobody listens any more.
     pub(super) fn run(mut self) {
         loop {
             self.wait();
-            if !super::drain(&mut self.woken) || self.states.is_closed() {
+            let Ok(processes) = self.wishes.take() else { return };
+            if self.states.is_closed() {
                 return;
             }
-            match self.sets.try_iter().last() {
+            match processes {
                 Some(processes) => self.replace(processes),
                 None => self.follow(),
             }
@@ -73,7 +70,7 @@ impl<T: Send + 'static> Watcher<T> {
         // Rounded up: a millisecond too early would be one look too many.
         let wait = look.into_iter().chain(due).min().map(|wait| wait + Duration::from_millis(1));
         let timeout = wait.map_or(PollTimeout::NONE, |w| PollTimeout::try_from(w).unwrap_or(PollTimeout::MAX));
-        let mut sources = vec![PollFd::new(self.woken.as_fd(), PollFlags::POLLIN)];
+        let mut sources = vec![PollFd::new(self.wishes.fd(), PollFlags::POLLIN)];
         sources.extend(self.connector.as_ref().map(|connector| PollFd::new(connector.fd(), PollFlags::POLLIN)));
         // A signal is as good a cause as any.
         let _ = poll(&mut sources, timeout);

@@ -55,6 +55,8 @@ pub(super) struct Checker {
     failed_url: Option<usize>,
     /// What it adds to the real server's weight.
     pub(super) delta: i64,
+    /// That is its result; before, it is an assumption. So for all that add nothing.
+    pub(super) weighs: bool,
     /// Why it failed last, while it fails.
     pub(super) reason: Option<String>,
     /// When it runs next; none while it runs, and for what is not run but told.
@@ -106,6 +108,8 @@ impl Checker {
         let retries = if patient { 0 } else { check.retry };
         // What a file says is known before anything is programmed.
         let told = matches!(check.kind, CheckKind::File { .. });
+        let dynamic =
+            matches!(check.kind, CheckKind::Misc { dynamic: true, .. } | CheckKind::File { dynamic: true, .. });
         Checker {
             id,
             host,
@@ -115,6 +119,7 @@ impl Checker {
             url: 0,
             failed_url: None,
             delta: 0,
+            weighs: !dynamic,
             reason: None,
             due: None,
             running: None,
@@ -136,7 +141,7 @@ impl Checker {
         self.id = old.id;
         (self.up, self.has_run) = if old.has_run { (old.up, true) } else { (self.up, false) };
         self.retries = if old.retries >= retry { retry.saturating_sub(1) } else { old.retries };
-        (self.url, self.failed_url, self.delta) = (old.url, old.failed_url, old.delta);
+        (self.url, self.failed_url, self.delta, self.weighs) = (old.url, old.failed_url, old.delta, old.weighs);
         (self.reason, self.running) = (old.reason, old.running);
         // A shorter delay counts at once.
         self.due = old.due.map(|due| due.min(now + self.check.delay_loop));
@@ -287,7 +292,7 @@ impl Checker {
                 self.has_run = true;
                 return (ended, self.check.delay_before_retry);
             }
-            self.retries = 0;
+            (self.retries, self.weighs) = (0, true);
             if undecided {
                 self.delta = 0;
                 ended = self.judge(false);
@@ -300,8 +305,8 @@ impl Checker {
                 Outcome::Weight(to) => i64::from(*to) - i64::from(weight),
                 _ => 0,
             };
-            let weighed = std::mem::replace(&mut self.delta, delta) != delta;
-            self.retries = 0;
+            let weighed = !self.weighs || self.delta != delta;
+            (self.retries, self.weighs, self.delta) = (0, true, delta);
             ended = self.judge(true);
             ended.weighed = weighed;
             ended.mail = news.then(|| "=> MISC CHECK succeeded on service <=".to_owned());
@@ -372,8 +377,8 @@ impl Checker {
         let fault = if *weight == 0 { (number != 0) != *reverse } else { product <= i64::from(i32::MIN) };
         let delta = if fault || !dynamic { 0 } else { product.min(i64::from(i32::MAX)) };
         let reason = fault.then(|| format!("track_file {file} holds {number}"));
-        let weighed = std::mem::replace(&mut self.delta, delta) != delta;
-        self.reason = reason;
+        let weighed = !self.weighs || self.delta != delta;
+        (self.reason, self.weighs, self.delta) = (reason, true, delta);
         Ended { weighed, ..self.judge(!fault) }
     }
 }

@@ -321,7 +321,7 @@ impl Services {
         let found = self.kernel.held.as_ref().filter(|_| !flush).map(|held| held.table.clone());
         for index in 0..self.services.len() {
             if let Some(table) = &found {
-                self.distrust(now, index, table);
+                self.adopt(now, index, table);
             }
             self.start_service(index);
         }
@@ -332,8 +332,9 @@ impl Services {
         self.dirty = (0..self.services.len()).collect();
     }
 
-    /// Real servers that an earlier run took out stay out until they are checked.
-    fn distrust(&mut self, now: Instant, index: usize, table: &Table) {
+    /// Real servers that an earlier run took out stay out until they are checked; the others keep their weight until
+    /// checks that have a say in it had it.
+    fn adopt(&mut self, now: Instant, index: usize, table: &Table) {
         let soon = now + SOON.mul_f64(self.rng.random_range(0.0..1.0));
         let service = &mut self.services[index];
         let present: Vec<_> = service.config.endpoints.iter().map(|e| (*e, pool::key(*e, &service.config))).collect();
@@ -343,11 +344,16 @@ impl Services {
         }
         for member in 0..service.members.len() {
             let real = &service.config.real_servers[member];
-            let used = pools.iter().any(|(endpoint, pool)| {
+            let mut weights = pools.iter().filter_map(|(endpoint, pool)| {
                 let key = words::destination(real.address, real.forwarding, *endpoint).into();
-                pool.destinations.get(&key).is_some_and(|d| d.weight > 0 || real.weight == 0)
+                Some(pool.destinations.get(&key)?.weight)
             });
-            if used {
+            // 0 is what was taken out has, too, unless it would not be there then.
+            let sure = |weight: u32| weight > 0 || real.weight == 0;
+            let meant = !real.inhibit_on_failure && service.members[member].checkers.iter().any(|c| !c.weighs);
+            let left = weights.find(|weight| sure(*weight) || meant);
+            if left.is_some() {
+                service.members[member].left = left;
                 continue;
             }
             for checker in service.members[member].checkers.iter_mut().filter(|c| c.runs()) {

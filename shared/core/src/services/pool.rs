@@ -48,6 +48,8 @@ pub(super) struct Service {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) checkers: Vec<Checker>,
+    /// The weight an earlier run left it with, which counts until all its checks have said what they add to it.
+    pub(super) left: Option<u32>,
     /// It is used.
     pub(super) live: bool,
     /// This run of the daemon knows it from before a reload.
@@ -100,7 +102,13 @@ pub(super) enum Occasion {
 impl Service {
     /// What a real server's weight is: configured, and what its checks add.
     pub(super) fn weight(&self, index: usize) -> u32 {
-        let added: i64 = self.members[index].checkers.iter().map(|c| c.delta).sum();
+        let member = &self.members[index];
+        if let Some(left) = member.left
+            && member.checkers.iter().any(|c| !c.weighs)
+        {
+            return left;
+        }
+        let added: i64 = member.checkers.iter().map(|c| c.delta).sum();
         let weight = i64::from(self.config.real_servers[index].weight).saturating_add(added);
         u32::try_from(weight.clamp(0, WEIGHTS)).unwrap_or(0)
     }

@@ -102,14 +102,16 @@ impl Services {
         let all = real.checks.iter().flat_map(|check| Checker::all_of(&Arc::new(check.clone()), fresh, &mut id));
         let mut checkers: Vec<Checker> = all.collect();
         for checker in &mut checkers {
-            if let CheckKind::File { file, .. } = &checker.check.kind {
-                let number = self.files.get(file).copied().unwrap_or(0);
-                checker.tell_file(number);
+            if let CheckKind::File { file, dynamic, .. } = &checker.check.kind {
+                let (number, dynamic) = (self.files.get(file).copied(), *dynamic);
+                checker.tell_file(number.unwrap_or(0));
+                checker.weighs = number.is_some() || !dynamic;
             }
         }
         let Some(mut before) = before else {
             return Member {
                 checkers,
+                left: None,
                 live: false,
                 known: false,
                 first: false,

@@ -36,6 +36,13 @@ pub(super) struct Unfit {
     until: Option<Instant>,
 }
 
+impl Unfit {
+    /// Somebody else may still take over.
+    fn may_go(&self, now: Instant) -> bool {
+        self.serves_since.is_none_or(|since| now < since + HANDED_OVER)
+    }
+}
+
 /// What counts for one real server.
 struct Views {
     own: Health,
@@ -73,7 +80,9 @@ impl Services {
             let verdict = self.common_verdict(now, index, member, serves, &mut doubtful, &mut verdicts.again);
             verdicts.members.push(verdict);
         }
-        self.weigh_doubts(now, index, !owners.is_empty(), &doubtful, &mut verdicts);
+        // On its way from here to somebody else it is nobody's for a moment.
+        let leaves = service.unfit.as_ref().is_some_and(|unfit| unfit.may_go(now));
+        self.weigh_doubts(now, index, leaves || !owners.is_empty(), &doubtful, &mut verdicts);
         verdicts
     }
 
@@ -166,8 +175,7 @@ impl Services {
             let (count, of, name) = (contradicted.len(), service.members.len(), &service.config.name);
             verdicts.unfit =
                 Some(format!("{here} does not reach {count} of {of} real servers of {name}; {there} does"));
-            let stays = service.unfit.as_ref().and_then(|unfit| unfit.serves_since);
-            if stays.is_none_or(|since| now < since + HANDED_OVER) {
+            if service.unfit.as_ref().is_none_or(|unfit| unfit.may_go(now)) {
                 for (member, by) in contradicted {
                     verdicts.members[*member] = (true, format!("{} reaches it", self.names(by)).into());
                 }

@@ -1,12 +1,13 @@
 //! BFD beside a real keepalived and FRR's bfdd: each notices when the other is gone, and what it means for real
-//! servers.
+//! servers and for virtual routers.
 
 use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use mesh_lab::cluster::{Cluster, Daemon};
-use mesh_lab::{Fault, Host, Lab, Lifetime, Process, clock};
+use mesh_lab::cluster::{Cluster, Daemon, active};
+use mesh_lab::conf::{Style, keepalived_conf};
+use mesh_lab::{CLIENT, DIRECTORS, Fault, Host, Lab, Lifetime, Process, clock};
 use mesh_netns::{NEXT, OWNER};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -18,6 +19,9 @@ const THIRD: &str = "lb3";
 const DETECTION: Duration = Duration::from_millis(200);
 /// From a neighbour's being there to both sides' being up; keepalived speaks once a second until then.
 const UP: Duration = Duration::from_secs(15);
+
+/// Sessions that a virtual router follows are up, and a takeover is over.
+const SETTLE: Duration = Duration::from_secs(40);
 
 /// meshd has a session with each of the others, and a service whose real servers these decide about.
 fn conf(name: &str) -> String {
@@ -124,10 +128,10 @@ fn wait(cluster: &mut Cluster, expected: &[(&str, &str)], limit: Duration) -> Re
 }
 
 /// With its BFD process, and files of its own.
-fn keepalived(host: &Host) -> Result<Process> {
+fn keepalived(host: &Host, conf: &str) -> Result<Process> {
     let file =
         |name: &str| -> Result<String> { Ok(host.dir.join(name).to_str().context("a path of text")?.to_owned()) };
-    fs::write(file("keepalived.conf")?, conf(NEXT))?;
+    fs::write(file("keepalived.conf")?, conf)?;
     let (conf, main, bfd) = (file("keepalived.conf")?, file("main.pid")?, file("bfd.pid")?);
     let (vrrp, checkers) = (file("vrrp.pid")?, file("checkers.pid")?);
     let files = ["-f", &conf, "-p", &main, "-b", &bfd, "-r", &vrrp, "-c", &checkers];
@@ -155,7 +159,7 @@ fn root_bfd_with_keepalived_and_frr_decides_about_real_servers() -> Result<()> {
     fs::File::create(&pcap)?;
     let tcpdump = ours.spawn("tcpdump", &["tcpdump", "-Z", "root", "-U", "-i", "eth0", "-w", &pcap, "udp"])?;
     let theirs = lab.host(NEXT).clone();
-    let _keepalived = keepalived(&theirs)?;
+    let _keepalived = keepalived(&theirs, &conf(NEXT))?;
     let mut cluster = Cluster::launch_all(lab, &[(OWNER, Daemon::Plain)], &conf)?;
 
     let all_up = [("keepalived", "up"), ("frr", "up"), ("six", "up"), ("10.1.1.12:80", "up"), ("10.1.1.13:80", "up")];
@@ -220,5 +224,55 @@ fn root_bfd_with_keepalived_and_frr_decides_about_real_servers() -> Result<()> {
     let sound = "udp.dstport == 3784 && udp.srcport >= 49152 && (ip.ttl == 255 || ipv6.hlim == 255)";
     assert!(tshark(&format!("{from_us} && bfd && {sound}"))?.len() > 50);
     assert_eq!(tshark(&format!("{from_us} && bfd && !({sound})"))?, Vec::<String>::new());
+    Ok(())
+}
+
+/// The session of a director with the client, seen from either side.
+fn uplink(name: &str, neighbor: std::net::Ipv4Addr, source: std::net::Ipv4Addr) -> String {
+    format!(
+        "bfd_instance {name} {{\n neighbor_ip {neighbor}\n source_ip {source}\n min_rx 50\n min_tx 50\n \
+         multiplier 4\n}}\n"
+    )
+}
+
+/// Serves while its session is up.
+fn tracking(name: &str) -> String {
+    let own = DIRECTORS.iter().find(|(known, _)| *known == name).map(|(_, address)| *address).expect("a director");
+    let track = "    track_bfd {\n        uplink\n    }\n    virtual_ipaddress {";
+    let router = keepalived_conf(name, Style::V2).replace("    virtual_ipaddress {", track);
+    uplink("uplink", mesh_lab::CLIENT_ADDRESS, own) + &router
+}
+
+#[test]
+fn root_a_virtual_router_leaves_a_director_whose_bfd_neighbour_is_gone() -> Result<()> {
+    let _turn = Lab::beside()?;
+    let lab = Lab::new(Lifetime::Lab)?;
+    let sessions = DIRECTORS.map(|(name, address)| uplink(name, address, mesh_lab::CLIENT_ADDRESS)).concat();
+    let _neighbour = keepalived(lab.host(CLIENT), &sessions)?;
+    let mut cluster = Cluster::launch_all(lab, &DIRECTORS.map(|(name, _)| (name, Daemon::Mesh)), &tracking)?;
+    follows(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
+}
+
+fn follows(cluster: &mut Cluster) -> Result<()> {
+    let all = DIRECTORS.map(|(name, _)| name);
+    let serves = |name: &'static str| move |status: &Value| active(status) == Some(name);
+    cluster.wait_status("the worthiest serves", SETTLE, &all, serves(OWNER))?;
+    // The mesh does not notice: only the neighbour is out of reach.
+    let cut = Fault::Cut(OWNER.to_owned(), CLIENT.to_owned());
+    let begin = clock::now();
+    cluster.lab().inject(cut.clone())?;
+    cluster.wait_status("the next one serves", UP, &all, serves(NEXT))?;
+    let took = clock::now() - begin;
+    println!("handed over after {took:?}");
+    assert!(took < DETECTION + MS(2000), "{took:?}");
+    assert_eq!(cluster.holders()?, [NEXT]);
+    let router = cluster.status(OWNER)?["routers"][0].clone();
+    assert_eq!(router["here"], "fault", "{router}");
+    let events = cluster.meshctl(OWNER, &["events"])?;
+    assert!(events.contains("VI_1: fault: BFD session uplink is down"), "{events}");
+
+    cluster.lab().heal(&cut)?;
+    cluster.wait_status("it is back", SETTLE, &all, serves(OWNER))?;
+    assert_eq!(cluster.holders()?, [OWNER]);
     Ok(())
 }

@@ -19,6 +19,7 @@ mod repair;
 mod roster;
 mod scale;
 mod server;
+mod services;
 mod two_nodes;
 mod vmac;
 mod voter_memory;

@@ -1,7 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mesh_config::model::Tls;
+use mesh_config::model::{Secret, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -160,6 +160,106 @@ async fn files_that_cannot_be_used_fail_each_check_and_are_named() {
     let empty = file(directory.path(), "empty.pem", "nothing");
     let why = format!("SSL: {} holds no certificate", empty.as_ref().unwrap().display());
     assert_eq!(with(ssl(to, "x", None), Tls { ca: empty, ..Tls::default() }).await, failure(&why));
+}
+
+/// Made by `openssl pkcs8 -topk8`, with PBKDF2 and with `-scrypt`; the password is `it is a test`.
+const ENCRYPTED: [&str; 2] = [
+    "-----BEGIN ENCRYPTED PRIVATE KEY-----\n\
+     MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAjZ5GL0G26OcQICCAAw\n\
+     DAYIKoZIhvcNAgkFADAdBglghkgBZQMEASoEEH64LmxttnzVWgHttSRkBwoEgZCO\n\
+     uS3cxNoa+RZ+CYiVMSw7DoIpEi0ar/cNYOXLSpG57xdB1JeiurtlK/r2eEO6wb4K\n\
+     2i41mTUX124lMm12/0oRQ0bQ2S9jjaU1b/BMQ+B10vrgG2jZ3I/rnbVakttdrEe+\n\
+     8nsa/Gwrx/VcLm6yg/Ax6TVdjcrrotTnJ3+nt3BQ4UaWoAdXcrPdFs6q5IgmISI=\n\
+     -----END ENCRYPTED PRIVATE KEY-----\n",
+    "-----BEGIN ENCRYPTED PRIVATE KEY-----\n\
+     MIHkME8GCSqGSIb3DQEFDTBCMCEGCSsGAQQB2kcECzAUBAgTndk42/hYFAICQAAC\n\
+     AQgCAQEwHQYJYIZIAWUDBAEqBBDhJMy5WGI7GdI/nAQlPlOLBIGQ5VnI988leBpn\n\
+     J5y3KMU28EgKLJ+b5NRnTCtNp0CjKnCn6cYiYcYlzdHYGpzntvPzzZ36PBSMhrH8\n\
+     EuQOmfUHnRN7xSQWdfZ+NpijShmnI1QT2CqDE8rQF6QuFgBbJ8NI+vf/aLMtPRaN\n\
+     8Wj87m/E6K2kkl6+2ArzMwwkD/lk8DH5QN1LyTLoKBsDrxKCFQ3y\n\
+     -----END ENCRYPTED PRIVATE KEY-----\n",
+];
+
+fn with_key(directory: &Path, key: &str, password: Option<&str>) -> Tls {
+    let certificate = issued(&authority("ours"), 4000).0;
+    Tls {
+        certificate: file(directory, "own.pem", &certificate),
+        key: file(directory, "own.key", key),
+        password: password.map(Secret::new),
+        ..Tls::default()
+    }
+}
+
+#[tokio::test]
+async fn an_encrypted_key_is_used_with_its_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = authority("ours");
+    for key in ENCRYPTED {
+        let mut own = with_key(directory.path(), key, Some("it is a test"));
+        let secret = crate::probes::checks::tls::key::read(own.key.as_deref().unwrap(), own.password.as_ref()).unwrap();
+        let pair = KeyPair::try_from(&secret).unwrap();
+        let params = CertificateParams::new(vec!["somebody.example".to_owned()]).unwrap();
+        // The certificate may be in the same file.
+        let both = params.signed_by(&pair, &authority).unwrap().pem() + key;
+        (own.certificate, own.key) = (file(directory.path(), "own.pem", &both), None);
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let wants = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let (chain, key) = read(&issued(&authority, 4000));
+        let to = serving(builder().with_client_cert_verifier(wants).with_single_cert(chain, key).unwrap()).await;
+        assert_eq!(with(ssl(to, "none", None), own).await, Outcome::Success);
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_decrypted_says_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let why = |key: &str, password| {
+        let why = tls_complaint(&with_key(directory.path(), key, password)).expect("it cannot be used");
+        why.replace(&directory.path().display().to_string(), "DIR")
+    };
+    assert_eq!(why(ENCRYPTED[0], None), "SSL: DIR/own.key: the key is encrypted, and there is no `password`");
+    assert_eq!(why(ENCRYPTED[0], Some("another")), "SSL: DIR/own.key: the `password` does not fit the key");
+    let old = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n\
+               -----END EC PRIVATE KEY-----\n";
+    assert_eq!(
+        why(old, Some("x")),
+        "SSL: DIR/own.key:2: a key encrypted as before PKCS #8; `openssl pkcs8 -topk8 -in DIR/own.key -out NEW` \
+         converts it"
+    );
+    let cut = &ENCRYPTED[0].replace("MIHs", "MIH!");
+    assert!(why(cut, Some("x")).starts_with("SSL: DIR/own.key: an encrypted key: "), "{}", why(cut, Some("x")));
+    let triple_des = "-----BEGIN ENCRYPTED PRIVATE KEY-----\n\
+               MIGxMBwGCiqGSIb3DQEMAQMwDgQIHjiRbYz6jw8CAggABIGQaUuJJDm2LNPCu6Ca\n\
+               GKMw7NmorYS6BIkN7nkETLBlcCdwHk1khZKdM/XzsQ9Kz9S5FTCR1K5iMKuLNons\n\
+               j7oHgE1rpW/eRbCCGYBLixWIN3S1MIcJWY8kQ1usq0azhXyLlJWkagOnf85oLdcJ\n\
+               UL+h36HGzlhCLJrGQhflRpRfx3fKXmaHHGQiasDkBNNHFhq4\n\
+               -----END ENCRYPTED PRIVATE KEY-----\n";
+    let known = why(triple_des, Some("it is a test"));
+    let expected = "SSL: DIR/own.key: a key encrypted in a way that is not known here (";
+    assert!(known.starts_with(expected) && known.ends_with("; `openssl pkcs8 -topk8` writes another"), "{known}");
+}
+
+/// An alert, and a server that goes on with TLS 1.0 all the same.
+#[tokio::test]
+async fn a_server_of_old_versions_only_is_told_apart() {
+    let alert: &[u8] = &[21, 3, 1, 0, 2, 2, 70];
+    let mut hello = vec![22, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 0x2f, 0]);
+    for answer in [alert.to_vec(), hello] {
+        let to = server(move |mut stream| {
+            let answer = answer.clone();
+            async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.read(&mut [0; 4096]).await;
+            }
+        })
+        .await;
+        assert_eq!(ask(ssl(to, "x", None)).await, failure("TLS: the server speaks neither TLS 1.2 nor 1.3"));
+    }
 }
 
 async fn nobody_answers_but_accepts() -> SocketAddr {

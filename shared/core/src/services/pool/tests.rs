@@ -10,6 +10,7 @@ use super::*;
 fn service(config: VirtualServer) -> Service {
     let member = |_: &RealServer| Member {
         checkers: Vec::new(),
+        left: None,
         live: true,
         known: true,
         first: false,

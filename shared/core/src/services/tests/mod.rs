@@ -12,6 +12,7 @@ use crate::ipvs::{self, Change, DestinationKey};
 
 mod alone;
 mod chance;
+mod restart;
 mod together;
 
 pub(super) fn at(ms: u64) -> Instant {
@@ -55,6 +56,8 @@ pub(super) struct Host {
     pub(super) kernel: Held,
     /// Real servers that are dead, by the address checked.
     pub(super) dead: BTreeSet<SocketAddr>,
+    /// Weights that `misc_dynamic` checks find, by the address checked.
+    pub(super) weights: BTreeMap<SocketAddr, u32>,
     /// Changes that the kernel refuses.
     pub(super) refuses: fn(&Change) -> Option<String>,
     /// Why there is no ip_vs.
@@ -78,6 +81,7 @@ impl Host {
             services,
             kernel,
             dead: BTreeSet::new(),
+            weights: BTreeMap::new(),
             refuses: |_| None,
             absent: None,
             now,
@@ -102,7 +106,9 @@ impl Host {
             Action::Check { run, check, .. } => {
                 self.checks.push((self.now, check.connect.to));
                 let dead = self.dead.contains(&check.connect.to);
-                let outcome = if dead { Outcome::Failure("connection refused".to_owned()) } else { Outcome::Success };
+                let weight = self.weights.get(&check.connect.to);
+                let alive = weight.map_or(Outcome::Success, |weight| Outcome::Weight(*weight));
+                let outcome = if dead { Outcome::Failure("connection refused".to_owned()) } else { alive };
                 return Some(Input::Checked { run: *run, outcome });
             }
             Action::ReadKernel => {

@@ -266,6 +266,17 @@ fn what_no_member_serves_is_not_handed_over() {
     cluster.cut(0, &WEBS[..3]);
     cluster.run(secs(25));
     assert_eq!((cluster.pools(), cluster.unfit(0)), (vec![1, 4, 4], vec![]));
+
+    // What was one's own a moment ago is on its way to somebody, and everybody's pool stays whole; not for ever.
+    let mut cluster = Cluster::new(3, &config(vec![web(4)]));
+    cluster.cut(0, &WEBS[..3]);
+    cluster.until_unfit();
+    cluster.owner = None;
+    cluster.surround();
+    cluster.run(secs(9));
+    assert_eq!(cluster.pools(), [4; 3]);
+    cluster.run(secs(25));
+    assert_eq!((cluster.pools(), cluster.unfit(0)), (vec![1, 4, 4], vec![]));
 }
 
 #[test]
