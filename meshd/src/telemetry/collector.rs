@@ -12,6 +12,7 @@ use mesh_wire::mesh::{NodeId, RouterKey};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::acts::{Acts, ScriptRun};
 use super::effects::Measured;
 use super::otlp::Exporter;
 use super::{Journal, Report, What, event};
@@ -35,6 +36,8 @@ pub(super) struct Collector {
     waiting: BTreeMap<RouterKey, (Instant, Vec<story::Span>)>,
     /// The last takeover of this node.
     last: Option<story::Span>,
+    /// What notify scripts are a part of.
+    acts: Acts,
 }
 
 /// Collects until it is told to stop, or nobody reports any more.
@@ -69,7 +72,7 @@ pub async fn run(
 
 impl Collector {
     pub(super) fn new(node: NodeId, journal: Arc<Journal>, exporter: Exporter) -> Collector {
-        Collector { node, journal, exporter, waiting: BTreeMap::new(), last: None }
+        Collector { node, journal, exporter, waiting: BTreeMap::new(), last: None, acts: Acts::default() }
     }
 
     pub(super) fn take(&mut self, Report { at, what }: Report) {
@@ -77,6 +80,7 @@ impl Collector {
             What::Decision(decision) => self.event(at, event::of(decision)),
             What::Services(decision) => self.event(at, event::of_services(decision)),
             What::Story(told, measured) => told.into_iter().for_each(|told| self.told(at, told, &measured)),
+            What::Script(run) => self.script(at, &run),
             What::IpVs { begin, changes, failed } => self.ip_vs((begin, at), changes, failed),
         }
     }
@@ -101,6 +105,9 @@ impl Collector {
             Told::Span(span) => self.span(at, span, measured),
             Told::Successor { router, trace_id, parent } => {
                 let Some((_, spans)) = self.waiting.remove(&router) else { return };
+                if let Some(end) = spans.first() {
+                    self.acts.continued(router, end.id, &trace_id);
+                }
                 for span in spans {
                     // The end of service itself comes first, and what is a part of it after.
                     let parent = span.parent.or(Some(parent));
@@ -111,6 +118,9 @@ impl Collector {
     }
 
     fn span(&mut self, at: Instant, mut span: story::Span, measured: &[Measured]) {
+        if !span.addresses.is_empty() {
+            self.acts.note(&span);
+        }
         let parts = if span.addresses.is_empty() { Vec::new() } else { self.parts(&span, measured) };
         span.end = parts.iter().map(|p| p.end).chain([span.end]).max().unwrap_or(span.end);
         if span.waits {
@@ -154,6 +164,34 @@ impl Collector {
             }
         }
         parts
+    }
+
+    /// A notify script is a part of what it was asked for by.
+    fn script(&mut self, at: Instant, run: &ScriptRun) {
+        let Some(act) = self.acts.of(run) else { return };
+        let waited = u64::try_from(run.begun.since(run.told).as_micros()).unwrap_or(u64::MAX);
+        let code = run.ended.as_ref().ok().map(|code| (names::EXIT_CODE, Value::Number((*code).into())));
+        let attributes = [(names::COMMAND, run.command.clone().into()), (names::WAITED, waited.into())];
+        let span = story::Span {
+            id: span_id(&act.trace_id, self.node, names::NOTIFY_SCRIPT, run.begun.as_nanos()),
+            parent: Some(act.id),
+            name: names::NOTIFY_SCRIPT,
+            begin: run.told,
+            end: at,
+            attributes: attributes.into_iter().chain(code).collect(),
+            failed: match &run.ended {
+                Ok(0) => None,
+                Ok(code) => Some(format!("exit code {code}")),
+                Err(why) => Some(why.clone()),
+            },
+            addresses: Vec::new(),
+            waits: false,
+            ..act.clone()
+        };
+        match self.waiting.get_mut(&span.router) {
+            Some((_, spans)) if spans.first().is_some_and(|end| Some(end.id) == span.parent) => spans.push(span),
+            _ => self.pass_on(span),
+        }
     }
 
     /// A change of ip_vs right after a takeover is a part of it.

@@ -6,6 +6,7 @@
 pub mod chaos;
 pub mod crashes;
 pub mod moves;
+pub mod rotel;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

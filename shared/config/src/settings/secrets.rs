@@ -21,14 +21,19 @@ pub struct Secrets {
 }
 
 /// The setting that `auth_pass` is.
-pub(crate) const PASSWORD: &str = "auth_pass";
+const PASSWORD: &str = "auth_pass";
 
-/// The name of a key of `auth_hmac`.
+/// The setting that a key of `auth_hmac` is.
 pub struct KeyName(pub u8);
+
+impl KeyName {
+    /// What all of them begin with.
+    pub const WORD: &str = "auth_hmac key";
+}
 
 impl std::fmt::Display for KeyName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "auth_hmac key {}", self.0)
+        write!(f, "{} {}", Self::WORD, self.0)
     }
 }
 

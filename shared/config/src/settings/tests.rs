@@ -34,18 +34,12 @@ fn every_setting_of_a_router_has_its_word_and_its_value() {
         ("authentication {\nauth_type PASS\nauth_pass x\n}".to_owned(), vec![("auth_type", "none", "PASS")]),
         ("authentication {\nauth_type AH\nauth_pass x\n}".to_owned(), vec![("auth_type", "none", "AH")]),
         (hmac(""), vec![("auth_hmac", "none", "anti_replay time"), ("version", "2", "3")]),
-        (
-            hmac("anti_replay monotonic"),
-            vec![("auth_hmac", "none", "anti_replay monotonic"), ("version", "2", "3")],
-        ),
+        (hmac("anti_replay monotonic"), vec![("auth_hmac", "none", "anti_replay monotonic"), ("version", "2", "3")]),
         ("mcast_dst_ip 224.0.0.20".to_owned(), vec![("adverts to", "224.0.0.18", "224.0.0.20")]),
         ("unicast_peer {\n10.0.0.9\n}".to_owned(), vec![("adverts to", "224.0.0.18", "unicast peers")]),
         ("down_timer_adverts 2".to_owned(), vec![("down_timer_adverts", "3", "2")]),
         ("use_vmac".to_owned(), vec![("use_vmac", "no", "00:00:5e:00:01:33")]),
-        (
-            "virtual_ipaddress {\n10.0.0.3\n}".to_owned(),
-            vec![("virtual_ipaddress", "10.0.0.1", "10.0.0.1 10.0.0.3")],
-        ),
+        ("virtual_ipaddress {\n10.0.0.3\n}".to_owned(), vec![("virtual_ipaddress", "10.0.0.1", "10.0.0.1 10.0.0.3")]),
         (
             "virtual_ipaddress_excluded {\n10.0.0.4/24\n}".to_owned(),
             vec![("virtual_ipaddress_excluded", "none", "10.0.0.4")],
@@ -78,10 +72,7 @@ fn a_place_in_the_mesh_is_a_setting() {
     assert_eq!(differs(text("", "keep_apart = [\"B\"]")), ["keep_apart: none, 4.52"]);
     let group = config(&format!("{}vrrp_sync_group G {{\n group {{\n A\n B\n }}\n}}\n", two()));
     let alone = config(&two());
-    assert_eq!(
-        differences("4.52", &alone.settings(), &group.settings()),
-        [("vrrp_sync_group", "none", "4.51")]
-    );
+    assert_eq!(differences("4.52", &alone.settings(), &group.settings()), [("vrrp_sync_group", "none", "4.51")]);
 }
 
 /// Two routers.
@@ -145,9 +136,8 @@ fn every_setting_of_a_virtual_server_has_its_word_and_its_value() {
 #[test]
 fn keys_show_only_whether_they_are_equal() {
     let nonce = [7; 32];
-    let password = |word: &str| {
-        router(&format!("authentication {{\nauth_type PASS\nauth_pass {word}\n}}")).secrets(nonce)
-    };
+    let password =
+        |word: &str| router(&format!("authentication {{\nauth_type PASS\nauth_pass {word}\n}}")).secrets(nonce);
     let (one, same, other) = (password("hunter2"), password("hunter2"), password("hunter3"));
     assert_eq!(one, same);
     assert_ne!(one.password("4.51"), other.password("4.51"));

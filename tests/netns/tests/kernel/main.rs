@@ -2,6 +2,7 @@
 
 mod bfd;
 mod chaos;
+mod drift;
 mod faults_daemon;
 mod faults_network;
 mod groups;
@@ -19,6 +20,7 @@ mod repair;
 mod roster;
 mod scale;
 mod server;
+mod telemetry;
 mod two_nodes;
 mod vmac;
 mod voter_memory;
