@@ -22,8 +22,8 @@ use crate::telemetry::Archive;
 
 /// The first byte of a question, by which it is told from other requests: it is a JSON string or object.
 const FIRST: [u8; 2] = [b'{', b'"'];
-/// The longest answer; a thousand events take a third of it.
-const MAX_ANSWER: usize = 1 << 20;
+/// The longest answer; a thousand virtual servers with ten real servers each take a quarter of it.
+const MAX_ANSWER: usize = 4 << 20;
 /// How long a director may take to tell how it is configured.
 const SETTINGS_TIME: Duration = Duration::from_secs(3);
 /// Questions answered at a time; the others wait for at most as long as a stream may take.

@@ -240,6 +240,8 @@ pub mod names {
     pub const ADVERTISEMENT: &str = "advertisement";
     /// Gratuitous ARP or unsolicited neighbour advertisements.
     pub const ANNOUNCEMENT: &str = "announcement";
+    /// Until a neighbour sent something for the address to the new owner.
+    pub const FIRST_NEIGHBOUR: &str = "first neighbour";
     /// From asking for a notify script to its end.
     pub const NOTIFY_SCRIPT: &str = "notify script";
     /// ip_vs is changed.
@@ -267,6 +269,8 @@ pub mod names {
     pub const EXIT_CODE: &str = "process.exit.code";
     /// How long it waited for its turn, in microseconds.
     pub const WAITED: &str = "meshd.script.waited_us";
+    /// MAC address of a neighbour.
+    pub const NEIGHBOUR: &str = "meshd.neighbour.mac";
     /// The voter.
     pub const VOTER: &str = "meshd.voter";
     /// What it said: `granted`, `held`, `stale`, `wrong_roster` or `quarantine`.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use mesh_lab::Lab;
 use mesh_lab::VIP;
 use mesh_lab::cluster::{Cluster, Daemon};

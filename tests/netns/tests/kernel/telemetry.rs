@@ -102,7 +102,7 @@ fn failover(cluster: &mut Cluster, log: &std::path::Path) -> Result<()> {
             let part = |s: &&Received| s.get("Trace ID") == root.get("Trace ID");
             let spans: Vec<Received> = spans.iter().filter(part).cloned().collect();
             let has = |name: &str, count| spans.iter().filter(|s| s.get("Name") == name).count() >= count;
-            (has("retirement", 1) && has("notify script", 2)).then_some((root, spans))
+            (has("retirement", 1) && has("notify script", 2) && has("first neighbour", 1)).then_some((root, spans))
         }))
     })?;
     check_parents(&root, &spans)?;
@@ -135,7 +135,7 @@ fn to_next(span: &Received) -> bool {
 fn check_parents(root: &Received, spans: &[Received]) -> Result<()> {
     ensure!(root.get("Parent ID").is_empty(), "{root:#?}");
     let by_name = |name: &str| spans.iter().filter(|s| s.get("Name") == name).collect::<Vec<_>>();
-    for name in ["detection", "addresses", "announcement", "advertisement"] {
+    for name in ["detection", "addresses", "announcement", "advertisement", "first neighbour"] {
         let found = by_name(name);
         ensure!(found.iter().any(|s| s.get("Parent ID") == root.get("ID")), "{name}: {found:#?}");
     }
