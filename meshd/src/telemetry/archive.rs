@@ -166,7 +166,7 @@ impl Archive {
 
     async fn ask_engine(&self, router: &str) -> anyhow::Result<Option<Box<Explained>>> {
         let (answer, answered) = oneshot::channel();
-        self.from_engine(Asked::Router { router: router.to_owned(), answer }, answered).await
+        self.engine_answers(Asked::Router { router: router.to_owned(), answer }, answered).await
     }
 
     /// How this node is configured, as another one reads it ([`mesh_core::drift::Description`]).
@@ -174,11 +174,11 @@ impl Archive {
         let mut nonce = Nonce::default();
         ring::rand::SystemRandom::new().fill(&mut nonce).map_err(|_| anyhow!("the kernel gives no random bytes"))?;
         let (answer, answered) = oneshot::channel();
-        let (settings, secrets) = self.from_engine(Asked::Settings { nonce, answer }, answered).await?;
+        let (settings, secrets) = self.engine_answers(Asked::Settings { nonce, answer }, answered).await?;
         Ok(serde_json::json!({ "settings": &*settings, "secrets": secrets }))
     }
 
-    async fn from_engine<T>(&self, asked: Asked, answered: oneshot::Receiver<T>) -> anyhow::Result<T> {
+    async fn engine_answers<T>(&self, asked: Asked, answered: oneshot::Receiver<T>) -> anyhow::Result<T> {
         self.engine.try_send(asked).context("the engine has too many questions to answer, or is gone")?;
         timeout(ENGINE, answered).await.context("the engine does not answer")?.context("the engine is gone")
     }

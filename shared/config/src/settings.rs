@@ -14,7 +14,7 @@ mod secrets;
 mod service;
 
 pub use self::adverts::{Adverts, Mode, OldChecksum, Signing};
-pub use self::secrets::{KeyName, Nonce, Secrets};
+pub use self::secrets::{Nonce, Secrets};
 use crate::model::Config;
 
 /// What one director has to agree on with the others.

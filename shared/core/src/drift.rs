@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh_config::settings::{Adverts, KeyName, Secrets, Setting, Settings, Subject};
+use mesh_config::settings::{Adverts, Secrets, Setting, Settings, Subject};
 use mesh_control::drift::Differs;
 use serde::{Deserialize, Serialize};
 
@@ -129,8 +129,6 @@ fn keys(router: &str, own: &Secrets, other: &Secrets, differs: &mut Note<'_>) {
 
 fn in_common(router: &str, own: &Secrets, other: &Secrets) -> Keys {
     let password = own.password(router).is_some() && own.password(router) == other.password(router);
-    let both = |number: u8| Some((number, own.key(router, number)? == other.key(router, number)?));
-    let has_keys = own.of(router).is_some_and(|tags| tags.keys().any(|name| name.starts_with(KeyName::WORD)));
-    let numbers = if has_keys { 1..=u8::MAX } else { 1..=0 };
-    Keys { password, signing: numbers.filter_map(both).collect() }
+    let signing = own.keys(router).filter_map(|(number, tag)| Some((number, other.key(router, number)? == tag)));
+    Keys { password, signing: signing.collect() }
 }

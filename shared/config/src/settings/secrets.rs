@@ -1,6 +1,7 @@
 //! Keys, so that another director can tell whether it has the same ones, and nothing else.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use mesh_wire::mesh::tag;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ pub type Nonce = [u8; 32];
 
 /// Tags of the keys of a configuration. Passwords are short, and whoever has a tag can try them all: only
 /// a director gets them, over a connection of its own, and they are neither kept nor shown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secrets {
     /// What they are made with.
     pub nonce: Nonce,
@@ -23,17 +24,13 @@ pub struct Secrets {
 /// The setting that `auth_pass` is.
 const PASSWORD: &str = "auth_pass";
 
-/// The setting that a key of `auth_hmac` is.
-pub struct KeyName(pub u8);
+/// What the setting that a key of `auth_hmac` is begins with; its number follows.
+const KEY: &str = "auth_hmac key ";
 
-impl KeyName {
-    /// What all of them begin with.
-    pub const WORD: &str = "auth_hmac key";
-}
-
-impl std::fmt::Display for KeyName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", Self::WORD, self.0)
+/// No debug output shows tags.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secrets(…)")
     }
 }
 
@@ -58,13 +55,19 @@ impl Secrets {
 
     /// The tag of a router's key of this number.
     pub fn key(&self, router: &str, number: u8) -> Option<&str> {
-        self.of(router)?.get(&KeyName(number).to_string()).map(String::as_str)
+        self.keys(router).find(|(is, _)| *is == number).map(|(_, tag)| tag)
+    }
+
+    /// The tags of a router's keys of `auth_hmac`, by number.
+    pub fn keys<'s>(&'s self, router: &str) -> impl Iterator<Item = (u8, &'s str)> + use<'s> {
+        let numbered = |(name, tag): (&String, &'s String)| Some((name.strip_prefix(KEY)?.parse().ok()?, tag.as_str()));
+        self.of(router).into_iter().flatten().filter_map(numbered)
     }
 }
 
 fn tags(router: &VirtualRouter, nonce: &Nonce) -> BTreeMap<String, String> {
     let password = router.auth_pass.map(|password| (PASSWORD.to_owned(), tag(nonce, &password.0)));
     let keys = router.auth_hmac.iter().flat_map(|hmac| &hmac.keys);
-    let keys = keys.map(|(number, key)| (KeyName(*number).to_string(), tag(nonce, key.reveal())));
+    let keys = keys.map(|(number, key)| (format!("{KEY}{number}"), tag(nonce, key.reveal())));
     password.into_iter().chain(keys).collect()
 }

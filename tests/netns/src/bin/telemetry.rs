@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use mesh_lab::cluster::{Cluster, Daemon};
-use mesh_lab::{DIRECTORS, Lab, Lifetime, clock};
+use mesh_lab::{DIRECTORS, Fault, Lab, Lifetime, clock};
 use mesh_netns::rotel::{self, ENDPOINT};
-use mesh_netns::{NEXT, OWNER};
+use mesh_netns::{FAULT_LASTS, NEXT, OWNER};
 
 const ROUTERS: usize = 255;
 
@@ -20,6 +20,9 @@ struct Args {
     /// Seconds of each of the two measurements.
     #[arg(default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: u64,
+    /// In the middle of each the owner's cable is pulled for five seconds: all routers move, there and back.
+    #[arg(long)]
+    failover: bool,
 }
 
 /// All routers, adverts every second; the owner is worthiest for all.
@@ -50,40 +53,42 @@ fn processor_time(pid: u32) -> Result<Duration> {
 }
 
 /// Processor time of the director that tells, and of the one that does not.
-fn measure(tells: &str, silent: &str, span: Duration) -> Result<(Duration, Duration)> {
+fn measure(tells: &str, silent: &str, args: &Args) -> Result<(Duration, Duration)> {
     let lab = Lab::new(Lifetime::Lab)?;
     let (receiver, _) = rotel::start(&lab)?;
     let mut cluster =
         Cluster::launch_all(lab, &DIRECTORS.map(|(name, _)| (name, Daemon::Mesh)), &|name| conf(name, tells))?;
     cluster.adopt(receiver);
-    let served = |cluster: &mut Cluster, by: &str| {
-        cluster.wait_status(&format!("{by} serves all"), Duration::from_secs(60), &[tells, silent], |status| {
-            let all = status["routers"].as_array().into_iter().flatten();
-            all.filter(|router| router["active"] == by).count() == ROUTERS
-        })
-    };
-    served(&mut cluster, OWNER)?;
+    cluster.wait_status("the owner serves all", Duration::from_secs(60), &[tells, silent], |status| {
+        let all = status["routers"].as_array().into_iter().flatten();
+        all.filter(|router| router["active"] == OWNER).count() == ROUTERS
+    })?;
     clock::pass(Duration::from_secs(6))?;
     let pids = (cluster.daemon_pid(tells)?, cluster.daemon_pid(silent)?);
     let before = (processor_time(pids.0)?, processor_time(pids.1)?);
-    clock::pass(span)?;
+    clock::pass(Duration::from_secs(args.seconds) / 2)?;
+    if args.failover {
+        let cable = Fault::Cable(OWNER.to_owned());
+        cluster.lab().inject(cable.clone())?;
+        clock::pass(FAULT_LASTS)?;
+        cluster.lab().heal(&cable)?;
+    }
+    clock::pass(Duration::from_secs(args.seconds) / 2)?;
     let after = (processor_time(pids.0)?, processor_time(pids.1)?);
     Ok((after.0 - before.0, after.1 - before.1))
 }
 
 fn main() -> Result<()> {
-    let span = Duration::from_secs(Args::parse().seconds);
+    let args = Args::parse();
     let _alone = Lab::alone()?;
-    let one = measure(NEXT, "lb3", span)?;
-    let other = measure("lb3", NEXT, span)?;
+    let one = measure(NEXT, "lb3", &args)?;
+    let other = measure("lb3", NEXT, &args)?;
     let (on, off) = (one.0 + other.0, one.1 + other.1);
-    ensure!(!off.is_zero(), "no processor time at all in {span:?}");
-    let percent = |time: Duration| time.as_secs_f64() / (2.0 * span.as_secs_f64()) * 100.0;
-    println!(
-        "{ROUTERS} routers, standing by: {:.2} % of a core with telemetry, {:.2} % without",
-        percent(on),
-        percent(off)
-    );
+    ensure!(!off.is_zero(), "no processor time at all");
+    let faulty = if args.failover { FAULT_LASTS } else { Duration::ZERO };
+    let span = 2.0 * (Duration::from_secs(args.seconds) + faulty).as_secs_f64();
+    let percent = |time: Duration| time.as_secs_f64() / span * 100.0;
+    println!("{ROUTERS} routers: {:.2} % of a core with telemetry, {:.2} % without", percent(on), percent(off));
     println!("with to without: {:.3}", on.as_secs_f64() / off.as_secs_f64());
     Ok(())
 }

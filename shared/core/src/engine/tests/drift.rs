@@ -105,7 +105,7 @@ fn what_is_foreseen_is_what_happens() {
         unicast(&[LB1, LB2], |_| ()),
         unicast(&[LB3], |_| ()),
         unicast(&[LB1, LB2], |r| r.conduct.unicast_ttl = 9),
-        unicast(&[LB1, LB2], |r| drop(r.conduct.peer_ttls.insert(source(LB1), 250..=255))),
+        unicast(&[LB1, LB2], |r| r.conduct.peer_ttls.extend([(source(LB1), 250..=255)])),
         unicast(&[LB1, LB2], |r| r.conduct.old_unicast_checksum = OldUnicast::Always),
         unicast(&[LB1, LB2], |r| r.conduct.old_unicast_checksum = OldUnicast::Never),
     ];
