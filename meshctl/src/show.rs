@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context;
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
+use mesh_control::drift::Drift;
 use mesh_control::{Cluster, Lease, Liveness, Node, Protection, Router, RouterState, Status, TokenInfo};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,6 +19,9 @@ mod tests;
 pub(crate) use plan::plan;
 pub(crate) use services::{services, services_json};
 pub(crate) use story::{event, events, explanation, trace};
+
+/// Lines on configurations that differ.
+const DRIFT: usize = 12;
 
 /// So many digits of a digest tell two configurations apart.
 const DIGEST: usize = 8;
@@ -155,6 +159,14 @@ fn headline(status: &Status, look: &Look) -> String {
     format!("Cluster {name}  {protection}  {votes}  (as seen by {})\n", status.node)
 }
 
+/// How other directors are configured otherwise.
+fn drift(drift: &Drift) -> Vec<String> {
+    let all: Vec<String> = drift.lines().collect();
+    let more = all.len().saturating_sub(DRIFT);
+    let more = (more > 0).then(|| format!("{more} more lines on configurations that differ: see --json"));
+    all.into_iter().take(DRIFT).chain(more).collect()
+}
+
 /// What should not be as it is, one line each.
 fn warnings(status: &Status, look: &Look) -> String {
     let mut lines = Vec::new();
@@ -166,9 +178,11 @@ fn warnings(status: &Status, look: &Look) -> String {
         lines.push(format!("NO QUORUM: {} reaches too few voters and can serve nothing", status.node));
     }
     let directors = status.nodes.iter().filter(|node| node.role == "director" && !node.config_digest.is_empty());
-    if directors.map(|node| &node.config_digest).collect::<BTreeSet<_>>().len() > 1 {
+    let differ = directors.map(|node| &node.config_digest).collect::<BTreeSet<_>>().len() > 1;
+    if differ && status.drift.is_empty() {
         lines.push("The directors' configurations differ: see CONFIG".to_owned());
     }
+    lines.extend(drift(&status.drift));
     for router in &status.routers {
         if let Some(because) = &router.unprotected_because {
             let active = router.active.as_deref().unwrap_or("somebody");

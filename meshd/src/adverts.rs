@@ -11,6 +11,7 @@
 mod ip;
 mod probe;
 mod socket;
+pub(crate) mod users;
 
 #[cfg(test)]
 mod tests;

@@ -428,6 +428,7 @@ impl Director {
             | Action::AdoptRoster(_)
             | Action::StoreRoster { .. }
             | Action::RosterChanged { .. }
+            | Action::AskSettings { .. }
             | Action::Ordered { .. } => self.outputs.act_on_mesh(action),
         }
         Ok(())

@@ -15,7 +15,6 @@ use mesh_config::model::Config;
 use mesh_control::Service;
 use mesh_core::Instant;
 use mesh_core::bfd::Told;
-use mesh_core::notify::Notice;
 use mesh_core::services::input::Surroundings;
 use mesh_core::services::{Action, Input, Services, Setup};
 use tokio::sync::mpsc::error::TrySendError;
@@ -249,9 +248,7 @@ impl Driver {
             Action::Check { run, check, step } => self.checkers.start(run, check, step),
             Action::ReadKernel => self.ask_kernel(Task::Read),
             Action::Apply(changes) => self.ask_kernel(Task::Apply(changes)),
-            Action::Run { key, script } => self.outputs.teller.tell(vec![Notice::Run { key, script }]),
-            Action::WriteFifo { path, line } => self.outputs.teller.tell(vec![Notice::WriteFifo { path, line }]),
-            Action::Mail { subject, body } => self.outputs.teller.tell(vec![Notice::Mail { subject, body }]),
+            Action::Tell(notice) => self.outputs.teller.tell(vec![notice]),
             Action::WatchFiles(files) => self.files.watch(files),
             Action::Publish { key, value } => {
                 if let Some(mesh) = &self.outputs.mesh {

@@ -9,6 +9,7 @@
 //! Whoever reports never waits: what finds the queue full is dropped, and counted. What is kept in
 //! memory is bounded, too, the oldest goes first.
 
+mod acts;
 mod archive;
 mod collector;
 mod effects;
@@ -28,6 +29,7 @@ use tokio::sync::mpsc;
 
 use crate::clock;
 
+pub use self::acts::ScriptRun;
 pub(crate) use self::archive::Cursors;
 pub use self::archive::{Archive, Asked};
 pub use self::collector::run as collect;
@@ -52,6 +54,8 @@ enum What {
     Decision(Decision),
     Services(services::action::Decision),
     Story(Vec<Told>, Vec<Measured>),
+    /// A notify script ended.
+    Script(ScriptRun),
     /// ip_vs was changed from then until when the report was made: so many changes, of which so many failed.
     IpVs {
         begin: Instant,
@@ -92,6 +96,11 @@ impl Telemetry {
         if !told.is_empty() {
             self.report(What::Story(told, measured));
         }
+    }
+
+    /// Tells that a notify script ended.
+    pub(crate) fn script_ended(&self, run: ScriptRun) {
+        self.report(What::Script(run));
     }
 
     /// Tells that ip_vs was changed.

@@ -108,6 +108,7 @@ impl Witness {
             | Action::AdoptRoster(_)
             | Action::StoreRoster { .. }
             | Action::RosterChanged { .. }
+            | Action::AskSettings { .. }
             | Action::Ordered { .. } => self.outputs.act_on_mesh(action),
             // No services either, and no routers to tell of.
             Action::TellServices(_) | Action::Tell(_) => {}

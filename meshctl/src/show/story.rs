@@ -155,6 +155,10 @@ pub(crate) fn explanation(why: &Explanation) -> String {
     for voter in &why.unreachable {
         let _ = writeln!(text, "  {:12} does not answer: {}", voter.node, voter.because);
     }
+    if !why.drift.is_empty() {
+        text += "\nConfigured otherwise:\n";
+        text.extend(why.drift.lines().map(|line| format!("  {line}\n")));
+    }
     let _ = writeln!(text, "\nIf this node died now: {}", why.if_this_node_died);
     if !why.vetoes.is_empty() {
         text += "\nLast vetoes:\n";

@@ -168,3 +168,25 @@ fn what_is_served_without_a_lease_is_said_loudly() {
     let row = text.lines().find(|line| line.starts_with("VI_1 ")).unwrap();
     assert!(row.contains("UNPROTECTED") && !row.contains("812 ms"), "{row}");
 }
+
+#[test]
+fn settings_that_differ_take_the_place_of_the_digests() {
+    let differs = |vrid: usize| {
+        json!({"node": "lb1", "subject": format!("4.{vrid}"), "name": format!("VI_{vrid}"), "setting": "advert_int",
+            "here": "2 s", "there": "1 s"})
+    };
+    let lost = json!({"subject": "4.1", "name": "VI_1", "from": "lb1", "to": "lb2", "dropped": true, "because": "why"});
+    let shown = |count| {
+        let mut map = cluster();
+        map["drift"] = json!({"settings": (1..=count).map(differs).collect::<Vec<_>>(), "lost_adverts": [lost]});
+        status(&parsed(map), &plain())
+    };
+    let few = shown(1);
+    assert!(
+        few.contains("! lb1: VI_1: advert_int 1 s, here 2 s\n! VI_1: adverts of lb1 will be dropped by lb2: why\n"),
+        "{few}"
+    );
+    assert!(!few.contains("see CONFIG"), "{few}");
+    let many = shown(20);
+    assert!(many.contains("! lb1: VI_12: advert_int 1 s, here 2 s\n! 9 more lines"), "{many}");
+}

@@ -250,6 +250,15 @@ impl LinkSocket {
         Ok(LinkSocket { fd: readable(socket)?, index, protocol })
     }
 
+    /// Of any interface, what passes a filter.
+    pub(super) fn filtered(filter: &[SockFilter]) -> io::Result<LinkSocket> {
+        // With protocol 0 it hears nothing before it has the filter.
+        let socket = Socket::new(Domain::PACKET, Type::RAW.nonblocking(), None)?;
+        socket.attach_filter(filter)?;
+        socket.bind(&link_address(0, libc::ETH_P_ALL))?;
+        Ok(LinkSocket { fd: readable(socket)?, index: 0, protocol: libc::ETH_P_ALL })
+    }
+
     /// One frame.
     pub(super) fn send(&self, frame: &[u8]) -> io::Result<()> {
         self.fd.get_ref().send_to(frame, &link_address(self.index, self.protocol)).map(|_| ())

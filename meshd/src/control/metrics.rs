@@ -20,6 +20,7 @@ type Gauges = Family<Labels, Gauge<f64, AtomicU64>>;
 pub(super) fn page(status: &Status) -> String {
     let mut registry = Registry::with_prefix("meshd");
     cluster(&mut registry, status);
+    drift(&mut registry, status);
     routers(&mut registry, status);
     sessions(&mut registry, status);
     counted(&mut registry, status);
@@ -55,6 +56,24 @@ fn cluster(registry: &mut Registry, status: &Status) {
     }
     registry.register("node_alive", "1 while this node is connected to the member", alive);
     registry.register_with_unit("round_trip", "To the member, through the mesh", Unit::Seconds, round_trip);
+}
+
+/// Directors that are configured as this node is have no line.
+fn drift(registry: &mut Registry, status: &Status) {
+    let (settings, lost) = (Gauges::default(), Gauges::default());
+    for differs in &status.drift.settings {
+        settings.get_or_create(&vec![("node", differs.node.clone())]).inc();
+    }
+    for adverts in &status.drift.lost_adverts {
+        let labels = vec![("router", adverts.name.clone()), ("from", adverts.from.clone()), ("to", adverts.to.clone())];
+        lost.get_or_create(&labels).set(1.0);
+    }
+    registry.register(
+        "config_drift",
+        "Settings that differ from this node's, of those that have to be equal",
+        settings,
+    );
+    registry.register("adverts_lost", "1 where adverts are lost because of how both directors are configured", lost);
 }
 
 fn routers(registry: &mut Registry, status: &Status) {
@@ -145,6 +164,7 @@ fn counted(registry: &mut Registry, status: &Status) {
 mod tests {
     use std::collections::BTreeMap;
 
+    use mesh_control::drift::{Differs, Drift, LostAdverts};
     use mesh_control::{BfdSession, Cluster, Lease, Node, Quorum, Router};
 
     use super::*;
@@ -200,12 +220,34 @@ mod tests {
                 received: 11,
                 losses: 3,
             }],
+            drift: drifted(),
             guard: None,
             failovers: BTreeMap::from([("expiry".into(), 3)]),
             vetoes: vec![mesh_control::story::VetoCount { voter: "lb3".into(), reason: "held".into(), count: 4 }],
             counters: BTreeMap::from([("fence_repairs".into(), 2)]),
             drops: BTreeMap::from([("10.1.1.9: malformed".into(), 5)]),
         }
+    }
+
+    fn drifted() -> Drift {
+        let differs = |setting: &str| Differs {
+            node: "lb2".into(),
+            subject: "4.51".into(),
+            name: "VI_1".into(),
+            setting: Some(setting.into()),
+            here: None,
+            there: None,
+        };
+        let lost = LostAdverts {
+            subject: "4.51".into(),
+            name: "VI_1".into(),
+            from: "lb1".into(),
+            to: "lb2".into(),
+            dropped: true,
+            because: String::new(),
+        };
+        let settings = vec![differs("advert_int"), differs("version")];
+        Drift { settings, lost_adverts: vec![lost], ..Drift::default() }
     }
 
     #[test]
@@ -229,6 +271,8 @@ mod tests {
             "meshd_bfd_packets_sent_total{session=\"peer\",neighbor=\"10.0.0.2\"} 12",
             "meshd_bfd_packets_received_total{session=\"peer\",neighbor=\"10.0.0.2\"} 11",
             "meshd_bfd_session_losses_total{session=\"peer\",neighbor=\"10.0.0.2\"} 3",
+            "meshd_config_drift{node=\"lb2\"} 2.0",
+            "meshd_adverts_lost{router=\"VI_1\",from=\"lb1\",to=\"lb2\"} 1.0",
             "meshd_fence_repairs_total 2",
             "meshd_failovers_total{cause=\"expiry\"} 3",
             "meshd_vetoes_total{voter=\"lb3\",reason=\"held\"} 4",

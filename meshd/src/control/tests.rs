@@ -34,6 +34,7 @@ fn empty(node: &str) -> Arc<Status> {
         bfd: vec![],
         counters: Default::default(),
         drops: Default::default(),
+        drift: mesh_control::drift::Drift::default(),
         guard: None,
         failovers: Default::default(),
         vetoes: vec![],

@@ -35,6 +35,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::AdoptRoster(_)
             | Action::StoreRoster { .. }
             | Action::RosterChanged { .. }
+            | Action::AskSettings { .. }
             | Action::Ordered { .. }
             | Action::RunScripts(_)
             | Action::WatchTracked { .. }

@@ -74,6 +74,7 @@ impl Outputs {
             Action::AdoptRoster(roster) => mesh.adopt(&roster),
             Action::StoreRoster { ticket, state } => mesh.store(ticket, state),
             Action::RosterChanged { ticket, result } => mesh.roster_changed(ticket, result),
+            Action::AskSettings { node } => mesh.ask_settings(node),
             Action::Ordered { ticket, result } => mesh.ordered(ticket, result),
             other => unreachable!("{other:?} is not the mesh's"),
         }

@@ -4,10 +4,14 @@
 //! versions understand each other. One that knows no such questions closes the stream.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use mesh_control::story::Question;
+use mesh_core::Input;
+use mesh_core::drift::Description;
 use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::roster::Role;
 use quinn::SendStream;
 use tokio::time::timeout;
 
@@ -18,8 +22,10 @@ use crate::telemetry::Archive;
 
 /// The first byte of a question, by which it is told from other requests: it is a JSON string or object.
 const FIRST: [u8; 2] = [b'{', b'"'];
-/// The longest answer; a thousand events take a third of it.
-const MAX_ANSWER: usize = 1 << 20;
+/// The longest answer; a thousand virtual servers with ten real servers each take a quarter of it.
+const MAX_ANSWER: usize = 4 << 20;
+/// How long a director may take to tell how it is configured.
+const SETTINGS_TIME: Duration = Duration::from_secs(3);
 /// Questions answered at a time; the others wait for at most as long as a stream may take.
 pub(super) const MOST_QUESTIONS: usize = 8;
 
@@ -45,14 +51,35 @@ impl MeshHandle {
     }
 }
 
+impl MeshHandle {
+    /// Asks a director how it is configured; the engine is told. Where the queue has no room it asks again.
+    pub(crate) fn ask_settings(&self, node: NodeId) {
+        let mesh = self.clone();
+        self.shared.runtime.spawn(async move {
+            let asked = timeout(SETTINGS_TIME, mesh.ask(node, &Question::Settings)).await;
+            let asked = asked.unwrap_or_else(|_| bail!("no answer within {SETTINGS_TIME:?}"));
+            let read = |bytes: Vec<u8>| Ok(serde_json::from_slice::<Description>(&bytes)?);
+            let answer = asked.and_then(read).map(Box::new).map_err(|error| format!("{error:#}"));
+            let _ = mesh.shared.inputs.try_send(Input::Settings { node, answer });
+        });
+    }
+}
+
 /// Whether a request is a question.
 pub(super) fn is_question(request: &[u8]) -> bool {
     request.first().is_some_and(|byte| FIRST.contains(byte))
 }
 
 /// Answers one.
-pub(super) async fn answer(shared: &Arc<Shared>, request: &[u8], send: &mut SendStream) -> anyhow::Result<()> {
+pub(super) async fn answer(
+    shared: &Arc<Shared>,
+    from: NodeId,
+    request: &[u8],
+    send: &mut SendStream,
+) -> anyhow::Result<()> {
     let question: Question = serde_json::from_slice(request)?;
+    let director = shared.roster().member(from).is_some_and(|m| m.role == Role::Director);
+    ensure!(director || question != Question::Settings, "only directors are told how others are configured");
     let archive = shared.archive.get().context("nothing is remembered yet")?;
     let _place = timeout(STREAM_TIME, shared.questions.acquire()).await.context("too many questions")??;
     let answer = archive.answer(question).await?;

@@ -77,7 +77,7 @@ pub(super) async fn answer(shared: Arc<Shared>, from: NodeId, mut send: SendStre
             timeout(STREAM_TIME, recv.read_to_end(MAX_REPLY)).await.context("a stream that does not end")??;
         ensure!(shared.roster().member(from).is_some(), "not a member any more");
         if ask::is_question(&request) {
-            return ask::answer(&shared, &request, &mut send).await;
+            return ask::answer(&shared, from, &request, &mut send).await;
         }
         let CaKeyRequest = codec::decode_value(&request)?;
         let enrols = shared.roster().enrols(from);

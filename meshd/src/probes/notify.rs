@@ -14,6 +14,8 @@ use std::path::Path;
 use mesh_config::model::{Config, Fifo, Mail, Script, ScriptSecurity};
 use mesh_core::notify::Notice;
 
+use crate::telemetry::Telemetry;
+
 mod fifo;
 mod mail;
 pub mod once;
@@ -64,15 +66,15 @@ pub struct Dropped {
 }
 
 impl Notifier {
-    /// Nothing is told yet; FIFOs are there, and their readers run.
-    pub fn new(settings: NotifySettings) -> Notifier {
+    /// Nothing is told yet; FIFOs are there, and their readers run. How scripts end is told by `telemetry`.
+    pub fn new(settings: NotifySettings, telemetry: Option<Telemetry>) -> Notifier {
         let mut readers = readers::Readers::default();
         let fifos = fifo::Fifos::new(&settings.fifos, &settings.scripts);
         readers.set(&settings.fifos, &settings.scripts);
         Notifier {
             fifos,
             readers,
-            scripts: scripts::Queues::new(settings.scripts),
+            scripts: scripts::Queues::new(settings.scripts, telemetry),
             mail: mail::Mailer::new(settings.mail),
         }
     }

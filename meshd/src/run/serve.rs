@@ -119,7 +119,8 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         last_death: link.last_death.clone(),
     });
     let (directors_tell, server_thread) = start_server(role, mesh.as_ref(), &legacy)?;
-    let notify = directs.then(|| teller::start(NotifySettings::of(&config))).transpose()?;
+    let scripts_told = Some(telemetry.clone());
+    let notify = directs.then(|| teller::start(NotifySettings::of(&config), scripts_told)).transpose()?;
     let teller = notify.as_ref().map(|notify| notify.teller.clone());
     let outputs = Outputs {
         teller: teller.clone(),

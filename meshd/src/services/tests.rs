@@ -16,7 +16,7 @@ async fn the_end_of_the_kernel_s_thread_is_the_end() {
     let (kernel, tasks) = mpsc::channel(1);
     let (around, surroundings) = watch::channel(Surroundings::default());
     let config = Config::default();
-    let teller = teller::start(NotifySettings::default()).unwrap().teller;
+    let teller = teller::start(NotifySettings::default(), None).unwrap().teller;
     let setup =
         Setup { node: mesh_wire::mesh::NodeId(0), name: "lb1".to_owned(), seed: 1, unix_at_zero: Duration::ZERO };
     let driver = Driver {

@@ -5,10 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use mesh_config::settings::{Nonce, Secrets, Settings};
 use mesh_control::story::{Events, Explanation, MOST_EVENTS, Opinion, Question, Span, Trace, Unreachable};
 use mesh_core::Engine;
 use mesh_core::engine::explain::Explained;
+use ring::rand::SecureRandom as _;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -27,15 +29,32 @@ const VETOES: usize = 5;
 
 /// A question to the engine, answered between two facts.
 #[derive(Debug)]
-pub struct Asked {
-    router: String,
-    answer: oneshot::Sender<Option<Box<Explained>>>,
+pub enum Asked {
+    /// Why a router is where it is.
+    Router {
+        /// Its name, or an address of it.
+        router: String,
+        /// For the answer.
+        answer: oneshot::Sender<Option<Box<Explained>>>,
+    },
+    /// How this node is configured.
+    Settings {
+        /// For tags of keys.
+        nonce: Nonce,
+        /// For the answer.
+        answer: oneshot::Sender<(Arc<Settings>, Secrets)>,
+    },
 }
 
 impl Asked {
     /// Answers; who asked may be gone.
     pub(crate) fn answer(self, engine: &Engine) {
-        let _ = self.answer.send(engine.explain(clock::now(), &self.router).map(Box::new));
+        match self {
+            Asked::Router { router, answer } => {
+                drop(answer.send(engine.explain(clock::now(), &router).map(Box::new)));
+            }
+            Asked::Settings { nonce, answer } => drop(answer.send(engine.described(nonce))),
+        }
     }
 }
 
@@ -64,6 +83,7 @@ impl Archive {
                 }
                 Question::LatestTrace { router } => serde_json::to_vec(&one(archive.journal.latest(router.as_deref()))),
                 Question::Trace { trace_id } => serde_json::to_vec(&archive.journal.trace(&trace_id)),
+                Question::Settings => serde_json::to_vec(&archive.settings().await?),
                 Question::Opinion { router } => {
                     let explained = archive.ask_engine(&router).await?;
                     serde_json::to_vec(&explained.and_then(|e| e.opinion))
@@ -116,7 +136,7 @@ impl Archive {
     /// The engine does not answer.
     pub async fn explain(&self, router: &str) -> anyhow::Result<Option<Explanation>> {
         let Some(explained) = self.ask_engine(router).await? else { return Ok(None) };
-        let Explained { key, router, opinion, if_died } = *explained;
+        let Explained { key, router, opinion, if_died, drift } = *explained;
         let (answers, mut unreachable) = self.ask_all::<Option<Opinion>>(&Question::Opinion { router: key }).await;
         let mut voters: Vec<Opinion> = opinion.into_iter().chain(answers.into_iter().flatten()).collect();
         voters.sort_by(|a, b| a.node.cmp(&b.node));
@@ -127,7 +147,7 @@ impl Archive {
         let refusals = events.into_iter().filter(|e| e.state.as_deref() == Some("vetoed"));
         let mut vetoes: Vec<_> = refusals.filter(|e| e.router.as_deref() == Some(router.name.as_str())).collect();
         vetoes.drain(..vetoes.len().saturating_sub(VETOES));
-        Ok(Some(Explanation { router, voters, if_this_node_died: if_died, vetoes, unreachable }))
+        Ok(Some(Explanation { router, voters, if_this_node_died: if_died, vetoes, unreachable, drift }))
     }
 
     /// Events of one other node, later than number `after`; for following them.
@@ -146,7 +166,19 @@ impl Archive {
 
     async fn ask_engine(&self, router: &str) -> anyhow::Result<Option<Box<Explained>>> {
         let (answer, answered) = oneshot::channel();
-        let asked = Asked { router: router.to_owned(), answer };
+        self.engine_answers(Asked::Router { router: router.to_owned(), answer }, answered).await
+    }
+
+    /// How this node is configured, as another one reads it ([`mesh_core::drift::Description`]).
+    async fn settings(&self) -> anyhow::Result<serde_json::Value> {
+        let mut nonce = Nonce::default();
+        ring::rand::SystemRandom::new().fill(&mut nonce).map_err(|_| anyhow!("the kernel gives no random bytes"))?;
+        let (answer, answered) = oneshot::channel();
+        let (settings, secrets) = self.engine_answers(Asked::Settings { nonce, answer }, answered).await?;
+        Ok(serde_json::json!({ "settings": &*settings, "secrets": secrets }))
+    }
+
+    async fn engine_answers<T>(&self, asked: Asked, answered: oneshot::Receiver<T>) -> anyhow::Result<T> {
         self.engine.try_send(asked).context("the engine has too many questions to answer, or is gone")?;
         timeout(ENGINE, answered).await.context("the engine does not answer")?.context("the engine is gone")
     }

@@ -10,11 +10,15 @@ use mesh_core::Instant;
 use mesh_core::story::{self, Told, Value, names, span_id};
 use mesh_wire::mesh::{NodeId, RouterKey};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::acts::{Acts, ScriptRun};
 use super::effects::Measured;
 use super::otlp::Exporter;
 use super::{Journal, Report, What, event};
+use crate::adverts::users::{User, Users};
 use crate::clock;
 
 /// How long the end of a service waits for its successor, before it is told without.
@@ -23,6 +27,10 @@ const SUCCESSOR_WAIT: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(1);
 /// ip_vs is changed for a takeover within that time after it.
 const IP_VS_WAIT: Duration = Duration::from_secs(2);
+/// So long it is looked who uses the address after a takeover.
+const USER_WAIT: Duration = Duration::from_secs(2);
+/// So many such looks at a time.
+const MOST_LOOKS: usize = 8;
 /// Reports taken at a time.
 const BATCH: usize = 256;
 
@@ -35,6 +43,10 @@ pub(super) struct Collector {
     waiting: BTreeMap<RouterKey, (Instant, Vec<story::Span>)>,
     /// The last takeover of this node.
     last: Option<story::Span>,
+    /// What notify scripts are a part of.
+    acts: Acts,
+    /// Takeovers whose addresses nobody was seen to use yet.
+    unconfirmed: Vec<story::Span>,
 }
 
 /// Collects until it is told to stop, or nobody reports any more.
@@ -49,13 +61,16 @@ pub async fn run(
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut batch = Vec::new();
+    let mut users = JoinSet::new();
     loop {
         tokio::select! {
+            Some(confirmed) = users.join_next() => collector.confirmed(confirmed.unwrap_or_default()),
             taken = reports.recv_many(&mut batch, BATCH) => {
                 if taken == 0 {
                     break;
                 }
                 batch.drain(..).for_each(|report| collector.take(report));
+                collector.look_for_users(&mut users);
             }
             _ = tick.tick() => collector.give_up(clock::now()),
             () = stop.cancelled() => break,
@@ -69,7 +84,15 @@ pub async fn run(
 
 impl Collector {
     pub(super) fn new(node: NodeId, journal: Arc<Journal>, exporter: Exporter) -> Collector {
-        Collector { node, journal, exporter, waiting: BTreeMap::new(), last: None }
+        Collector {
+            node,
+            journal,
+            exporter,
+            waiting: BTreeMap::new(),
+            last: None,
+            acts: Acts::default(),
+            unconfirmed: Vec::new(),
+        }
     }
 
     pub(super) fn take(&mut self, Report { at, what }: Report) {
@@ -77,6 +100,7 @@ impl Collector {
             What::Decision(decision) => self.event(at, event::of(decision)),
             What::Services(decision) => self.event(at, event::of_services(decision)),
             What::Story(told, measured) => told.into_iter().for_each(|told| self.told(at, told, &measured)),
+            What::Script(run) => self.script(at, &run),
             What::IpVs { begin, changes, failed } => self.ip_vs((begin, at), changes, failed),
         }
     }
@@ -101,6 +125,9 @@ impl Collector {
             Told::Span(span) => self.span(at, span, measured),
             Told::Successor { router, trace_id, parent } => {
                 let Some((_, spans)) = self.waiting.remove(&router) else { return };
+                if let Some(end) = spans.first() {
+                    self.acts.continued(router, end.id, &trace_id);
+                }
                 for span in spans {
                     // The end of service itself comes first, and what is a part of it after.
                     let parent = span.parent.or(Some(parent));
@@ -111,6 +138,9 @@ impl Collector {
     }
 
     fn span(&mut self, at: Instant, mut span: story::Span, measured: &[Measured]) {
+        if !span.addresses.is_empty() {
+            self.acts.note(&span);
+        }
         let parts = if span.addresses.is_empty() { Vec::new() } else { self.parts(&span, measured) };
         span.end = parts.iter().map(|p| p.end).chain([span.end]).max().unwrap_or(span.end);
         if span.waits {
@@ -123,6 +153,7 @@ impl Collector {
         let takes_over = !span.addresses.is_empty() && matches!(span.name, names::TAKEOVER | names::PLANNED_MOVE);
         if takes_over {
             self.last = Some(span.clone());
+            self.unconfirmed.push(span.clone());
         }
         self.pass_on(span);
         parts.into_iter().for_each(|part| self.pass_on(part));
@@ -156,6 +187,60 @@ impl Collector {
         parts
     }
 
+    /// Looks who uses the addresses of the takeovers that were just told, beside everything else. What is seen begins
+    /// after they were announced.
+    fn look_for_users(&mut self, users: &mut JoinSet<Vec<Confirmed>>) {
+        let takeovers = std::mem::take(&mut self.unconfirmed);
+        if !takeovers.is_empty() && users.len() < MOST_LOOKS {
+            users.spawn(confirm(takeovers));
+        }
+    }
+
+    fn confirmed(&mut self, confirmed: Vec<Confirmed>) {
+        for Confirmed { takeover, user, at } in confirmed {
+            let mac = user.mac.map(|byte| format!("{byte:02x}")).join(":");
+            let span = story::Span {
+                id: span_id(&takeover.trace_id, self.node, names::FIRST_NEIGHBOUR, takeover.id),
+                parent: Some(takeover.id),
+                name: names::FIRST_NEIGHBOUR,
+                begin: takeover.end,
+                end: at,
+                attributes: vec![(names::VIP, user.address.to_string().into()), (names::NEIGHBOUR, mac.into())],
+                addresses: Vec::new(),
+                ..takeover
+            };
+            self.pass_on(span);
+        }
+    }
+
+    /// A notify script is a part of what it was asked for by.
+    fn script(&mut self, at: Instant, run: &ScriptRun) {
+        let Some(act) = self.acts.of(run) else { return };
+        let waited = u64::try_from(run.begun.since(run.told).as_micros()).unwrap_or(u64::MAX);
+        let code = run.ended.as_ref().ok().map(|code| (names::EXIT_CODE, Value::Number((*code).into())));
+        let attributes = [(names::COMMAND, run.command.clone().into()), (names::WAITED, waited.into())];
+        let span = story::Span {
+            id: span_id(&act.trace_id, self.node, names::NOTIFY_SCRIPT, run.begun.as_nanos()),
+            parent: Some(act.id),
+            name: names::NOTIFY_SCRIPT,
+            begin: run.told,
+            end: at,
+            attributes: attributes.into_iter().chain(code).collect(),
+            failed: match &run.ended {
+                Ok(0) => None,
+                Ok(code) => Some(format!("exit code {code}")),
+                Err(why) => Some(why.clone()),
+            },
+            addresses: Vec::new(),
+            waits: false,
+            ..act.clone()
+        };
+        match self.waiting.get_mut(&span.router) {
+            Some((_, spans)) if spans.first().is_some_and(|end| Some(end.id) == span.parent) => spans.push(span),
+            _ => self.pass_on(span),
+        }
+    }
+
     /// A change of ip_vs right after a takeover is a part of it.
     fn ip_vs(&mut self, (begin, end): (Instant, Instant), changes: usize, failed: usize) {
         let Some(last) = self.last.as_ref().filter(|l| begin >= l.begin && begin <= l.end + IP_VS_WAIT) else { return };
@@ -179,6 +264,30 @@ impl Collector {
         self.exporter.span(&span);
         self.journal.span(span);
     }
+}
+
+/// The first that was seen to use an address after a takeover.
+struct Confirmed {
+    takeover: story::Span,
+    user: User,
+    at: Instant,
+}
+
+/// Waits for a user of each takeover's first address, not for ever. Where packets cannot be looked at, or nobody comes,
+/// nothing is told.
+async fn confirm(takeovers: Vec<story::Span>) -> Vec<Confirmed> {
+    let first =
+        |span: &story::Span| span.addresses.iter().find_map(|a| if let IpAddr::V4(a) = a { Some(*a) } else { None });
+    let Ok(mut users) = Users::look(takeovers.iter().filter_map(first)) else { return Vec::new() };
+    let mut confirmed = Vec::new();
+    let look = async {
+        while let Ok(Some(user)) = users.next().await {
+            let takeover = takeovers.iter().find(|span| first(span) == Some(user.address)).cloned();
+            confirmed.extend(takeover.map(|takeover| Confirmed { takeover, user, at: clock::now() }));
+        }
+    };
+    let _ = timeout(USER_WAIT, look).await;
+    confirmed
 }
 
 /// A span as it is shown and sent.

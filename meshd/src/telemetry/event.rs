@@ -6,6 +6,9 @@ use mesh_core::{Decision, services};
 
 use super::log::group_state;
 
+/// Differences that an event or a log line names.
+const LISTED: usize = 8;
+
 /// The event a decision is; node, time and number are left to the journal.
 pub(super) fn of(decision: Decision) -> Event {
     match decision {
@@ -35,6 +38,12 @@ pub(super) fn of(decision: Decision) -> Event {
                 state: Some(word.to_owned()),
                 ..plain("group", severity(bad), format!("group {name}: {word}"), cause)
             }
+        }
+        Decision::Drift { node, differences } if differences.is_empty() => {
+            plain("drift", "info", format!("{node} is configured as this node is again"), String::new())
+        }
+        Decision::Drift { node, differences } => {
+            plain("drift", "warning", format!("{node} is configured otherwise"), listed(&differences))
         }
         Decision::Tracked { kind, name, cause } => {
             plain("tracked", "info", format!("{kind} {name} {cause}"), String::new())
@@ -82,6 +91,13 @@ fn router(name: String, event: RouterEvent, cause: String, trace_id: String) -> 
         trace_id: Some(trace_id),
         ..plain("router", severity(bad), String::new(), cause)
     }
+}
+
+/// Some lines of many.
+pub(super) fn listed(lines: &[String]) -> String {
+    let more = lines.len().saturating_sub(LISTED);
+    let first = lines.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    if more > 0 { format!("{first}; and {more} more") } else { first }
 }
 
 fn severity(bad: bool) -> &'static str {

@@ -3,6 +3,8 @@
 use mesh_core::decision::{GroupState, MoveEvent, RouterEvent};
 use mesh_core::{Decision, bfd, services};
 
+use super::event::listed;
+
 /// Tells a decision.
 pub(super) fn record(decision: &Decision) {
     match decision {
@@ -24,6 +26,12 @@ pub(super) fn record(decision: &Decision) {
         Decision::Order { text } => tracing::info!("{text}"),
         Decision::Group { name, state, priority, cause } => {
             tracing::info!(group = %name, priority, cause, "group {name}: {}", group_state(*state).to_uppercase());
+        }
+        Decision::Drift { node, differences } if differences.is_empty() => {
+            tracing::info!(peer = %node, "{node} is configured as this node is again");
+        }
+        Decision::Drift { node, differences } => {
+            tracing::warn!(peer = %node, "{node} is configured otherwise: {}", listed(differences));
         }
         Decision::Tracked { kind, name, cause } => tracing::info!(%kind, tracked = %name, "{kind} {name} {cause}"),
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),

@@ -20,6 +20,7 @@ use mesh_control::Status;
 use mesh_control::story::{Event, Span};
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
+use opentelemetry_otlp::{WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -134,6 +135,15 @@ impl Access {
     fn new(settings: &TelemetrySettings) -> anyhow::Result<Access> {
         let headers = settings.headers_file.as_deref().map(read_headers).transpose()?;
         Ok(Access { endpoint: settings.endpoint.clone(), headers: headers.unwrap_or_default() })
+    }
+
+    /// Leads an exporter there.
+    fn lead<B: WithTonicConfig + WithExportConfig>(&self, builder: B) -> B {
+        let builder = builder.with_metadata(self.headers.clone());
+        match &self.endpoint {
+            Some(endpoint) => builder.with_endpoint(endpoint),
+            None => builder,
+        }
     }
 }
 

@@ -164,3 +164,44 @@ fn nothing_is_measured_where_nothing_is_told() {
     effects.end(begun, Some("no"));
     assert_eq!(effects.into_parts().1[0].failed.as_deref(), Some("no"));
 }
+
+#[test]
+fn a_notify_script_is_a_part_of_the_change_that_asked_for_it() {
+    let (mut collector, journal) = collector();
+    let t = clock::now() - Duration::from_secs(9);
+    let after = |ms| t + Duration::from_millis(ms);
+    let run = |key: &str, told, ended| {
+        let key = key.to_owned();
+        let (begun, command) = (told + Duration::from_millis(2), "/bin/tell MASTER".to_owned());
+        let what = What::Script(ScriptRun { key, command, told, begun, ended });
+        Report { at: begun + Duration::from_millis(5), what }
+    };
+    let story = |at, told| Report { at, what: What::Story(vec![told], Vec::new()) };
+    collector.take(run("INSTANCE VI_1", after(1), Ok(0)));
+    collector.take(story(t, Told::Span(span(names::TAKEOVER, t, t, false))));
+    let retired = Span { id: 8, ..span(names::RETIREMENT, after(100), after(100), true) };
+    collector.take(story(after(100), Told::Span(retired)));
+    // Asked for by the takeover, it ends after the end of service; others are for another router, or a group.
+    collector.take(run("INSTANCE VI_1", after(10), Ok(3)));
+    collector.take(run("INSTANCE VI_2", after(10), Ok(0)));
+    collector.take(run("GROUP VI_1", after(10), Ok(0)));
+    collector.take(run("INSTANCE VI_1", after(101), Err("ended after 300s".to_owned())));
+    let trace_id = "fedcba9876543210fedcba9876543210".to_owned();
+    collector.take(story(after(200), Told::Successor { router: KEY, trace_id, parent: 9 }));
+    collector.take(run("INSTANCE VI_1", after(102), Ok(0)));
+
+    let script = |of: &[Shown]| -> Vec<(String, Option<String>, Option<String>)> {
+        let scripts = of.iter().filter(|s| s.name == names::NOTIFY_SCRIPT);
+        scripts.map(|s| (s.parent_span_id.clone().unwrap(), s.attribute(names::EXIT_CODE), s.failed.clone())).collect()
+    };
+    let (of_takeover, of_retirement) = ("0000000000000007".to_owned(), "0000000000000008".to_owned());
+    let taken = shown(&journal);
+    assert_eq!(script(&taken), [(of_takeover, Some("3".to_owned()), Some("exit code 3".to_owned()))]);
+    let found = taken.iter().find(|s| s.name == names::NOTIFY_SCRIPT).unwrap();
+    assert_eq!(found.attribute(names::COMMAND).as_deref(), Some("/bin/tell MASTER"));
+    assert_eq!(found.attribute(names::WAITED).as_deref(), Some("2000"));
+    assert!((6_990..=7_010).contains(&(found.end_unix_us - found.begin_unix_us)), "{found:?}");
+    let ended = script(&journal.trace("fedcba98").spans);
+    let late = (of_retirement.clone(), Some("0".to_owned()), None);
+    assert_eq!(ended, [(of_retirement, None, Some("ended after 300s".to_owned())), late]);
+}

@@ -14,6 +14,7 @@ pub mod keepalived;
 pub mod model;
 pub mod native;
 pub mod report;
+pub mod settings;
 
 use std::path::Path;
 

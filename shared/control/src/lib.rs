@@ -24,6 +24,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod drift;
 pub mod story;
 
 /// Default place of the socket.
@@ -57,6 +58,9 @@ pub struct Status {
     /// How often which voter refused its claims, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vetoes: Vec<story::VetoCount>,
+    /// How other directors are configured otherwise than the node that answers.
+    #[serde(default, skip_serializing_if = "drift::Drift::is_empty")]
+    pub drift: drift::Drift,
     /// What the guard of its daemon did; none without a guard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,

@@ -23,7 +23,7 @@ pub struct Event {
     pub node: String,
     /// `info` or `warning`.
     pub severity: String,
-    /// `router`, `peer`, `roster`, `script`, `repair`, `warning`, `dropped`, `real_server` or `quorum`.
+    /// `router`, `peer`, `roster`, `script`, `drift`, `repair`, `warning`, `dropped`, `real_server` or `quorum`.
     pub kind: String,
     /// The virtual router it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,6 +161,9 @@ pub struct Explanation {
     /// Voters that did not answer.
     #[serde(default)]
     pub unreachable: Vec<Unreachable>,
+    /// How other directors have this router configured otherwise than the node that answers.
+    #[serde(default, skip_serializing_if = "crate::drift::Drift::is_empty")]
+    pub drift: crate::drift::Drift,
 }
 
 /// What one voter would answer, were it asked for a router's lease now.
@@ -206,6 +209,8 @@ pub enum Question {
         /// Some of its first digits.
         trace_id: String,
     },
+    /// How that director is configured, as far as all have to agree; only directors are told.
+    Settings,
     /// [`Opinion`] on the lease of this router; null where that node does not vote.
     Opinion {
         /// Family and VRID, as `4.51`.
@@ -235,6 +240,10 @@ pub mod names {
     pub const ADVERTISEMENT: &str = "advertisement";
     /// Gratuitous ARP or unsolicited neighbour advertisements.
     pub const ANNOUNCEMENT: &str = "announcement";
+    /// Until a neighbour sent something for the address to the new owner.
+    pub const FIRST_NEIGHBOUR: &str = "first neighbour";
+    /// From asking for a notify script to its end.
+    pub const NOTIFY_SCRIPT: &str = "notify script";
     /// ip_vs is changed.
     pub const IP_VS: &str = "ip_vs";
 
@@ -254,6 +263,14 @@ pub mod names {
     pub const TO: &str = "meshd.to";
     /// `active` or `vetoed`.
     pub const OUTCOME: &str = "meshd.outcome";
+    /// Program and arguments of a script.
+    pub const COMMAND: &str = "process.command_line";
+    /// How it ended.
+    pub const EXIT_CODE: &str = "process.exit.code";
+    /// How long it waited for its turn, in microseconds.
+    pub const WAITED: &str = "meshd.script.waited_us";
+    /// MAC address of a neighbour.
+    pub const NEIGHBOUR: &str = "meshd.neighbour.mac";
     /// The voter.
     pub const VOTER: &str = "meshd.voter";
     /// What it said: `granted`, `held`, `stale`, `wrong_roster` or `quarantine`.

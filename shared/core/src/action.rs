@@ -168,6 +168,11 @@ pub enum Action {
         /// What came of it, or why nothing did.
         result: Result<Answer, Refused>,
     },
+    /// Ask a director how it is configured; answered by [`crate::Input::Settings`]. Nothing waits for it.
+    AskSettings {
+        /// Whom.
+        node: NodeId,
+    },
     /// Run these tracked scripts (and no others) from now on.
     RunScripts(Vec<mesh_config::model::TrackScript>),
     /// Look at these files and processes (and no others) from now on, and tell of each how it stands, then of every

@@ -76,6 +76,13 @@ pub enum Decision {
         /// In words.
         text: String,
     },
+    /// Another director is configured otherwise where all have to agree, or not any more.
+    Drift {
+        /// Its name.
+        node: String,
+        /// What differs and what comes of it, a line each; nothing where all is equal again.
+        differences: Vec<String>,
+    },
     /// Something else that is tracked changed.
     Tracked {
         /// What it is.

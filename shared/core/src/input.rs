@@ -9,6 +9,7 @@ use mesh_config::model::Config;
 use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
 
 use crate::action::Effect;
+use crate::drift::Description;
 use crate::orders::Wish;
 use crate::roster::Change;
 use crate::tracking::Kind;
@@ -118,6 +119,13 @@ pub enum Input {
         ticket: u64,
         /// What is wanted.
         wish: Wish,
+    },
+    /// The answer to an [`crate::Action::AskSettings`].
+    Settings {
+        /// Who was asked.
+        node: NodeId,
+        /// How it is configured, or why that is not known, in words.
+        answer: Result<Box<Description>, String>,
     },
     /// A committed roster became known otherwise than by [`Input::Message`].
     Roster(Roster),

@@ -23,6 +23,7 @@ pub mod admission;
 pub mod bfd;
 pub mod counters;
 pub mod decision;
+pub mod drift;
 pub mod engine;
 #[cfg(test)]
 mod fixture;

@@ -8,6 +8,7 @@ pub mod checks;
 pub mod crashes;
 pub mod moves;
 pub mod speed;
+pub mod rotel;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

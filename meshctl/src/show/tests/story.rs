@@ -76,6 +76,7 @@ fn an_explanation_says_who_would_answer_what() {
     let router = cluster()["routers"][0].clone();
     let answers = json!({"lb1": "yes, renewed", "lb2": "no: lb1 holds it"});
     let why = json!({"router": router, "voters": [{"node": "lb2", "answers": answers}],
+        "drift": {"settings": [{"node": "lb2", "subject": "4.51", "name": "VI_1", "setting": "version", "here": "2", "there": "3"}]},
         "if_this_node_died": "nothing would change", "unreachable": [{"node": "lb3", "because": "not connected"}],
         "vetoes": [{"at_unix_us": 1, "at": "2026-03-01T11:57:00Z", "seq": 3, "node": "lb2", "severity": "warning",
             "kind": "router", "text": "", "cause": "lb1 holds the lease, say lb3"}]});
@@ -90,6 +91,9 @@ Were they asked for the lease now:
   lb2          to lb1  yes, renewed
                to lb2  no: lb1 holds it
   lb3          does not answer: not connected
+
+Configured otherwise:
+  lb2: VI_1: version 3, here 2
 
 If this node died now: nothing would change
 

@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use mesh_core::Input;
 use mesh_wire::mesh::lease::{Claim, Message, Preempt, Request};
+use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Node, PATIENCE, three, until, until_connected};
 use crate::clock;
-use crate::telemetry::{Archive, Journal, Telemetry, collect, otlp::Exporter};
+use crate::telemetry::{Archive, Asked, Journal, Telemetry, collect, otlp::Exporter};
 
 pub(super) fn message(n: u8) -> Message {
     Message::Preempt(Preempt { router: RouterKey { family: Family::Ipv4, vrid: n, segment: 0 }, priority: n })
@@ -172,4 +173,41 @@ async fn what_other_nodes_remember_is_asked_for_and_who_does_not_answer_is_named
     assert_eq!(missing, [(name(&c), "it is of a version that remembers nothing")]);
     let limited = mine.events(0, 1).await.events;
     assert_eq!(limited.len(), 1, "the newest of all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn directors_tell_each_other_how_they_are_configured_and_nobody_else() {
+    let [a, b, _c] = three().await;
+    let (engine, mut asked) = tokio::sync::mpsc::channel(1);
+    b.mesh.answer_from(Archive { engine, ..archive(&b, "b").await });
+    let settings: Arc<mesh_config::settings::Settings> = Arc::default();
+    let nonces = tokio::spawn(async move {
+        let mut nonces = Vec::new();
+        while let Some(Asked::Settings { nonce, answer }) = asked.recv().await {
+            let secrets = mesh_config::settings::Secrets { nonce, ..Default::default() };
+            let _ = answer.send((Arc::clone(&settings), secrets));
+            nonces.push(nonce);
+            if nonces.len() == 2 {
+                break;
+            }
+        }
+        nonces
+    });
+    let told = |i: &Input| matches!(i, Input::Settings { node, answer: Ok(_) } if *node == b.id);
+    let (b_id, first) = (b.id, a.mark());
+    a.mesh.ask_settings(b_id);
+    a.wait(first, "the settings", told).await;
+    let second = a.mark();
+    a.mesh.ask_settings(b_id);
+    a.wait(second, "the settings again", told).await;
+    let nonces = nonces.await.unwrap();
+    assert!(nonces[0] != nonces[1] && nonces[0] != [0; 32], "tags of two answers say nothing about each other");
+
+    let mut roster = (*b.mesh.roster()).clone();
+    roster.members.iter_mut().filter(|m| m.id == a.id).for_each(|m| m.role = Role::Witness);
+    b.mesh.adopt(&roster);
+    let mark = a.mark();
+    a.mesh.ask_settings(b_id);
+    let refused = |i: &Input| matches!(i, Input::Settings { answer: Err(_), .. });
+    a.wait(mark, "a refusal", refused).await;
 }

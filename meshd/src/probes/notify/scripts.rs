@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use mesh_config::model::{Script, ScriptSecurity};
+use mesh_core::Instant;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
+use crate::clock;
 use crate::probes::process::{Group, Programs};
+use crate::telemetry::{ScriptRun, Telemetry};
 
 /// Waiting per key. What comes later is more to the point than what came before.
 pub(super) const MOST_WAITING: usize = 32;
@@ -38,6 +41,7 @@ struct Shared {
     busy: watch::Sender<usize>,
     running: Semaphore,
     dropped: AtomicU64,
+    telemetry: Option<Telemetry>,
     ended: CancellationToken,
     /// What runs goes on without the daemon.
     left: AtomicBool,
@@ -49,20 +53,24 @@ struct Shared {
 struct Job {
     script: Script,
     programs: Arc<Programs>,
+    /// When it was asked for.
+    told: Instant,
 }
 
 impl Queues {
-    pub(super) fn new(security: ScriptSecurity) -> Queues {
-        Queues::with_limit(security, LIMIT)
+    /// How scripts end is told there.
+    pub(super) fn new(security: ScriptSecurity, telemetry: Option<Telemetry>) -> Queues {
+        Queues::with_limit(security, telemetry, LIMIT)
     }
 
-    pub(super) fn with_limit(security: ScriptSecurity, limit: Duration) -> Queues {
+    pub(super) fn with_limit(security: ScriptSecurity, telemetry: Option<Telemetry>, limit: Duration) -> Queues {
         let ended = CancellationToken::new();
         let shared = Shared {
             waiting: Mutex::default(),
             busy: watch::Sender::new(0),
             running: Semaphore::new(MOST_RUNNING),
             dropped: AtomicU64::new(0),
+            telemetry,
             ended: ended.clone(),
             left: AtomicBool::new(false),
             limit,
@@ -76,7 +84,7 @@ impl Queues {
     }
 
     pub(super) fn run(&self, key: String, script: Script) {
-        let job = Job { script, programs: Arc::clone(&self.programs) };
+        let job = Job { script, programs: Arc::clone(&self.programs), told: clock::now() };
         let mut waiting = self.shared.waiting();
         if let Some(queue) = waiting.get_mut(&key) {
             if queue.len() == MOST_WAITING
@@ -142,30 +150,47 @@ impl Shared {
         if self.ended.is_cancelled() {
             return;
         }
+        let begun = clock::now();
+        let Some(ended) = self.run(key, job, &command).await else { return };
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.script_ended(ScriptRun { key: key.to_owned(), command, told: job.told, begun, ended });
+        }
+    }
+
+    /// The exit code, or why there is none; nothing at the end of the daemon.
+    async fn run(&self, key: &str, job: &Job, command: &str) -> Option<Result<i32, String>> {
         let mut running = match job.programs.start(&job.script).await {
             Ok(group) => Running { group: Some(group), left: &self.left },
             Err(why) => {
                 warn!(key, script = command, "notify script cannot be started: {why}");
-                return;
+                return Some(Err(why));
             }
         };
-        let Some(group) = &mut running.group else { return };
+        let group = running.group.as_mut()?;
         let ended = tokio::select! {
             ended = timeout(self.limit, group.wait()) => ended,
             () = self.ended.cancelled() => {
                 group.end().await;
-                return;
+                return None;
             }
         };
-        match ended {
-            Ok(Ok(status)) if status.success() => {}
-            Ok(Ok(status)) => warn!(key, script = command, "notify script failed: {status}"),
-            Ok(Err(error)) => warn!(key, script = command, "notify script: {error}"),
+        Some(match ended {
+            Ok(Ok(status)) => {
+                if !status.success() {
+                    warn!(key, script = command, "notify script failed: {status}");
+                }
+                status.code().ok_or_else(|| status.to_string())
+            }
+            Ok(Err(error)) => {
+                warn!(key, script = command, "notify script: {error}");
+                Err(error.to_string())
+            }
             Err(_) => {
                 warn!(key, script = command, "notify script is ended: it runs for more than {:?}", self.limit);
                 group.end().await;
+                Err(format!("ended after {:?}", self.limit))
             }
-        }
+        })
     }
 }
 

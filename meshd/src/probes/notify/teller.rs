@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Dropped, Notifier, NotifySettings};
 use crate::priority::Manner;
+use crate::telemetry::Telemetry;
 use crate::threads::{self, Ended};
 
 /// Messages that may wait; each holds what one step has to tell.
@@ -56,17 +57,17 @@ struct Losses {
     mail: AtomicU64,
 }
 
-/// Starts the thread.
+/// Starts the thread. How scripts end is told by `telemetry`.
 ///
 /// # Errors
 ///
 /// The system has no room for another thread.
-pub fn start(settings: NotifySettings) -> anyhow::Result<NotifyThread> {
+pub fn start(settings: NotifySettings, telemetry: Option<Telemetry>) -> anyhow::Result<NotifyThread> {
     let (queue, words) = mpsc::channel(QUEUE);
     let losses = Arc::new(Losses::default());
     let teller = Teller { queue, losses: Arc::clone(&losses) };
     let ended = threads::spawn("meshd-notify", Manner::default(), move || async move {
-        work(settings, words, &losses).await;
+        work(Notifier::new(settings, telemetry), words, &losses).await;
         Ok(())
     })?;
     Ok(NotifyThread { ended, teller })
@@ -118,8 +119,7 @@ impl Teller {
     }
 }
 
-async fn work(settings: NotifySettings, mut words: mpsc::Receiver<Word>, losses: &Losses) {
-    let mut notifier = Notifier::new(settings);
+async fn work(mut notifier: Notifier, mut words: mpsc::Receiver<Word>, losses: &Losses) {
     while let Some(word) = words.recv().await {
         match word {
             Word::Tell(notices) => notices.into_iter().for_each(|notice| notifier.tell(notice)),

@@ -27,7 +27,7 @@ fn script(text: &str) -> Script {
 
 fn notifier(mail: Mail) -> Notifier {
     let scripts = ScriptSecurity { user: me(), ..ScriptSecurity::default() };
-    Notifier::new(NotifySettings { scripts, mail, fifos: Vec::new() })
+    Notifier::new(NotifySettings { scripts, mail, fifos: Vec::new() }, None)
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn too_many_that_wait_push_out_the_oldest() {
 #[tokio::test]
 async fn one_that_never_ends_is_ended_and_the_next_has_its_turn() {
     let directory = tempfile::tempdir().unwrap();
-    let queues = Queues::with_limit(ScriptSecurity::default(), Duration::from_millis(200));
+    let queues = Queues::with_limit(ScriptSecurity::default(), None, Duration::from_millis(200));
     let start = Instant::now();
     queues.run("key".to_owned(), script("trap '' TERM; while :; do sleep 1; done"));
     queues.run("key".to_owned(), Script { command: vec!["/nonexistent/script".to_owned()], user: me() });
@@ -176,7 +176,7 @@ async fn root_a_fifo_belongs_to_whom_it_is_for() {
         fifo("stranger", Some(("no-such-user".to_owned(), None))),
     ];
     let scripts = ScriptSecurity { user: Some(("nobody".to_owned(), None)), ..ScriptSecurity::default() };
-    let notifier = Notifier::new(NotifySettings { scripts, mail: Mail::default(), fifos });
+    let notifier = Notifier::new(NotifySettings { scripts, mail: Mail::default(), fifos }, None);
     for (name, user, group) in [
         ("user", daemon.uid.as_raw(), daemon.gid.as_raw()),
         ("both", daemon.uid.as_raw(), bin.gid.as_raw()),

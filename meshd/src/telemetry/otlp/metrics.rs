@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mesh_control::Status;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Meter as OtelMeter, MeterProvider};
-use opentelemetry_otlp::{MetricExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use tokio::sync::watch;
@@ -27,11 +27,7 @@ impl Meter {
         resource: Resource,
         status: watch::Receiver<Arc<Status>>,
     ) -> anyhow::Result<Meter> {
-        let builder = MetricExporter::builder().with_tonic().with_metadata(access.headers.clone());
-        let exporter = match &access.endpoint {
-            Some(endpoint) => builder.with_endpoint(endpoint).build(),
-            None => builder.build(),
-        }?;
+        let exporter = access.lead(MetricExporter::builder().with_tonic()).build()?;
         let reader = PeriodicReader::builder(exporter).build();
         let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource).build();
         observe(&provider.meter("meshd"), &status);

@@ -7,7 +7,7 @@ use mesh_control::story::{Attribute, Event, Span};
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity};
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue, Value};
-use opentelemetry_otlp::{LogExporter, RetryPolicy, SpanExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_otlp::{LogExporter, RetryPolicy, SpanExporter, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, LogProcessor, SdkLogRecord, SdkLogger, SdkLoggerProvider};
@@ -44,29 +44,15 @@ impl LogProcessor for Made {
 }
 
 impl Signals {
-    /// Connects when there is something to send. Tries again are the sender's business, not the exporters'.
+    /// Connects when there is something to send.
     pub(super) fn new(access: &Access, resource: &Resource, spans: bool, logs: bool) -> anyhow::Result<Signals> {
         let spans = spans.then(|| {
-            let builder = SpanExporter::builder()
-                .with_tonic()
-                .with_metadata(access.headers.clone())
-                .with_retry_policy(RetryPolicy::disabled());
-            let mut exporter = match &access.endpoint {
-                Some(endpoint) => builder.with_endpoint(endpoint).build(),
-                None => builder.build(),
-            }?;
+            let mut exporter = access.lead(alone(SpanExporter::builder().with_tonic())).build()?;
             exporter.set_resource(resource);
             anyhow::Ok(exporter)
         });
         let logs = logs.then(|| {
-            let builder = LogExporter::builder()
-                .with_tonic()
-                .with_metadata(access.headers.clone())
-                .with_retry_policy(RetryPolicy::disabled());
-            let mut exporter = match &access.endpoint {
-                Some(endpoint) => builder.with_endpoint(endpoint).build(),
-                None => builder.build(),
-            }?;
+            let mut exporter = access.lead(alone(LogExporter::builder().with_tonic())).build()?;
             exporter.set_resource(resource);
             let made = Made::default();
             let provider = SdkLoggerProvider::builder().with_log_processor(made.clone()).build();
@@ -124,6 +110,11 @@ impl Signals {
             instrumentation_scope: self.scope.clone(),
         })
     }
+}
+
+/// An exporter that tries once: again is the sender's business.
+fn alone<B: WithTonicConfig>(builder: B) -> B {
+    builder.with_retry_policy(RetryPolicy::disabled())
 }
 
 impl Records {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh_control::Router;
+use mesh_control::drift::Drift;
 use mesh_control::story::Opinion;
 use mesh_wire::mesh::lease::{Claim, Verdict};
 use mesh_wire::mesh::roster::Role;
@@ -22,6 +23,8 @@ pub struct Explained {
     pub opinion: Option<Opinion>,
     /// What would happen if this node died now.
     pub if_died: String,
+    /// How other directors have it configured otherwise.
+    pub drift: Drift,
 }
 
 impl Engine {
@@ -33,6 +36,7 @@ impl Engine {
             router: self.router_status(now, key),
             opinion: self.opinion(now, key),
             if_died: self.if_died(now, key),
+            drift: self.drift_about(key),
         })
     }
 

@@ -3,6 +3,7 @@
 pub mod adopt;
 mod announce;
 mod delays;
+mod drift;
 pub mod dump;
 mod evaluate;
 pub mod explain;
@@ -163,6 +164,8 @@ pub struct Engine {
     segments: segment::Segments,
     /// What others were told of the routers.
     herald: Herald,
+    /// How others are configured.
+    others: drift::Others,
     /// Counts configurations.
     configured: u64,
     rng: StdRng,
@@ -225,6 +228,8 @@ pub enum TimerKind {
     Delay,
     /// A look at who is heard on a segment.
     Segment,
+    /// A director is to be asked how it is configured.
+    Drift,
 }
 
 impl Engine {
@@ -284,6 +289,7 @@ impl Engine {
             moves: moves::Moves::default(),
             segments: segment::Segments::default(),
             herald: Herald::default(),
+            others: drift::Others::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
             out: Vec::new(),
@@ -361,6 +367,7 @@ impl Engine {
         due(self.delays.deadline(), TimerKind::Delay);
         due(self.segments.look_at, TimerKind::Segment);
         due(self.pacer.deadline(), TimerKind::Announce);
+        due(self.others.deadline(), TimerKind::Drift);
         for instance in self.instances.values() {
             due(instance.vrrp.deadline(), TimerKind::Vrrp);
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
@@ -428,6 +435,7 @@ impl Engine {
                 }
                 self.peer_up(now, node, rtt);
                 self.greet_voter(now, node);
+                self.look_at_configuration(now, node);
                 if self.voters().contains(&node) {
                     self.claim_again(now);
                 }
@@ -445,6 +453,9 @@ impl Engine {
                 self.recognise_members();
                 self.segment_gossip(now, node, &key);
                 self.note_surroundings(now);
+                if key == NODE_KEY {
+                    self.look_at_configuration(now, node);
+                }
             }
             Input::Heard { node, alive } => self.membership.peer_mut(node).heard = alive,
             Input::Probed { probe, answer } => self.probed(now, probe, answer),
@@ -463,6 +474,7 @@ impl Engine {
             }
             Input::Unfit(unfit) => self.set_unfit(now, unfit),
             Input::Order { ticket, wish } => self.wish(now, ticket, &wish),
+            Input::Settings { node, answer } => self.settings_told(node, answer.map(|told| *told)),
             Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
             Input::ChangeRoster { ticket, change } => {
                 self.consult(now, Event::Change { ticket: Some(ticket), change });
@@ -527,7 +539,7 @@ impl Engine {
             let (files, processes) = self.watched.clone();
             self.out.push(Action::WatchTracked { files, processes });
         }
-        self.digest = config.digest();
+        self.digest = self.describe_own(now, &config);
         self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
         self.pacer.configure(&config.vrrp);
         self.config = config;
@@ -535,6 +547,7 @@ impl Engine {
         self.places.spread_here = self.config.routers.iter().any(|r| self.config.spreads(r));
         self.reported.clear();
         self.note_surroundings(now);
+        self.look_at_configurations(now);
     }
 
     fn run_timers(&mut self, now: Instant) {
@@ -554,6 +567,7 @@ impl Engine {
         self.run_groups(now);
         self.run_council(now);
         self.look_again(now);
+        self.ask_configurations(now);
         self.release_announcements(now);
     }
 
@@ -681,6 +695,7 @@ impl Engine {
             config_digest: self.digest.clone(),
             draining: self.drains_here(),
             roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
+            fits_since_unix_ms: self.others.fits_since,
             capacity: self.config.mesh.placement.capacity,
             hearing: self.hearings(),
             mute: self.mute_routers(),

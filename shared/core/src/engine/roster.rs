@@ -162,6 +162,7 @@ impl Engine {
         self.note_surroundings(now);
         self.council.policy_at = Some(now);
         self.membership.retain(|id| roster.member(id).is_some());
+        self.others.retain(|id| roster.member(id).is_some());
         self.out.push(Action::AdoptRoster(roster.clone()));
         let voters = roster.voters().map(|m| m.name.clone()).collect();
         self.record(Decision::Roster { epoch: roster.epoch, voters });

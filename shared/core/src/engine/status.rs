@@ -27,6 +27,7 @@ impl Engine {
             drops: self.drops().map(|(reason, count)| (reason.to_owned(), count)).collect(),
             failovers: self.failovers().map(|(cause, count)| (cause.to_owned(), count)).collect(),
             vetoes: self.vetoes().map(veto_count).collect(),
+            drift: self.drift(),
             guard: None,
         }
     }

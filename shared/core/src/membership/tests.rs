@@ -30,6 +30,7 @@ fn node(draining: bool) -> String {
         version: "1".to_owned(),
         config_digest: String::new(),
         draining,
+        fits_since_unix_ms: 0,
         hearing: Vec::new(),
         mute: Vec::new(),
         roster_epoch: 1,

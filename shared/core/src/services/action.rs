@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use mesh_config::model::{Check, Script, TrackFile};
+use mesh_config::model::{Check, TrackFile};
 
 use super::input::CheckRun;
 use crate::ipvs::Change;
+use crate::notify::Notice;
 
 /// One effect.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,27 +29,8 @@ pub enum Action {
     /// Change ip_vs, step by step, and go on after one that fails; answered by
     /// [`super::Input::Applied`].
     Apply(Vec<Change>),
-    /// Run a script, after those that were asked for before it and under the same key.
-    Run {
-        /// Scripts of one key never run at the same time and keep their order.
-        key: String,
-        /// What to run.
-        script: Script,
-    },
-    /// Write a line to a FIFO, without waiting for a reader.
-    WriteFifo {
-        /// The FIFO.
-        path: PathBuf,
-        /// The line, without its end.
-        line: String,
-    },
-    /// Send mail to the addresses of `notification_email`.
-    Mail {
-        /// Subject.
-        subject: String,
-        /// Text.
-        body: String,
-    },
+    /// Run a script, write to a FIFO or send mail, without waiting for it.
+    Tell(Notice),
     /// Gossip one value of ours; `None` deletes.
     Publish {
         /// Key.

@@ -21,6 +21,7 @@ use super::checker::Checker;
 use super::verdict::Unfit;
 use super::words;
 use crate::ipvs::{self, Destination, DestinationKey, Netmask, Persistence, SchedulerFlags, ServiceKey};
+use crate::notify::Notice;
 use crate::time::Instant;
 
 /// The largest weight.
@@ -161,7 +162,7 @@ impl Service {
             up_or_down(self.members[index].live)
         );
         for body in texts {
-            voice.said.push(Action::Mail { subject: subject.clone(), body });
+            voice.said.push(Action::Tell(Notice::Mail { subject: subject.clone(), body }));
         }
     }
 
@@ -209,7 +210,7 @@ impl Service {
         voice.fifo(format!("VS {who} {state}"));
         if voice.mail.about_virtual_server(self.config.smtp_alert) {
             let subject = format!("[{}] Virtualserver {who} - {state}", voice.router_id);
-            voice.said.push(Action::Mail { subject, body: body.to_owned() });
+            voice.said.push(Action::Tell(Notice::Mail { subject, body: body.to_owned() }));
         }
     }
 
@@ -291,12 +292,12 @@ impl Service {
 impl Voice {
     fn run(&mut self, key: String, script: Option<&Script>) {
         if let Some(script) = script {
-            self.said.push(Action::Run { key, script: script.clone() });
+            self.said.push(Action::Tell(Notice::Run { key, script: script.clone() }));
         }
     }
 
     fn fifo(&mut self, line: String) {
-        let one = |path: &PathBuf| Action::WriteFifo { path: path.clone(), line: line.clone() };
+        let one = |path: &PathBuf| Action::Tell(Notice::WriteFifo { path: path.clone(), line: line.clone() });
         self.said.extend(self.fifos.iter().map(one));
     }
 }

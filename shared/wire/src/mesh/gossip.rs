@@ -43,6 +43,10 @@ pub struct NodeReport {
     /// Epoch of the roster it counts by; who has a newer one sends it.
     #[serde(default)]
     pub roster_epoch: u64,
+    /// When its configuration came, in milliseconds since 1970-01-01 UTC, where others' have to fit it
+    /// though digests are equal: others ask when this changes. 0 where nothing has to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fits_since_unix_ms: u64,
     /// What it found where it looked for a director on a segment, which it does when the mesh hears that
     /// director and it does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

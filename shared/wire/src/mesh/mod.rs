@@ -11,6 +11,7 @@ pub mod gossip;
 pub mod lease;
 pub mod moves;
 pub mod roster;
+mod tag;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::tag::tag;
 
 /// A node of the mesh: the first eight bytes of the SHA-256 of its public key (SPKI, DER), big
 /// endian. It follows from the certificate, so that nobody can claim another node's.

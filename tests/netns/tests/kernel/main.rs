@@ -2,6 +2,7 @@
 
 mod bfd;
 mod chaos;
+mod drift;
 mod faults_daemon;
 mod faults_network;
 mod groups;
@@ -20,6 +21,7 @@ mod roster;
 mod scale;
 mod server;
 mod services;
+mod telemetry;
 mod two_nodes;
 mod vmac;
 mod voter_memory;

@@ -144,6 +144,7 @@ impl Cluster {
             | Input::Roster(_)
             | Input::ChangeRoster { .. }
             | Input::Order { .. }
+            | Input::Settings { .. }
             | Input::RosterStored { .. }
             | Input::PeerUp { .. }
             | Input::PeerDown { .. }
@@ -290,6 +291,7 @@ impl Cluster {
             | Action::HaveStatics(_)
             | Action::RunScripts(_)
             | Action::WatchTracked { .. }
+            | Action::AskSettings { .. }
             | Action::TellServices(_)
             | Action::Tell(_) => {}
             Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),

@@ -42,7 +42,7 @@ async fn the_end_waits_for_scripts_and_lets_readers_read_all() {
     // What it reads outlives a reader that dies once.
     let reader = format!("echo started >> {0}.r; exec cat \"$0\" >> {0}", lines.display());
     let reader = Fifo { script: Some(script(&reader)), ..Fifo::new(&fifo) };
-    let thread = start(settings(vec![reader])).unwrap();
+    let thread = start(settings(vec![reader]), None).unwrap();
     until("the reader runs", || lines.exists()).await;
     let write = |n: u32| Notice::WriteFifo { path: fifo.clone(), line: format!("line {n}") };
     thread.teller.tell((0..100).map(write).collect());
@@ -59,7 +59,7 @@ async fn the_end_waits_for_scripts_and_lets_readers_read_all() {
 async fn with_keep_what_runs_goes_on_and_the_fifo_stays() {
     let dir = tempfile::tempdir().unwrap();
     let [begun, log, fifo] = ["begun", "log", "fifo"].map(|name| dir.path().join(name));
-    let thread = start(settings(vec![Fifo::new(&fifo)])).unwrap();
+    let thread = start(settings(vec![Fifo::new(&fifo)]), None).unwrap();
     thread.teller.tell(vec![run(&format!("touch {}; sleep 0.3; echo done >> {}", begun.display(), log.display()))]);
     until("it runs", || begun.exists()).await;
     let asked = Instant::now();
@@ -86,7 +86,7 @@ async fn a_reload_makes_fifos_and_takes_them_away() {
     let dir = tempfile::tempdir().unwrap();
     let [old, new, theirs] = ["old", "new", "theirs"].map(|name| dir.path().join(name));
     nix::unistd::mkfifo(&theirs, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let thread = start(settings(vec![Fifo::new(&old), Fifo::new(&theirs)])).unwrap();
+    let thread = start(settings(vec![Fifo::new(&old), Fifo::new(&theirs)]), None).unwrap();
     until("it is made before anything is told", || old.exists()).await;
     assert!(thread.teller.set(settings(vec![Fifo::new(&new)])).await);
     until("the new one is made", || new.exists() && !old.exists()).await;

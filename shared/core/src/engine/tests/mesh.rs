@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::drift::Description;
 use crate::input::{Datagram, ProbeAnswer};
 use crate::orders::{Answer, Refused};
 
+mod drift;
 mod moves;
 
 #[derive(Clone, Debug)]
@@ -30,6 +32,11 @@ enum Delivery {
         by: NodeId,
         probe: u64,
         address: IpAddr,
+    },
+    /// One node tells another how it is configured.
+    Settings {
+        from: NodeId,
+        to: NodeId,
     },
     Stored {
         to: NodeId,
@@ -184,6 +191,7 @@ impl Mesh {
                 let at = self.now + Duration::from_millis(40);
                 self.wire.insert((at, self.serial), Delivery::Probed { by: id, probe, address: addresses[0].1 });
             }
+            Action::AskSettings { node } => self.post(Delivery::Settings { from: node, to: id }),
             Action::StoreRoster { ticket, .. } => self.post(Delivery::Stored { to: id, ticket }),
             Action::Announce { .. }
             | Action::MakeVmacs { .. }
@@ -259,6 +267,11 @@ impl Mesh {
                 let answer = have.into_iter().find(heard);
                 let answer = answer.map(|id| ProbeAnswer { address, mac: [2, 0, 0, 0, 0, id.0 as u8] });
                 self.step(by, Input::Probed { probe, answer });
+            }
+            Delivery::Settings { from, to } => {
+                let (settings, secrets) = self.nodes[&from].engine.described([7; 32]);
+                let told = Description { settings: (*settings).clone(), secrets };
+                self.step(to, Input::Settings { node: from, answer: Ok(Box::new(told)) });
             }
             Delivery::Stored { to, ticket } => self.step(to, Input::RosterStored { ticket }),
             Delivery::Message { .. } | Delivery::Gossip { .. } | Delivery::Advert { .. } => {}

@@ -9,6 +9,7 @@ mod configure;
 mod counters;
 mod delays;
 mod distance;
+mod drift;
 mod faults;
 mod fence;
 mod groups;

@@ -11,6 +11,7 @@ fn node_report(hearing: Vec<Hearing>, mute: Vec<RouterKey>) -> Option<String> {
         role: Role::Director,
         version: "1.0".to_owned(),
         config_digest: String::new(),
+        fits_since_unix_ms: 0,
         draining: false,
         roster_epoch: 3,
         capacity: 100,

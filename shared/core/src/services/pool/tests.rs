@@ -34,8 +34,8 @@ fn voice() -> Voice {
 
 fn lines(voice: &mut Voice) -> Vec<String> {
     let line = |action| match action {
-        Action::WriteFifo { line, .. } => Some(line),
-        Action::Mail { subject, body } => Some(format!("{subject}: {body}")),
+        Action::Tell(Notice::WriteFifo { line, .. }) => Some(line),
+        Action::Tell(Notice::Mail { subject, body }) => Some(format!("{subject}: {body}")),
         _ => None,
     };
     voice.said.drain(..).filter_map(line).collect()

@@ -9,6 +9,7 @@ use super::action::Decision;
 use super::input::{CheckRun, Kernel as Held};
 use super::*;
 use crate::ipvs::{self, Change, DestinationKey};
+use crate::notify::Notice;
 
 mod alone;
 mod chance;
@@ -185,9 +186,9 @@ pub(super) fn setup(node: u64) -> Setup {
 
 fn told(action: &Action) -> Option<String> {
     Some(match action {
-        Action::Run { script, .. } => format!("run {}", script.command.join(" ")),
-        Action::WriteFifo { line, .. } => line.clone(),
-        Action::Mail { subject, body } => format!("mail {subject}: {body}"),
+        Action::Tell(Notice::Run { script, .. }) => format!("run {}", script.command.join(" ")),
+        Action::Tell(Notice::WriteFifo { line, .. }) => line.clone(),
+        Action::Tell(Notice::Mail { subject, body }) => format!("mail {subject}: {body}"),
         Action::Apply(_) => "apply".to_owned(),
         Action::Record(Decision::Warning { text }) => format!("warning {text}"),
         Action::Record(Decision::Repaired { what }) => format!("repaired {what}"),
