@@ -5,7 +5,9 @@
 
 pub mod chaos;
 pub mod crashes;
+pub mod fleet;
 pub mod moves;
+pub mod process;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

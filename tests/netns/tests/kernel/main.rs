@@ -4,6 +4,7 @@ mod bfd;
 mod chaos;
 mod faults_daemon;
 mod faults_network;
+mod fleet;
 mod groups;
 mod guard;
 mod host;

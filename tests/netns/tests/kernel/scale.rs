@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use mesh_lab::cluster::{Cluster, Daemon};
 use mesh_lab::{DIRECTORS, Lab, clock};
+use mesh_netns::process::processor_time;
 use mesh_netns::{NEXT, OWNER, settled};
 use nix::sys::signal::Signal;
 
@@ -50,18 +51,6 @@ fn with_routers(routers: usize, addresses: usize, test: impl FnOnce(&mut Cluster
         test(cluster)
     };
     run(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
-}
-
-/// Processor time of a process so far, in user and kernel mode.
-fn processor_time(pid: u32) -> Result<(Duration, Duration)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
-    // After the name comes field 3; 14 and 15 are clock ticks, 100 a second.
-    let ticks = |field: usize| -> Result<Duration> {
-        let text = rest.split_whitespace().nth(field - 3).context("a short stat")?;
-        Ok(Duration::from_millis(text.parse::<u64>()? * 10))
-    };
-    Ok((ticks(14)?, ticks(15)?))
 }
 
 #[test]
