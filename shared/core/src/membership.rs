@@ -84,7 +84,7 @@ impl Membership {
         } else if key.starts_with(ROUTER_PREFIX) {
             let report = value.and_then(|v| serde_json::from_str::<RouterReport>(v).ok());
             // Mostly it takes the place of what was said before.
-            if !report.as_ref().is_some_and(|r| router_key(&r.key) == key) {
+            if report.as_ref().is_none_or(|r| router_key(&r.key) != key) {
                 for router in peer.routers.extract_if(.., |router, _| router_key(router) == key) {
                     silence(&mut self.speakers, router.0, node);
                 }
