@@ -20,9 +20,12 @@ const SETTLE: Duration = Duration::from_secs(180);
 /// Until everybody knows of a death and its routers are served.
 const KNOWN: Duration = Duration::from_secs(30);
 /// What came with the start is over.
-const QUIET: Duration = Duration::from_secs(3);
+const QUIET: Duration = Duration::from_secs(2);
 /// Maps that are timed.
 const MAPS: usize = 9;
+
+/// Bytes and packets a second.
+pub type Rate = (f64, f64);
 
 /// What is measured.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +51,8 @@ pub struct Figures {
     pub served: Duration,
     /// Routers it had.
     pub lost: usize,
-    /// Bytes and packets a second that a director sends, on average, and the busiest of them.
-    pub sent: [(f64, f64); 2],
+    /// What a director sends, on average, and the busiest of them.
+    pub sent: [Rate; 2],
     /// Share of a processor that a daemon takes, on average and at most, its guard included.
     pub processor: [f64; 2],
     /// Resident memory of a daemon without its guard, on average and at most, in bytes.
@@ -111,7 +114,7 @@ impl Fleet {
     }
 
     /// What is sent and computed while nothing happens, on average and at most.
-    fn watch(self, cluster: &Cluster, names: &[String]) -> Result<([(f64, f64); 2], [f64; 2])> {
+    fn watch(self, cluster: &Cluster, names: &[String]) -> Result<([Rate; 2], [f64; 2])> {
         let look = || names.iter().map(|name| used(cluster, name)).collect::<Result<Vec<_>>>();
         let (before, begun) = (look()?, clock::now());
         clock::pass(self.watch)?;
@@ -201,7 +204,7 @@ fn time_status(cluster: &Cluster, names: &[&str]) -> Result<Duration> {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Figures { fleet, sent: [sent, most], processor, memory, .. } = self;
-        let kb = |(bytes, packets): (f64, f64)| format!("{:.1} kB/s in {packets:.0} packets/s", bytes / 1e3);
+        let kb = |(bytes, packets): Rate| format!("{:.1} kB/s in {packets:.0} packets/s", bytes / 1e3);
         let mb = |bytes: u64| bytes as f64 / 1e6;
         writeln!(f, "{} directors, {} routers, each on {SHARERS} of them", fleet.directors, fleet.routers)?;
         writeln!(f, "  all members, all routers served  {:.1} s", self.settled.as_secs_f64())?;
