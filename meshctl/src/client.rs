@@ -46,6 +46,7 @@ impl From<anyhow::Error> for Failure {
 }
 
 /// Talks to the daemon behind one socket.
+#[derive(Clone)]
 pub(crate) struct Client {
     socket: PathBuf,
 }

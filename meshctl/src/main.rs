@@ -3,7 +3,9 @@
 //! ```text
 //! main     the command line, and what becomes of a failure
 //! client   HTTP on the daemon's unix socket, every wait with a deadline
+//! pick     which of the map to show, and in which order
 //! watch    `status --watch`: reconnects, redraws
+//! top      the mesh on a whole screen
 //! story    events, traces, explanations
 //! convert  keepalived.conf to meshd.toml
 //! stop     ends the daemon, and waits for it
@@ -26,15 +28,18 @@ use mesh_control::{DEFAULT_SOCKET, NodeRequest, RosterChanged, TokenInfo, TokenR
 use serde_json::Value;
 
 use client::{Client, Failure};
+use pick::Pick;
 use show::Look;
 
 mod client;
 mod convert;
 mod moves;
+mod pick;
 mod screen;
 mod show;
 mod stop;
 mod story;
+mod top;
 mod watch;
 
 /// Shows and steers the mesh from any of its nodes.
@@ -55,10 +60,14 @@ struct Cli {
 enum Command {
     /// The cluster-wide map: each virtual router, who serves it and why, and the nodes.
     Status {
+        #[command(flatten)]
+        pick: Pick,
         /// Keep it up to date; q or Ctrl-C leaves. With --json, one line for each change.
         #[arg(long)]
         watch: bool,
     },
+    /// The mesh on a whole screen: nodes, VIPs, services, events; ? shows the keys.
+    Top,
     /// Virtual services and their real servers: who has them in ip_vs, who is healthy, in whose eyes, and why not.
     Services {
         /// Only those with this text in their name, or in the address of a real server.
@@ -221,11 +230,9 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<(), Failure> {
     let client = Client::new(cli.socket);
     match cli.command {
-        Command::Status { watch: true } => watch::run(client, cli.json).await,
-        Command::Status { watch: false } => {
-            let status = client.get("/status").await?;
-            if cli.json { print(&pretty(&status)) } else { print(&show::status(&show::read(status)?, &look())) }
-        }
+        Command::Status { pick, watch: true } => watch::run(client, pick, cli.json).await,
+        Command::Status { pick, watch: false } => status(&client, &pick, cli.json).await,
+        Command::Top => top::run(client).await,
         Command::Services { text } => {
             let status = client.get("/status").await?;
             if cli.json {
@@ -332,6 +339,18 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// The map, or what was picked of it.
+async fn status(client: &Client, pick: &Pick, json: bool) -> Result<(), Failure> {
+    let mut status = client.get("/status").await?;
+    if json {
+        pick.choose_json(&mut status, true)?;
+        return print(&pretty(&status));
+    }
+    let status = show::read(status)?;
+    pick.check(&status)?;
+    print(&show::status(&status, &pick.choose(&status), &look()))
 }
 
 /// Has the voters change the roster.

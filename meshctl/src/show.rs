@@ -1,30 +1,34 @@
 //! Tables for people: no borders, at most as wide as the terminal.
 
-use std::collections::BTreeSet;
-
 use anyhow::Context;
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::Timestamp;
-use mesh_control::drift::Drift;
-use mesh_control::{Cluster, Lease, Liveness, Node, Protection, Router, RouterState, Status, TokenInfo};
+use mesh_control::{Lease, Liveness, Node, Protection, Router, RouterState, Status, TokenInfo};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::pick::Picked;
 
 mod plan;
 mod services;
 mod story;
+mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use plan::plan;
 pub(crate) use services::{services, services_json};
 pub(crate) use story::{event, events, explanation, trace};
-
-/// Lines on configurations that differ.
-const DRIFT: usize = 12;
+pub(crate) use summary::{node_counts, router_counts, serving};
 
 /// So many digits of a digest tell two configurations apart.
 const DIGEST: usize = 8;
+/// With more directors than these, the map names the first of each router only.
+const MANY: usize = 5;
+/// So many of them.
+const FIRST: usize = 3;
+/// Transitions shown with the map.
+const LATEST: usize = 10;
 
 /// How it is to look.
 pub(crate) struct Look {
@@ -48,21 +52,26 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// The whole map.
-pub(crate) fn status(status: &Status, look: &Look) -> String {
-    let mut text = headline(status, look);
-    text += &warnings(status, look);
+/// The map: what is to be known first, then what was picked.
+pub(crate) fn status(status: &Status, picked: &Picked, look: &Look) -> String {
+    let mut text = summary::headline(status, look);
+    text += &summary::counts(status, look);
+    text += &summary::warnings(status, picked, look);
     text.push('\n');
+    let shown: Vec<&Router> = picked.routers.iter().map(|at| &status.routers[*at]).collect();
     if status.routers.is_empty() {
         text += "No virtual routers.\n";
+    } else if shown.is_empty() {
+        text += &format!("None of {} virtual routers is like that.\n", status.routers.len());
     } else {
-        text += &routers(&status.routers, look);
+        text += &routers(&shown, look);
     }
-    if !status.nodes.is_empty() {
+    let members: Vec<&Node> = picked.nodes.iter().map(|at| &status.nodes[*at]).collect();
+    if !picked.routers_only && !members.is_empty() {
         text.push('\n');
-        text += &nodes(status, look);
+        text += &node_rows(&members, look);
     }
-    text += &transitions(&status.routers, look);
+    text += &transitions(&shown, if picked.by_age { usize::MAX } else { LATEST }, look);
     text
 }
 
@@ -71,8 +80,12 @@ pub(crate) fn nodes(status: &Status, look: &Look) -> String {
     if status.nodes.is_empty() {
         return "No nodes: this node is in no mesh.\n".to_owned();
     }
+    node_rows(&status.nodes.iter().collect::<Vec<_>>(), look)
+}
+
+fn node_rows(nodes: &[&Node], look: &Look) -> String {
     let mut table = table(["NODE", "ROLE", "VOTER", "LIVENESS", "ADDRESS", "RTT", "VERSION", "CONFIG"], DIGEST, look);
-    for node in &status.nodes {
+    for node in nodes {
         let drain = if node.draining { ", draining" } else { "" };
         table.add_row([
             Cell::new(&node.name),
@@ -145,77 +158,11 @@ pub(crate) fn tokens(tokens: &[TokenInfo], look: &Look) -> String {
     finish(&table)
 }
 
-fn headline(status: &Status, look: &Look) -> String {
-    let Cluster { name, protection, quorum, .. } = &status.cluster;
-    if *protection == Protection::None {
-        return format!("No mesh: {} is a plain VRRP router\n", status.node);
-    }
-    let protection = match protection {
-        Protection::Protected => paint("protected", "1;32", look),
-        _ => paint("UNPROTECTED", "1;31", look),
-    };
-    let votes = format!("quorum {}/{} reachable, {} needed", quorum.reachable, quorum.voters, quorum.needed);
-    let votes = if quorum.reachable < quorum.needed { paint(&votes, "1;31", look) } else { votes };
-    format!("Cluster {name}  {protection}  {votes}  (as seen by {})\n", status.node)
-}
-
-/// How other directors are configured otherwise.
-fn drift(drift: &Drift) -> Vec<String> {
-    let all: Vec<String> = drift.lines().collect();
-    let more = all.len().saturating_sub(DRIFT);
-    let more = (more > 0).then(|| format!("{more} more lines on configurations that differ: see --json"));
-    all.into_iter().take(DRIFT).chain(more).collect()
-}
-
-/// What should not be as it is, one line each.
-fn warnings(status: &Status, look: &Look) -> String {
-    let mut lines = Vec::new();
-    let quorum = &status.cluster.quorum;
-    if status.cluster.protection == Protection::Unprotected {
-        let because = status.cluster.unprotected_because.as_deref().unwrap_or("the daemon does not say why");
-        lines.push(format!("UNPROTECTED: two nodes can serve one address: {because}"));
-    } else if status.cluster.protection == Protection::Protected && quorum.reachable < quorum.needed {
-        lines.push(format!("NO QUORUM: {} reaches too few voters and can serve nothing", status.node));
-    }
-    let directors = status.nodes.iter().filter(|node| node.role == "director" && !node.config_digest.is_empty());
-    let differ = directors.map(|node| &node.config_digest).collect::<BTreeSet<_>>().len() > 1;
-    if differ && status.drift.is_empty() {
-        lines.push("The directors' configurations differ: see CONFIG".to_owned());
-    }
-    lines.extend(drift(&status.drift));
-    for router in &status.routers {
-        if let Some(because) = &router.unprotected_because {
-            let active = router.active.as_deref().unwrap_or("somebody");
-            lines.push(format!("{}: UNPROTECTED: {active} serves it without a lease: {because}", router.name));
-        }
-        if let Some(veto) = &router.veto {
-            lines.push(if veto.by.is_empty() {
-                format!("{}: {} does not take over: {}", router.name, status.node, veto.reason)
-            } else {
-                format!("{}: {} was refused by {}: {}", router.name, status.node, veto.by.join(", "), veto.reason)
-            });
-        }
-        match (&router.state, &router.foreign) {
-            (RouterState::Foreign, Some(foreign)) => {
-                lines.push(format!("{}: served by {foreign}, a router outside the mesh", router.name));
-            }
-            (RouterState::Active, Some(foreign)) => {
-                lines.push(format!("{}: {foreign}, a router outside the mesh, advertises it, too", router.name));
-            }
-            (RouterState::Vacant, _) => lines.push(format!("{}: served by nobody", router.name)),
-            (RouterState::Fault, _) => lines.push(format!("{}: every director is in fault", router.name)),
-            _ => {}
-        }
-    }
-    lines.extend(services::troubles(status));
-    lines.extend(services::lost_sessions(status));
-    lines.iter().map(|line| format!("{}\n", paint(&format!("! {line}"), "33", look))).collect()
-}
-
-fn routers(routers: &[Router], look: &Look) -> String {
+fn routers(routers: &[&Router], look: &Look) -> String {
     let heads = ["NAME", "INTERFACE", "VRID", "VIPS", "STATE", "ACTIVE", "LEASE", "HERE", "PRIORITY"];
     // Breaking inside a pair would be unreadable.
-    let pair = routers.iter().flat_map(|r| r.priority.keys()).map(|node| node.chars().count() + ":255".len()).max();
+    let shown = routers.iter().flat_map(|router| priorities(router));
+    let pair = shown.map(|pair| pair.chars().count()).max();
     let mut table = table(heads, pair.unwrap_or(0), look);
     for router in routers {
         let color = if router.state == RouterState::Active { Color::Green } else { Color::Red };
@@ -232,7 +179,7 @@ fn routers(routers: &[Router], look: &Look) -> String {
                 lease(router.lease.as_ref(), router.active.as_deref())
             }),
             Cell::new(&router.here),
-            Cell::new(priorities(router)),
+            Cell::new(priorities(router).join(" ")),
         ]);
     }
     finish(&table)
@@ -247,29 +194,35 @@ fn lease(lease: Option<&Lease>, active: Option<&str>) -> String {
     }
 }
 
-/// Highest first. No spaces inside a pair: a narrow column breaks between pairs only.
-fn priorities(router: &Router) -> String {
+/// Highest first, and how many more there are where these are too many to be read. No spaces inside a pair: a
+/// narrow column breaks between pairs only.
+fn priorities(router: &Router) -> Vec<String> {
     let mut pairs: Vec<_> = router.priority.iter().collect();
     pairs.sort_by_key(|(_, priority)| std::cmp::Reverse(**priority));
-    pairs.iter().map(|(node, priority)| format!("{node}:{priority}")).collect::<Vec<_>>().join(" ")
+    let shown = if pairs.len() > MANY { FIRST } else { pairs.len() };
+    let more = (shown < pairs.len()).then(|| format!("+{}", pairs.len() - shown));
+    pairs[..shown].iter().map(|(node, priority)| format!("{node}:{priority}")).chain(more).collect()
 }
 
-fn transitions(routers: &[Router], look: &Look) -> String {
+fn transitions(routers: &[&Router], most: usize, look: &Look) -> String {
     let mut known: Vec<_> = routers.iter().filter_map(|r| Some((r, r.last_transition.as_ref()?))).collect();
     if known.is_empty() {
         return String::new();
     }
     // RFC 3339 in UTC sorts as text; what cannot be read sorts somewhere and is shown as it is.
     known.sort_by(|a, b| b.1.at.cmp(&a.1.at));
+    let older = known.len().saturating_sub(most);
     let mut table = table(["LAST TRANSITION", "AGE", "CAUSE"], 20, look);
-    for (router, transition) in known {
+    for (router, transition) in known.into_iter().take(most) {
         let age = transition.at.parse().map_or(transition.at.clone(), |at| age(look.now, at));
         table.add_row([router.name.clone(), age, transition.cause.clone()]);
     }
-    format!("\n{}", finish(&table))
+    let older = if older > 0 { format!("{older} older ones: see --sort since\n") } else { String::new() };
+    format!("\n{}{older}", finish(&table))
 }
 
-fn age(now: Timestamp, at: Timestamp) -> String {
+/// How long ago that was.
+pub(crate) fn age(now: Timestamp, at: Timestamp) -> String {
     match now.duration_since(at).as_secs() {
         // Clocks of two hosts differ.
         ..1 => "now".to_owned(),
@@ -319,7 +272,7 @@ fn color_of(node: &Node) -> Color {
 }
 
 /// The word the contract has for a value.
-fn word(value: &impl serde::Serialize) -> String {
+pub(crate) fn word(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word,
         _ => "?".to_owned(),

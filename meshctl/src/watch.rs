@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::client::{Client, Events, Failure};
+use crate::pick::Pick;
 use crate::screen::{Screen, quit_keys};
 use crate::{look, print, show};
 
@@ -20,26 +21,26 @@ const RETRY: Duration = Duration::from_millis(500);
 const REDRAW: Duration = Duration::from_secs(1);
 
 /// Watches until the operator leaves, or the reader of a pipe does. Only the first connection has to succeed.
-pub(crate) async fn run(client: Client, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(client: Client, pick: Pick, json: bool) -> Result<(), Failure> {
     let events = client.events("/status/watch").await?;
     let (send, updates) = mpsc::channel(4);
     tokio::spawn(follow(client, events, send));
     match (json, io::stdout().is_terminal()) {
-        (true, _) => lines(updates).await,
-        (false, false) => tables(updates).await,
-        (false, true) => redraw(updates).await,
+        (true, _) => lines(updates, &pick).await,
+        (false, false) => tables(updates, &pick).await,
+        (false, true) => redraw(updates, &pick).await,
     }
 }
 
 /// News about the map.
-enum Update {
+pub(crate) enum Update {
     Status(Value),
     /// The daemon is not there, and why. It is being looked for.
     Lost(String),
 }
 
 /// Reads events, for ever: a daemon that goes away is waited for.
-async fn follow(client: Client, mut events: Events, updates: mpsc::Sender<Update>) {
+pub(crate) async fn follow(client: Client, mut events: Events, updates: mpsc::Sender<Update>) {
     while !updates.is_closed() {
         let failure = match events.next().await {
             Ok(status) => {
@@ -61,7 +62,8 @@ async fn follow(client: Client, mut events: Events, updates: mpsc::Sender<Update
     }
 }
 
-fn words(failure: Failure) -> String {
+/// In one line.
+pub(crate) fn words(failure: Failure) -> String {
     match failure {
         Failure::Refused(refusal) => show::clean(&refusal.error),
         Failure::NoDaemon { error, .. } => show::clean(&error),
@@ -90,12 +92,14 @@ impl Losses {
 }
 
 /// JSON, one line for each status.
-async fn lines(mut updates: mpsc::Receiver<Update>) -> Result<(), Failure> {
+async fn lines(mut updates: mpsc::Receiver<Update>, pick: &Pick) -> Result<(), Failure> {
     let mut losses = Losses::default();
+    let mut first = true;
     while let Some(update) = updates.recv().await {
         match update {
-            Update::Status(status) => {
+            Update::Status(mut status) => {
                 losses.over();
+                pick.choose_json(&mut status, std::mem::take(&mut first))?;
                 print(&format!("{status}\n"))?;
             }
             Update::Lost(why) => losses.tell(&why),
@@ -105,7 +109,7 @@ async fn lines(mut updates: mpsc::Receiver<Update>) -> Result<(), Failure> {
 }
 
 /// Tables one below the other, a new one only when more has changed than what counts down by itself.
-async fn tables(mut updates: mpsc::Receiver<Update>) -> Result<(), Failure> {
+async fn tables(mut updates: mpsc::Receiver<Update>, pick: &Pick) -> Result<(), Failure> {
     let mut losses = Losses::default();
     let mut before = None;
     while let Some(update) = updates.recv().await {
@@ -113,10 +117,13 @@ async fn tables(mut updates: mpsc::Receiver<Update>) -> Result<(), Failure> {
             Update::Status(status) => {
                 losses.over();
                 let status: Status = show::read(status)?;
+                if before.is_none() {
+                    pick.check(&status)?;
+                }
                 let now = Some(without_clocks(status.clone()));
                 if now != before {
                     let gap = if before.is_some() { "\n" } else { "" };
-                    print(&format!("{gap}{}", show::status(&status, &look())))?;
+                    print(&format!("{gap}{}", show::status(&status, &pick.choose(&status), &look())))?;
                     before = now;
                 }
             }
@@ -137,7 +144,19 @@ fn without_clocks(mut status: Status) -> Status {
 }
 
 /// One map, redrawn in place.
-async fn redraw(mut updates: mpsc::Receiver<Update>) -> Result<(), Failure> {
+async fn redraw(mut updates: mpsc::Receiver<Update>, pick: &Pick) -> Result<(), Failure> {
+    // Before the terminal is taken, where an error can be read.
+    let mut map: Option<(Status, Timestamp)> = None;
+    let mut trouble = None;
+    match updates.recv().await {
+        Some(Update::Status(status)) => {
+            let status = show::read(status)?;
+            pick.check(&status)?;
+            map = Some((status, Timestamp::now()));
+        }
+        Some(Update::Lost(why)) => trouble = Some(why),
+        None => return Ok(()),
+    }
     let stop = |kind| signal(kind).map_err(Failure::Output);
     let (mut interrupt, mut terminate) = (stop(SignalKind::interrupt())?, stop(SignalKind::terminate())?);
     let (mut hangup, mut resized) = (stop(SignalKind::hangup())?, stop(SignalKind::window_change())?);
@@ -145,8 +164,6 @@ async fn redraw(mut updates: mpsc::Receiver<Update>) -> Result<(), Failure> {
     let mut keys = quit_keys();
     let mut tick = interval(REDRAW);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut map: Option<(Status, Timestamp)> = None;
-    let mut trouble = None;
     loop {
         tokio::select! {
             update = updates.recv() => match update {
@@ -164,11 +181,11 @@ async fn redraw(mut updates: mpsc::Receiver<Update>) -> Result<(), Failure> {
             _ = terminate.recv() => return Ok(()),
             _ = hangup.recv() => return Ok(()),
         }
-        screen.draw(&frame(map.as_ref(), trouble.as_deref())).map_err(Failure::Output)?;
+        screen.draw(&frame(map.as_ref(), trouble.as_deref(), pick)).map_err(Failure::Output)?;
     }
 }
 
-fn frame(map: Option<&(Status, Timestamp)>, trouble: Option<&str>) -> String {
+fn frame(map: Option<&(Status, Timestamp)>, trouble: Option<&str>, pick: &Pick) -> String {
     let look = look();
     let mut text = String::new();
     if let Some(why) = trouble {
@@ -177,7 +194,7 @@ fn frame(map: Option<&(Status, Timestamp)>, trouble: Option<&str>) -> String {
         text += &if look.color { format!("\x1b[1;37;41m{line}\x1b[0m\n") } else { format!("{line}\n") };
     }
     if let Some((status, _)) = map {
-        text += &show::status(status, &look);
+        text += &show::status(status, &pick.choose(status), &look);
     }
     text
 }

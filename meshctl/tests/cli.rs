@@ -108,6 +108,9 @@ fn a_pipe_gets_plain_tables() {
     let output = meshctl(&fake.socket(), &["status"]);
     let expected = "\
 Cluster lab  protected  quorum 3/3 reachable, 2 needed  (as seen by lb2)
+1 virtual router: 1 active
+1 node: 1 alive
+Served by lb1:1
 
 NAME  INTERFACE  VRID  VIPS          STATE   ACTIVE  LEASE   HERE    PRIORITY
 VI_1  eth0       51    10.1.1.80/24  active  lb1     812 ms  backup  lb1:200 lb2:150
@@ -372,6 +375,157 @@ fn a_terminal_is_redrawn_and_given_back() {
         assert!(shown.contains("VI_1") && shown.contains("\u{1b}[1;32mprotected\u{1b}[0m"), "{shown:?}");
         assert!(shown.trim_end().ends_with("\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l"), "{shown:?}");
     }
+}
+
+/// A terminal of script(1) with a program in it: what it shows, and what is typed.
+struct Typing {
+    child: Child,
+    shown: Vec<u8>,
+}
+
+impl Typing {
+    fn meshctl(socket: &Path, command: &str) -> Typing {
+        Typing::start(&format!("exec {} --socket {} {command}", env!("CARGO_BIN_EXE_meshctl"), socket.display()))
+    }
+
+    fn start(line: &str) -> Typing {
+        let line = format!("stty rows 30 cols 130; {line}");
+        let mut child = Command::new("timeout");
+        child.args(["30", "script", "-qec", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+        let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        Typing { child, shown: Vec::new() }
+    }
+
+    fn wait_for(&mut self, wanted: &str) {
+        while !text_lossy(&self.shown).contains(wanted) {
+            let mut some = [0; 4096];
+            let read = self.child.stdout.as_mut().unwrap().read(&mut some).unwrap();
+            assert_ne!(read, 0, "{wanted}: {:?}", text_lossy(&self.shown));
+            self.shown.extend_from_slice(&some[..read]);
+        }
+    }
+
+    fn type_keys(&mut self, keys: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// What was shown all in all, and the exit status.
+    fn end(mut self) -> (String, Option<i32>) {
+        self.child.stdout.take().unwrap().read_to_end(&mut self.shown).unwrap();
+        (text_lossy(&self.shown), self.child.wait().unwrap().code())
+    }
+}
+
+/// A daemon for as many connections as there are: answers by what is asked, then hangs up, or is silent.
+fn serve_pages(socket: &Path, pages: &'static [(&'static str, String)], silent: bool) {
+    let listener = UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        let mut silenced = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let request = read_request(&mut stream);
+            let page = pages.iter().find(|(path, _)| request.starts_with(&format!("GET {path}")));
+            let _ = stream
+                .write_all(page.map_or_else(|| answer("404 Not Found", "{}"), |(_, page)| page.clone()).as_bytes());
+            if silent {
+                silenced.push(stream);
+            }
+        }
+    });
+}
+
+const EVENT: &str = r#"{"at_unix_us":1,"at":"2026-03-01T11:59:30Z","seq":1,"node":"lb9","severity":"info","kind":"router","text":"VI_1: active","cause":"lb1 stopped"}"#;
+
+fn pages() -> &'static [(&'static str, String)] {
+    let map = events(&format!("data: {STATUS}\n\n"));
+    Box::leak(Box::new([("/status/watch", map), ("/events/follow", events(&format!("data: {EVENT}\n\n")))]))
+}
+
+#[test]
+fn top_shows_all_panes_survives_a_silent_daemon_and_gives_the_terminal_back() {
+    for (key, silent) in [("q", false), ("\u{3}", true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("s");
+        serve_pages(&socket, pages(), silent);
+        let mut top = Typing::meshctl(&socket, "top");
+        for wanted in ["VI_1", "10.1.1.80/24", "lb9", "stopped", "Services:"] {
+            top.wait_for(wanted);
+        }
+        // What it shows grows old; and it takes keys all the same.
+        top.wait_for("NO DAEMON, the map is ");
+        top.type_keys("?");
+        top.wait_for("Keys");
+        top.type_keys(&format!("x{key}"));
+        let (shown, code) = top.end();
+        assert_eq!(code, Some(0), "{key:?}: {shown:?}");
+        assert!(shown.starts_with("\u{1b}[?1049h"), "{shown:?}");
+        assert_given_back(&shown);
+    }
+}
+
+/// The second screen was left, and the cursor is there.
+fn assert_given_back(shown: &str) {
+    let (_, after) = shown.rsplit_once("\u{1b}[?1049l").unwrap_or_else(|| panic!("{shown:?}"));
+    assert!(after.contains("\u{1b}[?25h") && after.replace("\u{1b}[?25h", "").trim().is_empty(), "{after:?}");
+}
+
+#[test]
+fn top_ends_in_order_when_it_is_told_to_by_a_signal() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("s");
+    serve_pages(&socket, pages(), true);
+    // It takes the place of the shell that says which process it is.
+    let pid = dir.path().join("pid");
+    let meshctl = format!("exec {} --socket {} top", env!("CARGO_BIN_EXE_meshctl"), socket.display());
+    let mut top = Typing::start(&format!("echo $$ >{}; {meshctl}", pid.display()));
+    top.wait_for("VI_1");
+    let pid = std::fs::read_to_string(pid).unwrap();
+    assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success());
+    let (shown, code) = top.end();
+    assert_eq!(code, Some(0), "{shown:?}");
+    assert_given_back(&shown);
+}
+
+#[test]
+fn top_without_a_terminal_or_a_daemon_says_so() {
+    let output = meshctl(Path::new("/nonexistent/s"), &["top"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = "meshctl: top needs a terminal; `meshctl status --watch` and `meshctl events --follow` do without\n";
+    assert_eq!(text(&output.stderr), said);
+    let (shown, code) = Typing::meshctl(Path::new("/nonexistent/s"), "top").end();
+    assert_eq!(code, Some(3));
+    assert!(shown.starts_with("meshctl: no meshd on /nonexistent/s"), "the terminal was not touched: {shown:?}");
+}
+
+#[test]
+fn a_part_of_the_map_is_picked_also_as_json_and_what_is_not_there_is_1() {
+    let two = STATUS.replace(r#""routers":[{"#, r#""routers":[{"name":"VI_0","interface":"eth0","vrid":50,"family":"ipv4","vips":["10.1.1.79/24"],"state":"vacant","active":null,"here":"backup","lease":null,"priority":{},"last_transition":null},{"#);
+    let page = answer("200 OK", &two);
+    let watched = events(&format!("data: {two}\n\n"));
+    let fake = Fake::new(&[page.clone(), page.clone(), page.clone(), watched.clone(), page, watched]);
+    let shown = meshctl(&fake.socket(), &["status", "--problems"]);
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("\n2 virtual routers: 1 active, 1 served by nobody\n"), "{shown}");
+    assert!(shown.contains("\nVI_0 ") && !shown.contains("\nVI_1 "), "{shown}");
+    let json = meshctl(&fake.socket(), &["status", "--node", "lb1", "--json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((value["routers"].as_array().unwrap().len(), &value["routers"][0]["name"]), (1, &"VI_1".into()));
+    assert_eq!(value["zeta"], "a newer field, out of order", "the rest is what it was");
+    let output = meshctl(&fake.socket(), &["status", "VI_2"]);
+    let said = "meshctl: no virtual router has \"VI_2\" in its name or addresses\n  hint: there are VI_0, VI_1\n";
+    assert_eq!((output.status.code(), text(&output.stderr), text(&output.stdout)), (Some(1), said, ""));
+    let watching = Watching::start(&fake.socket(), &["status", "--state", "vacant", "--watch", "--json"]);
+    let line: serde_json::Value = serde_json::from_str(&watching.line()).unwrap();
+    assert_eq!((line["routers"].as_array().unwrap().len(), &line["routers"][0]["name"]), (1, &"VI_0".into()));
+    let output = meshctl(&fake.socket(), &["status", "--node", "lb9"]);
+    assert_eq!(
+        (output.status.code(), text(&output.stderr)),
+        (Some(1), "meshctl: no node is called \"lb9\"\n  hint: there are lb1\n")
+    );
+    let output = meshctl(&fake.socket(), &["status", "--node", "lb9", "--watch"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(meshctl(&fake.socket(), &["status", "--state", "broken"]).status.code(), Some(2));
+    assert_eq!(meshctl(&fake.socket(), &["status", "--sort", "size"]).status.code(), Some(2));
 }
 
 fn text_lossy(bytes: &[u8]) -> String {

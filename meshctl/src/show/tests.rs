@@ -1,3 +1,4 @@
+pub(crate) mod fleet;
 mod services;
 mod story;
 
@@ -5,7 +6,8 @@ use jiff::Timestamp;
 use mesh_control::Status;
 use serde_json::{Value, json};
 
-use super::{Look, age, nodes, read, status};
+use super::{Look, age, nodes, read};
+use crate::pick::Pick;
 
 fn look(color: bool, width: Option<u16>) -> Look {
     Look { color, width, now: "2026-03-01T12:00:00Z".parse().unwrap() }
@@ -46,6 +48,11 @@ fn cluster() -> Value {
     })
 }
 
+/// All of it.
+fn status(status: &Status, look: &Look) -> String {
+    super::status(status, &Pick::default().choose(status), look)
+}
+
 fn parsed(value: Value) -> Status {
     read(value).unwrap()
 }
@@ -54,6 +61,9 @@ fn parsed(value: Value) -> Status {
 fn the_map() {
     let expected = "\
 Cluster lab  UNPROTECTED  quorum 1/3 reachable, 2 needed  (as seen by lb2)
+3 virtual routers: 1 active, 1 served by nobody, 1 served from outside the mesh; 1 refused here
+4 nodes: 1 alive, 1 suspect, 1 dead, 1 left; 1 draining
+Served by lb1:1 lb2:0
 ! UNPROTECTED: two nodes can serve one address: 2 of 3 voters have joined
 ! The directors' configurations differ: see CONFIG
 ! VI_1: lb2 was refused by lb3, w: lb1 holds the lease

@@ -18,7 +18,7 @@ use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
 use quinn::{ConnectionError, Endpoint};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::identity::{self, Identity, SERVER_NAME};
 use super::shared::{CLOSE_BUSY, CLOSE_DONE};
@@ -29,6 +29,8 @@ use super::{socket, tls, token};
 pub const DEFAULT_PORT: u16 = 7946;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 const TOTAL_TIME: Duration = Duration::from_secs(15);
+/// Between two requests to a seed that fell silent.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Founds a mesh on this node: its CA, and this node as its first member and voter.
 ///
@@ -148,7 +150,23 @@ fn keep(dir: &StateDir, welcome: &Welcome, ca_key: Option<&str>) -> anyhow::Resu
     dir.write(NODE_CERT, &welcome.certificate)
 }
 
+/// Asks until there is an answer, within the time of the caller: a seed that is too busy to show a sign of life in time
+/// may have taken the request, and tells whoever asks again with the same key the same.
 async fn ask_seed(seed: SocketAddr, pin: token::Fingerprint, request: &EnrolRequest) -> anyhow::Result<EnrolReply> {
+    loop {
+        if let Some(reply) = ask_once(seed, pin, request).await? {
+            return Ok(reply);
+        }
+        sleep(ASK_AGAIN).await;
+    }
+}
+
+/// Nothing where the seed fell silent.
+async fn ask_once(
+    seed: SocketAddr,
+    pin: token::Fingerprint,
+    request: &EnrolRequest,
+) -> anyhow::Result<Option<EnrolReply>> {
     let unspecified = if seed.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     // From the address others will use, so that a firewall between them shows now; from any port,
     // so that the daemon finds its own free.
@@ -179,15 +197,19 @@ async fn ask_seed(seed: SocketAddr, pin: token::Fingerprint, request: &EnrolRequ
         anyhow::Ok(codec::decode_value(&recv.read_to_end(MAX_REPLY).await?)?)
     };
     let reply = exchange.await;
+    let silent = reply.is_err() && connection.close_reason() == Some(ConnectionError::TimedOut);
     let busy = matches!(connection.close_reason(),
         Some(ConnectionError::ApplicationClosed(close)) if close.error_code == CLOSE_BUSY);
     endpoint.close(CLOSE_DONE, b"");
     // A courtesy to the seed, which otherwise waits for the idle timeout.
     let _ = timeout(Duration::from_millis(200), endpoint.wait_idle()).await;
     if busy {
-        return Ok(EnrolReply::Refused(Refusal::Busy));
+        return Ok(Some(EnrolReply::Refused(Refusal::Busy)));
     }
-    reply.with_context(|| format!("{seed} broke off; try again with the same token"))
+    if silent {
+        return Ok(None);
+    }
+    reply.map(Some).with_context(|| format!("{seed} broke off; try again with the same token"))
 }
 
 async fn resolve(seed: &str) -> anyhow::Result<Vec<SocketAddr>> {

@@ -1,13 +1,13 @@
 //! Gossip: what every node tells all others, by chitchat over the mesh's own connections.
 //!
 //! Information only: any member may pass on any other member's values, so nothing here is a vote.
-//! A value set here goes out at once to all connected peers, and with the next rounds to the rest.
+//! A value set here goes out at once to connected peers, to voters first, and with the next rounds to the rest.
 //!
 //! chitchat reads a process that stood still (SIGSTOP) wrongly: it makes up for all missed rounds at
 //! once and takes what waited in the kernel for fresh. So a gap in the clock ends it, before
 //! anything is sent or read, and it starts anew under a new generation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -25,6 +25,8 @@ use mesh_core::{Input, Instant, services};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::{SERVER_PREFIX, SERVICE_PREFIX};
 use mesh_wire::mesh::roster::Roster;
+use rand::Rng;
+use rand::seq::SliceRandom;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -38,6 +40,9 @@ use crate::clock;
 /// A round every 100 ms: a death is seen after 300 to 500 ms, with no false ones under load.
 const INTERVAL: Duration = Duration::from_millis(100);
 const PHI: f64 = 8.0;
+/// Peers that a new value goes to at once; the others learn it from these, within a few rounds. Each such round carries
+/// a digest of all members, so that with all of them it would grow with their square.
+const AT_ONCE: usize = 16;
 /// Rounds that a new value asks for are this far apart.
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
 /// A gap this long between two of the many things that happen here is no scheduling delay.
@@ -79,7 +84,7 @@ impl Gossip {
         self.wake.notify_one();
     }
 
-    /// Gossips with all connected peers now.
+    /// Gossips with connected peers now.
     pub(super) fn wake(&self) {
         self.wake.notify_one();
     }
@@ -206,7 +211,7 @@ async fn start(shared: &Arc<Shared>, generation: u64, pulse: Arc<Pulse>) -> anyh
     spawn_chitchat(config, shared.gossip.own().into_iter().collect(), &link).await
 }
 
-/// Brings chitchat's copy of this node's values up to date and gossips with all connected peers.
+/// Brings chitchat's copy of this node's values up to date and gossips with connected peers.
 async fn set_own(shared: &Shared, handle: &ChitchatHandle) {
     let own = shared.gossip.own();
     handle
@@ -224,13 +229,23 @@ async fn set_own(shared: &Shared, handle: &ChitchatHandle) {
             }
         })
         .await;
-    let roster = shared.roster();
-    for peer in shared.peers.iter() {
-        if let Some(member) = roster.member(*peer.key()) {
-            // An error means that chitchat has ended, which its watcher tells.
-            let _ = handle.gossip(member.address);
-        }
+    for address in told_at_once(shared) {
+        // An error means that chitchat has ended, which its watcher tells.
+        let _ = handle.gossip(address);
     }
+}
+
+fn told_at_once(shared: &Shared) -> Vec<SocketAddr> {
+    let connected = shared.peers.iter().map(|peer| *peer.key()).collect();
+    chosen(&shared.roster(), &connected, &mut rand::rng())
+}
+
+/// Voters, and others by chance, so that it is not always the same who wait.
+fn chosen(roster: &Roster, connected: &BTreeSet<NodeId>, rng: &mut impl Rng) -> Vec<SocketAddr> {
+    let mut members: Vec<_> = roster.members.iter().filter(|member| connected.contains(&member.id)).collect();
+    members.shuffle(rng);
+    members.sort_by_key(|member| !member.voter);
+    members.into_iter().take(AT_ONCE).map(|member| member.address).collect()
 }
 
 /// What the engine was told, so that it is told of changes only.
@@ -255,12 +270,14 @@ impl View {
     /// Compares with what chitchat knows. Of several generations of a node the newest counts.
     fn look(&self, chitchat: &Chitchat, shared: &Shared, settled: bool) -> Vec<News> {
         let roster = shared.roster();
-        let live: Vec<&ChitchatId> = chitchat.live_nodes().collect();
+        // Of several generations of a node the newest is the last.
+        let mut live: Vec<&ChitchatId> = chitchat.live_nodes().collect();
+        live.sort_unstable_by_key(|id| id.generation_id);
+        let live: BTreeMap<&str, &ChitchatId> = live.into_iter().map(|id| (id.node_id.as_ref(), id)).collect();
         let mut news = Vec::new();
         for member in roster.members.iter().filter(|m| m.id != shared.identity.node) {
             let name = member.id.to_string();
-            let newest = live.iter().filter(|id| *id.node_id == *name).max_by_key(|id| id.generation_id);
-            match newest.and_then(|id| Some((id, chitchat.node_state(id)?))) {
+            match live.get(name.as_str()).and_then(|id| Some((id, chitchat.node_state(id)?))) {
                 Some((id, state)) => {
                     let version = (id.generation_id, state.max_version());
                     let changed = self.seen.get(&member.id) != Some(&version);
@@ -435,3 +452,6 @@ impl Socket for LinkSocket {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

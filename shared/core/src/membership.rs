@@ -2,7 +2,7 @@
 //!
 //! Information only: liveness never changes who votes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use crate::time::Instant;
 #[derive(Clone, Debug, Default)]
 pub struct Membership {
     peers: BTreeMap<NodeId, Peer>,
+    /// Who says anything about a router: few of many members have one in their configuration.
+    speakers: BTreeMap<RouterKey, BTreeSet<NodeId>>,
 }
 
 /// One other member.
@@ -63,6 +65,10 @@ impl Membership {
     /// Forgets whoever is not in the roster any more.
     pub fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
         self.peers.retain(|id, _| keep(*id));
+        self.speakers.retain(|_, nodes| {
+            nodes.retain(|id| keep(*id));
+            !nodes.is_empty()
+        });
     }
 
     /// Whether a connection to it stands.
@@ -76,26 +82,46 @@ impl Membership {
         if key == NODE_KEY {
             peer.report = value.and_then(|v| serde_json::from_str(v).ok());
         } else if key.starts_with(ROUTER_PREFIX) {
-            peer.routers.retain(|router, _| router_key(router) != key);
-            if let Some(report) = value.and_then(|v| serde_json::from_str::<RouterReport>(v).ok()) {
+            let report = value.and_then(|v| serde_json::from_str::<RouterReport>(v).ok());
+            // Mostly it takes the place of what was said before.
+            if report.as_ref().is_none_or(|r| router_key(&r.key) != key) {
+                for router in peer.routers.extract_if(.., |router, _| router_key(router) == key) {
+                    silence(&mut self.speakers, router.0, node);
+                }
+            }
+            if let Some(report) = report {
+                self.speakers.entry(report.key).or_default().insert(node);
                 peer.routers.insert(report.key, report);
             }
         }
     }
 
+    /// What members say about a router, in their order.
+    pub fn reports(&self, router: &RouterKey) -> impl Iterator<Item = (NodeId, &Peer, &RouterReport)> + '_ {
+        let router = *router;
+        let speakers = self.speakers.get(&router).into_iter().flatten();
+        speakers.filter_map(move |id| {
+            let peer = self.peers.get(id)?;
+            Some((*id, peer, peer.routers.get(&router)?))
+        })
+    }
+
+    /// All routers that members say anything about.
+    pub fn routers(&self) -> impl Iterator<Item = RouterKey> + '_ {
+        self.speakers.keys().copied()
+    }
+
     /// Whether adverts from this address come from a member of the mesh.
     pub fn sends_adverts(&self, router: &RouterKey, source: IpAddr) -> bool {
-        self.peers.values().any(|p| p.routers.get(router).is_some_and(|r| r.source == Some(source)))
+        self.reports(router).any(|(_, _, r)| r.source == Some(source))
     }
 
     /// Effective priorities of the connected members for one router; those in fault, draining or
     /// gone are left out.
     pub fn candidates(&self, router: &RouterKey) -> impl Iterator<Item = (NodeId, u8)> + '_ {
-        let router = *router;
-        self.peers
-            .iter()
-            .filter(|(_, p)| p.connected && !p.report.as_ref().is_some_and(|r| r.draining))
-            .filter_map(move |(id, p)| p.routers.get(&router).filter(|r| r.priority > 0).map(|r| (*id, r.priority)))
+        let stays = |p: &Peer| p.connected && !p.report.as_ref().is_some_and(|r| r.draining);
+        let able = self.reports(router).filter(move |(_, p, r)| stays(p) && r.priority > 0);
+        able.map(|(id, _, r)| (id, r.priority))
     }
 
     /// What a member says about one router.
@@ -112,7 +138,16 @@ impl Membership {
 
     /// The highest epoch anybody says it held.
     pub fn max_epoch(&self, router: &RouterKey) -> u64 {
-        self.peers.values().filter_map(|p| p.routers.get(router)).map(|r| r.epoch).max().unwrap_or(0)
+        self.reports(router).map(|(_, _, r)| r.epoch).max().unwrap_or(0)
+    }
+}
+
+fn silence(speakers: &mut BTreeMap<RouterKey, BTreeSet<NodeId>>, router: RouterKey, node: NodeId) {
+    if let Some(nodes) = speakers.get_mut(&router) {
+        nodes.remove(&node);
+        if nodes.is_empty() {
+            speakers.remove(&router);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::conf::{Style, keepalived_conf};
 use crate::host::{Host, Process};
 use crate::lab::{Lab, VIP};
+use crate::process::processor_time;
 
 /// Three directors elect, hand out leases and agree well within this, on a machine that is busy with a build too.
 const SETTLE: Duration = Duration::from_secs(30);
@@ -379,18 +380,6 @@ impl Cluster {
     fn member_mut(&mut self, name: &str) -> &mut Member {
         self.members.iter_mut().find(|member| member.host.name == name).unwrap_or_else(|| panic!("no director {name}"))
     }
-}
-
-/// Processor time of a process so far, in user and kernel mode.
-pub fn processor_time(pid: u32) -> Result<(Duration, Duration)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
-    // After the name comes field 3; 14 and 15 are clock ticks, 100 a second.
-    let ticks = |field: usize| -> Result<Duration> {
-        let text = rest.split_whitespace().nth(field - 3).context("a short stat")?;
-        Ok(Duration::from_millis(text.parse::<u64>()? * 10))
-    };
-    Ok((ticks(14)?, ticks(15)?))
 }
 
 /// Who is active for the VIP in this status, if anybody.

@@ -25,8 +25,19 @@ pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 1, 1, 80);
 pub const DIRECTORS: [(&str, Ipv4Addr); 3] =
     [("lb1", Ipv4Addr::new(10, 1, 1, 11)), ("lb2", Ipv4Addr::new(10, 1, 1, 12)), ("lb3", Ipv4Addr::new(10, 1, 1, 13))];
 /// Directors that only a [larger lab](Lab::with_directors) has.
-const MORE_DIRECTORS: [(&str, Ipv4Addr); 2] =
-    [("lb4", Ipv4Addr::new(10, 1, 1, 14)), ("lb5", Ipv4Addr::new(10, 1, 1, 15))];
+const MORE_DIRECTORS: [(&str, Ipv4Addr); 27] = {
+    let names = [
+        "lb4", "lb5", "lb6", "lb7", "lb8", "lb9", "lb10", "lb11", "lb12", "lb13", "lb14", "lb15", "lb16", "lb17",
+        "lb18", "lb19", "lb20", "lb21", "lb22", "lb23", "lb24", "lb25", "lb26", "lb27", "lb28", "lb29", "lb30",
+    ];
+    let mut directors = [("", VIP); 27];
+    let mut index = 0;
+    while index < names.len() {
+        directors[index] = (names[index], Ipv4Addr::new(10, 1, 1, 14 + index as u8));
+        index += 1;
+    }
+    directors
+};
 /// Most directors of a lab.
 pub const MAX_DIRECTORS: usize = DIRECTORS.len() + MORE_DIRECTORS.len();
 /// The host whose neighbour cache is a real client's.

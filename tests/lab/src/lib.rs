@@ -23,6 +23,7 @@ pub mod judge;
 mod lab;
 pub mod neighbours;
 mod packet;
+pub mod process;
 mod report;
 mod sightings;
 pub mod web;

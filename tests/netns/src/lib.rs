@@ -6,9 +6,10 @@
 pub mod chaos;
 pub mod checks;
 pub mod crashes;
+pub mod fleet;
 pub mod moves;
-pub mod speed;
 pub mod rotel;
+pub mod speed;
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

@@ -17,6 +17,7 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod fleet;
 pub mod host;
 pub mod invariants;
 pub mod kernel;

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use mesh_sim::fleet::Fleet;
 use mesh_sim::layout::Shape;
 use mesh_sim::mutant::Mutant;
 use mesh_sim::report::Total;
@@ -48,6 +49,13 @@ struct Args {
     /// Runs at a time; as many as there are processors by default.
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
+    /// Figures of one fleet of so many directors, of which five vote, instead: up to 1,000.
+    #[arg(long, value_name = "DIRECTORS", value_parser = clap::value_parser!(u16).range(10..=1000),
+        conflicts_with_all = ["runs", "shape", "seconds", "soak", "calm", "mutant", "beyond", "verbose", "digest", "jobs"])]
+    fleet: Option<u16>,
+    /// Virtual routers of the fleet.
+    #[arg(long, default_value_t = 200, requires = "fleet", value_parser = clap::value_parser!(u8).range(1..=250))]
+    routers: u8,
     /// Print everything that happens.
     #[arg(long, conflicts_with = "digest")]
     verbose: bool,
@@ -60,6 +68,10 @@ fn main() -> ExitCode {
     let mut args = Args::parse();
     if let Some(mutant) = args.mutant {
         args.shape = vec![mutant.shape()];
+    }
+    if let Some(nodes) = args.fleet {
+        println!("{}", Fleet { nodes: nodes.into(), routers: args.routers.into(), seed: args.seed }.run());
+        return ExitCode::SUCCESS;
     }
     if args.soak {
         args.shape = Shape::ALL.to_vec();

@@ -2,7 +2,7 @@ use mesh_control::Status;
 use serde_json::{Value, json};
 
 use super::{cluster, look, parsed, plain};
-use crate::show::{services, services_json, status};
+use crate::show::{services, services_json};
 
 fn with(services: Value) -> Value {
     let mut map = cluster();
@@ -63,7 +63,7 @@ fn none() {
 
 #[test]
 fn the_map_tells_of_trouble() {
-    let map = status(&parsed(two()), &look(false, None));
+    let map = super::status(&parsed(two()), &look(false, None));
     let expected = "\
 ! 10.1.1.80:80/tcp: 1 of 2 real servers are down: see meshctl services
 ! fwmark 7: not as it should be in ip_vs of lb2: this kernel has no ip_vs

@@ -405,6 +405,7 @@ impl Engine {
     }
 
     fn handle(&mut self, now: Instant, input: Input) {
+        self.council.note(&input);
         match input {
             Input::Timeout => {}
             Input::Interface(interface) => self.see_interface(now, interface),
@@ -646,8 +647,7 @@ impl Engine {
 
     /// A member's name, or its identity where the roster has none.
     fn name_of(&self, node: NodeId) -> String {
-        let member = self.roster.as_ref().and_then(|r| r.member(node));
-        member.map_or_else(|| node.to_string(), |m| m.name.clone())
+        self.council.name_of(node).cloned().unwrap_or_else(|| node.to_string())
     }
 
     /// Says so in the log, too.

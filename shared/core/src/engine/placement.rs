@@ -263,7 +263,7 @@ impl Engine {
     pub(super) fn router_names(&self, keys: &[RouterKey]) -> Vec<String> {
         let name = |key: &RouterKey| {
             let own = self.instances.get(key).map(|i| i.config.name.clone());
-            let said = || self.membership.peers().find_map(|(_, p)| p.routers.get(key)).map(|r| r.name.clone());
+            let said = || self.membership.reports(key).next().map(|(_, _, r)| r.name.clone());
             own.or_else(said).unwrap_or_else(|| key.to_string())
         };
         keys.iter().map(name).collect()

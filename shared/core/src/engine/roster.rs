@@ -1,6 +1,8 @@
 //! The roster as the engine uses it: consensus wired to inputs and actions, and what a new roster
 //! changes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Message;
 use mesh_wire::mesh::roster::{FIRST_VOTERS, Roster};
@@ -8,6 +10,7 @@ use mesh_wire::mesh::roster::{FIRST_VOTERS, Roster};
 use super::{Engine, Setup};
 use crate::action::Action;
 use crate::decision::Decision;
+use crate::input::Input;
 use crate::roster::policy::{Census, Policy, Presence, REPLACE_AFTER};
 use crate::roster::replica::{Effect, Event};
 use crate::roster::{Change, Moment, Replica, State};
@@ -28,6 +31,10 @@ pub(super) struct Council {
     /// None without a mesh.
     replica: Option<Replica>,
     census: Census,
+    /// Somebody came or went since the last census.
+    stale: bool,
+    /// What members are called.
+    names: BTreeMap<NodeId, String>,
     /// When to ask the policy again.
     policy_at: Option<Instant>,
     unfinished_since: Option<Instant>,
@@ -44,11 +51,23 @@ impl Council {
         Council {
             replica: setup.roster.as_ref().map(|r| Replica::new(setup.node, state(r), now, grants_until)),
             census: Census::default(),
+            stale: true,
+            names: setup.roster.as_ref().map(names_of).unwrap_or_default(),
             policy_at: Some(now),
             unfinished_since: None,
             removed: None,
             store_told: None,
         }
+    }
+
+    /// A fact about members makes the census stale.
+    pub(super) fn note(&mut self, input: &Input) {
+        self.stale |= matches!(input, Input::PeerUp { .. } | Input::PeerDown { .. } | Input::Heard { .. });
+    }
+
+    /// A member's name.
+    pub(super) fn name_of(&self, node: NodeId) -> Option<&String> {
+        self.names.get(&node)
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -93,11 +112,12 @@ impl Engine {
         if replica.deadline().is_some_and(|t| t <= now) {
             self.consult(now, Event::Timeout);
         }
-        let members = self.presence();
+        // Members are many, and steps in which none came or went are nearly all.
+        let members = std::mem::take(&mut self.council.stale).then(|| self.presence());
         let Council { replica: Some(replica), census, policy_at, unfinished_since, .. } = &mut self.council else {
             return;
         };
-        if census.note(now, &members) {
+        if members.is_some_and(|members| census.note(now, &members)) {
             *policy_at = Some(now);
         }
         match (replica.has_unfinished(), *unfinished_since) {
@@ -153,16 +173,19 @@ impl Engine {
             self.block_removed();
             self.evaluate_all(now);
         }
-        for gone in self.other_members().into_iter().filter(|id| roster.member(*id).is_none()) {
+        let stays: BTreeSet<NodeId> = roster.members.iter().map(|m| m.id).collect();
+        for gone in self.other_members().into_iter().filter(|id| !stays.contains(id)) {
             if self.membership.is_connected(gone) {
                 self.out.push(Action::SendMessage { to: gone, message: Message::Roster(roster.clone()) });
             }
         }
         self.roster = Some(roster.clone());
+        self.council.names = names_of(&roster);
+        self.council.stale = true;
         self.note_surroundings(now);
         self.council.policy_at = Some(now);
-        self.membership.retain(|id| roster.member(id).is_some());
-        self.others.retain(|id| roster.member(id).is_some());
+        self.membership.retain(|id| stays.contains(&id));
+        self.others.retain(|id| stays.contains(&id));
         self.out.push(Action::AdoptRoster(roster.clone()));
         let voters = roster.voters().map(|m| m.name.clone()).collect();
         self.record(Decision::Roster { epoch: roster.epoch, voters });
@@ -210,4 +233,8 @@ impl Engine {
         let members = self.roster.iter().flat_map(|r| &r.members).map(|m| m.id);
         members.filter(|id| *id != self.setup.node).collect()
     }
+}
+
+fn names_of(roster: &Roster) -> BTreeMap<NodeId, String> {
+    roster.members.iter().map(|m| (m.id, m.name.clone())).collect()
 }

@@ -133,9 +133,8 @@ impl Engine {
 
     /// Other directors that are there and able to serve a router, with the addresses of their adverts.
     fn on_segment(&self, router: RouterKey) -> Vec<(NodeId, Option<IpAddr>)> {
-        let there = self.membership.peers().filter(|(_, p)| p.connected && !p.left);
-        let able = there.filter_map(|(id, p)| Some((id, p.routers.get(&router)?)));
-        able.filter(|(_, r)| r.state != RouterState::Fault).map(|(id, r)| (id, r.source)).collect()
+        let there = self.membership.reports(&router).filter(|(_, p, _)| p.connected && !p.left);
+        there.filter(|(_, _, r)| r.state != RouterState::Fault).map(|(id, _, r)| (id, r.source)).collect()
     }
 
     /// The result of a probe; `false` where it was for something else. One that failed says nothing, and the

@@ -1,5 +1,6 @@
 //! The cluster-wide map as this node sees it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -11,6 +12,9 @@ use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use super::Engine;
 use crate::time::Instant;
+
+/// A member's word on a router, and whether that member is there.
+pub(super) type Word<'a> = (NodeId, bool, Cow<'a, RouterReport>);
 
 impl Engine {
     /// What `meshctl status` shows; reads only.
@@ -61,17 +65,21 @@ impl Engine {
         counters.chain(self.repairs.counters()).collect()
     }
 
-    fn node_status(&self, member: &Member) -> control::Node {
-        let own = member.id == self.setup.node;
-        let peer = self.membership.peer(member.id);
-        let report = peer.and_then(|p| p.report.as_ref());
-        let liveness = match peer {
-            _ if own => control::Liveness::Alive,
+    /// Whether a member is there.
+    pub fn liveness(&self, node: NodeId) -> control::Liveness {
+        match self.membership.peer(node) {
+            _ if node == self.setup.node => control::Liveness::Alive,
             Some(p) if p.connected => control::Liveness::Alive,
             Some(p) if p.left => control::Liveness::Left,
             Some(p) if p.heard => control::Liveness::Suspect,
             _ => control::Liveness::Dead,
-        };
+        }
+    }
+
+    fn node_status(&self, member: &Member) -> control::Node {
+        let own = member.id == self.setup.node;
+        let peer = self.membership.peer(member.id);
+        let report = peer.and_then(|p| p.report.as_ref());
         let rtt = peer.filter(|p| p.connected).map(|p| (p.rtt.as_secs_f64() * 1e6).round() / 1e3);
         control::Node {
             name: member.name.clone(),
@@ -83,7 +91,7 @@ impl Engine {
                 VotePolicy::Always => "always",
             }
             .to_owned(),
-            liveness,
+            liveness: self.liveness(member.id),
             address: member.address.to_string(),
             draining: if own { self.drains_here() } else { report.is_some_and(|r| r.draining) },
             rtt_ms: rtt,
@@ -97,16 +105,15 @@ impl Engine {
     }
 
     pub(super) fn known_routers(&self) -> BTreeSet<RouterKey> {
-        let remote = self.membership.peers().flat_map(|(_, p)| p.routers.keys());
-        self.instances.keys().chain(remote).copied().collect()
+        self.instances.keys().copied().chain(self.membership.routers()).collect()
     }
 
     /// Everybody's report on one router, our own included. Those of members that are gone are kept
     /// for their names and times, not for their state.
-    pub(super) fn reports(&self, key: RouterKey) -> Vec<(NodeId, bool, RouterReport)> {
-        let own = self.instances.get(&key).map(|i| (self.setup.node, true, self.report(i)));
+    pub(super) fn reports(&self, key: RouterKey) -> Vec<Word<'_>> {
+        let own = self.instances.get(&key).map(|i| (self.setup.node, true, Cow::Owned(self.report(i))));
         let alive = |p: &crate::membership::Peer| p.connected || p.heard && !p.left;
-        let remote = self.membership.peers().filter_map(|(id, p)| Some((id, alive(p), p.routers.get(&key)?.clone())));
+        let remote = self.membership.reports(&key).map(|(id, p, r)| (id, alive(p), Cow::Borrowed(r)));
         own.into_iter().chain(remote).collect()
     }
 
@@ -174,12 +181,7 @@ impl Engine {
 
     /// Who serves: the holder of an unexpired grant of ours that says so, else the living member
     /// with the highest epoch that says so.
-    pub(super) fn active_node(
-        &self,
-        now: Instant,
-        key: RouterKey,
-        reports: &[(NodeId, bool, RouterReport)],
-    ) -> Option<NodeId> {
+    pub(super) fn active_node(&self, now: Instant, key: RouterKey, reports: &[Word<'_>]) -> Option<NodeId> {
         let says_active = |r: &RouterReport| r.state == RouterState::Active;
         let holder = self.voter.holder(now, &key).map(|h| h.owner);
         let by_grant = reports.iter().find(|(id, _, r)| Some(*id) == holder && says_active(r));
@@ -232,7 +234,7 @@ fn role(role: Role) -> &'static str {
 }
 
 /// The newest takeover anywhere; without one, the newest change of any kind.
-fn last_transition(reports: &[(NodeId, bool, RouterReport)]) -> Option<control::Transition> {
+fn last_transition(reports: &[Word<'_>]) -> Option<control::Transition> {
     let newest = |active: bool| {
         let wanted = reports.iter().filter(|(_, _, r)| !active || r.state == RouterState::Active);
         wanted.max_by_key(|(_, _, r)| r.transition.at_unix_ms)

@@ -112,3 +112,22 @@ fn the_highest_epoch_of_anybody_counts() {
     assert_eq!(members.max_epoch(&KEY), 5);
     assert!(!members.is_connected(B));
 }
+
+#[test]
+fn whoever_has_nothing_to_say_of_a_router_is_not_asked_about_it() {
+    let mut members = Membership::default();
+    let speakers = |m: &Membership| m.reports(&KEY).map(|(id, ..)| id).collect::<Vec<_>>();
+    up(&mut members, B, 150);
+    up(&mut members, A, 200);
+    assert_eq!((speakers(&members), members.routers().collect::<Vec<_>>()), (vec![A, B], vec![KEY]));
+    members.gossip(A, &router_key(&KEY), None);
+    assert_eq!(speakers(&members), [B], "withdrawn");
+    members.gossip(B, &router_key(&KEY), Some("of another version"));
+    assert_eq!((speakers(&members), members.routers().count()), (vec![], 0));
+    up(&mut members, A, 200);
+    up(&mut members, B, 150);
+    members.retain(|id| id == B);
+    assert_eq!(speakers(&members), [B], "removed from the mesh");
+    members.retain(|_| false);
+    assert_eq!(members.routers().count(), 0);
+}

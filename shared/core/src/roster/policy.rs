@@ -11,7 +11,7 @@
 //! It is up to the first voter of the roster that is there to propose: the others would only be in
 //! its way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh_wire::mesh::NodeId;
@@ -52,15 +52,18 @@ pub struct Census {
 impl Census {
     /// Notes who is there now, and whether that is news; who is not in the list is forgotten.
     pub fn note(&mut self, now: Instant, members: &[(NodeId, Presence)]) -> bool {
-        let before = self.seen.len();
-        self.seen.retain(|id, _| members.iter().any(|(member, _)| member == id));
-        let mut news = self.seen.len() != before;
+        let mut news = false;
         for (id, presence) in members {
             let since = self.seen.get(id).filter(|(known, _)| known == presence);
             if since.is_none() {
                 self.seen.insert(*id, (*presence, now));
                 news = true;
             }
+        }
+        if self.seen.len() > members.len() {
+            let there: BTreeSet<NodeId> = members.iter().map(|(id, _)| *id).collect();
+            self.seen.retain(|id, _| there.contains(id));
+            news = true;
         }
         news
     }
@@ -91,9 +94,7 @@ impl Policy<'_> {
     /// The change to propose now.
     pub fn change(&self, now: Instant) -> Option<Change> {
         let voters: Vec<&Member> = self.roster.voters().collect();
-        let there = |m: &&&Member| self.census.is(m.id, Presence::Connected);
-        let first = voters.iter().find(there)?;
-        if first.id != self.me || voters.iter().filter(there).count() < self.roster.quorum() {
+        if !self.proposes(&voters) {
             return None;
         }
         let spare = |time| {
@@ -120,8 +121,20 @@ impl Policy<'_> {
         }
     }
 
+    /// Whether it is up to this node, and a majority could agree.
+    fn proposes(&self, voters: &[&Member]) -> bool {
+        let there = || voters.iter().filter(|m| self.census.is(m.id, Presence::Connected));
+        there().next().is_some_and(|first| first.id == self.me) && there().count() >= self.roster.quorum()
+    }
+
     /// When [`Policy::change`] will want something, if nothing happens before.
     pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let voters: Vec<&Member> = self.roster.voters().collect();
+        let complete = voters.len() >= MANY_VOTERS && voters.iter().all(|m| self.census.is(m.id, Presence::Connected));
+        // Neither changes with time alone; without them all members would have to be looked at again and again.
+        if complete || !self.proposes(&voters) {
+            return None;
+        }
         let after = |(presence, since): &(Presence, Instant)| match presence {
             Presence::Connected => *since + FILL_AFTER,
             Presence::Heard | Presence::Gone => *since + self.replace_after,

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use mesh_lab::cluster::{Cluster, Daemon};
 use mesh_lab::{DIRECTORS, Fault, Lab, Lifetime, clock};
+use mesh_lab::process::processor_time;
 use mesh_netns::rotel::{self, ENDPOINT};
 use mesh_netns::{FAULT_LASTS, NEXT, OWNER};
 
@@ -43,13 +44,9 @@ fn conf(name: &str, tells: &str) -> String {
     text
 }
 
-/// Processor time of a process so far.
-fn processor_time(pid: u32) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
-    // After the name comes field 3; 14 and 15 are clock ticks, 100 a second.
-    let ticks = rest.split_whitespace().skip(14 - 3).take(2).map(str::parse::<u64>);
-    Ok(Duration::from_millis(ticks.sum::<Result<u64, _>>()? * 10))
+/// Processor time of a process so far, in either mode.
+fn spent(pid: u32) -> Result<Duration> {
+    processor_time(pid).map(|(user, kernel)| user + kernel)
 }
 
 /// Processor time of the director that tells, and of the one that does not.
@@ -65,7 +62,7 @@ fn measure(tells: &str, silent: &str, args: &Args) -> Result<(Duration, Duration
     })?;
     clock::pass(Duration::from_secs(6))?;
     let pids = (cluster.daemon_pid(tells)?, cluster.daemon_pid(silent)?);
-    let before = (processor_time(pids.0)?, processor_time(pids.1)?);
+    let before = (spent(pids.0)?, spent(pids.1)?);
     clock::pass(Duration::from_secs(args.seconds) / 2)?;
     if args.failover {
         let cable = Fault::Cable(OWNER.to_owned());
@@ -74,7 +71,7 @@ fn measure(tells: &str, silent: &str, args: &Args) -> Result<(Duration, Duration
         cluster.lab().heal(&cable)?;
     }
     clock::pass(Duration::from_secs(args.seconds) / 2)?;
-    let after = (processor_time(pids.0)?, processor_time(pids.1)?);
+    let after = (spent(pids.0)?, spent(pids.1)?);
     Ok((after.0 - before.0, after.1 - before.1))
 }
 

@@ -5,6 +5,7 @@ mod chaos;
 mod drift;
 mod faults_daemon;
 mod faults_network;
+mod fleet;
 mod groups;
 mod guard;
 mod host;

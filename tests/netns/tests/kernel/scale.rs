@@ -6,7 +6,8 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use mesh_lab::cluster::{Cluster, Daemon, processor_time};
+use mesh_lab::cluster::{Cluster, Daemon};
+use mesh_lab::process::processor_time;
 use mesh_lab::{DIRECTORS, Lab, clock};
 use mesh_netns::{NEXT, OWNER, settled};
 use nix::sys::signal::Signal;

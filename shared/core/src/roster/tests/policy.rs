@@ -132,3 +132,13 @@ fn who_is_heard_through_others_is_not_gone() {
     assert_eq!(policy(1, &roster, &census).change(ms(159_999)), None, "counted anew");
     assert_eq!(policy(1, &roster, &census).change(ms(160_000)), Some(Change::Promote(id(4))));
 }
+
+#[test]
+fn nothing_is_due_where_time_alone_changes_nothing() {
+    let all: Vec<u64> = (1..=9).collect();
+    assert_eq!(wants(&mesh(9, &[1, 2, 3, 4, 5]), &all, 0), (None, None), "as many vote as ever do");
+    let roster = mesh(4, &[1, 2, 3]);
+    let without_third = census(&roster, &[1, 2, 4]);
+    assert_eq!(policy(1, &roster, &without_third).deadline(ms(0)), Some(ms(60_000)));
+    assert_eq!(policy(2, &roster, &without_third).deadline(ms(0)), None, "it is not up to it");
+}
