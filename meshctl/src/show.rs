@@ -181,6 +181,9 @@ fn warnings(status: &Status, look: &Look) -> String {
                 format!("{}: {} was refused by {}: {}", router.name, status.node, veto.by.join(", "), veto.reason)
             });
         }
+        if let Some(held) = &router.held {
+            lines.push(format!("{}: {} is held back until {}: {}", router.name, status.node, held.until, held.because));
+        }
         match (&router.state, &router.foreign) {
             (RouterState::Foreign, Some(foreign)) => {
                 lines.push(format!("{}: served by {foreign}, a router outside the mesh", router.name));

@@ -114,6 +114,10 @@ impl Engine {
         if !self.may_claim(now, key, &members) {
             return;
         }
+        if let Some(until) = self.stands_back(now, key) {
+            self.instances.entry(key).and_modify(|i| i.vacancy = cause);
+            return self.schedule_claim(now, key, until);
+        }
         let leased = self.leased();
         let pace = self.pace(now);
         for member in members {

@@ -146,6 +146,7 @@ impl Cluster {
             | Input::Order { .. }
             | Input::RosterStored { .. }
             | Input::PeerUp { .. }
+            | Input::Reconnected { .. }
             | Input::PeerDown { .. }
             | Input::Gossip { .. }
             | Input::Heard { .. } => false,

@@ -39,6 +39,8 @@ const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub(in crate::engine) struct Dispatch {
     /// This node is it.
     active: bool,
+    /// What was ordered before this node knew enough.
+    early: Vec<(Asker, Order)>,
     queue: VecDeque<Waiting>,
     job: Option<Job>,
     /// When the next move may begin.
@@ -96,7 +98,12 @@ impl Dispatch {
 
     /// Whether it matters who dispatches: that is not looked at in every step of a large mesh.
     fn has_work(&self) -> bool {
-        self.job.is_some() || !self.queue.is_empty() || self.plan_at.is_some()
+        self.job.is_some() || !self.queue.is_empty() || self.plan_at.is_some() || self.waits()
+    }
+
+    /// Whether orders wait for what this node does not know yet.
+    pub(super) fn waits(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// Something changed: to be planned again.
@@ -122,6 +129,9 @@ impl Engine {
         if self.dispatcher() != Some(self.setup.node) {
             let other = self.dispatcher().map_or_else(|| "nobody".to_owned(), |node| self.name_of(node));
             return self.answer_order(asker, Err(format!("{} refused: {other} orders moves", self.setup.name)));
+        }
+        if !self.is_informed(now) && self.moves.dispatch.early.len() < MOST_ORDERS {
+            return self.moves.dispatch.early.push((asker, order));
         }
         if !self.reaches_quorum() {
             let text = format!("{} refused: it reaches no majority of the voters", self.setup.name);
@@ -212,7 +222,12 @@ impl Engine {
         if !self.moves.dispatch.has_work() {
             return;
         }
-        let active = self.dispatcher() == Some(self.setup.node) && self.reaches_quorum();
+        let orders = self.dispatcher() == Some(self.setup.node);
+        if self.moves.dispatch.waits() && (!orders || self.is_informed(now)) {
+            let early = std::mem::take(&mut self.moves.dispatch.early);
+            early.into_iter().for_each(|(asker, order)| self.order(now, asker, order));
+        }
+        let active = orders && self.reaches_quorum();
         let was = std::mem::replace(&mut self.moves.dispatch.active, active);
         if !active {
             self.moves.dispatch.plan_at = None;
@@ -359,6 +374,11 @@ impl Engine {
         if dispatch.plan_at.is_none_or(|at| at > now) || dispatch.next_at > now {
             return;
         }
+        if !self.is_informed(now) {
+            // Gossip calls for it earlier.
+            return self.moves.dispatch.plan_at = self.moves.introductions.deadline();
+        }
+        let dispatch = &mut self.moves.dispatch;
         dispatch.refused.retain(|_, until| *until > now);
         let again = dispatch.refused.values().min().copied();
         let unseen = dispatch.unseen;

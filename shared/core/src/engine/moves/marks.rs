@@ -37,6 +37,11 @@ impl Marks {
         self.drains.values().filter(|d| d.drain != Drain::No).map(|d| (d.node, d.drain))
     }
 
+    /// All of them, for somebody who may know none.
+    pub(super) fn all(&self) -> (Vec<PinReport>, Vec<DrainReport>) {
+        (self.pins.values().copied().collect(), self.drains.values().copied().collect())
+    }
+
     /// Whether there is any, so that somebody has to look.
     pub(in crate::engine) fn any(&self) -> bool {
         self.drains().next().is_some() || self.pins.values().any(|p| p.node.is_some())
@@ -76,7 +81,7 @@ impl Engine {
         }
     }
 
-    fn note_pin(&mut self, now: Instant, pin: PinReport) {
+    pub(super) fn note_pin(&mut self, now: Instant, pin: PinReport) {
         let pins = &mut self.moves.marks.pins;
         let known = pins.get(&pin.router).map(|p| (p.version, p.by));
         if pin.router.vrid == 0 || known.is_none() && pins.len() >= MAX_ROUTERS || known >= Some((pin.version, pin.by))
@@ -87,7 +92,7 @@ impl Engine {
         self.repeat(now, format!("{PIN_PREFIX}{}", pin.router), &pin);
     }
 
-    fn note_drain(&mut self, now: Instant, drain: DrainReport) {
+    pub(super) fn note_drain(&mut self, now: Instant, drain: DrainReport) {
         let drains = &mut self.moves.marks.drains;
         let known = drains.get(&drain.node).map(|d| (d.version, d.by));
         let member = self.roster.as_ref().is_some_and(|r| r.member(drain.node).is_some());

@@ -6,6 +6,7 @@ use super::*;
 use crate::input::{Datagram, ProbeAnswer};
 use crate::orders::{Answer, Refused};
 
+mod damping;
 mod moves;
 
 #[derive(Clone, Debug)]
