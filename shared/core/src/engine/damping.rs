@@ -13,6 +13,7 @@ use mesh_wire::mesh::RouterKey;
 use mesh_wire::mesh::roster::Role;
 
 use super::Engine;
+use crate::damping::Damper;
 use crate::decision::Decision;
 use crate::time::Instant;
 use crate::vrrp::OWNER_PRIORITY;
@@ -29,7 +30,7 @@ impl Engine {
         let settings = self.config.mesh.damping.filter(|_| self.leased());
         let Some(instance) = self.instances.get(&key) else { return };
         let Some(settings) = settings.filter(|_| instance.config.priority != OWNER_PRIORITY) else {
-            self.instances.entry(key).and_modify(|i| i.damper = Default::default());
+            self.instances.entry(key).and_modify(|i| i.damper = Damper::default());
             return;
         };
         let seen = priority.filter(|_| fault.is_none());

@@ -85,8 +85,8 @@ pub enum MoveMessage {
         /// Who refused, and why, and what is so now.
         failure: Option<String>,
     },
-    /// To whoever has just connected: what operators decided, as far as the sender knows. Gossip says the same, a little
-    /// later. The last kind: earlier versions drop it.
+    /// To whoever has just connected: what operators decided, as far as the sender knows; to all, what has just been
+    /// decided. Gossip says the same, a little later. The last kind: earlier versions drop it.
     Introduction {
         /// Where routers shall be, or shall not be any more.
         pins: Vec<PinReport>,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use mesh_wire::mesh::gossip::Drain;
+use mesh_wire::mesh::gossip::{Drain, RouterState};
 use mesh_wire::mesh::moves::{MoveMessage, Order, Pin};
 use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
@@ -27,6 +27,9 @@ const MOST_ORDERS: usize = 64;
 
 /// A move that is not over by then has failed: twice what owner and successor give each other.
 const MOVED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long a word takes to all that are connected.
+const KNOWN_WITHIN: Duration = Duration::from_millis(30);
 
 /// How long the new owner's word may take through gossip, before anything is planned without it.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
@@ -80,6 +83,10 @@ struct Job {
     from: NodeId,
     to: NodeId,
     cause: String,
+    /// The highest epoch anybody had of it when the move began.
+    epoch: u64,
+    /// From then on gossip may say that it is over: owner and successor have had the time to say so.
+    known_at: Instant,
     until: Instant,
 }
 
@@ -178,8 +185,7 @@ impl Engine {
             return Err(format!("{} refused: {name} is not there", self.setup.name));
         };
         director.drain = Drain::Draining;
-        // What was refused a moment ago may go a moment later.
-        view.groups.values_mut().for_each(|g| g.seats.values_mut().for_each(|s| s.refused = false));
+        view.forget_refusals();
         let plan = placement::plan(&view);
         if let Some(stuck) = plan.stuck.iter().find(|s| s.on == node && !s.owned) {
             let names = self.router_names(&view.groups[&stuck.group].routers).join(", ");
@@ -195,9 +201,8 @@ impl Engine {
             .flat_map(|group| self.router_names(&view.groups[group].routers))
             .collect();
         let leaves = plan.moves.iter().filter(|m| m.from == node).count();
-        self.set_drain(now, node, Drain::Draining);
+        self.decide_drain(now, node, Drain::Draining);
         self.record(Decision::Order { text: format!("{name} is drained by operator") });
-        self.moves.dispatch.plan_again(now);
         let stays = if stays.is_empty() {
             String::new()
         } else {
@@ -206,14 +211,22 @@ impl Engine {
         Ok(format!("{name} hands over what it serves ({leaves}), one after another{stays}"))
     }
 
+    /// All that are there know it before anything is moved because of it: a successor that thinks it is still to be
+    /// empty would refuse.
+    fn decide_drain(&mut self, now: Instant, node: NodeId, drain: Drain) {
+        self.set_drain(now, node, drain);
+        self.tell_drain(node);
+        self.moves.dispatch.next_at = self.moves.dispatch.next_at.max(now + KNOWN_WITHIN);
+        self.moves.dispatch.plan_again(now);
+    }
+
     fn undrain(&mut self, now: Instant, node: NodeId) -> Result<String, String> {
         let name = self.name_of(node);
         if self.moves.marks.drain(node) != Drain::Draining {
             return Ok(format!("{name} is not being emptied"));
         }
-        self.set_drain(now, node, Drain::Returning);
+        self.decide_drain(now, node, Drain::Returning);
         self.record(Decision::Order { text: format!("{name} serves again, by operator") });
-        self.moves.dispatch.plan_again(now);
         Ok(format!("{name} serves again; what belongs to it comes back one after another"))
     }
 
@@ -240,6 +253,9 @@ impl Engine {
             if self.places_anything() {
                 self.moves.dispatch.plan_again(now);
             }
+        }
+        if self.moves.dispatch.job.as_ref().is_some_and(|job| job.known_at <= now && self.has_arrived(job)) {
+            self.finish_job(now, None);
         }
         if let Some(Job { from, .. }) = self.moves.dispatch.job.as_ref().filter(|job| job.until <= now) {
             let failure = format!("{} did not say within {MOVED_WITHIN:?} what came of it", self.name_of(*from));
@@ -424,15 +440,26 @@ impl Engine {
         let routers = view.groups[&group].routers.clone();
         let id = self.next_id(now);
         let cause = short(&cause);
+        let epoch = self.membership.max_epoch(&group).max(self.instances.get(&group).map_or(0, |i| i.held_epoch()));
+        let known_at = now + handover::OVER_WITHIN;
         self.moves.dispatch.next_at = now + self.spacing();
         self.moves.dispatch.job =
-            Some(Job { id, asker, group, from, to, cause: cause.clone(), until: now + MOVED_WITHIN });
+            Some(Job { id, asker, group, from, to, cause: cause.clone(), epoch, known_at, until: now + MOVED_WITHIN });
         self.record_move(MoveEvent::Begun);
         if from == self.setup.node {
             self.hand_over(now, from, id, handover::Task { routers, to, pin, cause });
         } else {
             self.send_move(from, MoveMessage::HandOver { id, routers, to, pin, cause });
         }
+    }
+
+    /// Whether the successor serves, by its own word: the owner's may be lost, with the owner's process perhaps.
+    fn has_arrived(&self, job: &Job) -> bool {
+        if job.to == self.setup.node {
+            return self.instances.get(&job.group).is_some_and(|i| i.held_epoch() > job.epoch);
+        }
+        let said = self.membership.router(job.to, &job.group);
+        said.is_some_and(|r| r.state == RouterState::Active && r.epoch > job.epoch)
     }
 
     /// The owner says what came of it.

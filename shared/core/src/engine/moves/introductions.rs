@@ -66,6 +66,17 @@ impl Engine {
         }
     }
 
+    /// What was just decided of a director, to all at once: what is ordered next must not arrive before it.
+    pub(super) fn tell_drain(&mut self, node: NodeId) {
+        let Some(drain) = self.moves.marks.drain_report(node) else { return };
+        let routers = self.instances.len() as u32;
+        let members = self.roster.iter().flat_map(|r| &r.members).filter(|m| m.role == Role::Director);
+        let there = members.map(|m| m.id).filter(|id| self.membership.is_connected(*id)).collect::<Vec<_>>();
+        for to in there {
+            self.send_move(to, MoveMessage::Introduction { pins: Vec::new(), drains: vec![drain], routers });
+        }
+    }
+
     /// Who is gone is not waited for.
     pub(in crate::engine) fn forget_introduction(&mut self, node: NodeId) {
         self.moves.introductions.awaited.remove(&node);
@@ -88,14 +99,13 @@ impl Engine {
     }
 
     /// Whether this node knows what all directors that are there know, and what they serve.
-    pub(super) fn is_informed(&mut self, now: Instant) -> bool {
-        let membership = &self.membership;
+    pub(in crate::engine) fn is_informed(&self, now: Instant) -> bool {
         let told = |node: &NodeId, routers: u32| {
-            let peer = membership.peer(*node).filter(|p| p.report.is_some());
+            let peer = self.membership.peer(*node).filter(|p| p.report.is_some());
             peer.is_some_and(|p| p.routers.len() >= routers as usize)
         };
-        self.moves.introductions.awaited.retain(|node, a| a.until > now && !a.routers.is_some_and(|r| told(node, r)));
-        self.moves.introductions.awaited.is_empty()
+        let mut awaited = self.moves.introductions.awaited.iter();
+        awaited.all(|(node, a)| a.until <= now || a.routers.is_some_and(|routers| told(node, routers)))
     }
 }
 

@@ -32,6 +32,11 @@ impl Marks {
         self.drains.get(&node).map_or(Drain::No, |d| d.drain)
     }
 
+    /// The same as it is told.
+    pub(super) fn drain_report(&self, node: NodeId) -> Option<DrainReport> {
+        self.drains.get(&node).copied()
+    }
+
     /// Directors with any wish but the usual one.
     pub(in crate::engine) fn drains(&self) -> impl Iterator<Item = (NodeId, Drain)> + '_ {
         self.drains.values().filter(|d| d.drain != Drain::No).map(|d| (d.node, d.drain))
@@ -61,6 +66,14 @@ impl Engine {
         {
             self.note_drain(now, drain);
         }
+    }
+
+    /// Whether an operator wants a router elsewhere than on this director, which may not know yet: one that is drained
+    /// or comes back from that gets by plan what belongs to it.
+    pub(in crate::engine) fn is_kept_from(&self, node: NodeId, router: RouterKey) -> bool {
+        let marks = &self.moves.marks;
+        let first = self.members(router).into_iter().min().unwrap_or(router);
+        marks.drain(node) != Drain::No || marks.pin(&first).is_some_and(|pin| pin != node)
     }
 
     /// The operator's word on where a router shall be, from here on.

@@ -185,6 +185,7 @@ impl Engine {
         if let Some(director) = drain.and_then(|node| view.nodes.get_mut(&node)) {
             director.drain = Drain::Draining;
         }
+        view.forget_refusals();
         let Plan { moves, stuck } = placement::plan(&view);
         let names = |key: &RouterKey| view.groups.get(key).map_or_else(Vec::new, |g| self.router_names(&g.routers));
         let shown = |m: &placement::Move| control::PlannedMove {
