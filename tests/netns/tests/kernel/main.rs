@@ -2,6 +2,7 @@
 
 mod bfd;
 mod chaos;
+mod damping;
 mod faults_daemon;
 mod faults_network;
 mod groups;
@@ -16,6 +17,7 @@ mod moves;
 mod neighbours;
 mod notify;
 mod repair;
+mod restarts;
 mod roster;
 mod scale;
 mod server;
