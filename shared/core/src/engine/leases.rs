@@ -373,17 +373,15 @@ impl Engine {
 
     /// How long the candidates that come before this node have the field to themselves.
     fn turn(&self, now: Instant, key: &RouterKey) -> Duration {
-        self.pace(now).stagger() * self.rank(now, key)
+        self.pace(now).stagger() * self.rank(key)
     }
 
     /// How many connected candidates come before this node.
-    fn rank(&self, now: Instant, key: &RouterKey) -> u32 {
+    fn rank(&self, key: &RouterKey) -> u32 {
         let Some(instance) = self.instances.get(key) else { return 0 };
         let (mine, me) = (self.group_priority(instance.config.key), self.setup.node);
         let before = |(node, priority): &(NodeId, u8)| (*priority, me) > (mine, *node);
-        // Who has just started does not know yet who is worthier.
-        let unknown = self.moves.unknown(now);
-        unknown + self.group_candidates(*key).iter().filter(|candidate| before(candidate)).count() as u32
+        self.group_candidates(*key).iter().filter(|candidate| before(candidate)).count() as u32
     }
 
     pub(super) fn schedule_claim(&mut self, now: Instant, key: RouterKey, at: Instant) {

@@ -87,13 +87,6 @@ impl Engine {
     }
 }
 
-impl Moves {
-    /// How many directors are connected and have not told yet what they have.
-    pub(super) fn unknown(&self, now: Instant) -> u32 {
-        self.introductions.unknown(now)
-    }
-}
-
 /// As much of a text as a message may carry.
 fn short(text: &str) -> String {
     let mut end = text.len().min(LONGEST_TEXT);

@@ -33,11 +33,6 @@ struct Awaited {
 }
 
 impl Introductions {
-    /// How many have not said what they have.
-    pub(super) fn unknown(&self, now: Instant) -> u32 {
-        self.awaited.values().filter(|a| a.until > now && a.routers.is_none()).count() as u32
-    }
-
     /// When nobody is waited for any more.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.awaited.values().map(|a| a.until).max()
