@@ -77,7 +77,7 @@ fn drift(registry: &mut Registry, status: &Status) {
 }
 
 fn routers(registry: &mut Registry, status: &Status) {
-    let (state, active, here) = (Gauges::default(), Gauges::default(), Gauges::default());
+    let (state, active, here, held) = (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
     let (leased, epoch, remaining, priority) =
         (Gauges::default(), Gauges::default(), Gauges::default(), Gauges::default());
     for router in &status.routers {
@@ -94,6 +94,7 @@ fn routers(registry: &mut Registry, status: &Status) {
         }
         leased.get_or_create(&vec![name.clone()]).set(f64::from(router.protection == RouterProtection::Lease));
         here.get_or_create(&vec![name.clone(), ("state", router.here.clone())]).set(1.0);
+        held.get_or_create(&vec![name.clone()]).set(f64::from(router.held.is_some()));
         for (node, value) in &router.priority {
             let labels = vec![name.clone(), ("node", node.clone())];
             active.get_or_create(&labels).set(f64::from(router.active.as_ref() == Some(node)));
@@ -108,6 +109,7 @@ fn routers(registry: &mut Registry, status: &Status) {
     registry.register("router_state", "1 for the state the virtual router is in, over the whole mesh", state);
     registry.register("router_active", "1 for the director that serves the virtual router", active);
     registry.register("router_here", "1 for what this node is for the virtual router", here);
+    registry.register("router_held", "1 while this node does not take the virtual router: it fell too often", held);
     registry.register("router_priority", "Effective VRRP priority, 0 in fault", priority);
     registry.register("router_protected", "1 while a lease keeps others from serving the virtual router", leased);
     registry.register("lease_epoch", "Epoch of the lease", epoch);
@@ -196,6 +198,7 @@ mod tests {
             priority: BTreeMap::from([("lb1".into(), 200), ("lb2".into(), 150)]),
             last_transition: None,
             veto: None,
+            held: None,
             foreign: None,
             pinned_to: None,
             protection: RouterProtection::Lease,
@@ -263,6 +266,7 @@ mod tests {
             "meshd_router_active{router=\"VI_\\\"1\\\"\",node=\"lb1\"} 1.0",
             "meshd_router_active{router=\"VI_\\\"1\\\"\",node=\"lb2\"} 0.0",
             "meshd_router_here{router=\"VI_\\\"1\\\"\",state=\"backup\"} 1.0",
+            "meshd_router_held{router=\"VI_\\\"1\\\"\"} 0.0",
             "meshd_router_priority{router=\"VI_\\\"1\\\"\",node=\"lb2\"} 150.0",
             "meshd_router_protected{router=\"VI_\\\"1\\\"\"} 1.0",
             "meshd_lease_epoch{router=\"VI_\\\"1\\\"\",owner=\"lb1\"} 7.0",

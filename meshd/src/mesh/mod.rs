@@ -4,7 +4,7 @@
 //!  engine's thread                       mesh (tasks on a thread of its own)
 //!   send, publish ---> MeshHandle ---> traffic --> datagram or stream --> peer
 //!   adopt ----------------+-----------> peer::manage: one task a member, dials and redials
-//!   Input <--- mpsc <-- peer: PeerUp, PeerDown; traffic: Message; gossip: Gossip, Heard
+//!   Input <--- mpsc <-- peer: PeerUp, Reconnected, PeerDown; traffic: Message; gossip: Gossip, Heard
 //!   Input::ChangeRoster <---- seed, control: a change is wanted --- answered by roster_changed
 //!   store ----------------------> storage: the roster file --- answered by Input::RosterStored
 //!

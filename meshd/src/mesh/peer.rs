@@ -146,8 +146,10 @@ impl Peer {
         if first {
             info!(peer = %self.member.name, address = %self.member.address, "connected");
             self.tell_up().await;
-            self.shared.gossip.wake();
+        } else {
+            self.tell(Input::Reconnected { node: self.member.id }).await;
         }
+        self.shared.gossip.wake();
         let (shared, from) = (self.shared.clone(), self.member.id);
         self.readers.spawn(async move {
             let which = connection.stable_id();

@@ -23,6 +23,10 @@ pub(super) fn of(decision: Decision) -> Event {
             let state = if up { "up" } else { "down" };
             plain("script", severity(!up), format!("script {name} is {state}"), cause)
         }
+        Decision::Held { name, lasts, cause, .. } => Event {
+            router: Some(name.clone()),
+            ..plain("held", "warning", format!("{name}: held back for {lasts:?}"), cause)
+        },
         Decision::Move { name, from, to, event, cause, .. } => {
             let (bad, text) = match event {
                 MoveEvent::Begun => (false, format!("{name}: moves from {from} to {to}")),

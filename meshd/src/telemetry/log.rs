@@ -15,6 +15,9 @@ pub(super) fn record(decision: &Decision) {
         }
         Decision::Script { name, up: true, cause } => tracing::info!(script = %name, "script {name} is up: {cause}"),
         Decision::Script { name, up: false, cause } => tracing::warn!(script = %name, "script {name} is down: {cause}"),
+        Decision::Held { name, key, lasts, cause } => {
+            tracing::warn!(vrid = key.vrid, cause, "{name}: held back for {lasts:?}");
+        }
         Decision::Move { name, key, from, to, event, cause } => {
             let vrid = key.vrid;
             match event {

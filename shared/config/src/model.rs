@@ -8,6 +8,7 @@ use mesh_wire::mesh::{Family, RouterKey};
 
 mod bfd;
 mod conduct;
+mod damping;
 mod mail;
 mod notify;
 mod process;
@@ -20,6 +21,7 @@ mod vmac;
 
 pub use self::bfd::BfdInstance;
 pub use self::conduct::*;
+pub use self::damping::FlapDamping;
 pub use self::mail::Mail;
 pub use self::notify::{Fifo, Notify, NotifySettings, OnDelete};
 pub use self::process::{Dumps, Process};
@@ -450,6 +452,8 @@ pub struct MeshSettings {
     pub replace_after: Option<Duration>,
     /// Which director serves what, where configured priorities do not decide, and how fast that changes.
     pub placement: Placement,
+    /// What becomes of a router whose link or tracked object comes and goes; `None` is nothing.
+    pub damping: Option<FlapDamping>,
 }
 
 /// Which director serves what.
@@ -482,6 +486,7 @@ impl Default for MeshSettings {
             policy: Policy::default(),
             replace_after: None,
             placement: Placement::default(),
+            damping: Some(FlapDamping::default()),
         }
     }
 }

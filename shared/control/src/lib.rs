@@ -191,6 +191,9 @@ pub struct Router {
     /// Why this node was refused, while `here` is `vetoed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veto: Option<Veto>,
+    /// Why this node does not take it for now, although it could: it came and went too often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
     /// A router outside the mesh that advertises: the active one while `state` is `foreign`, else one
     /// beside the member that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -262,6 +265,15 @@ pub struct Veto {
     pub holder: Option<String>,
     /// In words.
     pub reason: String,
+}
+
+/// A router that is held back on a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// RFC 3339, UTC.
+    pub until: String,
+    /// What fell, how often, and for how long it is held, in words.
+    pub because: String,
 }
 
 /// A virtual service.

@@ -1,5 +1,7 @@
 //! Decisions as values: a log line, a span and an audit entry are made of them.
 
+use std::time::Duration;
+
 use mesh_wire::mesh::{NodeId, RouterKey};
 
 use crate::tracking::Kind;
@@ -54,6 +56,17 @@ pub enum Decision {
         /// Up or down.
         up: bool,
         /// In words.
+        cause: String,
+    },
+    /// A virtual router fell so often that its recovery does not count for a while.
+    Held {
+        /// The instance's name.
+        name: String,
+        /// Its key.
+        key: RouterKey,
+        /// For how long.
+        lasts: Duration,
+        /// What fell and how often, in words.
         cause: String,
     },
     /// A planned move; told by the director that orders it.

@@ -55,12 +55,17 @@ pub enum Input {
         /// What it says.
         message: Message,
     },
-    /// A connection to a peer stands.
+    /// A connection to a peer stands; told again and again, with its latest round trip.
     PeerUp {
         /// Which peer.
         node: NodeId,
         /// Round trip measured so far.
         rtt: Duration,
+    },
+    /// A further connection to a peer stands: it may be another process now, whose end was not noticed.
+    Reconnected {
+        /// Which peer.
+        node: NodeId,
     },
     /// The last connection to a peer is gone.
     PeerDown {

@@ -10,6 +10,7 @@ use mesh_wire::mesh::gossip::RouterState;
 use mesh_wire::vrrp::{self as wire, Advertisement, ChecksumForm, Envelope, Interval};
 
 use crate::counters::Counters;
+use crate::damping::Damper;
 use crate::engine::vmacs::absence;
 use crate::lease::ballot::Lease;
 use crate::lease::lease_time;
@@ -37,6 +38,8 @@ pub struct Instance {
     pub claim_at: Option<Instant>,
     /// Its turn to claim has come, and its group was not ready yet.
     pub wants: bool,
+    /// Left to others until then, while nobody has served it.
+    pub stands_back: Option<Instant>,
     /// How the last lease ended, in words.
     pub vacancy: String,
     /// Voters that refused the last claim, and until when.
@@ -51,6 +54,10 @@ pub struct Instance {
     pub blocked: Option<(Instant, String)>,
     /// For how long after the next failure.
     pub block_time: Option<Duration>,
+    /// Holds it back when its link or what it tracks comes and goes.
+    pub damper: Damper,
+    /// It is not held any longer then, because nobody else is there who could serve.
+    pub lonely_until: Option<Instant>,
     /// The next burst of announcements, and how many packets.
     pub garp: Option<(Instant, u32)>,
     /// When `garp_extra_if` is due.
@@ -197,6 +204,7 @@ impl Instance {
             epoch_seen: 0,
             claim_at: None,
             wants: false,
+            stands_back: None,
             vacancy: String::new(),
             vetoes: BTreeMap::new(),
             failures: 0,
@@ -204,6 +212,8 @@ impl Instance {
             fault: Some(missing.unwrap_or_else(|| format!("interface {} is not there", config.interface))),
             blocked: None,
             block_time: None,
+            damper: Damper::default(),
+            lonely_until: None,
             garp: None,
             extra_at: None,
             rival_answered: Instant::default(),

@@ -22,6 +22,7 @@ pub mod action;
 pub mod admission;
 pub mod bfd;
 pub mod counters;
+pub mod damping;
 pub mod decision;
 pub mod drift;
 pub mod engine;

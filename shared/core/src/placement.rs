@@ -95,6 +95,11 @@ impl View {
         group.seats.get(&node).is_some_and(|s| s.tracked.is_some() && s.tracked >= best)
     }
 
+    /// What was refused a moment ago may go a moment later.
+    pub fn forget_refusals(&mut self) {
+        self.groups.values_mut().for_each(|g| g.seats.values_mut().for_each(|s| s.refused = false));
+    }
+
     /// Directors that may get the group by plan.
     fn takers<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = NodeId> + 'a {
         let seats = self.seats(group).filter(|(_, s, d)| d.drain != Drain::Draining && !s.refused);

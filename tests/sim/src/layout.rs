@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use ipnet::IpNet;
 use mesh_config::model::{
-    Config, LeaseTime, MeshSettings, Placement, SyncGroup, TrackScript, Tracked, Tracks, Version, VirtualAddress,
-    VirtualRouter,
+    Config, FlapDamping, LeaseTime, MeshSettings, Placement, SyncGroup, TrackScript, Tracked, Tracks, Version,
+    VirtualAddress, VirtualRouter,
 };
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
@@ -22,6 +22,9 @@ pub const SCRIPT: &str = "check";
 
 /// Most send adverts every second, some faster, and their leases are shorter.
 const INTERVALS: [Duration; 3] = [ms(1000), ms(300), ms(1000)];
+
+/// Holds are over by the time that all is to be as it was.
+const DAMPING: FlapDamping = FlapDamping { falls: 3, within: ms(60_000), hold: ms(1000), max: ms(4000) };
 
 /// Clusters worth simulating.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -216,7 +219,12 @@ impl Layout {
             track_scripts: vec![script],
             routers: (0..routers).map(|router| self.router(index, router)).collect(),
             sync_groups: self.groups(routers),
-            mesh: MeshSettings { lease: self.lease, placement: self.placement(), ..MeshSettings::default() },
+            mesh: MeshSettings {
+                lease: self.lease,
+                placement: self.placement(),
+                damping: Some(DAMPING),
+                ..MeshSettings::default()
+            },
             ..Config::default()
         }
     }

@@ -100,7 +100,7 @@ async fn a_goodbye_is_told_apart_from_a_loss() {
     tokio::time::timeout(super::cluster::PATIENCE, b.mesh.drained()).await.expect("an empty queue is seen as empty");
     b.mesh.close(true).await;
     a.wait(mark, "the goodbye", |i| matches!(i, Input::PeerDown { node, left: true } if *node == b_id)).await;
-    let sent = |i: &Input| matches!(i, Input::Message { message, .. } if !matches!(message, Message::Roster(_) | Message::Consensus(_)));
+    let sent = |i: &Input| matches!(i, Input::Message { message, .. } if !matches!(message, Message::Roster(_) | Message::Consensus(_) | Message::Move(_)));
     let got = a.seen.lock().unwrap().iter().filter(|(_, i)| sent(i)).count();
     assert_eq!(got, 50, "what was sent before the goodbye arrives");
     drop(c);

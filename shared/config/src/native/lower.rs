@@ -121,7 +121,8 @@ fn mesh(source: &mut Source<'_>, mesh: Mesh) -> MeshSettings {
     let name = mesh.name.map(|name| filled(source, name));
     let policy = policy(source, mesh.on_quorum_loss, mesh.quorum_loss_delay, mesh.trusted_neighbours);
     let realtime = mesh.realtime.unwrap_or(true);
-    MeshSettings { name, listen: mesh.listen, lease, realtime, policy, replace_after, placement }
+    let damping = placement::damping(source, mesh.flap_damping);
+    MeshSettings { name, listen: mesh.listen, lease, realtime, policy, replace_after, placement, damping }
 }
 
 /// A profile or a duration: a file with both would leave open which one its author relies on.

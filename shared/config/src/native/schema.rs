@@ -72,6 +72,7 @@ pub(super) struct Mesh {
     pub(super) capacity: Option<Spanned<i64>>,
     pub(super) moves_per_minute: Option<Spanned<i64>>,
     pub(super) rebalance_after: Option<Spanned<Time>>,
+    pub(super) flap_damping: Option<Spanned<FlapEntry>>,
     pub(super) realtime: Option<bool>,
     pub(super) on_quorum_loss: Option<QuorumLossName>,
     pub(super) quorum_loss_delay: Option<Spanned<Time>>,
@@ -322,6 +323,23 @@ pub(super) struct HostTable {
 pub(super) struct VmacNames {
     pub(super) prefix: Option<Spanned<String>>,
     pub(super) address_prefix: Option<Spanned<String>>,
+}
+
+/// `false` or `true`, or what is not as usual.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected false, or a table with falls, within, hold, max")]
+pub(super) enum FlapEntry {
+    Switch(bool),
+    Table(FlapTable),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FlapTable {
+    pub(super) falls: Option<i64>,
+    pub(super) within: Option<Time>,
+    pub(super) hold: Option<Time>,
+    pub(super) max: Option<Time>,
 }
 
 /// `true`, or what is not as usual.

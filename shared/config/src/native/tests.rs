@@ -2,8 +2,8 @@ mod bfd;
 
 use super::*;
 use crate::model::{
-    CheckKind, HttpCheck, LeaseTime, Placement, Policy, QuorumLoss, TelemetrySettings, Transport, UdpReply, Url,
-    Version,
+    CheckKind, FlapDamping, HttpCheck, LeaseTime, Placement, Policy, QuorumLoss, TelemetrySettings, Transport,
+    UdpReply, Url, Version,
 };
 use mesh_wire::mesh::Family;
 use std::time::Duration;
@@ -507,6 +507,44 @@ fn placement_is_read() {
     refused("[mesh]\nrebalance_after = \"120m\"\n", "2:19 7200s is out of range; expected 1s to 3600s");
     refused("[mesh]\nspread = \"yes\"\n", "2:10 invalid type");
     refused(&format!("{ROUTER}keep_apart = [\"B\", \"B\"]\n{other}"), "6:20 `B` is in the list already");
+}
+
+#[test]
+fn damping_is_read() {
+    let damping = |text: &str| {
+        let (config, found) = read(&format!("[mesh]\nname = \"lb1\"\n{text}\n{ROUTER}"));
+        assert!(found.is_empty(), "{text}: {found:#?}");
+        config.unwrap().mesh.damping
+    };
+    let seconds = Duration::from_secs;
+    let usual = FlapDamping { falls: 3, within: seconds(60), hold: seconds(10), max: seconds(300) };
+    assert_eq!(damping(""), Some(usual));
+    assert_eq!(damping("flap_damping = true"), Some(usual));
+    assert_eq!(damping("flap_damping = false"), None);
+    assert_eq!(damping("flap_damping = { falls = 5 }"), Some(FlapDamping { falls: 5, ..usual }));
+    assert_eq!(damping("flap_damping = { hold = \"10m\" }").map(|d| d.max), Some(seconds(600)), "never below hold");
+    let all = "flap_damping = { falls = 2, within = \"1s\", hold = \"1s\", max = \"1s\" }";
+    let least = FlapDamping { falls: 2, within: seconds(1), hold: seconds(1), max: seconds(1) };
+    assert_eq!(damping(all), Some(least));
+    for setting in [all, "flap_damping = false", "flap_damping = { falls = 5 }"] {
+        let (config, _) = read(&format!("[mesh]\n{setting}\n{ROUTER}"));
+        let (text, lost) = write(config.as_ref().unwrap());
+        assert_eq!((read(&text).0, lost), (config, Vec::new()), "{text}");
+    }
+    let expected = "expected false, or a table with falls, within, hold, max";
+    for (value, start) in [
+        ("{ falls = 1 }", "2:16 1 is out of range; expected 2 to 100"),
+        ("{ falls = 101 }", "2:16 101 is out of range"),
+        ("{ within = \"0s\" }", "2:16 0ns is out of range; expected 1s to 3600s"),
+        ("{ hold = \"2h\" }", expected),
+        ("{ hold = \"61m\" }", "2:16 3660s is out of range"),
+        ("{ hold = \"20s\", max = \"19s\" }", "2:16 19s is out of range; expected 20s to 3600s"),
+        ("{ fall = 3 }", expected),
+        ("\"off\"", expected),
+    ] {
+        let start = if start == expected { format!("2:16 {expected}") } else { start.to_owned() };
+        refused(&format!("[mesh]\nflap_damping = {value}\n"), &start);
+    }
 }
 
 #[test]

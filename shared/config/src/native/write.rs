@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use self::text::{Writer, list, string, time, words};
 use crate::model::{
-    BfdInstance, Check, CheckKind, Config, Connect, Dumps, LeaseTime, Mail, MeshSettings, Placement, Policy, Process,
-    QuorumLoss, Scope, ScriptSecurity, SyncGroup, TelemetrySettings, TrackFile, TrackScript, Version, VirtualAddress,
-    VirtualRouter,
+    BfdInstance, Check, CheckKind, Config, Connect, Dumps, FlapDamping, LeaseTime, Mail, MeshSettings, Placement,
+    Policy, Process, QuorumLoss, Scope, ScriptSecurity, SyncGroup, TelemetrySettings, TrackFile, TrackScript, Version,
+    VirtualAddress, VirtualRouter,
 };
 
 /// The text, and what of the model it cannot say.
@@ -92,7 +92,7 @@ fn meant(config: &Config) -> Config {
 }
 
 fn mesh(writer: &mut Writer, mesh: &MeshSettings) {
-    let MeshSettings { name, listen, lease, realtime, policy, replace_after, placement } = mesh;
+    let MeshSettings { name, listen, lease, realtime, policy, replace_after, placement, damping } = mesh;
     let Placement { spread, capacity, moves_per_minute, rebalance_after } = placement;
     let default = Placement::default();
     writer.table("[mesh]");
@@ -111,6 +111,16 @@ fn mesh(writer: &mut Writer, mesh: &MeshSettings) {
     writer.unless(*capacity, default.capacity, "capacity");
     writer.unless(*moves_per_minute, default.moves_per_minute, "moves_per_minute");
     writer.unless_time(*rebalance_after, default.rebalance_after, "rebalance_after");
+    self::damping(writer, *damping);
+}
+
+fn damping(writer: &mut Writer, damping: Option<FlapDamping>) {
+    let Some(FlapDamping { falls, within, hold, max }) = damping else { return writer.key("flap_damping", false) };
+    if damping != Some(FlapDamping::default()) {
+        let [within, hold, max] = [within, hold, max].map(time);
+        let table = format!("{{ falls = {falls}, within = {within}, hold = {hold}, max = {max} }}");
+        writer.key("flap_damping", table);
+    }
 }
 
 fn policy(writer: &mut Writer, policy: &Policy) {

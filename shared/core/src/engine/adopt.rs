@@ -217,7 +217,9 @@ impl Engine {
                 ballot.ask_at = ballot.ask_at.min(now);
             }
         }
-        self.orphans.retain(|orphan| orphan.until + MARGIN > now);
+        // What is claimed anew replaces it at every voter that hears of that.
+        let claimed = |key: &RouterKey| self.instances.get(key).is_some_and(|i| i.lease.ballot().is_some());
+        self.orphans.retain(|orphan| orphan.until + MARGIN > now && !claimed(&orphan.router));
         let release = |o: &Adopted| {
             let (router, (first, last)) = (o.router, o.epochs?);
             Some((first..=last).map(move |epoch| Release { router, epoch, seq: Release::LAST, successor: None }))

@@ -35,7 +35,7 @@ impl Engine {
             return;
         }
         members.iter().for_each(|member| self.note_own_addresses(*member));
-        let looks: Vec<Look> = members.iter().map(|member| self.look(*member)).collect();
+        let looks: Vec<Look> = members.iter().map(|member| self.look(now, *member)).collect();
         let first = looks.iter().find_map(|look| Some((look.key, look.fault.clone()?)));
         let shared = first.map(|(key, fault)| self.shared(key, &fault));
         // Interfaces become known one after another; until when they are waited for is in `adopted`.
@@ -83,19 +83,18 @@ impl Engine {
         instance.adopted.is_some() && self.misses_interface(instance)
     }
 
-    fn look(&self, key: RouterKey) -> Look {
+    fn look(&mut self, now: Instant, key: RouterKey) -> Look {
         let instance = &self.instances[&key];
         let link = |name: &str| self.interfaces.get(name).is_some_and(|interface| interface.running);
         let tracked = self.tracking.effect(&instance.config, self.groups.config_of(key), &link, instance.goes_on);
-        let fault = match (&tracked, self.link_fault(instance)) {
-            (_, Some(fault)) => Some(fault),
-            (tracking::Effect::Fault(fault), None) => Some(fault.clone()),
-            (tracking::Effect::Priority(_), None) => instance.blocked.as_ref().map(|(_, reason)| reason.clone()),
+        let (mut fault, mut priority) = match (tracked, self.link_fault(instance)) {
+            (tracking::Effect::Priority(priority), fault) => (fault, Some(priority)),
+            (tracking::Effect::Fault(fault), link) => (link.or(Some(fault)), None),
         };
-        let priority = match tracked {
-            tracking::Effect::Priority(priority) => Some(self.fit_priority(instance, priority)),
-            tracking::Effect::Fault(_) => None,
-        };
+        self.damp(now, key, &mut fault, &mut priority);
+        let instance = &self.instances[&key];
+        let fault = fault.or_else(|| instance.blocked.as_ref().map(|(_, reason)| reason.clone()));
+        let priority = priority.map(|priority| self.fit_priority(instance, priority));
         Look { key, source: self.source_of(instance), fault, priority }
     }
 

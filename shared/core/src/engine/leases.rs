@@ -396,6 +396,7 @@ impl Engine {
         let mine = instance.vrrp.priority();
         let serves = self.roster.as_ref().and_then(|r| r.member(from)).is_some_and(|m| m.role == Role::Director);
         let worthier = preempt.priority > mine && self.comes_first_elsewhere(from, preempt.router);
+        let worthier = worthier && !self.is_kept_from(from, preempt.router);
         if serves && instance.lease.is_held() && worthier && self.membership.is_connected(from) {
             let cause = format!(
                 "handed over to {}, whose priority {} is higher than {mine}",

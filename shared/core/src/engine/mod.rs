@@ -2,6 +2,8 @@
 
 pub mod adopt;
 mod announce;
+mod cold;
+mod damping;
 mod delays;
 mod drift;
 pub mod dump;
@@ -118,6 +120,8 @@ pub struct Engine {
     rearm: BTreeMap<Instant, Vec<std::net::IpAddr>>,
     drops: BTreeMap<String, DropCount>,
     repairs: repairs::Repairs,
+    /// How often a router was held back.
+    holds: u64,
     /// Announcements that wait for their turn.
     pacer: announce::Pacer,
     /// When this step began.
@@ -224,7 +228,7 @@ pub enum TimerKind {
     Services,
     /// A planned move, or the order of directors.
     Moves,
-    /// A start, or a change of a link, has been waited for.
+    /// A start, or a change of a link, or what fell too often, has been waited for.
     Delay,
     /// A look at who is heard on a segment.
     Segment,
@@ -263,6 +267,7 @@ impl Engine {
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
             repairs: repairs::Repairs::default(),
+            holds: 0,
             pacer: announce::Pacer::default(),
             now,
             published: BTreeMap::new(),
@@ -373,6 +378,8 @@ impl Engine {
             due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
             due(instance.claim_at, TimerKind::Claim);
             due(instance.blocked.as_ref().map(|(t, _)| *t), TimerKind::Claim);
+            due(instance.damper.hold().map(|hold| hold.until), TimerKind::Delay);
+            due(instance.lonely_until.filter(|_| instance.damper.hold().is_some()), TimerKind::Delay);
             due(instance.garp.map(|(t, _)| t), TimerKind::Announce);
             due(instance.extra_at, TimerKind::Announce);
             due(instance.refresh_at, TimerKind::Refresh);
@@ -441,8 +448,11 @@ impl Engine {
                     self.claim_again(now);
                 }
             }
+            Input::Reconnected { node } => self.acquaint(now, node),
             Input::PeerDown { node, left } => {
                 self.peer_down(node, left);
+                self.forget_introduction(node);
+                self.lost_wishes(now, node);
                 self.forget_segment_of(node);
                 self.note_surroundings(now);
             }
@@ -474,7 +484,7 @@ impl Engine {
                 }
             }
             Input::Unfit(unfit) => self.set_unfit(now, unfit),
-            Input::Order { ticket, wish } => self.wish(now, ticket, &wish),
+            Input::Order { ticket, wish } => self.wish(now, ticket, wish),
             Input::Settings { node, answer } => self.settings_told(node, answer.map(|told| *told)),
             Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
             Input::ChangeRoster { ticket, change } => {
@@ -578,6 +588,7 @@ impl Engine {
             instance.blocked = None;
             self.evaluate(now, key);
         }
+        self.end_hold(now, key);
         let Some(instance) = self.instances.get_mut(&key) else { return };
         if instance.claim_at.is_some_and(|t| t <= now) {
             instance.claim_at = None;

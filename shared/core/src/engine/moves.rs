@@ -4,11 +4,13 @@
 //! placement wants, and has one group after another handed over, evenly spaced, for the whole mesh
 //! ([`dispatch`]). Owner and successor carry a move out between them, and nothing is let go before the
 //! successor has said that it is ready ([`handover`]). What an operator decided stays: pins and drains
-//! are told by gossip, and everybody repeats them ([`marks`]). A lease alone says who serves; when all of
+//! are told by gossip, and everybody repeats them ([`marks`]); who has just started is told at once, and orders
+//! nothing before it knows ([`introductions`]). A lease alone says who serves; when all of
 //! this is wrong, something moves that need not, or stays that should go.
 
 mod dispatch;
 mod handover;
+mod introductions;
 mod marks;
 mod wishes;
 
@@ -28,6 +30,7 @@ pub(super) struct Moves {
     pub(super) dispatch: dispatch::Dispatch,
     handover: handover::Handover,
     wishes: wishes::Wishes,
+    introductions: introductions::Introductions,
     /// The last number of a move or an order; numbers follow the clock, from run to run.
     id: u64,
 }
@@ -38,14 +41,17 @@ impl Engine {
         self.run_handover(now);
         self.look_at_places(now);
         self.run_dispatch(now);
+        self.ask_wishes_again(now);
         self.give_up_wishes(now);
         // What has just been decided may be about a router here.
         self.follow_places(now);
     }
 
     pub(super) fn moves_deadline(&self) -> Option<Instant> {
-        let Moves { dispatch, handover, wishes, .. } = &self.moves;
-        [self.places.look_at, dispatch.deadline(), handover.deadline(), wishes.deadline()].into_iter().flatten().min()
+        let Moves { dispatch, handover, wishes, introductions, .. } = &self.moves;
+        let known = introductions.deadline().filter(|_| dispatch.waits() || wishes.waits());
+        let ends = [self.places.look_at, dispatch.deadline(), handover.deadline(), wishes.deadline(), known];
+        ends.into_iter().flatten().min()
     }
 
     /// A member says something about a move.
@@ -67,6 +73,7 @@ impl Engine {
             MoveMessage::Prepared { id, refusal } => self.prepared(now, from, id, refusal),
             MoveMessage::Taken { id } => self.taken_over(now, from, id),
             MoveMessage::Ended { id, failure } => self.move_ended(now, from, id, failure),
+            MoveMessage::Introduction { pins, drains, routers } => self.introduced(now, from, pins, drains, routers),
         }
     }
 

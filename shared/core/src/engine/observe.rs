@@ -234,6 +234,7 @@ impl Engine {
             return;
         }
         self.send_roster(node);
+        self.acquaint(now, node);
         self.ask_again(now);
         let event = "connected".to_owned();
         self.record(Decision::Peer { node, name: self.name_of(node), event });

@@ -30,6 +30,8 @@ pub(super) struct Places {
     /// Our routers' priorities before tracking, by their place among the directors; those that serve
     /// a spread router have [`TOP`] whatever this says.
     bases: BTreeMap<RouterKey, u8>,
+    /// Whom groups that nobody serves are meant for.
+    pub(super) homes: BTreeMap<RouterKey, NodeId>,
     /// Directors that take groups, and their capacities.
     takers: BTreeMap<NodeId, u32>,
     /// Since when these are the same.
@@ -68,6 +70,7 @@ impl Engine {
         }
         self.places.look_at = None;
         if !self.places_anything() {
+            self.places.homes.clear();
             return self.places.bases.clear();
         }
         let view = self.view(now);
@@ -85,6 +88,8 @@ impl Engine {
         };
         let own = view.groups.iter().filter(|(_, g)| g.seats.contains_key(&me));
         self.places.bases = own.filter_map(base).flatten().collect();
+        self.places.homes = homes;
+        self.come_forward(now);
         self.moves.dispatch.plan_again(now);
     }
 

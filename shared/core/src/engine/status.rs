@@ -11,6 +11,7 @@ use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use super::Engine;
+use crate::damping::Hold;
 use crate::time::Instant;
 
 /// A member's word on a router, and whether that member is there.
@@ -60,7 +61,11 @@ impl Engine {
 
     fn counters(&self) -> BTreeMap<String, u64> {
         let unprotected = self.served_without_lease().count() as u64;
-        let counters = [("routers_unprotected", unprotected), ("foreign_adverts_ignored", self.foreign_ignored)];
+        let counters = [
+            ("routers_unprotected", unprotected),
+            ("foreign_adverts_ignored", self.foreign_ignored),
+            ("router_holds", self.holds),
+        ];
         let counters = counters.into_iter().map(|(name, count)| (name.to_owned(), count));
         counters.chain(self.repairs.counters()).collect()
     }
@@ -158,10 +163,19 @@ impl Engine {
                 holder: v.holder.map(|id| self.name_of(id)),
                 reason: v.reason.clone(),
             }),
+            held: here.and_then(|i| i.damper.hold()).map(|hold| self.shown_hold(hold)),
             foreign: foreign.map(|a| a.to_string()),
             pinned_to: self.moves.marks.pin(&group).map(|id| self.node_name(id)),
             protection: if leased { control::RouterProtection::Lease } else { control::RouterProtection::None },
             unprotected_because: (self.leased() && active.is_some() && !leased).then(|| self.without_lease(now, key)),
+        }
+    }
+
+    fn shown_hold(&self, hold: &Hold) -> control::Held {
+        let until = Timestamp::from_millisecond(i64::try_from(self.unix_ms(hold.until)).unwrap_or(i64::MAX));
+        control::Held {
+            until: until.map_or_else(|_| String::new(), |at| at.to_string()),
+            because: hold.because.clone(),
         }
     }
 

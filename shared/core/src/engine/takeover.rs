@@ -114,6 +114,10 @@ impl Engine {
         if !self.may_claim(now, key, &members) {
             return;
         }
+        if let Some(until) = self.stands_back(now, key) {
+            self.instances.entry(key).and_modify(|i| i.vacancy = cause);
+            return self.schedule_claim(now, key, until);
+        }
         let leased = self.leased();
         let pace = self.pace(now);
         for member in members {
@@ -204,7 +208,7 @@ impl Engine {
         }
         // Members that were granted have nobody to ask.
         let held = losses.iter().filter(|(_, veto, _)| veto.holder.is_some());
-        let preempts: Vec<_> = held.map(|(key, veto, ballot)| self.may_preempt(*key, veto, ballot)).collect();
+        let preempts: Vec<_> = held.map(|(key, veto, ballot)| self.may_preempt(now, *key, veto, ballot)).collect();
         if !preempts.is_empty() && preempts.iter().all(Option::is_some) {
             for (to, preempt) in preempts.into_iter().flatten() {
                 self.out.push(Action::SendMessage { to, message: Message::Preempt(preempt) });
@@ -222,9 +226,9 @@ impl Engine {
         }
     }
 
-    /// Whom to ask for a router that this node is worthier of.
-    fn may_preempt(&self, key: RouterKey, veto: &Veto, ballot: &Ballot) -> Option<(NodeId, Preempt)> {
-        let instance = self.instances.get(&key)?;
+    /// Whom to ask for a router that this node is worthier of, as far as it knows all that decides that.
+    fn may_preempt(&self, now: Instant, key: RouterKey, veto: &Veto, ballot: &Ballot) -> Option<(NodeId, Preempt)> {
+        let instance = self.instances.get(&key).filter(|_| self.is_informed(now))?;
         let holder = veto.holder.filter(|_| instance.config.preempt && self.heard_enough(veto, ballot))?;
         let priority = instance.vrrp.priority();
         let worthier = self.membership.router(holder, &key).is_some_and(|theirs| theirs.priority < priority);

@@ -252,6 +252,46 @@ fn views() -> impl Strategy<Value = View> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 50, ..ProptestConfig::default() })]
+
+    /// Whatever identities directors have, and whoever comes and goes in which order: a join or a loss moves at most one
+    /// of N of the groups, and those of who is lost, and the fullest director has at most a tenth more than the mean.
+    #[test]
+    fn a_join_or_a_loss_moves_one_of_n_at_most(
+        ids in prop::collection::btree_set(any::<u64>().prop_map(NodeId), 12),
+        changes in prop::collection::vec(0..12usize, 1..8),
+    ) {
+        let ids: Vec<NodeId> = ids.into_iter().collect();
+        let usual = Director { capacity: 100, drain: Drain::No };
+        let seats: BTreeMap<NodeId, Seat> = ids.iter().map(|id| (*id, seat(100))).collect();
+        let group = |n| (key(n), Group { seats: seats.clone(), ..group(key(n), 0, true) });
+        let nodes = ids[..5].iter().map(|id| (*id, usual)).collect();
+        let mut view = started(View { nodes, groups: (1..=200).map(group).collect() });
+        prop_assert_eq!((imbalance(&view), plan(&view).moves.len()), (0, 0), "40 each, from the beginning");
+        for node in changes.into_iter().map(|n| ids[n]) {
+            let before = view.clone();
+            let gone = view.nodes.contains_key(&node);
+            if gone && view.nodes.len() < 3 {
+                continue;
+            }
+            let own = moves::loads(&view).get(&node).map_or(0, |own| *own as usize);
+            if gone {
+                view = lose(&view, node);
+            } else {
+                view.nodes.insert(node, usual);
+            }
+            let (after, steps) = carry_out(&view);
+            let most = 200 / before.nodes.len().max(view.nodes.len());
+            prop_assert!(steps.len() <= most, "{} planned, with {} directors", steps.len(), view.nodes.len());
+            prop_assert!(moved(&before, &after) <= most + own);
+            prop_assert!(gone || steps.iter().all(|step| step.to == node), "to who came, and nowhere else");
+            prop_assert!(imbalance(&after) <= 100, "{}", imbalance(&after));
+            view = after;
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
 
     /// A plan ends, moves to nobody unfit, and is what happens step by step; after it nothing moves.

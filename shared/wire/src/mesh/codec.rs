@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::RouterKey;
 use super::lease::Message;
-use super::moves::{LONGEST_TEXT, MOST_ROUTERS, MoveMessage, Order};
+use super::moves::{LONGEST_TEXT, MOST_MARKS, MOST_ROUTERS, MoveMessage, Order};
 
 /// The first byte of every message.
 pub const VERSION: u8 = 2;
@@ -117,6 +117,12 @@ fn check_move(message: &MoveMessage) -> Result<Vec<RouterKey>, DecodeError> {
                 return Err(DecodeError::Range("number of routers to move"));
             }
             (routers.clone(), Some(cause))
+        }
+        MoveMessage::Introduction { pins, drains, .. } => {
+            if pins.len().max(drains.len()) > MOST_MARKS {
+                return Err(DecodeError::Range("number of marks"));
+            }
+            (pins.iter().map(|pin| pin.router).collect(), None)
         }
         MoveMessage::Answer { outcome: Ok(text) | Err(text), .. } => (Vec::new(), Some(text)),
         MoveMessage::Prepared { refusal: text, .. } | MoveMessage::Ended { failure: text, .. } => {

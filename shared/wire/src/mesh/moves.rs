@@ -13,6 +13,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::gossip::{DrainReport, PinReport};
 use super::{NodeId, RouterKey};
 
 /// Bytes of a text in such a message, at most.
@@ -20,6 +21,9 @@ pub const LONGEST_TEXT: usize = 512;
 
 /// Routers moved together, at most.
 pub const MOST_ROUTERS: usize = 255;
+
+/// Pins in one message, at most, and drains.
+pub const MOST_MARKS: usize = 1000;
 
 /// One message about a move. `id` is the sender's first, and repeated in every answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +84,16 @@ pub enum MoveMessage {
         id: u64,
         /// Who refused, and why, and what is so now.
         failure: Option<String>,
+    },
+    /// To whoever has just connected: what operators decided, as far as the sender knows; to all, what has just been
+    /// decided. Gossip says the same, a little later. The last kind: earlier versions drop it.
+    Introduction {
+        /// Where routers shall be, or shall not be any more.
+        pins: Vec<PinReport>,
+        /// Which directors shall be empty, or as usual again.
+        drains: Vec<DrainReport>,
+        /// How many routers the sender has: so many reports are to come by gossip.
+        routers: u32,
     },
 }
 

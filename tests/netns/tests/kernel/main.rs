@@ -3,6 +3,7 @@
 mod bfd;
 mod chaos;
 mod drift;
+mod damping;
 mod faults_daemon;
 mod faults_network;
 mod fleet;
@@ -18,6 +19,7 @@ mod moves;
 mod neighbours;
 mod notify;
 mod repair;
+mod restarts;
 mod roster;
 mod scale;
 mod server;

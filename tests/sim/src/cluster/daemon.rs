@@ -147,6 +147,7 @@ impl Cluster {
             | Input::Settings { .. }
             | Input::RosterStored { .. }
             | Input::PeerUp { .. }
+            | Input::Reconnected { .. }
             | Input::PeerDown { .. }
             | Input::Gossip { .. }
             | Input::Heard { .. } => false,

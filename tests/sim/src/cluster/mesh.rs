@@ -63,9 +63,13 @@ impl Cluster {
         if now < since + if reaches { CONNECT } else { IDLE } {
             return;
         }
+        let was = connection.up;
         *connection = Connection { up: reaches, run, since: now, changing_since: None, gossiped: (run, 0) };
         let input = if reaches { Input::PeerUp { node, rtt: ms(1) } } else { Input::PeerDown { node, left: false } };
         self.deliver(host, input);
+        if was && reaches {
+            self.deliver(host, Input::Reconnected { node });
+        }
     }
 
     /// `to` learns everything newer that `from` knows.

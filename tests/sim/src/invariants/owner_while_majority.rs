@@ -11,11 +11,12 @@ use mesh_core::vrrp::down_interval;
 use super::{Invariant, is_majority, reached, router_event};
 use crate::clock::{Time, ms};
 use crate::cluster::{Cluster, Fact};
+use crate::layout::GROUP;
 
 /// Beyond the down interval of the lowest priority.
 const MARGIN: Duration = ms(1000);
 
-/// When each router was last served.
+/// When each router was last served, or could not be.
 #[derive(Debug)]
 pub(super) struct OwnerWhileMajority {
     served: Vec<Time>,
@@ -37,7 +38,7 @@ impl Invariant for OwnerWhileMajority {
     fn check(&mut self, world: &Cluster, facts: &[Fact]) -> Result<(), String> {
         self.ready.note(world, facts);
         for router in 0..world.layout.routers {
-            if !world.serving(router).is_empty() {
+            if !world.serving(router).is_empty() || is_torn(world, router) {
                 self.served[router] = world.now;
             }
             let patience = down_interval(Version::V3, 1, world.layout.interval(router), 3)
@@ -77,6 +78,14 @@ impl Ready {
     fn since(&self, host: usize, router: usize) -> Option<Time> {
         self.0.get(&(host, router)).copied().flatten()
     }
+}
+
+/// Whether a director serves another router of its group and has not this one in its configuration: a group
+/// is served as a whole, so the others have to wait until they all have the same.
+fn is_torn(world: &Cluster, router: usize) -> bool {
+    let lacks = |host: &usize| world.hosts[*host].config.routers.len() <= router;
+    let mut others = GROUP.into_iter().filter(|other| *other != router);
+    world.layout.grouped && GROUP.contains(&router) && others.any(|other| world.serving(other).iter().any(lacks))
 }
 
 /// Whether a host could have served all the time.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use mesh_wire::mesh::gossip::Drain;
+use mesh_wire::mesh::gossip::{Drain, RouterState};
 use mesh_wire::mesh::moves::{MoveMessage, Order, Pin};
 use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
@@ -28,6 +28,9 @@ const MOST_ORDERS: usize = 64;
 /// A move that is not over by then has failed: twice what owner and successor give each other.
 const MOVED_WITHIN: Duration = Duration::from_secs(2);
 
+/// How long a word takes to all that are connected.
+const KNOWN_WITHIN: Duration = Duration::from_millis(30);
+
 /// How long the new owner's word may take through gossip, before anything is planned without it.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
 
@@ -39,6 +42,8 @@ const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(5);
 pub(in crate::engine) struct Dispatch {
     /// This node is it.
     active: bool,
+    /// What was ordered before this node knew enough.
+    early: Vec<(Asker, Order)>,
     queue: VecDeque<Waiting>,
     job: Option<Job>,
     /// When the next move may begin.
@@ -78,6 +83,10 @@ struct Job {
     from: NodeId,
     to: NodeId,
     cause: String,
+    /// The highest epoch anybody had of it when the move began.
+    epoch: u64,
+    /// From then on gossip may say that it is over: owner and successor have had the time to say so.
+    known_at: Instant,
     until: Instant,
 }
 
@@ -96,7 +105,12 @@ impl Dispatch {
 
     /// Whether it matters who dispatches: that is not looked at in every step of a large mesh.
     fn has_work(&self) -> bool {
-        self.job.is_some() || !self.queue.is_empty() || self.plan_at.is_some()
+        self.job.is_some() || !self.queue.is_empty() || self.plan_at.is_some() || self.waits()
+    }
+
+    /// Whether orders wait for what this node does not know yet.
+    pub(super) fn waits(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// Something changed: to be planned again.
@@ -122,6 +136,9 @@ impl Engine {
         if self.dispatcher() != Some(self.setup.node) {
             let other = self.dispatcher().map_or_else(|| "nobody".to_owned(), |node| self.name_of(node));
             return self.answer_order(asker, Err(format!("{} refused: {other} orders moves", self.setup.name)));
+        }
+        if !self.is_informed(now) && self.moves.dispatch.early.len() < MOST_ORDERS {
+            return self.moves.dispatch.early.push((asker, order));
         }
         if !self.reaches_quorum() {
             let text = format!("{} refused: it reaches no majority of the voters", self.setup.name);
@@ -168,8 +185,7 @@ impl Engine {
             return Err(format!("{} refused: {name} is not there", self.setup.name));
         };
         director.drain = Drain::Draining;
-        // What was refused a moment ago may go a moment later.
-        view.groups.values_mut().for_each(|g| g.seats.values_mut().for_each(|s| s.refused = false));
+        view.forget_refusals();
         let plan = placement::plan(&view);
         if let Some(stuck) = plan.stuck.iter().find(|s| s.on == node && !s.owned) {
             let names = self.router_names(&view.groups[&stuck.group].routers).join(", ");
@@ -185,9 +201,8 @@ impl Engine {
             .flat_map(|group| self.router_names(&view.groups[group].routers))
             .collect();
         let leaves = plan.moves.iter().filter(|m| m.from == node).count();
-        self.set_drain(now, node, Drain::Draining);
+        self.decide_drain(now, node, Drain::Draining);
         self.record(Decision::Order { text: format!("{name} is drained by operator") });
-        self.moves.dispatch.plan_again(now);
         let stays = if stays.is_empty() {
             String::new()
         } else {
@@ -196,14 +211,22 @@ impl Engine {
         Ok(format!("{name} hands over what it serves ({leaves}), one after another{stays}"))
     }
 
+    /// All that are there know it before anything is moved because of it: a successor that thinks it is still to be
+    /// empty would refuse.
+    fn decide_drain(&mut self, now: Instant, node: NodeId, drain: Drain) {
+        self.set_drain(now, node, drain);
+        self.tell_drain(node);
+        self.moves.dispatch.next_at = self.moves.dispatch.next_at.max(now + KNOWN_WITHIN);
+        self.moves.dispatch.plan_again(now);
+    }
+
     fn undrain(&mut self, now: Instant, node: NodeId) -> Result<String, String> {
         let name = self.name_of(node);
         if self.moves.marks.drain(node) != Drain::Draining {
             return Ok(format!("{name} is not being emptied"));
         }
-        self.set_drain(now, node, Drain::Returning);
+        self.decide_drain(now, node, Drain::Returning);
         self.record(Decision::Order { text: format!("{name} serves again, by operator") });
-        self.moves.dispatch.plan_again(now);
         Ok(format!("{name} serves again; what belongs to it comes back one after another"))
     }
 
@@ -212,7 +235,12 @@ impl Engine {
         if !self.moves.dispatch.has_work() {
             return;
         }
-        let active = self.dispatcher() == Some(self.setup.node) && self.reaches_quorum();
+        let orders = self.dispatcher() == Some(self.setup.node);
+        if self.moves.dispatch.waits() && (!orders || self.is_informed(now)) {
+            let early = std::mem::take(&mut self.moves.dispatch.early);
+            early.into_iter().for_each(|(asker, order)| self.order(now, asker, order));
+        }
+        let active = orders && self.reaches_quorum();
         let was = std::mem::replace(&mut self.moves.dispatch.active, active);
         if !active {
             self.moves.dispatch.plan_at = None;
@@ -225,6 +253,9 @@ impl Engine {
             if self.places_anything() {
                 self.moves.dispatch.plan_again(now);
             }
+        }
+        if self.moves.dispatch.job.as_ref().is_some_and(|job| job.known_at <= now && self.has_arrived(job)) {
+            self.finish_job(now, None);
         }
         if let Some(Job { from, .. }) = self.moves.dispatch.job.as_ref().filter(|job| job.until <= now) {
             let failure = format!("{} did not say within {MOVED_WITHIN:?} what came of it", self.name_of(*from));
@@ -359,6 +390,11 @@ impl Engine {
         if dispatch.plan_at.is_none_or(|at| at > now) || dispatch.next_at > now {
             return;
         }
+        if !self.is_informed(now) {
+            // Gossip calls for it earlier.
+            return self.moves.dispatch.plan_at = self.moves.introductions.deadline();
+        }
+        let dispatch = &mut self.moves.dispatch;
         dispatch.refused.retain(|_, until| *until > now);
         let again = dispatch.refused.values().min().copied();
         let unseen = dispatch.unseen;
@@ -404,15 +440,26 @@ impl Engine {
         let routers = view.groups[&group].routers.clone();
         let id = self.next_id(now);
         let cause = short(&cause);
+        let epoch = self.membership.max_epoch(&group).max(self.instances.get(&group).map_or(0, |i| i.held_epoch()));
+        let known_at = now + handover::OVER_WITHIN;
         self.moves.dispatch.next_at = now + self.spacing();
         self.moves.dispatch.job =
-            Some(Job { id, asker, group, from, to, cause: cause.clone(), until: now + MOVED_WITHIN });
+            Some(Job { id, asker, group, from, to, cause: cause.clone(), epoch, known_at, until: now + MOVED_WITHIN });
         self.record_move(MoveEvent::Begun);
         if from == self.setup.node {
             self.hand_over(now, from, id, handover::Task { routers, to, pin, cause });
         } else {
             self.send_move(from, MoveMessage::HandOver { id, routers, to, pin, cause });
         }
+    }
+
+    /// Whether the successor serves, by its own word: the owner's may be lost, with the owner's process perhaps.
+    fn has_arrived(&self, job: &Job) -> bool {
+        if job.to == self.setup.node {
+            return self.instances.get(&job.group).is_some_and(|i| i.held_epoch() > job.epoch);
+        }
+        let said = self.membership.router(job.to, &job.group);
+        said.is_some_and(|r| r.state == RouterState::Active && r.epoch > job.epoch)
     }
 
     /// The owner says what came of it.

@@ -19,6 +19,9 @@ const READY_WITHIN: Duration = Duration::from_millis(300);
 /// And to serve within this, from when the lease was given back for it.
 const TAKEN_WITHIN: Duration = Duration::from_millis(250);
 
+/// Owner and successor are through with it by then, one way or the other.
+pub(super) const OVER_WITHIN: Duration = READY_WITHIN.saturating_add(TAKEN_WITHIN);
+
 /// What a successor was told is out of date after this.
 const EXPECTED_FOR: Duration = Duration::from_secs(1);
 

@@ -32,9 +32,19 @@ impl Marks {
         self.drains.get(&node).map_or(Drain::No, |d| d.drain)
     }
 
+    /// The same as it is told.
+    pub(super) fn drain_report(&self, node: NodeId) -> Option<DrainReport> {
+        self.drains.get(&node).copied()
+    }
+
     /// Directors with any wish but the usual one.
     pub(in crate::engine) fn drains(&self) -> impl Iterator<Item = (NodeId, Drain)> + '_ {
         self.drains.values().filter(|d| d.drain != Drain::No).map(|d| (d.node, d.drain))
+    }
+
+    /// All of them, for somebody who may know none.
+    pub(super) fn all(&self) -> (Vec<PinReport>, Vec<DrainReport>) {
+        (self.pins.values().copied().collect(), self.drains.values().copied().collect())
     }
 
     /// Whether there is any, so that somebody has to look.
@@ -58,6 +68,14 @@ impl Engine {
         }
     }
 
+    /// Whether an operator wants a router elsewhere than on this director, which may not know yet: one that is drained
+    /// or comes back from that gets by plan what belongs to it.
+    pub(in crate::engine) fn is_kept_from(&self, node: NodeId, router: RouterKey) -> bool {
+        let marks = &self.moves.marks;
+        let first = self.members(router).into_iter().min().unwrap_or(router);
+        marks.drain(node) != Drain::No || marks.pin(&first).is_some_and(|pin| pin != node)
+    }
+
     /// The operator's word on where a router shall be, from here on.
     pub(in crate::engine) fn set_pin(&mut self, now: Instant, router: RouterKey, node: Option<NodeId>) {
         let marks = &self.moves.marks;
@@ -76,7 +94,7 @@ impl Engine {
         }
     }
 
-    fn note_pin(&mut self, now: Instant, pin: PinReport) {
+    pub(super) fn note_pin(&mut self, now: Instant, pin: PinReport) {
         let pins = &mut self.moves.marks.pins;
         let known = pins.get(&pin.router).map(|p| (p.version, p.by));
         if pin.router.vrid == 0 || known.is_none() && pins.len() >= MAX_ROUTERS || known >= Some((pin.version, pin.by))
@@ -87,7 +105,7 @@ impl Engine {
         self.repeat(now, format!("{PIN_PREFIX}{}", pin.router), &pin);
     }
 
-    fn note_drain(&mut self, now: Instant, drain: DrainReport) {
+    pub(super) fn note_drain(&mut self, now: Instant, drain: DrainReport) {
         let drains = &mut self.moves.marks.drains;
         let known = drains.get(&drain.node).map(|d| (d.version, d.by));
         let member = self.roster.as_ref().is_some_and(|r| r.member(drain.node).is_some());

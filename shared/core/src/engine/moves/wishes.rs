@@ -19,44 +19,91 @@ use crate::time::Instant;
 /// How long the dispatcher has to answer: a turn may have to come, and the move be carried out.
 const ANSWERED_WITHIN: Duration = TURN_WITHIN.saturating_add(Duration::from_secs(4));
 
+/// Wishes that wait for what this node does not know yet, at most.
+const MOST_EARLY: usize = 64;
+
+/// When one director is gone, all others agree by then on who orders moves.
+const NOTICED_WITHIN: Duration = Duration::from_millis(500);
+
 /// Wishes that wait for their answer.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
     asked: BTreeMap<u64, Asked>,
+    /// What was wanted before this node knew enough to look names up, or to plan.
+    early: Vec<(u64, Wish)>,
 }
 
 #[derive(Debug)]
 struct Asked {
     ticket: u64,
+    order: Order,
     of: NodeId,
     until: Instant,
+    /// The process that was asked is gone: to be asked again then.
+    again: Option<Instant>,
 }
 
 impl Wishes {
+    /// Whether something waits for what this node does not know yet.
+    pub(super) fn waits(&self) -> bool {
+        !self.early.is_empty()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.asked.values().map(|a| a.until).min()
+        self.asked.values().map(|a| a.again.unwrap_or(a.until).min(a.until)).min()
     }
 }
 
 impl Engine {
     /// An operator asks for something.
-    pub(in crate::engine) fn wish(&mut self, now: Instant, ticket: u64, wish: &Wish) {
+    pub(in crate::engine) fn wish(&mut self, now: Instant, ticket: u64, wish: Wish) {
+        if self.is_informed(now) || self.moves.wishes.early.len() >= MOST_EARLY {
+            self.grant(now, ticket, &wish);
+        } else {
+            self.moves.wishes.early.push((ticket, wish));
+        }
+    }
+
+    fn grant(&mut self, now: Instant, ticket: u64, wish: &Wish) {
         match self.understand(wish) {
             Err(refused) => self.out.push(Action::Ordered { ticket, result: Err(refused) }),
             Ok(Meant::Plan(drain)) => {
                 let plan = self.show_plan(now, drain);
                 self.out.push(Action::Ordered { ticket, result: Ok(Answer::Plan(plan)) });
             }
-            Ok(Meant::Order(order)) => match self.dispatcher() {
-                None => self.reply(ticket, None, Err("no director is there".to_owned())),
-                Some(node) if node == self.setup.node => self.order(now, Asker::Here(ticket), order),
-                Some(of) => {
-                    let id = self.next_id(now);
-                    let asked = Asked { ticket, of, until: now + ANSWERED_WITHIN };
-                    self.moves.wishes.asked.insert(id, asked);
-                    self.send_move(of, MoveMessage::Order { id, order });
-                }
-            },
+            Ok(Meant::Order(order)) => self.ask(now, ticket, order, now + ANSWERED_WITHIN),
+        }
+    }
+
+    fn ask(&mut self, now: Instant, ticket: u64, order: Order, until: Instant) {
+        match self.dispatcher() {
+            None => self.reply(ticket, None, Err("no director is there".to_owned())),
+            Some(node) if node == self.setup.node => self.order(now, Asker::Here(ticket), order),
+            Some(of) => {
+                let id = self.next_id(now);
+                self.moves.wishes.asked.insert(id, Asked { ticket, order, of, until, again: None });
+                self.send_move(of, MoveMessage::Order { id, order });
+            }
+        }
+    }
+
+    /// The process that this member was is gone, and with it what it was asked; it may be back already.
+    pub(in crate::engine) fn lost_wishes(&mut self, now: Instant, node: NodeId) {
+        for asked in self.moves.wishes.asked.values_mut().filter(|a| a.of == node) {
+            asked.again = Some(now + NOTICED_WITHIN);
+        }
+    }
+
+    /// What waited for this node to know more, or for others to notice who is gone. What is asked twice because the answer was lost is done already, or said to be under way.
+    pub(super) fn ask_wishes_again(&mut self, now: Instant) {
+        if self.moves.wishes.waits() && self.is_informed(now) {
+            let early = std::mem::take(&mut self.moves.wishes.early);
+            early.into_iter().for_each(|(ticket, wish)| self.grant(now, ticket, &wish));
+        }
+        let due = |a: &Asked| a.again.is_some_and(|at| at <= now) && now < a.until;
+        let again: Vec<Asked> = self.moves.wishes.asked.extract_if(.., |_, a| due(a)).map(|(_, a)| a).collect();
+        for Asked { ticket, order, until, .. } in again {
+            self.ask(now, ticket, order, until);
         }
     }
 
@@ -138,6 +185,7 @@ impl Engine {
         if let Some(director) = drain.and_then(|node| view.nodes.get_mut(&node)) {
             director.drain = Drain::Draining;
         }
+        view.forget_refusals();
         let Plan { moves, stuck } = placement::plan(&view);
         let names = |key: &RouterKey| view.groups.get(key).map_or_else(Vec::new, |g| self.router_names(&g.routers));
         let shown = |m: &placement::Move| control::PlannedMove {

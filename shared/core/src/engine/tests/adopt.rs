@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use mesh_config::model::{Policy, QuorumLoss};
-use mesh_wire::mesh::lease::Release;
+use mesh_wire::mesh::lease::{Release, Vacant};
 
 use super::actions::*;
 use super::*;
@@ -203,6 +203,22 @@ fn what_does_not_match_is_given_back() {
         let late: Vec<Action> = plain(engine.step(now + Duration::from_secs(4), peer_up(LB3)));
         assert!(!late.contains(&send(LB3, release)), "it has run out");
     }
+}
+
+#[test]
+fn what_is_claimed_anew_is_not_given_back() {
+    let other_address = VirtualRouter { addresses: vec![vip("10.1.1.81/24")], ..router(200) };
+    let mut engine = next_run(left(), vec![other_address], Some(3), ms(3500));
+    engine.step(ms(3500), Input::Interface(eth0(LB1)));
+    let release = Message::Release(vec![Release { router: KEY, epoch: 1, seq: 0, successor: None }]);
+    let told: Vec<Action> = plain(engine.step(ms(3510), peer_up(LB2)));
+    assert!(told.contains(&send(LB2, release.clone())), "{told:#?}");
+    let vacant = Vacant { router: KEY, owner: LB1, epoch: 1, released: true, reserved_for: None };
+    engine.step(ms(3520), message(LB2, Message::Vacant(vec![vacant])));
+    wait(&mut engine, ms(3530));
+    assert!(engine.instances[&KEY].lease.ballot().is_some_and(|b| b.epoch > 1));
+    let told: Vec<Action> = plain(engine.step(ms(3540), peer_up(LB3)));
+    assert!(!told.contains(&send(LB3, release)), "{told:#?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::input::{Datagram, ProbeAnswer};
 use crate::orders::{Answer, Refused};
 
 mod drift;
+mod damping;
 mod moves;
 
 #[derive(Clone, Debug)]

@@ -170,6 +170,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (node(), any::<bool>()).prop_map(|(node, left)| Input::PeerDown { node, left }),
         3 => gossiped(),
         1 => (node(), any::<bool>()).prop_map(|(node, alive)| Input::Heard { node, alive }),
+        1 => node().prop_map(|node| Input::Reconnected { node }),
         4 => (1..9u64, any::<bool>()).prop_map(|(probe, taken)| Input::Probed {
             probe,
             answer: taken.then_some(ProbeAnswer { address: VIP, mac: [2, 0, 0, 0, 0, 9] }),

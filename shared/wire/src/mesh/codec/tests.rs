@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::*;
 use crate::mesh::consensus::{Consensus, Objection, Step};
+use crate::mesh::gossip::{Drain, DrainReport, PinReport};
 use crate::mesh::lease::{Claim, Preempt, Release, Reply, Request, Vacant, Verdict};
 use crate::mesh::moves::Pin;
 use crate::mesh::roster::{
@@ -88,7 +89,7 @@ fn every_message() -> Vec<Message> {
     all
 }
 
-fn every_move() -> [MoveMessage; 10] {
+fn every_move() -> [MoveMessage; 11] {
     let (id, pin, cause) = (300, Pin::Set, "moved by operator".to_owned());
     let routers = vec![router(51), router(52)];
     let order = |order| MoveMessage::Order { id: 300, order };
@@ -103,7 +104,26 @@ fn every_move() -> [MoveMessage; 10] {
         MoveMessage::Prepared { id, refusal: None },
         MoveMessage::Taken { id },
         MoveMessage::Ended { id, failure: Some("no".into()) },
+        introduction(51, 1),
     ]
+}
+
+fn introduction(vrid: u8, marks: usize) -> MoveMessage {
+    let pin = PinReport { router: router(vrid), node: Some(NodeId(2)), version: 3, by: NodeId(1) };
+    let drain = DrainReport { node: NodeId(2), drain: Drain::Returning, version: 2, by: NodeId(1) };
+    MoveMessage::Introduction { pins: vec![pin; marks], drains: vec![drain; marks], routers: 255 }
+}
+
+#[test]
+fn marks_are_of_routers_and_not_too_many() {
+    let introduce = |vrid, marks| {
+        let bytes = encode(&Message::Move(introduction(vrid, marks)));
+        assert!(bytes.len() < MAX_MESSAGE, "{}", bytes.len());
+        decode(&bytes).err()
+    };
+    assert_eq!(introduce(51, MOST_MARKS), None);
+    assert_eq!(introduce(51, MOST_MARKS + 1), Some(DecodeError::Range("number of marks")));
+    assert_eq!(introduce(0, 1), Some(DecodeError::Range("virtual router identifier 0")));
 }
 
 #[test]
@@ -145,7 +165,7 @@ fn the_format_is_what_version_2_says() {
     let tags: Vec<u8> = every_message().iter().map(|m| encode(m)[1]).collect();
     assert_eq!(tags[..8], [0, 0, 1, 2, 3, 4, 5, 6]);
     assert_eq!(tags[8..18], [6; 10]);
-    assert_eq!(tags[18..], [7; 10]);
+    assert_eq!(tags[18..], [7; 11]);
 }
 
 #[test]

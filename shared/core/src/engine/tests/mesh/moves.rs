@@ -198,6 +198,80 @@ fn a_drained_director_is_empty_and_stays_so_until_the_operator_says_otherwise() 
     assert_eq!(draining(&mesh), [false, false, false]);
 }
 
+impl Mesh {
+    /// `kill -9` and a new process at once: the others have only noticed that there is another connection.
+    fn replace(&mut self, id: NodeId) {
+        self.nodes.get_mut(&id).unwrap().present.clear();
+        self.start_again(id);
+        let others: Vec<NodeId> = self.nodes.keys().copied().filter(|o| *o != id).collect();
+        for other in others {
+            self.step(other, Input::Reconnected { node: id });
+        }
+    }
+}
+
+#[test]
+fn who_starts_again_knows_of_its_drain_before_gossip_tells() {
+    let mut mesh = acquainted();
+    mesh.ordered(LB3, drain("lb1"));
+    mesh.ordered(LB3, to("lb3"));
+    mesh.pass(5);
+    mesh.replace(LB1);
+    assert_eq!(mesh.nodes[&LB1].engine.moves.marks.drain(LB1), Drain::No, "it remembers nothing");
+    mesh.run_until(mesh.now + Duration::from_millis(1));
+    let marks = &mesh.nodes[&LB1].engine.moves.marks;
+    assert_eq!((marks.drain(LB1), marks.pin(&KEY)), (Drain::Draining, Some(LB3)));
+    mesh.pass(30);
+    assert_eq!((mesh.serving(), mesh.vetoes()), (vec![LB3], 0));
+}
+
+/// The order goes to a process that is gone, and the one after it does not know yet what was drained.
+#[test]
+fn what_a_director_that_is_restarted_was_asked_is_asked_again() {
+    let mut mesh = acquainted();
+    mesh.ordered(LB3, drain("lb1"));
+    mesh.pass(5);
+    mesh.nodes.get_mut(&LB1).unwrap().frozen = true;
+    mesh.step(LB2, Input::Order { ticket: 9, wish: Wish::Undrain { node: "lb1".to_owned() } });
+    mesh.run_until(mesh.now + Duration::from_millis(100));
+    mesh.replace(LB1);
+    mesh.run_until(mesh.now + Duration::from_millis(200));
+    mesh.catch_up(LB1);
+    mesh.pass(2);
+    let text = "lb1 serves again; what belongs to it comes back one after another".to_owned();
+    assert_eq!(mesh.nodes[&LB2].answers, [Ok(Answer::Done { text, by: "lb1".to_owned() })]);
+    mesh.settles_on(LB1, SECOND);
+    assert_eq!(mesh.last_cause(LB1), "taken over from lb2: lb1 is back from its drain");
+}
+
+/// What it says is no guess: it waits for the others' words, and for gossip on what they serve.
+#[test]
+fn who_has_just_started_plans_when_it_knows() {
+    let mut mesh = acquainted();
+    mesh.ordered(LB3, drain("lb1"));
+    mesh.pass(5);
+    mesh.replace(LB3);
+    mesh.step(LB3, Input::Order { ticket: 9, wish: Wish::Plan { drain: Some("lb2".to_owned()) } });
+    mesh.run_until(mesh.now + Duration::from_millis(500));
+    assert_eq!(mesh.nodes[&LB3].answers, []);
+    mesh.catch_up(LB3);
+    mesh.run_until(mesh.now + Duration::from_millis(1));
+    let [Ok(Answer::Plan(plan))] = mesh.nodes[&LB3].answers.as_slice() else { panic!("no plan") };
+    let moves: Vec<_> = plan.moves.iter().map(|m| (m.from.as_str(), m.to.as_str())).collect();
+    assert_eq!(moves, [("lb2", "lb3")], "lb1 is drained, too");
+    // Whoever says nothing is not waited for.
+    mesh.nodes.get_mut(&LB3).unwrap().answers.clear();
+    for other in [LB1, LB2] {
+        mesh.cut.insert((other, LB3));
+    }
+    mesh.replace(LB3);
+    mesh.step(LB3, Input::Order { ticket: 9, wish: Wish::Plan { drain: None } });
+    mesh.run_until(mesh.now + Duration::from_millis(1990));
+    assert_eq!(mesh.nodes[&LB3].answers, []);
+    mesh.run_until(mesh.now + Duration::from_millis(20));
+    assert_eq!(mesh.nodes[&LB3].answers.len(), 1);
+}
+
 #[test]
 fn nothing_moves_where_the_successor_cannot() {
     let mut mesh = acquainted();
