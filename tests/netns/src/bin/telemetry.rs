@@ -2,14 +2,13 @@
 //! nobody, side by side, then the other way round. As root; takes about two minutes.
 
 use std::fmt::Write;
-use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
 use mesh_lab::cluster::{Cluster, Daemon};
-use mesh_lab::{DIRECTORS, Fault, Lab, Lifetime, clock};
 use mesh_lab::process::processor_time;
+use mesh_lab::{DIRECTORS, Fault, Lab, Lifetime, clock};
 use mesh_netns::rotel::{self, ENDPOINT};
 use mesh_netns::{FAULT_LASTS, NEXT, OWNER};
 

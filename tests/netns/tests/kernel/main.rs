@@ -2,8 +2,8 @@
 
 mod bfd;
 mod chaos;
-mod drift;
 mod damping;
+mod drift;
 mod faults_daemon;
 mod faults_network;
 mod fleet;

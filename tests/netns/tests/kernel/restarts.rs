@@ -79,12 +79,12 @@ fn restart_all(cluster: &mut Cluster, names: &[&'static str]) -> Result<()> {
     ensure!(said.ends_with("all restarted: lb1 lb2 lb3\n"), "{said}");
     ensure!(before.iter().zip(pids(cluster)?).all(|(before, after)| *before != after), "not all were replaced");
     let mut gaps = Vec::new();
-    for vip in 0..VIPS.len() {
+    for (vip, own) in names.iter().enumerate() {
         let stays = seen.stays(vip);
         let path: Vec<&str> = stays.iter().map(|stay| seen.names[stay.host].as_str()).collect();
         gaps.extend(seen.outages(vip).into_iter().map(|gap| gap.end - gap.start));
         ensure!(seen.dual(vip).is_zero(), "two served VI_{} at once: {path:?}", vip + 1);
-        let straight = path.len() == 3 && path[0] == names[vip] && path[2] == names[vip];
+        let straight = path.len() == 3 && path[0] == *own && path[2] == *own;
         ensure!(straight, "VI_{} went {path:?}", vip + 1);
     }
     println!("rolling restart: {load}; gaps {gaps:?}");

@@ -7,8 +7,8 @@ use crate::drift::Description;
 use crate::input::{Datagram, ProbeAnswer};
 use crate::orders::{Answer, Refused};
 
-mod drift;
 mod damping;
+mod drift;
 mod moves;
 
 #[derive(Clone, Debug)]
