@@ -91,7 +91,7 @@ fn quarantine_ends() {
 fn answers_are_sent() {
     is_found(
         Mutant::LosesRenewals,
-        &["no_takeover_while_renewed", "owner_after_healing", "no_flapping_without_faults"],
+        &["no_takeover_while_renewed", "owner_while_majority", "owner_after_healing", "no_flapping_without_faults"],
     );
 }
 
