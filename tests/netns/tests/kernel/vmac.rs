@@ -65,7 +65,8 @@ fn beside(owner: Daemon, next: Daemon) -> Result<()> {
     let file = client.dir.join("capture.pcap").to_str().context("a path of text")?.to_owned();
     fs::File::create(&file)?;
     let filter = "ip proto 112 or igmp or arp";
-    let tcpdump = client.spawn("tcpdump", &["tcpdump", "-Z", "root", "-U", "-i", "eth0", "-w", &file, filter])?;
+    let mut tcpdump = client
+        .spawn("tcpdump", &["tcpdump", "-Z", "root", "-U", "--immediate-mode", "-i", "eth0", "-w", &file, filter])?;
     client.run(&["ip", "neigh", "replace", &VIP.to_string(), "lladdr", MAC, "dev", "eth0", "nud", "permanent"])?;
     let mut cluster = Cluster::launch_all(lab, &daemons, &|name| conf(name, " use_vmac\n"))?;
     wait_owner(&mut cluster, OWNER)?;
@@ -89,8 +90,10 @@ fn beside(owner: Daemon, next: Daemon) -> Result<()> {
     wait_owner(&mut cluster, OWNER)?;
     client_reaches(&cluster)?;
     ensure!(port(&cluster)? == before, "{before}");
-    tcpdump.signal(Signal::SIGTERM)?;
+    // What was told last, as well; it ends without asking the kernel for what it has not read yet.
     clock::pass(MS(300))?;
+    tcpdump.signal(Signal::SIGTERM)?;
+    tcpdump.wait(MS(5000))?;
 
     let from = |filter: &str| captured(&client, &file, &["eth.src"], filter);
     let adverts = from("vrrp && vrrp.prio > 0")?;
