@@ -422,8 +422,16 @@ fn state_dir(host: &Host) -> PathBuf {
 /// Puts a program where another one may be running.
 pub fn install(program: &Path, file: &Path) -> Result<()> {
     let next = file.with_extension("new");
-    fs::copy(program, &next).with_context(|| next.display().to_string())?;
+    copy(program, &next)?;
     fs::rename(&next, file).with_context(|| file.display().to_string())
+}
+
+/// Copies a program by another one: a child of this process that is between its fork and its exec would hold the file
+/// open for writing, and what is open for writing cannot be executed.
+fn copy(program: &Path, to: &Path) -> Result<()> {
+    let output = std::process::Command::new("cp").arg("--").args([program, to]).output().context("run cp")?;
+    ensure!(output.status.success(), "{}: {}", to.display(), String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
 }
 
 fn meshd(host: &Host, program: &Path, args: &[&str]) -> Result<Process> {
@@ -435,7 +443,7 @@ fn meshd(host: &Host, program: &Path, args: &[&str]) -> Result<Process> {
 fn unprivileged_meshd(host: &Host, rights: Rights, args: &[&str]) -> Result<Process> {
     let copy = host.dir.join("meshd");
     let mut command = meshd_command(host, &binary("meshd")?, args)?;
-    fs::copy(&command[0], &copy).with_context(|| copy.display().to_string())?;
+    self::copy(Path::new(&command[0]), &copy)?;
     command[0] = path(&copy)?.to_owned();
     let user = NOBODY.to_string();
     let of = |set: &str| format!("--{set}={}", rights.capabilities);
