@@ -30,6 +30,7 @@ pub mod engine;
 mod fixture;
 pub mod input;
 pub mod instance;
+mod instances;
 pub mod ipvs;
 pub mod lease;
 pub mod membership;

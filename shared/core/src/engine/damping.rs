@@ -30,7 +30,7 @@ impl Engine {
         let settings = self.config.mesh.damping.filter(|_| self.leased());
         let Some(instance) = self.instances.get(&key) else { return };
         let Some(settings) = settings.filter(|_| instance.config.priority != OWNER_PRIORITY) else {
-            self.instances.entry(key).and_modify(|i| i.damper = Damper::default());
+            self.instances.get_mut(&key).expect("looked up above").damper = Damper::default();
             return;
         };
         let seen = priority.filter(|_| fault.is_none());

@@ -191,7 +191,7 @@ impl Engine {
         if compared.routers.is_empty() {
             return all;
         }
-        for (key, instance) in &self.instances {
+        for (key, instance) in self.instances.iter() {
             let subject = key.to_string();
             let here = self.others.own.subjects.get(&subject).and_then(|subject| subject.adverts.as_ref());
             let (Some(here), Some(pair)) = (here, compared.routers.get(&subject)) else { continue };

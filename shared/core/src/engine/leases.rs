@@ -51,7 +51,8 @@ impl Engine {
         let due = |i: &Instance| {
             i.lease.ballot().is_some_and(|b| b.ask_at <= now && (i.lease.is_held() || now < b.give_up_at))
         };
-        if !self.instances.values().any(due) {
+        let is_due = |key: &RouterKey| self.instances.get(key).is_some_and(due);
+        if !self.instances.due(now).any(|key| is_due(&key)) && !self.instances.changed().iter().any(is_due) {
             return None;
         }
         let mut claims = Vec::new();

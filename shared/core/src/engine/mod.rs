@@ -6,6 +6,7 @@ mod cold;
 mod damping;
 mod delays;
 mod drift;
+mod due;
 pub mod dump;
 mod evaluate;
 pub mod explain;
@@ -15,6 +16,7 @@ mod moves;
 mod notify;
 mod observe;
 mod placement;
+mod publish;
 mod repairs;
 mod roster;
 mod routing;
@@ -49,6 +51,7 @@ use crate::counters::Counters;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
 use crate::instance::{Instance, Transition};
+use crate::instances::Instances;
 use crate::lease::lease_time;
 use crate::lease::memory::VoterStart;
 use crate::lease::voter::Voter;
@@ -95,7 +98,7 @@ pub struct Engine {
     roster: Option<Roster>,
     council: Council,
     voter: Voter,
-    instances: BTreeMap<RouterKey, Instance>,
+    instances: Instances,
     groups: groups::Groups,
     delays: delays::Waiting,
     interfaces: BTreeMap<String, Interface>,
@@ -129,6 +132,8 @@ pub struct Engine {
     published: BTreeMap<String, String>,
     /// Which configuration servers were told of, and whether there were any.
     serves_told: (u64, bool),
+    /// What was published of this node last.
+    reported_self: Option<NodeReport>,
     /// Of our routers, what was published last.
     reported: BTreeMap<RouterKey, RouterReport>,
     vmacs: vmacs::Vmacs,
@@ -251,7 +256,7 @@ impl Engine {
             council: Council::new(&setup, now, voter.latest_expiry(now)),
             roster: setup.roster.clone(),
             voter,
-            instances: BTreeMap::new(),
+            instances: Instances::default(),
             groups: groups::Groups::default(),
             delays: delays::Waiting::new(now, &config.delays),
             interfaces: BTreeMap::new(),
@@ -272,6 +277,7 @@ impl Engine {
             now,
             published: BTreeMap::new(),
             serves_told: (0, false),
+            reported_self: None,
             reported: BTreeMap::new(),
             vmacs: vmacs::Vmacs::default(),
             statics: routing::Statics::default(),
@@ -310,6 +316,7 @@ impl Engine {
         adopted.into_iter().for_each(|a| engine.adopt(now, a));
         engine.install_fence();
         engine.evaluate_all(now);
+        engine.index_changed();
         engine
     }
 
@@ -333,6 +340,9 @@ impl Engine {
         }
         for input in inputs {
             stop |= input == Input::Shutdown;
+            if !due::is_narrow(&input) {
+                self.instances.touch_all();
+            }
             self.handle(now, input);
         }
         // Renewals go out before the advertisements of the same tick (rule D4), claims after.
@@ -343,72 +353,19 @@ impl Engine {
         self.flush_rearm();
         self.flush_ends();
         self.finish_keeping(now);
-        self.publish();
+        self.index_changed();
+        let changed = self.instances.take_changed();
+        self.publish(&changed);
         self.tell_surroundings(now);
         self.remember();
-        self.keep_will();
+        self.keep_will(&changed);
         self.tell_others();
+        debug_assert!(self.instances.changed().is_empty(), "what follows the index changes no router");
+        debug_assert!(self.index_is_true(), "a router waits for something that the index does not know");
         if stop {
             self.out.push(Action::Stopped);
         }
         std::mem::take(&mut self.out)
-    }
-
-    /// When to call [`Engine::step`] with [`Input::Timeout`] at the latest, and what for.
-    pub fn deadline(&self) -> Option<(Instant, TimerKind)> {
-        let mut first: Option<(Instant, TimerKind)> = None;
-        let mut due = |at: Option<Instant>, kind| {
-            first = first.into_iter().chain(at.map(|at| (at, kind))).min();
-        };
-        due(self.voter.deadline(), TimerKind::GrantEnd);
-        due(self.fence_retry, TimerKind::Fence);
-        due(self.vmacs.retry, TimerKind::Claim);
-        due(self.statics.look_at, TimerKind::Refresh);
-        due(self.memory_retry, TimerKind::Memory);
-        due(self.keeping.map(|k| k.until), TimerKind::Keep);
-        due(self.council.deadline(), TimerKind::Roster);
-        due(self.neighbour.tell_at, TimerKind::Services);
-        due(self.moves_deadline(), TimerKind::Moves);
-        due(self.delays.deadline(), TimerKind::Delay);
-        due(self.segments.look_at, TimerKind::Segment);
-        due(self.pacer.deadline(), TimerKind::Announce);
-        due(self.others.deadline(), TimerKind::Drift);
-        for instance in self.instances.values() {
-            due(instance.vrrp.deadline(), TimerKind::Vrrp);
-            due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
-            due(instance.claim_at, TimerKind::Claim);
-            due(instance.blocked.as_ref().map(|(t, _)| *t), TimerKind::Claim);
-            due(instance.damper.hold().map(|hold| hold.until), TimerKind::Delay);
-            due(instance.lonely_until.filter(|_| instance.damper.hold().is_some()), TimerKind::Delay);
-            due(instance.garp.map(|(t, _)| t), TimerKind::Announce);
-            due(instance.extra_at, TimerKind::Announce);
-            due(instance.refresh_at, TimerKind::Refresh);
-            due(instance.adopted, TimerKind::LeaseEnd);
-            due(self.grace_ends(instance), TimerKind::LeaseEnd);
-            if instance.lease.is_held() {
-                due(instance.armed_until, TimerKind::LeaseEnd);
-                due(instance.silence.decide_at, TimerKind::LeaseEnd);
-            }
-            if let Some(ballot) = instance.lease.ballot() {
-                due(Some(ballot.ask_at), TimerKind::LeaseRequest);
-                if !instance.lease.is_held() {
-                    due(Some(ballot.give_up_at), TimerKind::LeaseRequest);
-                }
-            }
-        }
-        first
-    }
-
-    /// Whether a lease ran out that the engine still counts on: between two steps, or in the middle
-    /// of a step's effects.
-    pub fn lease_ended(&self, now: Instant) -> bool {
-        self.instances.values().any(|i| i.lease.is_held() && i.armed_until.is_some_and(|t| t <= now))
-    }
-
-    /// Whether any router of a mesh is served without a lease: the kernel ends that by itself only when
-    /// the addresses' lifetimes are over.
-    pub fn serves_without_lease(&self) -> bool {
-        self.served_without_lease().next().is_some()
     }
 
     fn handle(&mut self, now: Instant, input: Input) {
@@ -533,7 +490,10 @@ impl Engine {
         let orphaned: BTreeMap<RouterKey, u64> =
             config.routers.iter().map(|r| (r.key, self.orphaned_epoch(r.key))).collect();
         for router in &config.routers {
-            self.instances.entry(router.key).or_insert_with(|| Instance {
+            if self.instances.contains_key(&router.key) {
+                continue;
+            }
+            self.instances.insert(Instance {
                 // No epoch twice: voters take the second one for what was released before.
                 epoch_seen: epochs.get(&router.key).map_or(orphaned[&router.key], |(epoch, _)| *epoch),
                 counters: epochs.get(&router.key).map_or_else(Counters::default, |(_, counted)| *counted),
@@ -557,6 +517,7 @@ impl Engine {
         self.forget_stories();
         self.places.spread_here = self.config.routers.iter().any(|r| self.config.spreads(r));
         self.reported.clear();
+        self.instances.touch_all();
         self.note_surroundings(now);
         self.look_at_configurations(now);
     }
@@ -571,8 +532,11 @@ impl Engine {
         self.retry_vmacs(now);
         self.look_at_statics(now);
         self.expire_grants(now);
-        for key in self.keys() {
+        self.instances.open_due(now);
+        let mut last = None;
+        while let Some(key) = self.instances.look_after(last) {
             self.run_router_timers(now, key);
+            last = Some(key);
         }
         self.run_delays(now);
         self.run_groups(now);
@@ -692,83 +656,6 @@ impl Engine {
         let fnv =
             |offset: u64| text.bytes().fold(offset, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
         format!("{:016x}{:016x}", fnv(0xcbf2_9ce4_8422_2325), fnv(0x8422_2325_cbf2_9ce4))
-    }
-
-    /// Gossips what changed about this node and its routers.
-    fn publish(&mut self) {
-        if self.roster.is_none() {
-            return;
-        }
-        let role = self.role();
-        let node = NodeReport {
-            role,
-            version: self.setup.version.clone(),
-            config_digest: self.digest.clone(),
-            draining: self.drains_here(),
-            roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch),
-            fits_since_unix_ms: self.others.fits_since,
-            capacity: self.config.mesh.placement.capacity,
-            hearing: self.hearings(),
-            mute: self.mute_routers(),
-        };
-        self.publish_value(NODE_KEY.to_owned(), json(&node));
-        self.publish_serves();
-        // Looked at after every step, so nothing is built of what did not change.
-        let stale =
-            |(key, i): &(&RouterKey, &Instance)| !self.reported.get(key).is_some_and(|r| self.is_reported(i, r));
-        let changed: Vec<RouterReport> = self.instances.iter().filter(stale).map(|(_, i)| self.report(i)).collect();
-        for report in changed {
-            self.publish_value(router_key(&report.key), json(&report));
-            self.reported.insert(report.key, report);
-        }
-    }
-
-    fn publish_value(&mut self, key: String, value: String) {
-        if self.published.get(&key) != Some(&value) {
-            self.published.insert(key.clone(), value.clone());
-            self.out.push(Action::Publish { key, value: Some(value) });
-        }
-    }
-
-    /// Whether a report still says all that can change while a router's configuration stays.
-    fn is_reported(&self, instance: &Instance, report: &RouterReport) -> bool {
-        let transition = &instance.transition;
-        report.state == instance.state()
-            && report.priority == instance.shown_priority()
-            && report.place.as_ref().is_some_and(|p| p.base == instance.base)
-            && report.epoch == instance.held_epoch()
-            && report.source == instance.source
-            && report.foreign == instance.foreign.map(|f| f.source)
-            && report.transition.at_unix_ms == self.unix_ms(transition.at)
-            && report.transition.cause == transition.cause
-            && report.transition.trace_id == transition.trace_id
-    }
-
-    fn withdraw(&mut self, key: String) {
-        if self.published.remove(&key).is_some() {
-            self.out.push(Action::Publish { key, value: None });
-        }
-    }
-
-    /// What this node says about one of its routers.
-    fn report(&self, instance: &Instance) -> RouterReport {
-        RouterReport {
-            key: instance.config.key,
-            name: instance.config.name.clone(),
-            interface: instance.config.interface.clone(),
-            vips: instance.config.served().map(|a| a.net.to_string()).collect(),
-            state: instance.state(),
-            priority: instance.shown_priority(),
-            epoch: instance.held_epoch(),
-            source: instance.source,
-            foreign: instance.foreign.map(|f| f.source),
-            transition: mesh_wire::mesh::gossip::Transition {
-                at_unix_ms: self.unix_ms(instance.transition.at),
-                cause: instance.transition.cause.clone(),
-                trace_id: instance.transition.trace_id.clone(),
-            },
-            place: Some(self.place_report(instance)),
-        }
     }
 
     fn unix_ms(&self, at: Instant) -> u64 {

@@ -190,8 +190,11 @@ impl Engine {
     /// then, and nobody stands back for it.
     pub(super) fn recognise_members(&mut self) {
         let membership = &self.membership;
-        for (key, instance) in &mut self.instances {
-            instance.foreign = instance.foreign.filter(|f| !membership.sends_adverts(key, f.source));
+        let is_member =
+            |(key, i): &(&RouterKey, &Instance)| i.foreign.is_some_and(|f| membership.sends_adverts(key, f.source));
+        let members: Vec<RouterKey> = self.instances.iter().filter(is_member).map(|(key, _)| *key).collect();
+        for key in members {
+            self.instances.get_mut(&key).expect("just found").foreign = None;
         }
     }
 
@@ -215,9 +218,9 @@ impl Engine {
     }
 
     pub(super) fn router_for(&self, interface: &str, family: Family, vrid: u8) -> Option<RouterKey> {
-        let ours = |key: &RouterKey| key.family == family && key.vrid == vrid;
-        let found = self.instances.iter().find(|(key, i)| ours(key) && i.config.interface == interface);
-        found.map(|(key, _)| *key)
+        let named = |segment| RouterKey { family, vrid, segment };
+        let mut found = self.instances.range(named(0)..=named(u32::MAX));
+        found.find(|(_, i)| i.config.interface == interface).map(|(key, _)| *key)
     }
 
     /// A connection to a peer stands.

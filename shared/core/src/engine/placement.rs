@@ -179,7 +179,7 @@ impl Engine {
     pub(super) fn view(&self, now: Instant) -> View {
         let nodes: BTreeMap<NodeId, Director> = self.directors().collect();
         let mut said: BTreeMap<RouterKey, Vec<Said>> = BTreeMap::new();
-        for (key, instance) in &self.instances {
+        for (key, instance) in self.instances.iter() {
             said.entry(*key).or_default().push(self.own_word(instance));
         }
         for (node, peer) in self.membership.peers().filter(|(id, _)| nodes.contains_key(id)) {

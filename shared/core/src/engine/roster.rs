@@ -180,6 +180,8 @@ impl Engine {
             }
         }
         self.roster = Some(roster.clone());
+        // Other votes count now.
+        self.instances.touch_all();
         self.council.names = names_of(&roster);
         self.council.stale = true;
         self.note_surroundings(now);

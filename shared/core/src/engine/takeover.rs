@@ -42,7 +42,7 @@ const RIVAL_PERIOD: Duration = Duration::from_secs(1);
 impl Engine {
     /// Retires every router whose lease ran out: before anything else is looked at.
     pub(super) fn expire(&mut self, now: Instant) {
-        for key in self.keys() {
+        for key in self.instances.due(now).collect::<Vec<_>>() {
             let instance = &self.instances[&key];
             if instance.adopted.is_some_and(|t| t <= now) {
                 self.retire(now, key, "its interface did not appear in time to go on", false, None);
@@ -115,7 +115,7 @@ impl Engine {
             return;
         }
         if let Some(until) = self.stands_back(now, key) {
-            self.instances.entry(key).and_modify(|i| i.vacancy = cause);
+            self.instances.get_mut(&key).expect("it stands back").vacancy = cause;
             return self.schedule_claim(now, key, until);
         }
         let leased = self.leased();

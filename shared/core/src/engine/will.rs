@@ -1,7 +1,7 @@
 //! The daemon's last will, kept up to date: whatever a step is about to open or to ask for is in it
 //! before that happens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -11,20 +11,20 @@ use mesh_wire::vrrp::ChecksumForm;
 
 use super::Engine;
 use crate::action::Action;
+use crate::instance::Instance;
 use crate::will::Will;
 
 /// Everything a will is made of, in a form that is cheap to make and to compare after every step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Basis {
     roster_epoch: u64,
-    routers: Vec<Part>,
+    routers: BTreeMap<RouterKey, Part>,
 }
 
 /// What of one router's state its part of the will depends on; its configuration does not change
 /// while it serves or asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
-    router: RouterKey,
     active: bool,
     epochs: Option<RangeInclusive<u64>>,
     source: Option<IpAddr>,
@@ -34,35 +34,46 @@ struct Part {
     configured: u64,
 }
 
+impl Part {
+    /// Nothing where there is nothing to be done for the router.
+    fn of(instance: &Instance, configured: u64) -> Option<Self> {
+        let concerned = instance.vrrp.is_active() || instance.lease.ballot().is_some();
+        concerned.then(|| Part {
+            active: instance.vrrp.is_active(),
+            epochs: instance.lease.ballot().map(|b| b.epochs()),
+            source: instance.source,
+            checksum: instance.checksum,
+            own: instance.own.clone(),
+            configured,
+        })
+    }
+}
+
 impl Engine {
-    /// Puts the will before all else this step does, when it changed.
-    pub(super) fn keep_will(&mut self) {
-        let basis = self.will_basis();
-        if self.will.as_ref() != Some(&basis) {
-            self.will = Some(basis);
+    /// Puts the will before all else this step does, when it changed with the routers that may have.
+    pub(super) fn keep_will(&mut self, routers: &BTreeSet<RouterKey>) {
+        let roster_epoch = self.roster.as_ref().map_or(0, |r| r.epoch);
+        let first = self.will.is_none();
+        let will = self.will.get_or_insert_default();
+        let mut changed = first | (std::mem::replace(&mut will.roster_epoch, roster_epoch) != roster_epoch);
+        for key in routers {
+            let part = self.instances.get(key).and_then(|i| Part::of(i, self.configured));
+            changed |= will.routers.get(key) != part.as_ref();
+            match part {
+                Some(part) => drop(will.routers.insert(*key, part)),
+                None => drop(will.routers.remove(key)),
+            }
+        }
+        if changed {
             let will = self.last_will();
             self.out.insert(0, Action::KeepWill(will));
         }
     }
 
-    fn will_basis(&self) -> Basis {
-        let concerned = self.instances.iter().filter(|(_, i)| i.vrrp.is_active() || i.lease.ballot().is_some());
-        let part = |(key, i): (&RouterKey, &crate::instance::Instance)| Part {
-            router: *key,
-            active: i.vrrp.is_active(),
-            epochs: i.lease.ballot().map(|b| b.epochs()),
-            source: i.source,
-            checksum: i.checksum,
-            own: i.own.clone(),
-            configured: self.configured,
-        };
-        Basis { roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch), routers: concerned.map(part).collect() }
-    }
-
     fn last_will(&self) -> Will {
         let voters = self.roster.iter().flat_map(|r| r.voters()).filter(|m| m.id != self.setup.node);
         let mut will = Will { voters: voters.map(|m| (m.id, m.address)).collect(), ..Will::default() };
-        for (key, instance) in &self.instances {
+        for (key, instance) in self.instances.iter() {
             will.releases
                 .extend(instance.lease.ballot().into_iter().flat_map(|b| Self::releases(*key, b, Release::LAST, None)));
             if !instance.vrrp.is_active() {
