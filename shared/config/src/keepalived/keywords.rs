@@ -37,6 +37,7 @@ pub(super) const ROOT: Context = Context {
         "static_ipaddress",
         "static_routes",
         "static_rules",
+        "track_group",
         "bfd_instance",
         "SSL",
         "include_check",
@@ -53,10 +54,7 @@ pub(super) const ROOT: Context = Context {
         "tmp_config_directory",
         "namespace_with_ipsets",
     ],
-    differs: &[
-        ("track_group", "the group is not tracked"),
-        ("net_namespace_ipvs", "start the daemon in the namespace instead"),
-    ],
+    differs: &[("net_namespace_ipvs", "start the daemon in the namespace instead")],
 };
 
 pub(super) const GLOBAL: Context = Context {
@@ -385,6 +383,8 @@ pub(super) const GARP_GROUP: Context = Context {
     differs: &[],
 };
 
+pub(super) const TRACK_GROUP: Context = Context { name: "track_group", acted: &["group"], harmless: &[], differs: &[] };
+
 /// Lists of free words.
 const fn list(name: &'static str) -> Context {
     Context { name, acted: &[], harmless: &[], differs: &[] }
@@ -410,7 +410,8 @@ const LISTS: &[Context] = &[
     list("static_rules"),
 ];
 
-const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, SYNC_GROUP, INSTANCE, AUTHENTICATION, AUTH_HMAC, GARP_GROUP, BFD];
+const CONTEXTS: &[Context] =
+    &[GLOBAL, SCRIPT, SYNC_GROUP, INSTANCE, AUTHENTICATION, AUTH_HMAC, GARP_GROUP, BFD, TRACK_GROUP];
 
 /// Blocks whose keywords are those of others, too, which are meant where they are misplaced.
 const LAST: &[Context] = &[PROCESS];

@@ -314,6 +314,22 @@ pub(super) struct HostTable {
     pub(super) routes: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) rules: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) track_group: Vec<TrackGroupTable>,
+}
+
+/// What routers need of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrackGroupTable {
+    pub(super) name: Spanned<String>,
+    pub(super) routers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<AddressEntry>>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rules: Vec<Spanned<String>>,
 }
 
 /// How virtual interfaces without a name are called.

@@ -87,7 +87,8 @@ impl Engine {
         let instance = &self.instances[&key];
         let link = |name: &str| self.interfaces.get(name).is_some_and(|interface| interface.running);
         let tracked = self.tracking.effect(&instance.config, self.groups.config_of(key), &link, instance.goes_on);
-        let fault = match (&tracked, self.link_fault(instance)) {
+        let missing = || self.static_fault(&instance.config.name);
+        let fault = match (&tracked, self.link_fault(instance).or_else(missing)) {
             (_, Some(fault)) => Some(fault),
             (tracking::Effect::Fault(fault), None) => Some(fault.clone()),
             (tracking::Effect::Priority(_), None) => instance.blocked.as_ref().map(|(_, reason)| reason.clone()),
