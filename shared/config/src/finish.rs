@@ -11,7 +11,9 @@ use crate::report::{Finding, Place, Report, Severity};
 pub(crate) fn finish(mut config: Config, mut report: Report) -> (Option<Config>, Report) {
     config.complete_vmacs();
     let rules = config.routers.iter_mut().flat_map(|r| &mut r.rules);
-    let _given = iproute::assign_priorities(config.statics.rules.iter_mut().chain(rules));
+    let groups = config.statics.track_groups.iter_mut().flat_map(|group| &mut group.rules);
+    let statics = config.statics.rules.iter_mut().chain(groups);
+    let _given = iproute::assign_priorities(statics.chain(rules));
     let found = shared_vrids(&config, &report).into_iter().chain(shared_addresses(&config, &report));
     let found: Vec<Finding> = found.chain(shared_macs(&config, &report)).collect();
     report.add(found);

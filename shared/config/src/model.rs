@@ -380,6 +380,13 @@ impl VirtualAddress {
     }
 }
 
+impl VirtualAddress {
+    /// What it is called where it cannot be put in, as a static one.
+    pub fn static_title(&self) -> String {
+        format!("static address {} on {}", self.net, self.interface.as_deref().unwrap_or_default())
+    }
+}
+
 /// Scope of an address (RT_SCOPE_*).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {

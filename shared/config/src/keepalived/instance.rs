@@ -316,6 +316,7 @@ fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>,
 
 fn addresses(lower: &mut Lower<'_>, to: &mut Vec<Declared>, block: &Block<'_>) {
     for statement in &block.statements {
+        routing::only_static(lower, statement);
         to.extend(address::parse(lower, statement));
     }
 }

@@ -109,6 +109,7 @@ pub(super) enum QuorumLossName {
 pub(super) struct ProcessTable {
     pub(super) instance: Option<Spanned<String>>,
     pub(super) net_namespace: Option<Spanned<String>>,
+    pub(super) net_namespace_ipvs: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) use_pid_dir: bool,
     pub(super) umask: Option<Spanned<String>>,
@@ -309,6 +310,22 @@ pub(super) struct AddressTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HostTable {
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<AddressEntry>>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rules: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) track_group: Vec<TrackGroupTable>,
+}
+
+/// What routers need of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrackGroupTable {
+    pub(super) name: Spanned<String>,
+    pub(super) routers: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) addresses: Vec<Spanned<AddressEntry>>,
     #[serde(default)]

@@ -46,8 +46,17 @@ fn errors_of_the_language_are_placed() {
 #[test]
 fn process_errors_are_placed() {
     for (text, start) in [
+        (
+            "[[host.track_group]]\nname = \"G\"\nrouters = [\"none\"]",
+            "3:12 there is no router `none`; expected the name of a `[[router]]`",
+        ),
+        (
+            "[[host.track_group]]\nname = \"G\"\nrouters = []\n[[host.track_group]]\nname = \"G\"\nrouters = []",
+            "5:8 a second track_group `G`",
+        ),
         ("[process]\numask = \"01000\"", "2:9 `01000` is no mask; expected"),
         ("[process]\ninstance = \"a/b\"", "2:12 `a/b` is no name; expected one without `/`"),
+        ("[process]\nnet_namespace_ipvs = \"a/b\"", "2:22 `a/b` is no network namespace; expected a name, or a whole"),
         ("[process]\nnet_namespace = \"\"", "2:17 `` is no name"),
         ("[process]\nreload_log = \"x\"", "2:14 `x` is no whole path"),
         ("[process]\nname = \"longer than fifteen\"", "2:8 a name of 19 bytes; expected 1 to 15"),

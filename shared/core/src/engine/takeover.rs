@@ -600,7 +600,7 @@ impl Engine {
                 self.record(Decision::Warning { text });
             }
             Effect::Vmac { name } => self.vmac_failed(now, name, error),
-            Effect::Route { what } => self.route_failed(&what, &error),
+            Effect::Route { what } => self.route_failed(now, &what, &error),
             Effect::Probe { probe } => self.probe_failed(now, probe, &error),
             Effect::Roster => self.roster_not_stored(now, &error),
             Effect::Memory => self.memory_failed(now, &error),
