@@ -326,6 +326,8 @@ pub(super) const INSTANCE: Context = Context {
         "virtual_routes",
         "virtual_rules",
         "use_vmac",
+        "use_ipvlan",
+        "vrf",
         "use_vmac_addr",
         "vmac_xmit_base",
         "lvs_sync_daemon_interface",
@@ -361,10 +363,7 @@ pub(super) const INSTANCE: Context = Context {
         "thread_timer_expired",
     ],
     harmless: &["debug", "kernel_rx_buf_size", "linkbeat_use_polling"],
-    differs: &[
-        ("use_ipvlan", "adverts and addresses use the interface itself"),
-        ("vrf", "the interface is used as it is"),
-    ],
+    differs: &[],
 };
 
 pub(super) const AUTHENTICATION: Context =

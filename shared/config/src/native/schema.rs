@@ -221,6 +221,7 @@ pub(super) struct Router {
     #[serde(default)]
     pub(super) rules: Vec<Spanned<String>>,
     pub(super) vmac: Option<Spanned<VmacEntry>>,
+    pub(super) ipvlan: Option<Spanned<IpvlanTable>>,
     #[serde(default)]
     pub(super) vmac_addresses: bool,
     #[serde(default)]
@@ -365,6 +366,14 @@ pub(super) struct FlapTable {
 pub(super) enum VmacEntry {
     Switch(bool),
     Table(VmacTable),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IpvlanTable {
+    pub(super) name: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) mode: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -177,6 +177,28 @@ fn router_errors_are_placed() {
 }
 
 #[test]
+fn an_ipvlan_is_the_same_in_both_languages() {
+    let (config, found) =
+        read(&format!("{ROUTER}ipvlan = {{ name = \"gw\", address = \"10.0.0.7/24\", mode = \"private\" }}\n"));
+    assert!(found.is_empty(), "{found:#?}");
+    let conf = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n use_ipvlan gw 10.0.0.7/24 private\n \
+                virtual_ipaddress {\n 10.0.0.1\n }\n}\n";
+    assert_eq!(config, crate::keepalived::parse(Path::new("f"), conf, &Host::none()).0);
+    for (line, start) in [
+        ("ipvlan = { mode = \"l3\" }", "6:10 `l3` is no mode; expected bridge, private or vepa"),
+        ("ipvlan = { address = \"fe80::7\" }", "6:10 `fe80::7` is no address of IPv4, such as 10.0.0.7/24"),
+        ("ipvlan = { name = \"a/b\" }", "6:10 `a/b` is no name of an interface"),
+        ("ipvlan = {}\nvmac = true", "6:10 `ipvlan` beside `vmac`; expected one of them"),
+        (
+            "ipvlan = { address = \"10.0.0.7\" }\nunicast = { peers = [\"10.0.0.9\"] }",
+            "6:10 unicast adverts are sent and heard by the interface itself",
+        ),
+    ] {
+        refused(&format!("{ROUTER}{line}\n"), start);
+    }
+}
+
+#[test]
 fn routers_must_not_share() {
     refused(&format!("{ROUTER}{ROUTER}"), "7:8 a second router `A`");
     let other = ROUTER.replace("\"A\"", "\"B\"");

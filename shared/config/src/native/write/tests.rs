@@ -176,4 +176,6 @@ fn how_threads_run_is_carried() {
     let group = "track_group G {\n group {\n A\n }\n}\nstatic_rules {\n from 10.9.0.0/24 table 7 track_group G\n}\n\
                  static_routes {\n 10.9.0.0/24 dev eth0 track_group G\n 10.8.0.0/24 dev eth0\n}\n";
     carried(&format!("{group}{served}"));
+    carried(&served.replace("virtual_router", "use_ipvlan 10.0.0.7/24 private\n virtual_router"));
+    carried(&format!("net_namespace_ipvs\n{served}"));
 }
