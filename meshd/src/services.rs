@@ -80,7 +80,8 @@ pub fn start(
 ) -> anyhow::Result<ServicesThread> {
     let (inputs, received) = queue;
     let (done, stopped) = oneshot::channel();
-    let kernel = kernel::start(inputs.clone(), outputs.telemetry.clone())?;
+    let namespace = config.process.ipvs_namespace.clone();
+    let kernel = kernel::start(inputs.clone(), outputs.telemetry.clone(), namespace)?;
     let answers = inputs.clone();
     let suspends = suspends(&config);
     let manner = Manner::of(&config.process.threads.checker, false);

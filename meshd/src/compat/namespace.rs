@@ -1,4 +1,4 @@
-//! Network namespaces by the names that `ip netns` gives them.
+//! Network namespaces by the names that `ip netns` gives them, or by files.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,8 @@ use nix::sched::{CloneFlags, setns};
 /// Where `ip netns` keeps them.
 const DIRECTORY: &str = "/run/netns";
 
-/// This thread, and those it starts, are in the network namespace of this name from now on.
+/// This thread, and those it starts, are in the network namespace of this name, or of the file with this whole path,
+/// from now on.
 ///
 /// # Errors
 ///
@@ -26,6 +27,8 @@ pub fn enter(name: &str) -> anyhow::Result<()> {
 
 /// Nobody needs a privilege to stay.
 fn is_here(namespace: &File) -> bool {
-    let (Ok(there), Ok(here)) = (namespace.metadata(), std::fs::metadata("/proc/self/ns/net")) else { return false };
+    let (Ok(there), Ok(here)) = (namespace.metadata(), std::fs::metadata("/proc/thread-self/ns/net")) else {
+        return false;
+    };
     (there.dev(), there.ino()) == (here.dev(), here.ino())
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use mesh_config::model::{Config, Route, Rule, VirtualRouter};
+use mesh_config::model::{Config, Route, Rule, VirtualRouter, Vmac};
 
 use crate::kernel::fence::FenceTarget;
 
@@ -26,14 +26,17 @@ impl Vmacs {
         let mut users: BTreeMap<[u8; 6], usize> = BTreeMap::new();
         for vmac in config.routers.iter().flat_map(|r| r.vmacs()) {
             vmacs.bases.insert(vmac.name.clone(), vmac.base.clone());
-            *users.entry(vmac.mac).or_default() += 1;
+            if let Some(mac) = vmac.own_mac() {
+                *users.entry(mac).or_default() += 1;
+            }
         }
         let routed = config.routers.iter().filter(|r| !(r.routes.is_empty() && r.rules.is_empty()));
         vmacs.routed = routed.cloned().collect();
         for router in &config.routers {
             for address in router.served() {
                 let on = router.vmacs().find(|v| v.name == router.interface_of(address));
-                let mac = on.map(|v| v.mac).filter(|mac| users.get(mac) == Some(&1));
+                // That of an ipvlan is the host's own: closed, it would cut the host off.
+                let mac = on.and_then(Vmac::own_mac).filter(|mac| users.get(mac) == Some(&1));
                 vmacs.macs.extend(mac.map(|mac| (address.net.addr(), mac)));
             }
         }
@@ -67,3 +70,6 @@ impl Vmacs {
         targets
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,8 @@ pub(super) fn text(config: &Config) -> String {
     let mut text = String::from("------< Global definitions >------\n");
     let process = &config.process;
     let namespace = process.net_namespace.as_deref().unwrap_or("(default)");
-    let _ = writeln!(text, " Network namespace = {namespace}\n Network namespace ipvs = (main namespace)");
+    let ipvs = process.ipvs_namespace.as_deref().filter(|name| !name.starts_with('/')).unwrap_or("(main namespace)");
+    let _ = writeln!(text, " Network namespace = {namespace}\n Network namespace ipvs = {ipvs}");
     if let Some(instance) = &process.instance {
         let _ = writeln!(text, " Instance name = {instance}");
     }

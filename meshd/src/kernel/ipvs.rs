@@ -45,6 +45,9 @@ pub enum IpvsError {
         "this kernel has no ip_vs: neither is it built in, nor is its module loaded or could be loaded (`modprobe ip_vs`)"
     )]
     Missing,
+    /// The network namespace it is to be of cannot be entered.
+    #[error("ip_vs: {0}")]
+    Namespace(String),
     /// CAP_NET_ADMIN is missing.
     #[error("not permitted: virtual services need CAP_NET_ADMIN")]
     NotPermitted,

@@ -7,6 +7,7 @@ use mesh_core::services::input::Kernel as Held;
 use tokio::sync::mpsc;
 
 use crate::clock;
+use crate::compat;
 use crate::kernel::ipvs::{Ipvs, IpvsError};
 use crate::telemetry::Telemetry;
 
@@ -21,16 +22,21 @@ pub(super) enum Task {
     Apply(Vec<Change>),
 }
 
-/// Starts the thread; it ends when the sender is dropped. Each task has one answer.
+/// Starts the thread; it ends when the sender is dropped. Each task has one answer. The ip_vs is that of a network
+/// namespace, by default that of the daemon's.
 ///
 /// # Errors
 ///
 /// The system has no room for another thread.
-pub(super) fn start(answers: mpsc::Sender<Input>, telemetry: Telemetry) -> anyhow::Result<mpsc::Sender<Task>> {
+pub(super) fn start(
+    answers: mpsc::Sender<Input>,
+    telemetry: Telemetry,
+    namespace: Option<String>,
+) -> anyhow::Result<mpsc::Sender<Task>> {
     let (tasks, mut queue) = mpsc::channel(QUEUE);
     let thread = std::thread::Builder::new().name("meshd-ipvs".to_owned());
     let run = move || {
-        let mut kernel = Kernel { ipvs: None };
+        let mut kernel = Kernel { namespace, ipvs: None };
         while let Some(task) = queue.blocking_recv() {
             let answer = match task {
                 Task::Read => Input::Kernel(kernel.read().map_err(|error| error.to_string())),
@@ -51,6 +57,8 @@ pub(super) fn start(answers: mpsc::Sender<Input>, telemetry: Telemetry) -> anyho
 }
 
 struct Kernel {
+    /// `net_namespace_ipvs`. This thread enters it alone, and stays.
+    namespace: Option<String>,
     /// Opened when it is needed first, and again after a failure.
     ipvs: Option<Ipvs>,
 }
@@ -59,7 +67,12 @@ impl Kernel {
     fn with<T>(&mut self, act: impl FnOnce(&mut Ipvs) -> Result<T, IpvsError>) -> Result<T, IpvsError> {
         let ipvs = match &mut self.ipvs {
             Some(ipvs) => ipvs,
-            closed => closed.insert(Ipvs::open()?),
+            closed => {
+                if let Some(namespace) = &self.namespace {
+                    compat::enter(namespace).map_err(|error| IpvsError::Namespace(format!("{error:#}")))?;
+                }
+                closed.insert(Ipvs::open()?)
+            }
         };
         let result = act(ipvs);
         if result.is_err() {

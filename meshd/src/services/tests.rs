@@ -8,6 +8,17 @@ impl ServicesThread {
     }
 }
 
+/// It is what `meshctl services` shows, and the daemon goes on.
+#[tokio::test]
+async fn a_namespace_that_is_not_there_is_named() {
+    let (answers, mut told) = mpsc::channel(QUEUE);
+    let tasks = kernel::start(answers, Telemetry::new().0, Some("/nowhere/net".to_owned())).unwrap();
+    tasks.send(Task::Read).await.unwrap();
+    let answer = tokio::time::timeout(Duration::from_secs(10), told.recv()).await.expect("an answer");
+    let Some(Input::Kernel(Err(why))) = answer else { panic!("{answer:?}") };
+    assert!(why.starts_with("ip_vs: there is no network namespace `/nowhere/net`: "), "{why}");
+}
+
 /// A daemon that checks, and programs nothing, would look alive.
 #[tokio::test]
 async fn the_end_of_the_kernel_s_thread_is_the_end() {

@@ -4,8 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::host::Files;
-use crate::model::HmacKey;
+use crate::model::{HmacKey, can_be_virtual};
 
 use crate::model::BfdInstance;
 
@@ -44,7 +46,7 @@ pub(crate) const REGEX_OPTIONS: &[&str] = &[
 pub(crate) fn range(text: &str) -> Result<(IpAddr, IpAddr), &'static str> {
     const NO_ADDRESS: &str = "is no IP address; expected one, or a range such as 10.0.0.1-9 or 10.0.0.8/29";
     if let Some((base, length)) = text.split_once('/') {
-        let net = format!("{base}/{length}").parse::<ipnet::IpNet>().map_err(|_| NO_ADDRESS)?;
+        let net = format!("{base}/{length}").parse::<IpNet>().map_err(|_| NO_ADDRESS)?;
         if net.network() != net.addr() {
             return Err("has bits behind its prefix; expected the first address of the network");
         }
@@ -170,6 +172,12 @@ pub(crate) const PROCESSORS: u16 = 1024;
 pub(crate) fn is_interface_name(text: &str) -> bool {
     let fits = (1..=crate::model::LONGEST_NAME).contains(&text.len());
     fits && text != "." && text != ".." && !text.contains(|c: char| c == '/' || c == ':' || c.is_whitespace())
+}
+
+/// An address of a host, alone or with the length of its network.
+pub(crate) fn network(text: &str) -> Option<IpNet> {
+    let net = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))?;
+    can_be_virtual(net.addr()).then_some(net)
 }
 
 /// Whether names that begin with it fit: a digit of the family, a dot, the VRID and a number may follow.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::iproute;
-use crate::model::Config;
+use crate::model::{Config, IpvlanMode};
 use crate::report::{Finding, Place, Report, Severity};
 
 /// Checks what only the whole configuration shows, sorts the findings, and gives routers their
@@ -11,9 +11,12 @@ use crate::report::{Finding, Place, Report, Severity};
 pub(crate) fn finish(mut config: Config, mut report: Report) -> (Option<Config>, Report) {
     config.complete_vmacs();
     let rules = config.routers.iter_mut().flat_map(|r| &mut r.rules);
-    let _given = iproute::assign_priorities(config.statics.rules.iter_mut().chain(rules));
+    let groups = config.statics.track_groups.iter_mut().flat_map(|group| &mut group.rules);
+    let statics = config.statics.rules.iter_mut().chain(groups);
+    let _given = iproute::assign_priorities(statics.chain(rules));
     let found = shared_vrids(&config, &report).into_iter().chain(shared_addresses(&config, &report));
-    let found: Vec<Finding> = found.chain(shared_macs(&config, &report)).collect();
+    let found: Vec<Finding> =
+        found.chain(shared_macs(&config, &report)).chain(kinds_of_one_base(&config, &report)).collect();
     report.add(found);
     config.assign_keys();
     (Some(config).filter(|_| report.worst() != Some(Severity::Error)), report)
@@ -60,10 +63,33 @@ fn shared_macs(config: &Config, report: &Report) -> Vec<Finding> {
     let mut seen = BTreeMap::new();
     let mut found = Vec::new();
     for (router, vmac) in config.routers.iter().flat_map(|r| r.vmacs().map(move |v| (r, v))) {
-        let first = *seen.entry((&vmac.base, vmac.mac)).or_insert(router.name.as_str());
+        let Some(mac) = vmac.own_mac() else { continue };
+        let first = *seen.entry((&vmac.base, mac)).or_insert(router.name.as_str());
         if first != router.name {
-            let mac = vmac.mac.map(|byte| format!("{byte:02x}")).join(":");
+            let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
             let message = format!("{mac} on `{}` is already the virtual MAC address of `{first}`", vmac.base);
+            found.extend(report.places.routers.get(&router.name).map(|p| error(&p.vrid, message)));
+        }
+    }
+    found
+}
+
+/// What is made on one interface is of one kind, and ipvlans are of one mode: the kernel refuses others, or changes
+/// the mode of all.
+fn kinds_of_one_base(config: &Config, report: &Report) -> Vec<Finding> {
+    let mut seen = BTreeMap::new();
+    let mut found = Vec::new();
+    for (router, vmac) in config.routers.iter().flat_map(|r| r.vmacs().map(move |v| (r, v))) {
+        let mode = vmac.ipvlan.map(|ipvlan| ipvlan.mode);
+        let (first, name) = *seen.entry(&vmac.base).or_insert((mode, router.name.as_str()));
+        if first != mode {
+            let kind = |mode: Option<IpvlanMode>| mode.map_or("virtual MAC address", IpvlanMode::name);
+            let message = format!(
+                "{} on `{}`, where `{name}` has {}; expected the same kind",
+                kind(mode),
+                vmac.base,
+                kind(first)
+            );
             found.extend(report.places.routers.get(&router.name).map(|p| error(&p.vrid, message)));
         }
     }

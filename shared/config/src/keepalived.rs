@@ -89,6 +89,7 @@ const BLOCKS: &[&str] = &[
     "static_ipaddress",
     "static_routes",
     "static_rules",
+    "track_group",
     "bfd_instance",
     "SSL",
 ];
@@ -101,14 +102,13 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     track_process::lower(lower, &mut config, &tree.statements);
     bfd::lower(lower, &mut config, &tree.statements);
     garp::groups(lower, &mut config, &tree.statements);
+    routing::groups(lower, &mut config.statics, &tree.statements);
     let files = server::track_files(lower, &mut config, &tree.statements);
     for statement in &tree.statements {
         match (statement.keyword(), &statement.block) {
             ("vrrp_instance", Some(block)) => instance::lower(lower, &mut config, &globals, statement, block),
             ("interface_up_down_delays", Some(block)) => sync_group::link_delays(lower, &mut config, block),
-            ("static_ipaddress", Some(block)) => config.statics.addresses.extend(routing::addresses(lower, block)),
-            ("static_routes", Some(block)) => config.statics.routes.extend(routing::routes(lower, block)),
-            ("static_rules", Some(block)) => config.statics.rules.extend(routing::rules(lower, block)),
+            (keyword, Some(block)) if routing::statics(lower, &mut config.statics, keyword, block) => {}
             ("include_check", None) => global::include_check(lower, statement),
             _ if process::root(lower, &mut config.process, statement) => {}
             (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
@@ -119,6 +119,7 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
             _ => lower.other(&keywords::ROOT, statement),
         }
     }
+    routing::known_members(lower, &mut config, &tree.statements);
     sync_group::lower(lower, &mut config, &tree.statements);
     server::lower(lower, &mut config, &tree.statements, files);
     lvs::check(lower, &mut config, &tree.statements);

@@ -9,6 +9,7 @@ use mesh_wire::mesh::{Family, RouterKey};
 mod bfd;
 mod conduct;
 mod damping;
+mod ipvlan;
 mod mail;
 mod notify;
 mod process;
@@ -22,6 +23,7 @@ mod vmac;
 pub use self::bfd::BfdInstance;
 pub use self::conduct::*;
 pub use self::damping::FlapDamping;
+pub use self::ipvlan::{Ipvlan, IpvlanMode};
 pub use self::mail::Mail;
 pub use self::notify::{Fifo, Notify, NotifySettings, OnDelete};
 pub use self::process::{Dumps, Process};
@@ -377,6 +379,13 @@ impl VirtualAddress {
             preferred_s: None,
             track: true,
         }
+    }
+}
+
+impl VirtualAddress {
+    /// What it is called where it cannot be put in, as a static one.
+    pub fn static_title(&self) -> String {
+        format!("static address {} on {}", self.net, self.interface.as_deref().unwrap_or_default())
     }
 }
 

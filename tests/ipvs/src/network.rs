@@ -115,6 +115,11 @@ impl Host {
         succeeded(&format!("{line} on {}", self.name), output)
     }
 
+    /// What `ip netns` calls its network namespace.
+    pub fn netns(&self) -> &str {
+        &self.netns
+    }
+
     /// Does something in this host's network.
     pub fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         on_thread(|| {

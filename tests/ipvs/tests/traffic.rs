@@ -383,3 +383,31 @@ fn root_meshd_takes_a_stopped_server_out_and_puts_it_back() -> Result<()> {
         wait("nothing to be left after an orderly end", &[])
     })
 }
+
+/// `net_namespace_ipvs`: traffic goes through one network, checks come from another.
+#[test]
+fn root_services_are_in_a_namespace_and_checks_come_from_elsewhere() -> Result<()> {
+    inside(|| {
+        let mut bed = Bed::behind()?;
+        let checker = bed.network.host("checker")?;
+        bed.network.plug(&checker, "eth0", "back", &["10.1.0.9/24"])?;
+        let text = format!("net_namespace_ipvs {}\n{CHECKED}", bed.director.netns());
+        std::fs::write(checker.dir.join("keepalived.conf"), text)?;
+        let daemon = meshd::start(&checker, &["run"])?;
+        let servers = |host: &Host| -> Result<usize> {
+            let table = host.enter(|| Ok(Ipvs::open()?.table()?))?;
+            Ok(table.values().map(|pool| pool.destinations.len()).sum())
+        };
+        let wait = |what: &str, count: usize| {
+            clock::wait_for(what, PATIENCE, || Ok((servers(&bed.director)? == count).then_some(())))
+                .with_context(|| daemon.written().unwrap_or_default())
+        };
+        wait("both servers", 2)?;
+        assert_eq!(bed.answers(VIP, 4)?, evenly(2));
+        bed.web.remove(0).stop()?;
+        wait("the stopped one to go", 1)?;
+        assert_eq!(bed.answers(VIP, 2)?, only("rs2", 2));
+        assert_eq!(servers(&checker)?, 0, "nothing is where the checks come from");
+        Ok(())
+    })
+}

@@ -3,14 +3,15 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use mesh_config::model::{Encapsulation, Hop, Route, Rule, RuleAction};
+use mesh_config::model::{Encapsulation, Hop, Outer, Route, Rule, RuleAction};
 use mesh_wire::mesh::Family;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::packet_core::{DefaultNla, Nla};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteIp6Tunnel, RouteIpTunnel, RouteLwEnCapType, RouteLwTunnelEncap,
-    RouteMessage, RouteMetric, RouteNextHop, RouteNextHopFlags, RouteRealm, RouteVia,
+    MplsLabel, RouteAddress, RouteAttribute, RouteFlags, RouteIp6Tunnel, RouteIpTunnel, RouteLwEnCapType,
+    RouteLwTunnelEncap, RouteMessage, RouteMetric, RouteMplsIpTunnel, RouteNextHop, RouteNextHopFlags, RouteRealm,
+    RouteVia,
 };
 use rtnetlink::packet_route::rule::{
     RuleAction as Action, RuleAttribute, RuleFlags, RuleMessage, RulePortRange, RuleUidRange,
@@ -93,12 +94,13 @@ fn hop_attributes(of: Family, hop: &Hop) -> Vec<RouteAttribute> {
     }
     attributes.extend(hop.realms.map(|r| RouteAttribute::Realm(realm(r))));
     if let Some(encapsulation) = &hop.encapsulation {
-        let kind = match encapsulation.family {
-            Family::Ipv4 => RouteLwEnCapType::Ip,
-            Family::Ipv6 => RouteLwEnCapType::Ip6,
+        let (kind, parts) = match encapsulation {
+            Encapsulation::Ip(outer) if outer.family == Family::Ipv4 => (RouteLwEnCapType::Ip, tunnel(outer)),
+            Encapsulation::Ip(outer) => (RouteLwEnCapType::Ip6, tunnel(outer)),
+            Encapsulation::Mpls { labels, ttl } => (RouteLwEnCapType::Mpls, stack(labels, *ttl)),
         };
         attributes.push(RouteAttribute::EncapType(kind));
-        attributes.push(RouteAttribute::Encap(tunnel(encapsulation)));
+        attributes.push(RouteAttribute::Encap(parts));
     }
     attributes
 }
@@ -119,7 +121,18 @@ fn index(hop: &Hop) -> Result<Option<u32>, String> {
     if_nametoindex(name.as_str()).map(Some).map_err(|_| format!("there is no interface {name}"))
 }
 
-fn tunnel(outer: &Encapsulation) -> Vec<RouteLwTunnelEncap> {
+/// The last label is marked as such.
+fn stack(labels: &[u32], ttl: Option<u8>) -> Vec<RouteLwTunnelEncap> {
+    const SHIFT: u32 = 12;
+    const BOTTOM: u32 = 1 << 8;
+    let mut entries: Vec<u32> = labels.iter().map(|label| label << SHIFT).collect();
+    entries.iter_mut().rev().take(1).for_each(|last| *last |= BOTTOM);
+    let destination = RouteMplsIpTunnel::Destination(entries.into_iter().map(MplsLabel::from).collect());
+    let ttl = ttl.map(RouteMplsIpTunnel::Ttl);
+    std::iter::once(destination).chain(ttl).map(RouteLwTunnelEncap::Mpls).collect()
+}
+
+fn tunnel(outer: &Outer) -> Vec<RouteLwTunnelEncap> {
     let mut parts = Vec::new();
     match outer.family {
         Family::Ipv4 => {

@@ -5,7 +5,6 @@
 //! removed where a router lets go, but not after a crash.
 
 use mesh_config::model::{Route, Rule, Statics};
-use mesh_wire::mesh::Family;
 use nix::libc;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
 use rtnetlink::packet_route::address::AddressMessage;
@@ -35,7 +34,7 @@ impl Netlink {
         let mut failed = Failed::new();
         for rule in rules {
             let request = RouteNetlinkMessage::DelRule(messages::rule(rule, MOVING));
-            note(&mut failed, absent_is_fine(execute(&self.requests, request, 0).await), || describe_rule(rule));
+            note(&mut failed, absent_is_fine(execute(&self.requests, request, 0).await), || rule.title());
         }
         for route in routes {
             let removed = match messages::route(route, MOVING) {
@@ -43,7 +42,7 @@ impl Netlink {
                 // It went with its interface.
                 Err(_) => Ok(()),
             };
-            note(&mut failed, absent_is_fine(removed), || describe_route(route));
+            note(&mut failed, absent_is_fine(removed), || route.title());
         }
         failed
     }
@@ -51,16 +50,15 @@ impl Netlink {
     /// Has exactly these of what is static.
     pub async fn have_statics(&self, wanted: &Statics) -> Failed {
         let mut failed = Failed::new();
-        let kept = |m: &RouteMessage| wanted.routes.iter().any(|r| messages::is_route(m, r));
-        let swept = sweep(&self.requests, STATIC, kept, |m| wanted.rules.iter().any(|r| messages::is_rule(m, r))).await;
+        let kept = |m: &RouteMessage| wanted.routes().any(|r| messages::is_route(m, r));
+        let swept = sweep(&self.requests, STATIC, kept, |m| wanted.rules().any(|r| messages::is_rule(m, r))).await;
         note(&mut failed, swept, || "what is static".to_owned());
         note(&mut failed, self.sweep_statics(wanted).await, || "static addresses".to_owned());
-        for address in &wanted.addresses {
+        for address in wanted.addresses() {
             let interface = address.interface.as_deref().unwrap_or_default();
-            let added = self.add_static(interface, address).await;
-            note(&mut failed, added, || format!("static address {} on {interface}", address.net));
+            note(&mut failed, self.add_static(interface, address).await, || address.static_title());
         }
-        failed.extend(add(&self.requests, &wanted.routes, &wanted.rules, STATIC, true).await);
+        failed.extend(add(&self.requests, wanted.routes(), wanted.rules(), STATIC, true).await);
         failed
     }
 
@@ -70,7 +68,7 @@ impl Netlink {
                 let index = a.interface.as_deref().and_then(|name| nix::net::if_::if_nametoindex(name).ok());
                 index == Some(message.header.index) && local(&message) == Some(a.net)
             };
-            if protocol(&message) == Some(STATIC) && !wanted.addresses.iter().any(stays) {
+            if protocol(&message) == Some(STATIC) && !wanted.addresses().any(stays) {
                 absent_is_fine(execute(&self.requests, RouteNetlinkMessage::DelAddress(message), 0).await)?;
             }
         }
@@ -128,19 +126,25 @@ async fn sweep(
     Ok(())
 }
 
-async fn add(requests: &Requests, routes: &[Route], rules: &[Rule], mark: u8, again: bool) -> Failed {
+async fn add<'r>(
+    requests: &Requests,
+    routes: impl IntoIterator<Item = &'r Route>,
+    rules: impl IntoIterator<Item = &'r Rule>,
+    mark: u8,
+    again: bool,
+) -> Failed {
     let mut failed = Failed::new();
     for route in routes {
         let added = match messages::route(route, mark) {
-            Ok(message) => one(requests, RouteNetlinkMessage::NewRoute(message), again, || describe_route(route)).await,
+            Ok(message) => one(requests, RouteNetlinkMessage::NewRoute(message), again, || route.title()).await,
             Err(error) => Err(error),
         };
-        note(&mut failed, added, || describe_route(route));
+        note(&mut failed, added, || route.title());
     }
     for rule in rules {
         let request = RouteNetlinkMessage::NewRule(messages::rule(rule, mark));
-        let added = one(requests, request, again, || describe_rule(rule)).await;
-        note(&mut failed, added, || describe_rule(rule));
+        let added = one(requests, request, again, || rule.title()).await;
+        note(&mut failed, added, || rule.title());
     }
     failed
 }
@@ -173,18 +177,6 @@ fn absent_is_fine(removed: Result<(), Refusal>) -> Result<(), Refusal> {
 
 fn note<E: ToString>(failed: &mut Failed, done: Result<(), E>, what: impl Fn() -> String) {
     failed.extend(done.err().map(|error| (what(), error.to_string())));
-}
-
-fn describe_route(route: &Route) -> String {
-    let to = route.destination.map_or_else(|| "default".to_owned(), |net| net.to_string());
-    let via = route.hops.iter().filter_map(|h| h.via).map(|via| format!(" via {via}"));
-    let on = route.hops.iter().filter_map(|h| h.interface.as_ref()).map(|name| format!(" dev {name}"));
-    format!("route {to}{}{} table {}", via.collect::<String>(), on.collect::<String>(), route.table)
-}
-
-fn describe_rule(rule: &Rule) -> String {
-    let family = if rule.family == Family::Ipv6 { "IPv6 " } else { "" };
-    format!("{family}rule {}", rule.priority)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Interfaces with virtual MAC addresses: macvlans in private mode.
+//! Interfaces with virtual MAC addresses: macvlans in private mode; and [`ipvlan`]s.
 //!
 //! One of ours is known by its alias, which also holds what the settings of the interface below were,
 //! so that whoever removes the last one can put them back, also after a crash. A macvlan of the very same
@@ -11,6 +11,8 @@
 //! `accept_local`), and sends nothing of its own accord: no link-local address, no router solicitation.
 //! What the kernel reports of its multicast groups leaves with the MAC address below
 //! ([`reports`](crate::kernel::fence::reports)): a switch must not learn the virtual one from a backup.
+
+mod ipvlan;
 
 use std::collections::BTreeMap;
 
@@ -40,6 +42,7 @@ struct Found {
     /// The interface below.
     below: Option<u32>,
     private: bool,
+    ipvlan: bool,
     alias: Option<String>,
     up: bool,
     group: u32,
@@ -49,14 +52,18 @@ impl Found {
     /// What the settings below were before the first of ours; `None` where it is not ours.
     fn before(&self) -> Option<BTreeMap<String, u32>> {
         let mut words = self.alias.as_deref()?.split(' ');
-        let ours = words.next() == Some(MARK) && self.private;
+        let ours = words.next() == Some(MARK) && (self.private || self.ipvlan);
         let pair =
             |word: &str| word.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
         ours.then(|| words.filter_map(pair).collect())
     }
 
     fn is(&self, wanted: &Vmac, below: u32) -> bool {
-        self.private && self.below == Some(below) && self.mac == wanted.mac && self.name == wanted.name
+        let kind = match wanted.own_mac() {
+            Some(mac) => self.private && self.mac == mac,
+            None => self.ipvlan,
+        };
+        kind && self.below == Some(below) && self.name == wanted.name
     }
 }
 
@@ -95,7 +102,7 @@ async fn make_all(requests: &Requests, wanted: &[Vmac]) -> Result<Vec<(String, S
     }
     let name_of = |index: u32| found.values().find(|f| f.index == index).map(|f| f.name.clone());
     for (index, settings) in &before {
-        let used = places.iter().any(|(v, (below, _))| below == index && is_v4(v));
+        let used = places.iter().any(|(v, (below, _))| below == index && speaks_arp(v));
         if let Some(name) = name_of(*index).filter(|_| !used) {
             restore(&name, settings);
         }
@@ -109,7 +116,8 @@ async fn make_all(requests: &Requests, wanted: &[Vmac]) -> Result<Vec<(String, S
         tracing::debug!(interface = %vmac.name, below = %vmac.base, ?mac, "virtual MAC address");
     }
     if !(wanted.is_empty() && gone.is_empty()) {
-        let macs: Vec<_> = places.iter().map(|(v, (_, below))| (v.base.as_str(), *below, v.mac)).collect();
+        let own = places.iter().filter_map(|(v, (_, below))| Some((v.base.as_str(), *below, v.own_mac()?)));
+        let macs: Vec<_> = own.collect();
         if let Err(error) = fence::reports::rewrite(&macs) {
             tracing::warn!(%error, "multicast reports leave with virtual MAC addresses: switches may learn them from a backup");
         }
@@ -129,12 +137,13 @@ async fn make(
         Some(found) if found.is(wanted, below) => found.index,
         Some(_) => return Err(format!("there is another interface {}", wanted.name)),
         None => create(requests, wanted, below).await.map_err(|refusal| match refusal.errno {
-            libc::EOPNOTSUPP => format!("this kernel has no macvlan: {refusal}"),
+            libc::EOPNOTSUPP => format!("this kernel has no {}: {refusal}", kind(wanted)),
+            libc::EBUSY => format!("{} is in a bridge, or below an interface of another kind: {refusal}", wanted.base),
             _ => refusal.to_string(),
         })?,
     };
     let base = wanted.base.replace('.', "/");
-    if is_v4(wanted) {
+    if speaks_arp(wanted) {
         for (setting, _) in BELOW {
             let path = format!("net.ipv4.conf.{base}.{setting}");
             let value = sysctl::read(&path).map_err(|e| format!("{e:#}"))?.unwrap_or(0);
@@ -147,7 +156,7 @@ async fn make(
         let attributes = vec![LinkAttribute::IfAlias(alias), LinkAttribute::Group(wanted.group)];
         change(requests, index, attributes, false).await.map_err(|refusal| refusal.to_string())?;
     }
-    if is_v4(wanted) {
+    if speaks_arp(wanted) {
         for (setting, value) in BELOW {
             raise(&format!("net.ipv4.conf.{base}.{setting}"), value).map_err(text)?;
         }
@@ -156,20 +165,24 @@ async fn make(
     if present.is_none_or(|f| !f.up) {
         change(requests, index, Vec::new(), true).await.map_err(|refusal| refusal.to_string())?;
     }
-    Ok(())
+    match wanted.ipvlan.and_then(|ipvlan| ipvlan.address) {
+        Some(address) => {
+            ipvlan::address(requests, index, address).await.map_err(|refusal| format!("{address}: {refusal}"))
+        }
+        None => Ok(()),
+    }
 }
 
 async fn create(requests: &Requests, wanted: &Vmac, below: u32) -> Result<u32, Refusal> {
     let mut message = LinkMessage::default();
-    message.attributes = vec![
-        LinkAttribute::IfName(wanted.name.clone()),
-        LinkAttribute::Link(below),
-        LinkAttribute::Address(wanted.mac.to_vec()),
-        LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::MacVlan),
-            LinkInfo::Data(InfoData::MacVlan(vec![InfoMacVlan::Mode(MacVlanMode::Private)])),
-        ]),
-    ];
+    message.attributes = vec![LinkAttribute::IfName(wanted.name.clone()), LinkAttribute::Link(below)];
+    message.attributes.extend(wanted.own_mac().map(|mac| LinkAttribute::Address(mac.to_vec())));
+    let private = vec![InfoMacVlan::Mode(MacVlanMode::Private)];
+    let info = match wanted.ipvlan {
+        Some(ipvlan) => ipvlan::info(ipvlan.mode),
+        None => vec![LinkInfo::Kind(InfoKind::MacVlan), LinkInfo::Data(InfoData::MacVlan(private))],
+    };
+    message.attributes.push(LinkAttribute::LinkInfo(info));
     let flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
     requests.execute(RouteNetlinkMessage::NewLink(message), flags).await?;
     nix::net::if_::if_nametoindex(wanted.name.as_str()).map_err(|errno| Refusal::of(&errno.into()))
@@ -237,8 +250,13 @@ fn restore(below: &str, before: &BTreeMap<String, u32>) {
     }
 }
 
-fn is_v4(vmac: &Vmac) -> bool {
-    vmac.mac[..5] != [0, 0, 0x5e, 0, 2]
+/// Whether what is asked for by ARP has to be known by a MAC address that the interface below does not have.
+fn speaks_arp(vmac: &Vmac) -> bool {
+    vmac.own_mac().is_some_and(|mac| mac[..5] != [0, 0, 0x5e, 0, 2])
+}
+
+fn kind(vmac: &Vmac) -> &'static str {
+    if vmac.ipvlan.is_some() { "ipvlan" } else { "macvlan" }
 }
 
 fn read(message: &LinkMessage) -> Option<Found> {
@@ -248,6 +266,7 @@ fn read(message: &LinkMessage) -> Option<Found> {
         mac: follow::mac(message),
         below: None,
         private: false,
+        ipvlan: false,
         alias: None,
         up: message.header.flags.contains(LinkFlags::Up),
         group: 0,
@@ -263,6 +282,7 @@ fn read(message: &LinkMessage) -> Option<Found> {
                     _ => false,
                 };
                 found.private = infos.iter().any(private);
+                found.ipvlan = infos.iter().any(ipvlan::is);
             }
             _ => {}
         }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use mesh_wire::mesh::Family;
 
 use super::{Kind, Names, Words, Wrong, interface, net, number, one_family, protocol};
-use crate::model::{Encapsulation, Hop, Route};
+use crate::model::{Encapsulation, Hop, Outer, Route};
 
 /// RTN_UNICAST.
 pub(super) const UNICAST: u8 = 1;
@@ -264,15 +264,32 @@ fn features(words: &mut Words<'_>, route: &mut Route) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// `encap ip id N dst A src A ttl N tos N`, or `encap ip6 ... hoplimit N tc N`.
+/// `encap mpls LABEL/LABEL ttl N`, or `encap ip` and `encap ip6`.
 fn encapsulation(words: &mut Words<'_>) -> Result<Encapsulation, Wrong> {
     let read = |w: &str| match w {
-        "ip" => Some(Family::Ipv4),
-        "ip6" => Some(Family::Ipv6),
+        "ip" => Some(Some(Family::Ipv4)),
+        "ip6" => Some(Some(Family::Ipv6)),
+        "mpls" => Some(None),
         _ => None,
     };
-    let family = words.value("ip or ip6 (others are not supported)", read)?;
-    let mut found = Encapsulation { family, id: 0, destination: None, source: None, ttl: 0, tos: 0 };
+    let Some(family) = words.value("ip, ip6 or mpls (others are not supported)", read)? else {
+        let labels = words.value("labels from 0 to 1048575 with `/` between them", labels)?;
+        let ttl = if words.skip("ttl") { Some(words.number("a number to 255")?) } else { None };
+        return Ok(Encapsulation::Mpls { labels, ttl });
+    };
+    outer(words, family).map(Encapsulation::Ip)
+}
+
+/// Labels of 20 bits, as many as the kernel takes.
+fn labels(word: &str) -> Option<Vec<u32>> {
+    const MOST: usize = 30;
+    let read = |label: &str| number(label).filter(|n| *n < 1 << 20).and_then(|n| u32::try_from(n).ok());
+    word.split('/').map(read).collect::<Option<Vec<u32>>>().filter(|labels| labels.len() <= MOST)
+}
+
+/// `id N dst A src A ttl N tos N`, or with `hoplimit N tc N`.
+fn outer(words: &mut Words<'_>, family: Family) -> Result<Outer, Wrong> {
+    let mut found = Outer { family, id: 0, destination: None, source: None, ttl: 0, tos: 0 };
     let address = |w: &str| w.parse::<IpAddr>().ok().filter(|a| Family::of(*a) == family);
     while let Some(word) = words.peek() {
         words.next();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Encapsulation, Hop, Route, Rule, RuleAction};
+use crate::model::{Encapsulation, Hop, Outer, Route, Rule, RuleAction};
 
 fn read_route(line: &str) -> Result<Route, Wrong> {
     route(&line.split(' ').collect::<Vec<_>>(), &Names::none())
@@ -53,7 +53,7 @@ fn kinds_families_and_hops() {
     // IPv4 behind an IPv6 gateway (RFC 5549).
     assert_eq!(read_route("10.0.0.0/8 via inet6 fe80::1 dev a").unwrap().hops, [hop(Some("fe80::1"), Some("a"))]);
     let encap = read_route("10.0.0.0/8 encap ip id 5 dst 10.1.1.1 ttl 3 dev a").unwrap();
-    let outer = Encapsulation {
+    let outer = Outer {
         family: Family::Ipv4,
         id: 5,
         destination: Some("10.1.1.1".parse().unwrap()),
@@ -61,7 +61,10 @@ fn kinds_families_and_hops() {
         ttl: 3,
         tos: 0,
     };
-    assert_eq!(encap.hops, [Hop { encapsulation: Some(outer), ..hop(None, Some("a")) }]);
+    assert_eq!(encap.hops, [Hop { encapsulation: Some(Encapsulation::Ip(outer)), ..hop(None, Some("a")) }]);
+    let labelled = read_route("10.0.0.0/8 encap mpls 100/0x10 ttl 9 via 10.1.1.1").unwrap();
+    let mpls = Encapsulation::Mpls { labels: vec![100, 16], ttl: Some(9) };
+    assert_eq!(labelled.hops, [Hop { encapsulation: Some(mpls), ..hop(Some("10.1.1.1"), None) }]);
 }
 
 #[test]
@@ -79,9 +82,14 @@ fn what_is_wrong_with_a_route_is_told_at_its_word() {
         ("blackhole 10.0.0.0/8 dev a", 3, "a route that leads nowhere has no `via` and no `dev`"),
         ("10.0.0.0/8 nexthop weight 1", 3, "`nexthop` without `via` and without `dev`"),
         (
-            "10.0.0.0/8 dev a encap mpls 5",
+            "10.0.0.0/8 dev a encap seg6 mode inline",
             4,
-            "`mpls` is no value for `encap`: expected ip or ip6 (others are not supported)",
+            "`seg6` is no value for `encap`: expected ip, ip6 or mpls (others are not supported)",
+        ),
+        (
+            "10.0.0.0/8 dev a encap mpls 5/1048576",
+            5,
+            "`5/1048576` is no value for `mpls`: expected labels from 0 to 1048575 with `/` between them",
         ),
         (
             "10.0.0.0/8 dev a table big",

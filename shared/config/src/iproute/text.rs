@@ -6,7 +6,7 @@ use mesh_wire::mesh::Family;
 
 use super::Names;
 use super::route::{KINDS, METRICS, RTAX_CC_ALGO, RTAX_FEATURES, RTAX_RTO_MIN, RTAX_RTT, RTAX_RTTVAR, SCOPES, UNICAST};
-use crate::model::{Encapsulation, Hop, Route, Rule, RuleAction};
+use crate::model::{Encapsulation, Hop, Outer, Route, Rule, RuleAction};
 
 /// The main table.
 const MAIN: u32 = 254;
@@ -150,13 +150,21 @@ fn hop(line: &mut Line, family: Family, hop: &Hop) {
     line.unless("weight", u16::from(*hops) + 1, 1);
     line.some("realms", realms.map(self::realms));
     // Last, since `src` and `tos` that follow it are its own.
-    if let Some(Encapsulation { family, id, destination, source, ttl, tos }) = encapsulation {
-        line.pair("encap", if *family == Family::Ipv4 { "ip" } else { "ip6" });
-        line.unless("id", *id, 0);
-        line.some("dst", *destination);
-        line.some("src", *source);
-        line.unless("ttl", *ttl, 0);
-        line.unless("tos", *tos, 0);
+    match encapsulation {
+        Some(Encapsulation::Ip(Outer { family, id, destination, source, ttl, tos })) => {
+            line.pair("encap", if *family == Family::Ipv4 { "ip" } else { "ip6" });
+            line.unless("id", *id, 0);
+            line.some("dst", *destination);
+            line.some("src", *source);
+            line.unless("ttl", *ttl, 0);
+            line.unless("tos", *tos, 0);
+        }
+        Some(Encapsulation::Mpls { labels, ttl }) => {
+            line.pair("encap", "mpls");
+            line.word(labels.iter().map(u32::to_string).collect::<Vec<_>>().join("/"));
+            line.some("ttl", *ttl);
+        }
+        None => {}
     }
 }
 

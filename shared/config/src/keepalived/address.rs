@@ -46,13 +46,8 @@ pub(super) fn parse(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<
             "noprefixroute" => declared.address.no_prefix_route = true,
             "autojoin" => declared.address.autojoin = true,
             "no_track" => declared.address.track = false,
-            "track_group" => {
-                options.next();
-                lower.warning(
-                    option.at,
-                    "`track_group` is not supported yet: nothing follows the group; skipped".into(),
-                );
-            }
+            // Of static addresses, read with them.
+            "track_group" => drop(options.next()),
             name => lower
                 .warning(option.at, format!("`{name}` is no option of an address (dev, label, scope, brd); skipped")),
         }

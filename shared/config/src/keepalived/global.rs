@@ -136,6 +136,8 @@ fn keyword(
                 globals.lower_prio[1] |= rest == "garp_lower_prio_delay";
             }
             Some(rest) if globals.choices.keyword(lower, rest, statement) => {}
+            // Of instances; in older versions global, too.
+            None if keyword == "vmac_garp_intvl" => drop(garp::keyword(lower, &mut globals.garp, keyword, statement)),
             None if keyword == "v3_checksum_as_v2" => drop(globals.choices.keyword(lower, keyword, statement)),
             _ => return lower.other(&GLOBAL, statement),
         },

@@ -47,6 +47,7 @@ struct Draft {
     routes: Vec<Route>,
     rules: Vec<Rule>,
     vmac: vmac::Declared,
+    vrf: Option<At>,
     garp: GratuitousArp,
     notify: Notify,
     strict: bool,
@@ -105,6 +106,7 @@ pub(super) fn lower(
         routes: Vec::new(),
         rules: Vec::new(),
         vmac: vmac::Declared::default(),
+        vrf: None,
         garp: globals.garp,
         notify: Notify::default(),
         strict: globals.strict,
@@ -201,6 +203,8 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
             }
         }
         ("use_vmac", _) => vmac::use_vmac(lower, &mut draft.vmac, statement),
+        ("use_ipvlan", _) => vmac::use_ipvlan(lower, &mut draft.vmac, statement),
+        ("vrf", _) => draft.vrf = Some(statement.at()),
         ("use_vmac_addr", _) => draft.vmac.addresses = true,
         ("vmac_xmit_base", _) => vmac::transmit_base(&mut draft.vmac, statement),
         // Read with the sync daemon.
@@ -316,6 +320,7 @@ fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>,
 
 fn addresses(lower: &mut Lower<'_>, to: &mut Vec<Declared>, block: &Block<'_>) {
     for statement in &block.statements {
+        routing::only_static(lower, statement);
         to.extend(address::parse(lower, statement));
     }
 }

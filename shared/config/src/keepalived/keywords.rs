@@ -37,6 +37,7 @@ pub(super) const ROOT: Context = Context {
         "static_ipaddress",
         "static_routes",
         "static_rules",
+        "track_group",
         "bfd_instance",
         "SSL",
         "include_check",
@@ -44,6 +45,7 @@ pub(super) const ROOT: Context = Context {
         "instance",
         "use_pid_dir",
         "net_namespace",
+        "net_namespace_ipvs",
     ],
     harmless: &[
         "child_wait_time",
@@ -53,10 +55,7 @@ pub(super) const ROOT: Context = Context {
         "tmp_config_directory",
         "namespace_with_ipsets",
     ],
-    differs: &[
-        ("track_group", "the group is not tracked"),
-        ("net_namespace_ipvs", "start the daemon in the namespace instead"),
-    ],
+    differs: &[],
 };
 
 pub(super) const GLOBAL: Context = Context {
@@ -125,6 +124,7 @@ pub(super) const GLOBAL: Context = Context {
         "vrrp_garp_lower_prio_repeat",
         "vrrp_garp_extra_if",
         "vrrp_vmac_garp_intvl",
+        "vmac_garp_intvl",
         "vrrp_min_garp",
         "umask",
         "state_dump_file",
@@ -136,6 +136,7 @@ pub(super) const GLOBAL: Context = Context {
         "instance",
         "use_pid_dir",
         "net_namespace",
+        "net_namespace_ipvs",
         "log_unknown_vrids",
         "default_interface",
         "vrrp_priority",
@@ -204,7 +205,6 @@ pub(super) const GLOBAL: Context = Context {
         "namespace_with_ipsets",
     ],
     differs: &[
-        ("vmac_garp_intvl", "gratuitous ARP goes out on the address's interface only"),
         ("enable_snmp_keepalived", SNMP),
         ("enable_snmp_vrrp", SNMP),
         ("enable_snmp_checker", SNMP),
@@ -216,7 +216,6 @@ pub(super) const GLOBAL: Context = Context {
             "enable_dbus",
             "there is no D-Bus; notify scripts, FIFOs and `meshctl events --follow` tell the same, `meshctl` does the same",
         ),
-        ("net_namespace_ipvs", "start the daemon in the namespace instead"),
     ],
 };
 
@@ -327,6 +326,8 @@ pub(super) const INSTANCE: Context = Context {
         "virtual_routes",
         "virtual_rules",
         "use_vmac",
+        "use_ipvlan",
+        "vrf",
         "use_vmac_addr",
         "vmac_xmit_base",
         "lvs_sync_daemon_interface",
@@ -362,10 +363,7 @@ pub(super) const INSTANCE: Context = Context {
         "thread_timer_expired",
     ],
     harmless: &["debug", "kernel_rx_buf_size", "linkbeat_use_polling"],
-    differs: &[
-        ("use_ipvlan", "adverts and addresses use the interface itself"),
-        ("vrf", "the interface is used as it is"),
-    ],
+    differs: &[],
 };
 
 pub(super) const AUTHENTICATION: Context =
@@ -384,6 +382,8 @@ pub(super) const GARP_GROUP: Context = Context {
     harmless: &[],
     differs: &[],
 };
+
+pub(super) const TRACK_GROUP: Context = Context { name: "track_group", acted: &["group"], harmless: &[], differs: &[] };
 
 /// Lists of free words.
 const fn list(name: &'static str) -> Context {
@@ -410,7 +410,8 @@ const LISTS: &[Context] = &[
     list("static_rules"),
 ];
 
-const CONTEXTS: &[Context] = &[GLOBAL, SCRIPT, SYNC_GROUP, INSTANCE, AUTHENTICATION, AUTH_HMAC, GARP_GROUP, BFD];
+const CONTEXTS: &[Context] =
+    &[GLOBAL, SCRIPT, SYNC_GROUP, INSTANCE, AUTHENTICATION, AUTH_HMAC, GARP_GROUP, BFD, TRACK_GROUP];
 
 /// Blocks whose keywords are those of others, too, which are meant where they are misplaced.
 const LAST: &[Context] = &[PROCESS];

@@ -12,11 +12,18 @@ use crate::model::Process;
 /// Where `reload_file` is without a name.
 const RELOAD_FILE: &str = "/run/keepalived.reload";
 
+/// The network namespace of the host's first process.
+const FIRST_NAMESPACE: &str = "/proc/1/ns/net";
+
 /// Reads a keyword of the top level; false when it is none of these.
 pub(super) fn root(lower: &mut Lower<'_>, process: &mut Process, statement: &Statement<'_>) -> bool {
     match statement.keyword() {
         "instance" => name(lower, &mut process.instance, statement),
         "net_namespace" => name(lower, &mut process.net_namespace, statement),
+        "net_namespace_ipvs" if statement.parameters().is_empty() => {
+            process.ipvs_namespace = Some(FIRST_NAMESPACE.to_owned());
+        }
+        "net_namespace_ipvs" => name(lower, &mut process.ipvs_namespace, statement),
         "use_pid_dir" => process.use_pid_dir = true,
         _ => return false,
     }

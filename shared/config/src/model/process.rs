@@ -11,6 +11,9 @@ pub struct Process {
     pub instance: Option<String>,
     /// `net_namespace`: the daemon enters the network namespace of this name (`ip netns`) at its start.
     pub net_namespace: Option<String>,
+    /// `net_namespace_ipvs`: virtual services are those of this network namespace, by its name or by a file's whole
+    /// path; checks run where the daemon is. Default: those of the daemon's.
+    pub ipvs_namespace: Option<String>,
     /// `use_pid_dir`: PID files are in /run/keepalived.
     pub use_pid_dir: bool,
     /// `umask` of the files it writes; default 0177 for dumps.

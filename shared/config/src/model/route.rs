@@ -63,9 +63,23 @@ pub struct Hop {
     pub encapsulation: Option<Encapsulation>,
 }
 
-/// `encap ip` and `encap ip6`.
+/// `encap`: what a packet is put into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encapsulation {
+pub enum Encapsulation {
+    /// `encap ip` and `encap ip6`.
+    Ip(Outer),
+    /// `encap mpls`.
+    Mpls {
+        /// Outermost first, each of 20 bits.
+        labels: Vec<u32>,
+        /// `ttl`; default that of the packet.
+        ttl: Option<u8>,
+    },
+}
+
+/// The header of `encap ip` and `encap ip6`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outer {
     /// IPv4 or IPv6.
     pub family: Family,
     /// `id`.
@@ -153,11 +167,69 @@ pub struct Statics {
     pub routes: Vec<Route>,
     /// Rules.
     pub rules: Vec<Rule>,
+    /// More of them, which routers need.
+    pub track_groups: Vec<TrackGroup>,
+}
+
+/// `track_group`: static things without which its routers are in fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrackGroup {
+    /// Unique name.
+    pub name: String,
+    /// Names of routers.
+    pub routers: Vec<String>,
+    /// Addresses, each on the interface it names.
+    pub addresses: Vec<super::VirtualAddress>,
+    /// Routes.
+    pub routes: Vec<Route>,
+    /// Rules.
+    pub rules: Vec<Rule>,
+}
+
+impl TrackGroup {
+    /// What each of them is called where it cannot be put in.
+    pub fn titles(&self) -> impl Iterator<Item = String> {
+        let addresses = self.addresses.iter().map(super::VirtualAddress::static_title);
+        addresses.chain(self.routes.iter().map(Route::title)).chain(self.rules.iter().map(Rule::title))
+    }
 }
 
 impl Statics {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
+        self.addresses().next().is_none() && self.routes().next().is_none() && self.rules().next().is_none()
+    }
+
+    /// All addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = &super::VirtualAddress> {
+        self.addresses.iter().chain(self.track_groups.iter().flat_map(|group| &group.addresses))
+    }
+
+    /// All routes.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter().chain(self.track_groups.iter().flat_map(|group| &group.routes))
+    }
+
+    /// All rules.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().chain(self.track_groups.iter().flat_map(|group| &group.rules))
+    }
+}
+
+impl Route {
+    /// What it is called where it cannot be put in.
+    pub fn title(&self) -> String {
+        let to = self.destination.map_or_else(|| "default".to_owned(), |net| net.to_string());
+        let via = self.hops.iter().filter_map(|h| h.via).map(|via| format!(" via {via}"));
+        let on = self.hops.iter().filter_map(|h| h.interface.as_ref()).map(|name| format!(" dev {name}"));
+        format!("route {to}{}{} table {}", via.collect::<String>(), on.collect::<String>(), self.table)
+    }
+}
+
+impl Rule {
+    /// What it is called where it cannot be put in.
+    pub fn title(&self) -> String {
+        let family = if self.family == Family::Ipv6 { "IPv6 " } else { "" };
+        format!("{family}rule {}", self.priority)
     }
 }

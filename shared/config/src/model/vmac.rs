@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use mesh_wire::mesh::{Family, RouterKey};
 
-use super::{Config, VirtualAddress, VirtualRouter};
+use super::{Config, Ipvlan, VirtualAddress, VirtualRouter};
 
 /// Longest interface name (IFNAMSIZ less the closing zero).
 pub(crate) const LONGEST_NAME: usize = 15;
@@ -17,16 +17,18 @@ pub struct Vmac {
     pub name: String,
     /// The interface it is made on.
     pub base: String,
-    /// Its MAC address; default 00-00-5E-00-01 (IPv4) or -02 (IPv6) and the VRID.
+    /// Its MAC address, unless it is an ipvlan; default 00-00-5E-00-01 (IPv4) or -02 (IPv6) and the VRID.
     pub mac: [u8; 6],
     /// `group`: the group that `ip link` shows; default 0.
     pub group: u32,
+    /// `use_ipvlan`: it is one of these, without a MAC address of its own.
+    pub ipvlan: Option<Ipvlan>,
 }
 
 impl Vmac {
     /// With the MAC address of RFC 9568 section 7.3, and a name that is still to be found.
     pub fn new(base: impl Into<String>, family: Family, vrid: u8) -> Self {
-        Vmac { name: String::new(), base: base.into(), mac: virtual_mac(family, vrid), group: 0 }
+        Vmac { name: String::new(), base: base.into(), mac: virtual_mac(family, vrid), group: 0, ipvlan: None }
     }
 }
 
@@ -74,8 +76,9 @@ impl VirtualRouter {
 
     fn vmac_of(&self, address: &VirtualAddress) -> Option<&Vmac> {
         let (base, family) = (self.segment_of(address), Family::of(address.net.addr()));
-        if base == self.interface && family == self.key.family && self.vmac.is_some() {
-            return self.vmac.as_ref();
+        let own = self.vmac.as_ref().filter(|v| v.ipvlan.is_none());
+        if base == self.interface && family == self.key.family && own.is_some() {
+            return own;
         }
         let mac = virtual_mac(family, self.key.vrid);
         self.address_vmacs.iter().find(|v| self.has_own(address) && v.base == base && v.mac == mac)
@@ -92,7 +95,9 @@ impl VirtualRouter {
         let mut vmacs: Vec<Vmac> = Vec::new();
         for address in self.served().filter(|a| self.has_own(a)) {
             let (base, family) = (self.segment_of(address), Family::of(address.net.addr()));
-            let within = self.vmac.is_some() && base == self.interface && family == self.key.family;
+            let within = self.vmac.as_ref().is_some_and(|v| v.ipvlan.is_none())
+                && base == self.interface
+                && family == self.key.family;
             let vmac = Vmac::new(base, family, self.key.vrid);
             if !within && !vmacs.contains(&vmac) {
                 vmacs.push(vmac);

@@ -27,13 +27,14 @@ use crate::model::{CheckScope, Config, LeaseTime, MeshSettings, Policy, QuorumLo
 
 /// Lowers a whole file.
 pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
+    let (statics, members) = routing::statics(source, file.host);
     let mut config = Config {
         router_id: file.router_id,
         mesh: mesh(source, file.mesh),
         telemetry: telemetry::telemetry(source, file.telemetry),
         vrrp: conduct::vrrp(source, file.vrrp),
         scripts: scripts(source, file.scripts),
-        statics: routing::statics(source, file.host),
+        statics,
         vmac_names: vmac::names(source, file.vmac),
         ..Config::default()
     };
@@ -50,6 +51,7 @@ pub(super) fn lower(source: &mut Source<'_>, file: File) -> Config {
         config.routers.extend(router.inspect(|r| apart.push((r.name.clone(), wanted))));
     }
     vmac::unique(source, &config);
+    routing::known_members(source, &config, &members);
     placement::keep_apart(source, &mut config, apart);
     config.sync_groups = track::sync_groups(source, &config, file.sync_group);
     config.delays = track::delays(source, file.delays);

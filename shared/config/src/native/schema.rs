@@ -109,6 +109,7 @@ pub(super) enum QuorumLossName {
 pub(super) struct ProcessTable {
     pub(super) instance: Option<Spanned<String>>,
     pub(super) net_namespace: Option<Spanned<String>>,
+    pub(super) net_namespace_ipvs: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) use_pid_dir: bool,
     pub(super) umask: Option<Spanned<String>>,
@@ -220,6 +221,7 @@ pub(super) struct Router {
     #[serde(default)]
     pub(super) rules: Vec<Spanned<String>>,
     pub(super) vmac: Option<Spanned<VmacEntry>>,
+    pub(super) ipvlan: Option<Spanned<IpvlanTable>>,
     #[serde(default)]
     pub(super) vmac_addresses: bool,
     #[serde(default)]
@@ -315,6 +317,22 @@ pub(super) struct HostTable {
     pub(super) routes: Vec<Spanned<String>>,
     #[serde(default)]
     pub(super) rules: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) track_group: Vec<TrackGroupTable>,
+}
+
+/// What routers need of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrackGroupTable {
+    pub(super) name: Spanned<String>,
+    pub(super) routers: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<AddressEntry>>,
+    #[serde(default)]
+    pub(super) routes: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) rules: Vec<Spanned<String>>,
 }
 
 /// How virtual interfaces without a name are called.
@@ -348,6 +366,14 @@ pub(super) struct FlapTable {
 pub(super) enum VmacEntry {
     Switch(bool),
     Table(VmacTable),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct IpvlanTable {
+    pub(super) name: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) mode: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -46,8 +46,17 @@ fn errors_of_the_language_are_placed() {
 #[test]
 fn process_errors_are_placed() {
     for (text, start) in [
+        (
+            "[[host.track_group]]\nname = \"G\"\nrouters = [\"none\"]",
+            "3:12 there is no router `none`; expected the name of a `[[router]]`",
+        ),
+        (
+            "[[host.track_group]]\nname = \"G\"\nrouters = []\n[[host.track_group]]\nname = \"G\"\nrouters = []",
+            "5:8 a second track_group `G`",
+        ),
         ("[process]\numask = \"01000\"", "2:9 `01000` is no mask; expected"),
         ("[process]\ninstance = \"a/b\"", "2:12 `a/b` is no name; expected one without `/`"),
+        ("[process]\nnet_namespace_ipvs = \"a/b\"", "2:22 `a/b` is no network namespace; expected a name, or a whole"),
         ("[process]\nnet_namespace = \"\"", "2:17 `` is no name"),
         ("[process]\nreload_log = \"x\"", "2:14 `x` is no whole path"),
         ("[process]\nname = \"longer than fifteen\"", "2:8 a name of 19 bytes; expected 1 to 15"),
@@ -165,6 +174,28 @@ fn router_errors_are_placed() {
     refused(&ROUTER.replace("\"10.0.0.1\"", ""), "5:13 0 addresses; expected 1 to 255");
     refused(&ROUTER.replace("eth0", ""), "3:13 `` is no interface name");
     refused(&ROUTER.replace("\"A\"", "\" \""), "2:8 an empty name");
+}
+
+#[test]
+fn an_ipvlan_is_the_same_in_both_languages() {
+    let (config, found) =
+        read(&format!("{ROUTER}ipvlan = {{ name = \"gw\", address = \"10.0.0.7/24\", mode = \"private\" }}\n"));
+    assert!(found.is_empty(), "{found:#?}");
+    let conf = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n use_ipvlan gw 10.0.0.7/24 private\n \
+                virtual_ipaddress {\n 10.0.0.1\n }\n}\n";
+    assert_eq!(config, crate::keepalived::parse(Path::new("f"), conf, &Host::none()).0);
+    for (line, start) in [
+        ("ipvlan = { mode = \"l3\" }", "6:10 `l3` is no mode; expected bridge, private or vepa"),
+        ("ipvlan = { address = \"fe80::7\" }", "6:10 `fe80::7` is no address of IPv4, such as 10.0.0.7/24"),
+        ("ipvlan = { name = \"a/b\" }", "6:10 `a/b` is no name of an interface"),
+        ("ipvlan = {}\nvmac = true", "6:10 `ipvlan` beside `vmac`; expected one of them"),
+        (
+            "ipvlan = { address = \"10.0.0.7\" }\nunicast = { peers = [\"10.0.0.9\"] }",
+            "6:10 unicast adverts are sent and heard by the interface itself",
+        ),
+    ] {
+        refused(&format!("{ROUTER}{line}\n"), start);
+    }
 }
 
 #[test]

@@ -377,6 +377,7 @@ fn process(writer: &mut Writer, process: &Process) {
     let Process {
         instance,
         net_namespace,
+        ipvs_namespace,
         use_pid_dir,
         umask,
         reload_file,
@@ -391,6 +392,7 @@ fn process(writer: &mut Writer, process: &Process) {
     writer.table("[process]");
     writer.some("instance", instance.as_ref().map(string));
     writer.some("net_namespace", net_namespace.as_ref().map(string));
+    writer.some("net_namespace_ipvs", ipvs_namespace.as_ref().map(string));
     writer.unless(*use_pid_dir, false, "use_pid_dir");
     writer.some("umask", umask.map(|mask| string(format!("0{mask:o}"))));
     writer.path("reload_file", reload_file.as_deref());

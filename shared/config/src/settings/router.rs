@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Adverts, List, Subject, flag, listed, put, sorted};
-use crate::model::{AntiReplay, Config, Transport, Version, VirtualAddress, VirtualRouter};
+use crate::model::{AntiReplay, Config, Transport, Version, VirtualAddress, VirtualRouter, Vmac};
 
 impl Config {
     /// A router, by what it is for all directors.
@@ -59,7 +59,8 @@ fn wire(router: &VirtualRouter, list: &mut List) {
     let missed = router.conduct.down_timer_adverts;
     put(list, "down_timer_adverts", missed.to_string(), missed == 3);
     let mac = |mac: [u8; 6]| mac.map(|byte| format!("{byte:02x}")).join(":");
-    put(list, "use_vmac", router.vmac.as_ref().map_or("no".into(), |v| mac(v.mac)), router.vmac.is_none());
+    let own = router.vmac.as_ref().and_then(Vmac::own_mac);
+    put(list, "use_vmac", own.map_or("no".into(), mac), own.is_none());
 }
 
 /// Without prefix length, in any order.

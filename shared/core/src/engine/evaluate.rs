@@ -87,9 +87,10 @@ impl Engine {
         let instance = &self.instances[&key];
         let link = |name: &str| self.interfaces.get(name).is_some_and(|interface| interface.running);
         let tracked = self.tracking.effect(&instance.config, self.groups.config_of(key), &link, instance.goes_on);
-        let (mut fault, mut priority) = match (tracked, self.link_fault(instance)) {
+        let missing = self.link_fault(instance).or_else(|| self.static_fault(&instance.config.name));
+        let (mut fault, mut priority) = match (tracked, missing) {
             (tracking::Effect::Priority(priority), fault) => (fault, Some(priority)),
-            (tracking::Effect::Fault(fault), link) => (link.or(Some(fault)), None),
+            (tracking::Effect::Fault(fault), missing) => (missing.or(Some(fault)), None),
         };
         self.damp(now, key, &mut fault, &mut priority);
         let instance = &self.instances[&key];

@@ -1,5 +1,6 @@
 //! Routes and rules: those of a router come and go with its addresses, static ones stay.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh_config::model::Config;
@@ -11,7 +12,7 @@ use crate::instance::Instance;
 use crate::time::Instant;
 
 /// How often what is static is looked at.
-const LOOK: Duration = Duration::from_secs(5);
+pub(super) const LOOK: Duration = Duration::from_secs(5);
 
 /// What is known of static things.
 #[derive(Debug, Default)]
@@ -19,6 +20,10 @@ pub(super) struct Statics {
     pub(super) look_at: Option<Instant>,
     /// Refusals that were told, so that each is told once.
     told: Vec<String>,
+    /// What of a `track_group` was refused since the last look.
+    refused: BTreeSet<String>,
+    /// What of it is not there: refused since the look before.
+    missing: BTreeSet<String>,
 }
 
 /// Most refusals remembered.
@@ -28,6 +33,8 @@ impl Engine {
     /// Has the kernel hold what is static in a new configuration.
     pub(super) fn configure_statics(&mut self, now: Instant, config: &Config) {
         self.statics.told.clear();
+        self.statics.refused.clear();
+        self.statics.missing.clear();
         if !config.statics.is_empty() || !self.config.statics.is_empty() {
             self.out.push(Action::HaveStatics(config.statics.clone()));
         }
@@ -39,7 +46,22 @@ impl Engine {
         if self.statics.look_at.is_some_and(|t| t <= now) && !self.stopping {
             self.statics.look_at = Some(now + LOOK);
             self.out.push(Action::HaveStatics(self.config.statics.clone()));
+            let refused = std::mem::take(&mut self.statics.refused);
+            if refused != self.statics.missing {
+                self.statics.missing = refused;
+                self.evaluate_all(now);
+            }
         }
+    }
+
+    /// `track_group`: what a router needs of what is static, and is not there.
+    pub(super) fn static_fault(&self, router: &str) -> Option<String> {
+        let groups = self.config.statics.track_groups.iter();
+        let mut needed = groups.filter(|group| group.routers.iter().any(|name| name == router));
+        needed.find_map(|group| {
+            let missing = group.titles().find(|title| self.statics.missing.contains(title))?;
+            Some(format!("{missing} of track_group {} is not there", group.name))
+        })
     }
 
     /// At the end nothing of it is left.
@@ -50,8 +72,15 @@ impl Engine {
         }
     }
 
-    /// The kernel refused one; whatever it is for goes on without, as in keepalived.
-    pub(super) fn route_failed(&mut self, what: &str, error: &str) {
+    /// The kernel refused one; whatever it is for goes on without, as in keepalived, unless it is of a
+    /// `track_group`.
+    pub(super) fn route_failed(&mut self, now: Instant, what: &str, error: &str) {
+        if self.config.statics.track_groups.iter().any(|group| group.titles().any(|title| title == what)) {
+            self.statics.refused.insert(what.to_owned());
+            if self.statics.missing.insert(what.to_owned()) {
+                self.evaluate_all(now);
+            }
+        }
         let text = format!("{what}: {error}");
         if !self.statics.told.contains(&text) && self.statics.told.len() < MOST_TOLD {
             self.statics.told.push(text.clone());

@@ -367,7 +367,7 @@ impl Engine {
 
     /// Why there is no address to send from. Netlink tells when there is one.
     fn no_source(&self, config: &VirtualRouter) -> String {
-        let name = &config.interface;
+        let name = config.source_interface();
         let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &config.transport;
         let wanted = |a: &IpAddr| source.map_or_else(|| is_link_local(a), |source| source == *a);
         let unusable = self.interfaces.get(name).into_iter().flat_map(|i| &i.unusable);
@@ -388,7 +388,7 @@ impl Engine {
     /// Source of adverts: the configured address when the interface has it, else its primary one; in
     /// IPv6 that is the first link-local one (RFC 9568 section 5.1.2.1).
     pub(super) fn source_of(&self, instance: &Instance) -> Option<IpAddr> {
-        let interface = self.interfaces.get(&instance.config.interface)?;
+        let interface = self.interfaces.get(instance.config.source_interface())?;
         let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &instance.config.transport;
         let mut addresses = interface.addresses.iter().map(|a| a.addr());
         match (source, instance.config.key.family) {
@@ -600,7 +600,7 @@ impl Engine {
                 self.record(Decision::Warning { text });
             }
             Effect::Vmac { name } => self.vmac_failed(now, name, error),
-            Effect::Route { what } => self.route_failed(&what, &error),
+            Effect::Route { what } => self.route_failed(now, &what, &error),
             Effect::Probe { probe } => self.probe_failed(now, probe, &error),
             Effect::Roster => self.roster_not_stored(now, &error),
             Effect::Memory => self.memory_failed(now, &error),

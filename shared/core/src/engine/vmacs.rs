@@ -2,6 +2,7 @@
 //! somebody takes them away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use mesh_config::model::{Config, Vmac};
@@ -42,11 +43,19 @@ impl Engine {
             v.name == name && ran && running(&v.base) && !running(name)
         };
         let missing = |v: &Vmac| v.base == name && !self.interfaces.contains_key(&v.name);
-        let needed = all(&self.config).iter().any(|v| down(v) || missing(v));
+        let needed = all(&self.config).iter().any(|v| down(v) || missing(v) || self.lost_address(v, name));
         self.make_vmacs_if(needed);
         if self.vmacs.lost.remove(name) {
             self.repaired(now, Repair::Interface, format!("interface {name} was removed by somebody else"));
         }
+    }
+
+    /// Whether an ipvlan is there without the address that is its own.
+    fn lost_address(&self, vmac: &Vmac, name: &str) -> bool {
+        let wanted = vmac.ipvlan.and_then(|ipvlan| ipvlan.address).filter(|_| vmac.name == name);
+        let Some((net, known)) = wanted.zip(self.interfaces.get(name)) else { return false };
+        let unusable = known.unusable.iter().any(|(address, _)| net.addr() == IpAddr::V6(*address));
+        known.running && !unusable && !known.addresses.iter().any(|a| a.addr() == net.addr())
     }
 
     /// An interface went.

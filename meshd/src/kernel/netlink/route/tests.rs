@@ -113,6 +113,25 @@ fn root_what_an_earlier_run_left_is_swept_and_nothing_else() {
     });
 }
 
+/// As RFC 3032 section 2.1 has labels: 20 bits, then the mark of the last one, then a TTL of their own.
+#[test]
+fn labels_are_stacked() {
+    use rtnetlink::packet_core::Emitable;
+    use rtnetlink::packet_route::route::{RouteAttribute, RouteLwEnCapType};
+
+    let blocks = " virtual_routes {\n  10.20.15.0/24 encap mpls 100/16 ttl 9 via 10.77.0.9\n }";
+    let message = messages::route(&router(blocks).routes[0], MOVING).unwrap();
+    assert!(message.attributes.contains(&RouteAttribute::EncapType(RouteLwEnCapType::Mpls)));
+    let parts = message.attributes.iter().find_map(|a| match a {
+        RouteAttribute::Encap(parts) => Some(parts),
+        _ => None,
+    });
+    let mut bytes = vec![0; 20];
+    parts.expect("it is put into something").as_slice().emit(&mut bytes);
+    let stack = [12, 0, 1, 0, 0, 0x06, 0x40, 0, 0, 0x01, 0x01, 0];
+    assert_eq!(bytes, [&stack[..], &[5, 0, 2, 0, 9, 0, 0, 0]].concat());
+}
+
 #[test]
 fn root_what_is_static_is_exactly_what_is_wanted() {
     with_netlink(async |netlink| {

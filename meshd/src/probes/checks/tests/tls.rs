@@ -63,6 +63,16 @@ fn builder() -> rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier> {
     ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap()
 }
 
+/// A server that wants certificates which this authority issued.
+async fn wanting_certificates(of: &Issuer) -> SocketAddr {
+    let mut roots = RootCertStore::empty();
+    roots.add(of.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let wants = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+    let (chain, key) = read(&issued(of, 4000));
+    serving(builder().with_client_cert_verifier(wants).with_single_cert(chain, key).unwrap()).await
+}
+
 fn ssl(to: SocketAddr, body: &str, sni: Option<&str>) -> Check {
     let regex = mesh_config::model::Regex {
         pattern: format!("^{body}$"),
@@ -130,12 +140,7 @@ async fn a_self_signed_certificate_may_be_its_own_ca() {
 async fn our_own_certificate_is_shown_to_a_server_that_wants_one() {
     let directory = tempfile::tempdir().unwrap();
     let authority = authority("ours");
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let wants = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-    let (chain, key) = read(&issued(&authority, 4000));
-    let to = serving(builder().with_client_cert_verifier(wants).with_single_cert(chain, key).unwrap()).await;
+    let to = wanting_certificates(&authority).await;
     let (certificate, key) = issued(&authority, 4000);
     let own = Tls {
         certificate: file(directory.path(), "own.pem", &certificate),
@@ -202,12 +207,7 @@ async fn an_encrypted_key_is_used_with_its_password() {
         // The certificate may be in the same file.
         let both = params.signed_by(&pair, &authority).unwrap().pem() + key;
         (own.certificate, own.key) = (file(directory.path(), "own.pem", &both), None);
-        let mut roots = RootCertStore::empty();
-        roots.add(authority.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let wants = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
-        let (chain, key) = read(&issued(&authority, 4000));
-        let to = serving(builder().with_client_cert_verifier(wants).with_single_cert(chain, key).unwrap()).await;
+        let to = wanting_certificates(&authority).await;
         assert_eq!(with(ssl(to, "none", None), own).await, Outcome::Success);
     }
 }

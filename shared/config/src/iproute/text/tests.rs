@@ -36,6 +36,7 @@ fn routes_are_written_in_one_order() {
             "10.0.0.0/8 nexthop encap ip id 5 dst 10.1.1.1 ttl 3 dev a weight 256 nexthop dev b realms 4 no_track src 10.0.0.1",
             "10.0.0.0/8 src 10.0.0.1 no_track nexthop dev a weight 256 encap ip id 5 dst 10.1.1.1 ttl 3 nexthop dev b realms 4",
         ),
+        ("10.0.0.0/8 encap mpls 5/0x10 ttl 3 dev a", "10.0.0.0/8 dev a encap mpls 5/16 ttl 3"),
         ("fd00::/8 encap ip6 hoplimit 3 tc 4 dev a", "fd00::/8 dev a encap ip6 ttl 3 tos 4"),
         // As much as there can be.
         ("10.0.0.0/8 dev a rtt 4294967295", "10.0.0.0/8 rtt 536870912ms dev a"),
@@ -118,7 +119,8 @@ fn drawn_route() -> impl Strategy<Value = String> {
         maybe(&["pref low", "pref medium", "expires 9", "ttl-propagate enabled", "no_track"]).boxed(),
         maybe(&["via 10.0.0.9", "via fe80::9", "via inet6 fe80::9", "or 10.0.0.8"]).boxed(),
         maybe(&["dev a", "onlink", "realms 7/8", "weight 9", "encap ip id 4 src 10.0.0.7 tos 3"]).boxed(),
-        maybe(&["dev nexthop", "realms 8", "encap ip6 dst fd00::1 hoplimit 9", "or 10.0.0.7"]).boxed(),
+        maybe(&["dev nexthop", "realms 8", "encap ip6 dst fd00::1 hoplimit 9", "encap mpls 7/8", "or 10.0.0.7"])
+            .boxed(),
     ];
     let hops = prop::collection::vec(
         prop::sample::select(

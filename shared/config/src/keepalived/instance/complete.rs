@@ -22,8 +22,12 @@ pub(super) const OWNER: u8 = 255;
 pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Globals, mut draft: Draft, end: At) {
     // Both are looked at even when one is missing, to report all at once.
     let interface = draft.interface.take().or_else(|| globals.interface.clone());
+    if let Some(at) = draft.vrf.filter(|_| interface.is_some()) {
+        lower.warning(at, "`vrf` has no place beside an interface, whose VRF is used anyway; skipped".into());
+    }
     if interface.is_none() {
-        let message = format!("`{}` has no `interface`; expected `interface NAME`", draft.name);
+        let which = if draft.vrf.is_some() { ", one of the VRF: without one no instance is served" } else { "" };
+        let message = format!("`{}` has no `interface`; expected `interface NAME`{which}", draft.name);
         lower.error(draft.at, message);
     }
     if draft.vrid.is_none() {
@@ -37,7 +41,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
     let priority = priority(lower, &mut draft);
     let auth_pass = auth_pass(lower, &draft, version);
     one_family(lower, &draft, family);
-    let transport = transport(lower, &draft);
+    let mut transport = transport(lower, &draft);
     if draft.strict && matches!(transport, Transport::Unicast { .. }) {
         let message = format!("`{}`: strict mode has no unicast peers; the instance is left out", draft.name);
         return lower.warning(draft.unicast.unwrap_or(draft.at), message);
@@ -63,7 +67,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
 
     let vmac_addresses = draft.vmac.addresses;
     let (vmac, vmac_transmit_base) =
-        vmac::complete(lower, config, &mut draft, (&interface.0, family, vrid), &transport);
+        vmac::complete(lower, config, &mut draft, (&interface.0, family, vrid), &mut transport);
 
     let served = draft.addresses.iter().chain(&draft.excluded);
     let devices = served.clone().filter_map(|d| d.address.interface.clone().zip(d.device_at));

@@ -103,6 +103,9 @@ fn a_late_timer_is_that_of_the_highest_other_priority() {
 
 #[test]
 fn values_out_of_range_are_placed_and_skipped() {
+    assert_found(&global("vmac_garp_intvl all"), "2:1 W `vmac_garp_intvl` has no time");
+    let config = assert_clean(&global("vmac_garp_intvl all 30"));
+    assert_eq!((config.routers[0].garp.extra, config.routers[0].garp.extra_all), (Duration::from_secs(30), true));
     for (line, start) in [
         (" unicast_ttl 0", "4:14 W `0` is no value for `unicast_ttl`: expected a number from 1 to 255"),
         (" unicast_ttl 256", "4:14 W `256` is no value"),

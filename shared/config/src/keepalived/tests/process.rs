@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn all_of_them_reach_the_model() {
     let text = format!(
-        "instance foo\nuse_pid_dir\nnet_namespace blue\n{}",
+        "instance foo\nuse_pid_dir\nnet_namespace blue\nnet_namespace_ipvs green\n{}",
         global(
             " umask IWGRP|IWOTH\n state_dump_file /a/state\n stats_dump_file /a/stats\n json_dump_file /a/json\n \
              json_version 2\n data_use_instance\n reload_file\n reload_check_config /a/log\n \
@@ -15,6 +15,7 @@ fn all_of_them_reach_the_model() {
     let expected = Process {
         instance: Some("foo".into()),
         net_namespace: Some("blue".into()),
+        ipvs_namespace: Some("green".into()),
         use_pid_dir: true,
         umask: Some(0o22),
         reload_file: Some("/run/keepalived.reload".into()),
@@ -34,6 +35,8 @@ fn all_of_them_reach_the_model() {
     };
     assert_eq!(assert_clean(&text).process, expected);
     let inside = assert_clean(&global(" instance foo\n data_use_instance off\n reload_file /x"));
+    let first = assert_clean(&format!("net_namespace_ipvs\n{}", with("")));
+    assert_eq!(first.process.ipvs_namespace.as_deref(), Some("/proc/1/ns/net"));
     assert_eq!(inside.process.instance.as_deref(), Some("foo"));
     assert_eq!(inside.process.reload_file.as_deref(), Some(Path::new("/x")));
     assert!(!inside.process.dumps.use_instance);

@@ -291,3 +291,25 @@ fn directors_have_to_agree_on_groups() {
     assert_eq!(digest(&pair(group)), digest(&renamed));
     assert_ne!(digest(&pair(group)), digest(&pair("")));
 }
+
+#[test]
+fn what_is_static_can_be_what_a_router_needs() {
+    let group = "track_group G {\n group {\n  A\n }\n}\n";
+    let things = "static_ipaddress {\n 10.9.0.1/24 dev eth0 track_group G\n 10.9.0.2/24 dev eth0\n}\n\
+                  static_routes {\n 10.8.0.0/16 dev eth0 track_group G\n}\n\
+                  static_rules {\n track_group G from 10.9.0.0/24 table 7 priority 9\n}\n";
+    let statics = assert_clean(&format!("{things}{group}{}", with(""))).statics;
+    let [found] = &statics.track_groups[..] else { panic!("{:?}", statics.track_groups) };
+    assert_eq!((found.name.as_str(), &found.routers[..]), ("G", &["A".to_owned()][..]));
+    let titles: Vec<String> = found.titles().collect();
+    assert_eq!(titles, ["static address 10.9.0.1/24 on eth0", "route 10.8.0.0/16 dev eth0 table 254", "rule 9"]);
+    assert_eq!((statics.addresses.len(), statics.routes.len(), statics.rules.len()), (1, 0, 0));
+    assert_eq!(statics.addresses().count(), 2);
+    for block in ["virtual_ipaddress", "virtual_routes", "virtual_rules"] {
+        let thing = if block == "virtual_ipaddress" { "10.0.0.9" } else { "10.8.0.0/16 dev eth0 table 7 priority 3" };
+        let thing = if block == "virtual_rules" { "from 10.8.0.0/16 table 7 priority 3" } else { thing };
+        let text = with(&format!(" {block} {{\n  track_group G {thing}\n }}"));
+        let (_, found) = read(&text);
+        assert!(found.iter().any(|f| f.starts_with("5:3 W `track_group` is for what is static alone")), "{found:#?}");
+    }
+}

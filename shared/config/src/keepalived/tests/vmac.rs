@@ -15,7 +15,7 @@ fn warned(more: &str, start: &str) -> VirtualRouter {
 }
 
 fn vmac(name: &str, mac: [u8; 6], group: u32) -> Option<Vmac> {
-    Some(Vmac { name: name.into(), base: "eth0".into(), mac, group })
+    Some(Vmac { name: name.into(), base: "eth0".into(), mac, group, ipvlan: None })
 }
 
 const MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 51];
@@ -54,6 +54,50 @@ fn what_is_wrong_with_it_is_told_and_the_rest_used() {
         let start = format!("2:{} W `muchtoolong` is no value for `{word}`", word.len() + 2);
         assert_found(&global(&format!("{word} muchtoolong")), &start);
     }
+}
+
+#[test]
+fn an_ipvlan_is_an_interface_without_a_mac_address() {
+    let router = only(" use_ipvlan vepa 10.0.0.7/24 gw.51");
+    let ipvlan = Ipvlan { address: Some("10.0.0.7/24".parse().unwrap()), mode: IpvlanMode::Vepa };
+    let made = router.vmac.as_ref().unwrap();
+    assert_eq!(made, &Vmac { name: "gw.51".into(), ..Vmac::ipvlan("eth0", ipvlan) });
+    assert_eq!(made.own_mac(), None);
+    assert_eq!(router.transport, Transport::Multicast { source: Some("10.0.0.7".parse().unwrap()) });
+    assert_eq!((router.interface_of(&router.addresses[0]), router.advert_interface()), ("eth0", "eth0"));
+    assert_eq!(router.source_interface(), "gw.51");
+    let router = only(" use_ipvlan 10.0.0.7\n mcast_src_ip 10.0.0.1");
+    assert_eq!((router.vmac.as_ref().unwrap().name.as_str(), router.source_interface()), ("vrrp.51", "eth0"));
+    let unicast = "unicast_src_ip 10.0.0.1\n unicast_peer {\n  10.0.0.9\n }";
+    assert_eq!(only(&format!(" use_ipvlan 10.0.0.7\n {unicast}")).source_interface(), "eth0");
+    for (line, start) in [
+        ("use_ipvlan", "4:2 W `use_ipvlan` has no address: adverts come from that of the interface"),
+        ("use_ipvlan fe80::7", "4:13 W fe80::7 is not IPv4 as the instance is"),
+        ("use_ipvlan 10.0.0.7 vepa private", "4:27 W `private` is a second mode"),
+        ("use_ipvlan 10.0.0.7 10.0.0.8", "4:22 W `10.0.0.8` is a second address"),
+        ("use_ipvlan 10.0.0.7 a b", "4:24 W `b` is a second name"),
+        ("use_ipvlan 10.0.0.7 averyveryverylongname", "4:22 W `averyveryverylongname` is no name of an interface"),
+        ("use_ipvlan 10.0.0.7\n use_ipvlan", "5:2 W a second `use_ipvlan`"),
+        ("use_ipvlan 10.0.0.7\n use_vmac", "5:2 W `use_vmac` and what goes with it has no place beside"),
+        ("use_ipvlan 10.0.0.7\n unicast_peer {\n  10.0.0.9\n }", "4:2 W unicast adverts are sent and heard by the"),
+    ] {
+        assert!(warned(&format!(" {line}"), start).vmac.unwrap().ipvlan.is_some(), "{line}");
+    }
+    let other = "vrrp_instance B {\n interface eth0\n virtual_router_id 52\n virtual_ipaddress {\n  10.0.0.2\n }\n";
+    for (more, start) in [
+        ("use_vmac", "11:20 E virtual MAC address on `eth0`, where `A` has bridge; expected the same kind"),
+        ("use_ipvlan 10.0.0.8 vepa", "11:20 E vepa on `eth0`, where `A` has bridge; expected the same kind"),
+    ] {
+        assert_found(&format!("{}{other} {more}\n}}\n", with(" use_ipvlan 10.0.0.7")), start);
+    }
+    assert_clean(&format!("{}{other} use_ipvlan 10.0.0.8\n}}\n", with(" use_ipvlan 10.0.0.7")));
+}
+
+#[test]
+fn a_vrf_is_that_of_the_interface() {
+    warned(" vrf blue", "4:2 W `vrf` has no place beside an interface, whose VRF is used anyway");
+    let without = with(" vrf blue").replace(" interface eth0\n", "\n");
+    assert_found(&without, "1:15 E `A` has no `interface`; expected `interface NAME`, one of the VRF: without one");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `[process]` and `[dumps]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
@@ -18,6 +18,7 @@ pub(super) fn lower(source: &mut Source<'_>, table: ProcessTable, dumps: DumpsTa
     Process {
         instance: table.instance.and_then(|name| plain(source, name)),
         net_namespace: table.net_namespace.and_then(|name| plain(source, name)),
+        ipvs_namespace: table.net_namespace_ipvs.and_then(|name| namespace(source, name)),
         use_pid_dir: table.use_pid_dir,
         umask: table.umask.and_then(|mask| {
             let read = umask(mask.get_ref());
@@ -76,6 +77,16 @@ fn process_name(source: &mut Source<'_>, name: Spanned<String>) -> Option<String
 fn plain(source: &mut Source<'_>, name: Spanned<String>) -> Option<String> {
     if !is_file_name(name.get_ref()) {
         source.error(name.span(), format!("`{}` is no name; expected one without `/`", name.get_ref()));
+        return None;
+    }
+    Some(name.into_inner())
+}
+
+/// By its name, or by a file.
+fn namespace(source: &mut Source<'_>, name: Spanned<String>) -> Option<String> {
+    if !is_file_name(name.get_ref()) && !Path::new(name.get_ref()).is_absolute() {
+        let message = format!("`{}` is no network namespace; expected a name, or a whole path", name.get_ref());
+        source.error(name.span(), message);
         return None;
     }
     Some(name.into_inner())

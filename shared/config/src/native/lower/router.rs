@@ -65,7 +65,7 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
     let excluded_addresses = self::addresses(source, &mut places, excluded);
     unique(source, &addresses, &excluded_addresses);
     source.report.places.routers.insert(name.clone(), places);
-    let (transport, peer_ttls) = transport(source, family, &mut router);
+    let (mut transport, peer_ttls) = transport(source, family, &mut router);
     let frame = conduct::Frame { priority, version, family, transport: &transport, peer_ttls };
     let conduct = conduct::conduct(source, &router, frame);
     let advert_interval = advert_interval(source, router.advert_interval.as_ref(), version);
@@ -75,7 +75,10 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
     let auth_hmac =
         router.auth_hmac.and_then(|hmac| conduct::auth_hmac(source, hmac, beside, router.strict, advert_interval));
     let segment = (interface.0.as_str(), family, vrid);
-    let (vmac, vmac_transmit_base) = vmac::lower(source, router.vmac, segment, &transport);
+    let (vmac, vmac_transmit_base) = match router.ipvlan {
+        Some(ipvlan) => (Some(vmac::ipvlan(source, ipvlan, router.vmac.is_some(), segment, &mut transport)), true),
+        None => vmac::lower(source, router.vmac, segment, &transport),
+    };
 
     let tracking = Tracking {
         interfaces: router.track_interfaces,

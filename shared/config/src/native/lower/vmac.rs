@@ -6,9 +6,9 @@ use mesh_wire::mesh::Family;
 use toml::Spanned;
 
 use super::super::Source;
-use super::super::schema::{VmacEntry, VmacNames as Names, VmacTable};
+use super::super::schema::{IpvlanTable, VmacEntry, VmacNames as Names, VmacTable};
 use crate::common;
-use crate::model::{Config, Transport, Vmac, VmacNames};
+use crate::model::{Config, Ipvlan, IpvlanMode, Transport, Vmac, VmacNames};
 use crate::report::{Finding, Severity};
 
 /// What names begin with.
@@ -56,6 +56,48 @@ pub(super) fn lower(
         source.error(span, message.into());
     }
     (Some(vmac), table.transmit_base)
+}
+
+/// A router's own interface of the other kind.
+pub(super) fn ipvlan(
+    source: &mut Source<'_>,
+    entry: Spanned<IpvlanTable>,
+    beside: bool,
+    (base, family, _): (&str, Family, u8),
+    transport: &mut Transport,
+) -> Vmac {
+    let span = entry.span();
+    let IpvlanTable { name, address, mode } = entry.into_inner();
+    if beside {
+        source.error(span.clone(), "`ipvlan` beside `vmac`; expected one of them".into());
+    }
+    let mut found = Ipvlan::default();
+    if let Some(word) = mode {
+        match IpvlanMode::of(&word) {
+            Some(mode) => found.mode = mode,
+            None => source.error(span.clone(), format!("`{word}` is no mode; expected bridge, private or vepa")),
+        }
+    }
+    if let Some(text) = address {
+        found.address = common::network(&text).filter(|net| Family::of(net.addr()) == family);
+        if found.address.is_none() {
+            source.error(span.clone(), format!("`{text}` is no address of {family}, such as 10.0.0.7/24"));
+        }
+    }
+    let own = found.address.map(|net| net.addr());
+    match transport {
+        Transport::Multicast { source } => *source = source.or(own),
+        Transport::Unicast { source: from, .. } if own.is_some() && (from.is_none() || *from == own) => {
+            let message = "unicast adverts are sent and heard by the interface itself; expected an address of it in `source`, and not that of `ipvlan`";
+            source.error(span.clone(), message.into());
+        }
+        Transport::Unicast { .. } => {}
+    }
+    let name = name.unwrap_or_default();
+    if !name.is_empty() && !common::is_interface_name(&name) {
+        source.error(span, format!("`{name}` is no name of an interface; expected 1 to 15 bytes without `/`"));
+    }
+    Vmac { name, ..Vmac::ipvlan(base, found) }
 }
 
 /// Two interfaces cannot have one name.

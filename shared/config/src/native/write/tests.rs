@@ -173,4 +173,9 @@ fn how_threads_run_is_carried() {
                    bfd_cpu_affinity 0 2\n max_auto_priority 7\n min_auto_priority_delay 500001\n process_names\n \
                    reload_check_config /a\n reload_time_file /b\n reload_repeat\n config_save_dir /c";
     carried(&format!("global_defs {{\n {globals}\n}}\n{served}"));
+    let group = "track_group G {\n group {\n A\n }\n}\nstatic_rules {\n from 10.9.0.0/24 table 7 track_group G\n}\n\
+                 static_routes {\n 10.9.0.0/24 dev eth0 track_group G\n 10.8.0.0/24 dev eth0\n}\n";
+    carried(&format!("{group}{served}"));
+    carried(&served.replace("virtual_router", "use_ipvlan 10.0.0.7/24 private\n virtual_router"));
+    carried(&format!("net_namespace_ipvs\n{served}"));
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::text::{Writer, list, string, words};
 use crate::iproute;
 use crate::model::{
-    Delays, LinkDelay, ParameterMatch, Route, Rule, Statics, TrackProcess, Tracked, Tracks, VirtualRouter, Vmac,
-    VmacNames, Weight,
+    Delays, Ipvlan, IpvlanMode, LinkDelay, ParameterMatch, Route, Rule, Statics, TrackGroup, TrackProcess, Tracked,
+    Tracks, VirtualAddress, VirtualRouter, Vmac, VmacNames, Weight,
 };
 
 pub(super) fn process(writer: &mut Writer, process: &TrackProcess) {
@@ -78,7 +78,12 @@ pub(super) fn delays(writer: &mut Writer, delays: &Delays) {
 
 /// A router's virtual MAC addresses. Those of single addresses follow from the addresses.
 pub(super) fn vmac(writer: &mut Writer, router: &VirtualRouter) {
-    if let Some(Vmac { name, base, mac, group }) = &router.vmac {
+    if let Some(Vmac { name, ipvlan: Some(Ipvlan { address, mode }), .. }) = &router.vmac {
+        let mut keys = vec![format!("name = {}", string(name))];
+        keys.extend(address.map(|net| format!("address = {}", string(net.to_string()))));
+        keys.extend((*mode != IpvlanMode::default()).then(|| format!("mode = {}", string(mode.name()))));
+        writer.key("ipvlan", format!("{{ {} }}", keys.join(", ")));
+    } else if let Some(Vmac { name, base, mac, group, ipvlan: None }) = &router.vmac {
         let mut keys = vec![format!("name = {}", string(name))];
         if *mac != Vmac::new(base, router.key.family, router.key.vrid).mac {
             let digits: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -99,8 +104,19 @@ pub(super) fn vmac_names(writer: &mut Writer, names: &VmacNames) {
 }
 
 pub(super) fn statics(writer: &mut Writer, statics: &Statics) {
-    let Statics { addresses, routes, rules } = statics;
+    let Statics { addresses, routes, rules, track_groups } = statics;
     writer.table("[host]");
+    static_things(writer, addresses, routes, rules);
+    for group in track_groups {
+        let TrackGroup { name, routers, addresses, routes, rules } = group;
+        writer.item("[[host.track_group]]");
+        writer.key("name", string(name));
+        writer.key("routers", list(routers.iter().map(string)));
+        static_things(writer, addresses, routes, rules);
+    }
+}
+
+fn static_things(writer: &mut Writer, addresses: &[VirtualAddress], routes: &[Route], rules: &[Rule]) {
     if !addresses.is_empty() {
         writer.key("addresses", list(addresses.iter().map(super::address)));
     }

@@ -1,6 +1,6 @@
 //! Routes and rules come and go with a router's addresses; what is static stays.
 
-use mesh_config::model::{Hop, Route, Rule, RuleAction, Statics};
+use mesh_config::model::{Hop, Route, Rule, RuleAction, Statics, TrackGroup};
 use mesh_wire::mesh::Family;
 
 use super::*;
@@ -97,7 +97,7 @@ fn they_follow_the_addresses_and_go_before_them() {
 
 #[test]
 fn what_is_static_is_there_from_start_to_end_and_looked_after() {
-    let statics = Statics { addresses: vec![], routes: vec![route("10.20.0.0/16", true)], rules: vec![rule(7)] };
+    let statics = Statics { routes: vec![route("10.20.0.0/16", true)], rules: vec![rule(7)], ..Statics::default() };
     let with = Config { statics: statics.clone(), ..config(vec![router(100)]) };
     let mut engine = Engine::new(setup(LB1, None), with, Instant::default());
     assert_eq!(effects(engine.step(Instant::default(), Input::Timeout)), [Action::HaveStatics(statics.clone())]);
@@ -107,4 +107,44 @@ fn what_is_static_is_there_from_start_to_end_and_looked_after() {
     let reloaded = engine.step(ms(6000), Input::Configure(Box::new(config(vec![router(100)]))));
     assert_eq!(effects(reloaded), [Action::HaveStatics(less)]);
     assert_eq!(effects(engine.step(ms(20_000), Input::Shutdown)), []);
+}
+
+/// `track_group`: a router does without its addresses while what it needs cannot be put back.
+#[test]
+fn what_is_static_can_be_a_fault() {
+    let needed = route("10.20.0.0/16", true);
+    let group = TrackGroup {
+        name: "G".to_owned(),
+        routers: vec!["VI_1".to_owned()],
+        routes: vec![needed.clone()],
+        ..TrackGroup::default()
+    };
+    let statics =
+        Statics { routes: vec![route("10.21.0.0/16", true)], track_groups: vec![group], ..Statics::default() };
+    let with = Config { statics, ..config(vec![router(200)]) };
+    let mut engine = Engine::new(setup(LB1, None), with, Instant::default());
+    engine.step(Instant::default(), Input::Interface(eth0(LB1)));
+    engine.step(CLAIM, Input::Timeout);
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    let refused = |what: String| Input::Failed { effect: Effect::Route { what }, error: "no".to_owned() };
+    engine.step(CLAIM, refused(route("10.21.0.0/16", true).title()));
+    assert!(engine.instances[&KEY].vrrp.is_active(), "nobody needs that one");
+    engine.step(CLAIM, refused(needed.title()));
+    let fault = |engine: &Engine| engine.instances[&KEY].fault.clone();
+    assert_eq!(fault(&engine).as_deref(), Some("route 10.20.0.0/16 dev eth0 table 254 of track_group G is not there"));
+    assert!(!engine.instances[&KEY].vrrp.is_active());
+    // Refused with each look, it stays a fault; the first look that refuses nothing ends it, at the next one.
+    let mut at = CLAIM;
+    let mut look = |engine: &mut Engine| {
+        at = at + super::super::routing::LOOK;
+        engine.step(at, Input::Timeout);
+        at
+    };
+    let seen = look(&mut engine);
+    assert!(fault(&engine).is_some());
+    engine.step(seen, refused(needed.title()));
+    look(&mut engine);
+    assert!(fault(&engine).is_some(), "refused since the look before");
+    look(&mut engine);
+    assert_eq!(fault(&engine), None);
 }

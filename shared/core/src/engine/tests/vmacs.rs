@@ -1,6 +1,7 @@
 //! A router on an interface with a virtual MAC address.
 
-use mesh_config::model::Vmac;
+use ipnet::IpNet;
+use mesh_config::model::{Ipvlan, Transport, Vmac};
 use mesh_wire::mesh::Family;
 
 use super::actions::plain;
@@ -133,4 +134,33 @@ fn a_probe_looks_below_it() {
         probes.contains(&Action::ProbeAddresses { probe: 1, addresses: vec![("eth0".to_owned(), VIP)] }),
         "{probes:?}"
     );
+}
+
+/// An ipvlan looks like the interface below on the wire: adverts leave there, with the address that is its own, and
+/// that is looked after.
+#[test]
+fn an_ipvlan_has_the_source_of_adverts() {
+    let own: IpNet = "10.1.1.201/24".parse().unwrap();
+    let ipvlan = Ipvlan { address: Some(own), ..Ipvlan::default() };
+    let made = Vmac { name: "vrrp.51".to_owned(), ..Vmac::ipvlan("eth0", ipvlan) };
+    let transport = Transport::Multicast { source: Some(own.addr()) };
+    let router = VirtualRouter { vmac: Some(made.clone()), vmac_transmit_base: true, transport, ..router(200) };
+    let mut engine = Engine::new(setup(LB1, None), config(vec![router]), Instant::default());
+    let make = Action::MakeVmacs { wanted: vec![made] };
+    engine.step(Instant::default(), Input::Interface(eth0(LB1)));
+    let with = |addresses: Vec<IpNet>| {
+        Input::Interface(Interface { name: "vrrp.51".to_owned(), running: true, addresses, unusable: vec![] })
+    };
+    assert!(engine.step(Instant::default(), with(vec![])).contains(&make));
+    let fault = engine.instances[&KEY].fault.clone();
+    assert_eq!(fault.as_deref(), Some("interface vrrp.51 has not the configured source address"));
+    assert!(!engine.step(ms(1), with(vec![own])).contains(&make));
+    let active = engine.step(ms(1) + CLAIM.since(Instant::default()), Input::Timeout);
+    assert_eq!(places(&active), [("add", "eth0"), ("advert", "eth0"), ("announce", "eth0")]);
+    let from = active.iter().find_map(|action| match action {
+        Action::SendAdvertisement { source, .. } => Some(*source),
+        _ => None,
+    });
+    assert_eq!(from, Some(own.addr()));
+    assert!(engine.step(ms(4000), with(vec![])).contains(&make), "somebody took it away");
 }
