@@ -3,7 +3,7 @@
 //!
 //! Each [kind](Kind) is a virtual router of its own. In one test meshd owns all of them and keepalived is next, in the
 //! other it is the reverse; the owner loses its cable and gets it back, says goodbye and comes back. FRR is in
-//! [`super::ipv6`], a sync group that loses one of its networks in [`super::groups`], what a virtual MAC address does
+//! [`super::frr`], a sync group that loses one of its networks in [`super::groups`], what a virtual MAC address does
 //! to switches in [`super::vmac`].
 
 mod seen;
@@ -16,10 +16,11 @@ use anyhow::{Context, Result, ensure};
 use mesh_lab::cluster::Cluster;
 use mesh_lab::cluster::Daemon::{self, Keepalived, Plain};
 use mesh_lab::conf::Style;
-use mesh_lab::{CLIENT, Fault, Host, Lab, Lifetime, Process, clock};
+use mesh_lab::{CLIENT, Fault, Host, Lab, Process, clock};
 use mesh_netns::{NEXT, OWNER, Scenario, settled_with, trial};
 use nix::sys::signal::Signal;
 
+use super::ipv6;
 use seen::Watching;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -113,18 +114,6 @@ fn conf(name: &str) -> String {
     KINDS.iter().map(|kind| kind.instance(name)).collect::<String>() + GROUP
 }
 
-/// Two directors whose link-local addresses are ready, and a client with a global one.
-fn lab() -> Result<Lab> {
-    let lab = Lab::with_directors(Lifetime::Lab, 2)?;
-    lab.host(CLIENT).run(&["ip", "address", "add", "fd77::50/64", "dev", "eth0", "nodad"])?;
-    clock::wait_for("link-local addresses", NOTICED, || {
-        let ready = |host: &Host| host.run(&["ip", "-6", "-o", "address", "show", "dev", "eth0", "-tentative"]);
-        let all: Vec<String> = lab.directors().iter().map(ready).collect::<Result<_>>()?;
-        Ok(all.iter().all(|shown| shown.contains("fe80::")).then_some(()))
-    })?;
-    Ok(lab)
-}
-
 /// How many of the addresses a host has.
 fn count(host: &Host) -> Result<usize> {
     let listed = host.run(&["ip", "-o", "address", "show"])?;
@@ -171,7 +160,7 @@ fn capture(host: &Host) -> Result<(Process, String)> {
 /// Every kind moves and comes back, twice.
 fn beside(owner: Daemon, next: Daemon) -> Result<()> {
     let _turn = Lab::beside()?;
-    let lab = lab()?;
+    let lab = ipv6::lab(2)?;
     let (mut tcpdump, file) = capture(lab.host(NEXT))?;
     let mut cluster = Cluster::launch_all(lab, &[(OWNER, owner), (NEXT, next)], &conf)?;
     let tried = moved(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())?;
