@@ -11,7 +11,7 @@ use mesh_wire::vrrp::ChecksumForm;
 
 use super::Engine;
 use crate::action::Action;
-use crate::will::Will;
+use crate::will::{Unsigned, Will};
 
 /// Everything a will is made of, in a form that is cheap to make and to compare after every step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ struct Part {
     source: Option<IpAddr>,
     checksum: ChecksumForm,
     own: BTreeSet<IpAddr>,
+    /// The number in the authentication header of its last word.
+    ahead: Option<u64>,
     /// Which configuration it was made by.
     configured: u64,
 }
@@ -46,6 +48,7 @@ impl Engine {
     }
 
     fn will_basis(&self) -> Basis {
+        let clock = self.wall_clock();
         let concerned = self.instances.iter().filter(|(_, i)| i.vrrp.is_active() || i.lease.ballot().is_some());
         let part = |(key, i): (&RouterKey, &crate::instance::Instance)| Part {
             router: *key,
@@ -54,6 +57,7 @@ impl Engine {
             source: i.source,
             checksum: i.checksum,
             own: i.own.clone(),
+            ahead: i.guard.ahead(&i.config, clock),
             configured: self.configured,
         };
         Basis { roster_epoch: self.roster.as_ref().map_or(0, |r| r.epoch), routers: concerned.map(part).collect() }
@@ -70,8 +74,11 @@ impl Engine {
             }
             let placed = instance.moving().map(|a| (instance.config.interface_of(a).to_owned(), a.net));
             will.addresses.extend(placed);
-            if !crate::vrrp::is_numbered(&instance.config) {
-                will.resignations.extend(self.advertisements(*key, Some(0), None));
+            let ahead = instance.guard.ahead(&instance.config, self.wall_clock());
+            let last = self.advertisements(*key, Some(0), ahead).into_iter();
+            match crate::vrrp::signing_key(&instance.config) {
+                Some((id, secret)) => will.unsigned.extend(last.map(|advert| Unsigned::new(advert, id, secret))),
+                None => will.resignations.extend(last),
             }
         }
         will
