@@ -11,8 +11,9 @@ use super::{Kind, MS, NEXT, OWNER};
 
 /// What a machine that is busy with other things may add.
 const MARGIN: Duration = Duration::from_millis(400);
-/// Between the first advert of who takes over and the last answer of who gives way.
-const HANDOVER: Duration = Duration::from_millis(100);
+/// Between the first advert of who takes over and the last answer of who gives way, both times: on a busy machine, and
+/// less than the shortest interval, after which nobody who does not believe what it hears has given way.
+const HANDOVER: Duration = Duration::from_millis(200);
 
 /// Looks at all addresses.
 pub(super) struct Watching {
