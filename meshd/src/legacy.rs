@@ -1,7 +1,7 @@
 //! What outlives the process, in the runtime directory: the last will, which the guard carries out
 //! when the daemon dies, what one run leaves to the next, and what a real server has to put back.
 //!
-//! A file is mode 0600 and replaced by rename. It begins with a mark and a checksum over all the
+//! A file is mode 0600, as a will may hold keys that adverts are signed with, and replaced by rename. It begins with a mark and a checksum over all the
 //! rest, which names the boot, the network namespace and the node it is about: anything else found
 //! there is as good as nothing. Nothing is synced to a disk: it has to survive the process only.
 
@@ -25,7 +25,7 @@ const ADOPT: &str = "adopt";
 
 /// The first bytes. The last of them is the version of everything that follows: postcard is not
 /// self-describing, so that any change of a type in it is a new one.
-const MARK: [u8; 8] = *b"meshd\0w\x02";
+const MARK: [u8; 8] = *b"meshd\0w\x03";
 /// Bytes of the checksum, a SHA-256.
 const CHECKSUM: usize = 32;
 /// Larger than any will: 64 routers of 255 addresses, each announced to 64 peers.

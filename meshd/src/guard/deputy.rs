@@ -100,7 +100,9 @@ fn will(places: &Places) -> Will {
 
 /// Tells the segment; how many packets left.
 fn resign(adverts: &mut Adverts, will: &Will) -> usize {
-    let sent = will.resignations.iter().filter(|packet| {
+    let signed = will.unsigned.iter().filter_map(|packet| packet.sign(clock::unix_time()));
+    let packets: Vec<_> = will.resignations.iter().cloned().chain(signed).collect();
+    let sent = packets.iter().filter(|packet| {
         let mut send = || -> anyhow::Result<()> {
             let index = if_nametoindex(packet.interface.as_str())?;
             // The MAC address is for announcements, of which there are none.

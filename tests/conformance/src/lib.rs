@@ -1,4 +1,4 @@
-//! VRRP sentence by sentence: one test for each MUST, MUST NOT and SHOULD of RFC 9568 (sections 5 to 9,
+//! VRRP sentence by sentence: one test at least for each MUST, MUST NOT and SHOULD of RFC 9568 (sections 5 to 9,
 //! with errata 7947, 7949 and 8298 to 8301) and of RFC 3768 that speaks to a router's software. A test's
 //! name begins with the document and the section. Here is what they share, and what is not so.
 //!
@@ -13,7 +13,9 @@
 //!   mostly those of services. `no_accept` and strict mode turn it off.
 //! - **9568 7.2, 7.3, 8.1.2, 8.2.2**, the virtual MAC address. Adverts and answers have that of the
 //!   interface unless a virtual one is asked for, as in keepalived.
-//! - **9568 7.1**, an address owner discards adverts. Here erratum 8298 is followed: it reads them, so that
+//! - **9568 6.4.1, 6.4.2**, unsolicited neighbour advertisements have the router flag. Here they have it where the
+//!   host forwards: neighbours forget routes through an address whose host does not (RFC 4861 section 7.2.5).
+//! - **9568 7.1, 3768 7.1**, an address owner discards adverts. Here erratum 8298 is followed: it reads them, so that
 //!   two owners find each other. `owner_ignore_adverts` and strict mode discard them.
 //! - **3768 6.4.3**, a less worthy advert is discarded silently. Here it is answered, as RFC 9568 has it.
 //!   `lower_prio_no_advert` and strict mode are silent.

@@ -34,9 +34,16 @@ pub struct Answers(pub Vec<(Duration, Vec<String>)>);
 impl NeighbourWatch {
     /// Begins to ask.
     pub fn start(lab: &Lab, address: Ipv6Addr) -> NeighbourWatch {
+        NeighbourWatch::knowing(lab, address, &[])
+    }
+
+    /// The same, where these names answer with MAC addresses of their own, too.
+    pub fn knowing(lab: &Lab, address: Ipv6Addr, others: &[([u8; 6], &str)]) -> NeighbourWatch {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, judge) = (stop.clone(), lab.host(JUDGE).clone());
-        let directors: Vec<_> = lab.directors().iter().map(|host| (host.mac, host.name.clone())).collect();
+        let directors = lab.directors().iter().map(|host| (host.mac, host.name.clone()));
+        let directors: Vec<_> =
+            directors.chain(others.iter().map(|(mac, name)| (MacAddr::from(*mac), (*name).to_owned()))).collect();
         let asker = thread::spawn(move || {
             judge.enter()?;
             let socket = packet::socket()?;

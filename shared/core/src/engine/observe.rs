@@ -109,6 +109,7 @@ impl Engine {
             instance.checksum = vrrp::form(&instance.config, Some(received.form));
         }
         self.compare_addresses(now, key, from.source, packet);
+        self.compare_settings(now, key, from.source, packet);
         self.receive_heard(now, key, heard);
     }
 
@@ -122,7 +123,26 @@ impl Engine {
         }
         instance.counters.address_list_errors += 1;
         let reason = format!("{}: it advertises other addresses than are configured here", instance.config.name);
-        if let Some((from, reason, count)) = self.count(now, source.to_string(), &reason) {
+        self.warn_of(now, source, &reason);
+    }
+
+    /// Tells of a neighbour whose interval is not ours (RFC 9568 section 7.1; version 2 does not get here),
+    /// and of a second owner of the addresses (section 8.3.2). Both are heeded.
+    fn compare_settings(&mut self, now: Instant, key: RouterKey, source: IpAddr, packet: &Advertisement) {
+        let config = &self.instances.get(&key).expect("the packet is for it").config;
+        let (theirs, ours) = (packet.advert_interval(), config.advert_interval);
+        let interval = (theirs != ours)
+            .then(|| format!("{}: it advertises every {theirs:?}, and every {ours:?} is configured here", config.name));
+        let owner = (config.priority == 255 && packet.priority == 255)
+            .then(|| format!("{}: it has priority 255, too, and only one can own the addresses", config.name));
+        for reason in interval.into_iter().chain(owner) {
+            self.warn_of(now, source, &reason);
+        }
+    }
+
+    /// A warning about a neighbour, at a bounded rate.
+    fn warn_of(&mut self, now: Instant, source: IpAddr, reason: &str) {
+        if let Some((from, reason, count)) = self.count(now, source.to_string(), reason) {
             let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
             self.record(Decision::Warning { text: format!("{from}: {reason}{times}") });
         }

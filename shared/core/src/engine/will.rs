@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use mesh_wire::mesh::RouterKey;
 use mesh_wire::mesh::lease::Release;
@@ -12,7 +13,7 @@ use mesh_wire::vrrp::ChecksumForm;
 use super::Engine;
 use crate::action::Action;
 use crate::instance::Instance;
-use crate::will::Will;
+use crate::will::{Unsigned, Will};
 
 /// Everything a will is made of, in a form that is cheap to make and to compare after every step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,13 +31,15 @@ struct Part {
     source: Option<IpAddr>,
     checksum: ChecksumForm,
     own: BTreeSet<IpAddr>,
+    /// The number in the authentication header of its last word.
+    ahead: Option<u64>,
     /// Which configuration it was made by.
     configured: u64,
 }
 
 impl Part {
     /// Nothing where there is nothing to be done for the router.
-    fn of(instance: &Instance, configured: u64) -> Option<Self> {
+    fn of(instance: &Instance, clock: Duration, configured: u64) -> Option<Self> {
         let concerned = instance.vrrp.is_active() || instance.lease.ballot().is_some();
         concerned.then(|| Part {
             active: instance.vrrp.is_active(),
@@ -44,6 +47,7 @@ impl Part {
             source: instance.source,
             checksum: instance.checksum,
             own: instance.own.clone(),
+            ahead: instance.guard.ahead(&instance.config, clock),
             configured,
         })
     }
@@ -53,11 +57,12 @@ impl Engine {
     /// Puts the will before all else this step does, when it changed with the routers that may have.
     pub(super) fn keep_will(&mut self, routers: &BTreeSet<RouterKey>) {
         let roster_epoch = self.roster.as_ref().map_or(0, |r| r.epoch);
+        let clock = self.wall_clock();
         let first = self.will.is_none();
         let will = self.will.get_or_insert_default();
         let mut changed = first | (std::mem::replace(&mut will.roster_epoch, roster_epoch) != roster_epoch);
         for key in routers {
-            let part = self.instances.get(key).and_then(|i| Part::of(i, self.configured));
+            let part = self.instances.get(key).and_then(|i| Part::of(i, clock, self.configured));
             changed |= will.routers.get(key) != part.as_ref();
             match part {
                 Some(part) => drop(will.routers.insert(*key, part)),
@@ -81,8 +86,11 @@ impl Engine {
             }
             let placed = instance.moving().map(|a| (instance.config.interface_of(a).to_owned(), a.net));
             will.addresses.extend(placed);
-            if !crate::vrrp::is_numbered(&instance.config) {
-                will.resignations.extend(self.advertisements(*key, Some(0), None));
+            let ahead = instance.guard.ahead(&instance.config, self.wall_clock());
+            let last = self.advertisements(*key, Some(0), ahead).into_iter();
+            match crate::vrrp::signing_key(&instance.config) {
+                Some((id, secret)) => will.unsigned.extend(last.map(|advert| Unsigned::new(advert, id, secret))),
+                None => will.resignations.extend(last),
             }
         }
         will

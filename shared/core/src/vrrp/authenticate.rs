@@ -14,6 +14,10 @@ use mesh_wire::vrrp::{self as wire, Advertisement, ChecksumForm, Envelope, Recei
 /// the key gets here.
 const SENDERS: usize = 16;
 
+/// A last word that is made in advance has a number so far ahead of the last one, up to twice that: adverts
+/// of a second follow each other by one, and it is made again before they have caught up.
+const AHEAD: u64 = 16;
+
 /// Why an advert is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Forged {
@@ -155,22 +159,46 @@ impl Guard {
             }
             Some(_) => None,
             None if router.auth_header => {
-                // Begins with the clock, so that another run of this daemon goes on where this one ended,
-                // and follows who is ahead: keepalived has one number for what it sends and hears.
-                let heard = self.heard.values().map(|last| last.number).max().unwrap_or(0);
-                let least = if self.sent == 0 { clock.as_secs() } else { self.sent };
-                self.sent = (least.max(heard) + 1).min(u32::MAX.into());
+                self.sent = (self.last_number(clock) + 1).min(u32::MAX.into());
                 Some(self.sent)
             }
             None => None,
         }
     }
+
+    /// The number of a last word that is made now and said later, behind an authentication header; it stays
+    /// the same for [`AHEAD`] adverts.
+    pub fn ahead(&self, router: &VirtualRouter, clock: Duration) -> Option<u64> {
+        let number = (self.last_number(clock) / AHEAD + 2) * AHEAD;
+        router.auth_header.then_some(number.min(u32::MAX.into()))
+    }
+
+    /// What the next number in an authentication header has to be above. Begins with the clock, so that
+    /// another run of this daemon goes on where this one ended, and follows who is ahead: keepalived has one
+    /// number for what it sends and hears.
+    fn last_number(&self, clock: Duration) -> u64 {
+        let heard = self.heard.values().map(|last| last.number).max().unwrap_or(0);
+        let least = if self.sent == 0 { clock.as_secs() } else { self.sent };
+        least.max(heard)
+    }
 }
 
-/// Whether adverts of this router carry a number that must not come again, so that none can be made in
-/// advance.
-pub fn is_numbered(router: &VirtualRouter) -> bool {
-    router.auth_header || router.auth_hmac.as_ref().is_some_and(|hmac| hmac.mode != HmacMode::ReceiveOnly)
+/// The key that adverts of this router are signed with, if they are.
+pub fn signing_key(router: &VirtualRouter) -> Option<(u8, &[u8])> {
+    let hmac = router.auth_hmac.as_ref().filter(|hmac| hmac.mode != HmacMode::ReceiveOnly)?;
+    Some((hmac.active, hmac.keys[&hmac.active].reveal()))
+}
+
+/// An advert with its signature of this time since 1970. `None` where it is none.
+pub fn sign(
+    payload: &[u8],
+    (source, destination): (IpAddr, IpAddr),
+    (key, secret): (u8, &[u8]),
+    clock: Duration,
+) -> Option<Vec<u8>> {
+    let (advert, form) = wire::parse(payload, source, destination).ok()?;
+    let signature = Signature { key, sequence: clock_number(clock) };
+    Some(signature::sign(&advert, source, destination, form, (signature, secret)))
 }
 
 /// The bytes of an advert, and its envelope. `number` is that of [`Guard::next`].

@@ -3,3 +3,4 @@
 mod fields;
 mod rfc_3768;
 mod rfc_9568;
+mod virtual_mac;

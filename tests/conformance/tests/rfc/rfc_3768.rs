@@ -41,6 +41,50 @@ fn rfc_3768_5_3_the_packet_has_version_2_seconds_and_8_zero_bytes_at_its_end() {
 }
 
 #[test]
+fn rfc_3768_5_3_1_and_5_3_2_version_2_type_1_are_heard_and_others_discarded() {
+    for first in [0x01, 0x11, 0x41, 0x20, 0x22, 0x2f] {
+        let mut host = Host::new(v2(150));
+        let before = host.deadline();
+        let mut datagram = packet(HIGHER.into(), &heard(200));
+        datagram.payload[0] = first;
+        host.receives(ms(100), datagram);
+        assert_eq!((host.deadline(), host.drops().len()), (before, 1), "{first:#x}");
+    }
+    let mut host = Host::new(v2(150));
+    let before = host.deadline();
+    host.hears(ms(100), HIGHER, &advert(Version::V3, 200));
+    let reason = "10.1.1.12: VI_1: other VRRP version than configured".to_owned();
+    assert_eq!((host.deadline(), host.drops()), (before, vec![(reason, 1)]));
+}
+
+#[test]
+fn rfc_3768_5_3_3_another_vrid_is_not_for_us() {
+    let (mut host, at) = Host::active(v2(150));
+    host.hears(at, HIGHER, &Advertisement { vrid: 52, ..heard(250) });
+    assert!(!host.yields() && host.sent().is_empty() && host.drops().is_empty());
+}
+
+#[test]
+fn rfc_3768_5_3_4_priorities_are_255_for_the_owner_and_else_the_configured_one() {
+    assert_eq!(Host::new(v2(255)).priorities(), [255]);
+    for priority in [1, 100, 254] {
+        assert_eq!(Host::active(v2(priority)).0.priorities(), [priority]);
+    }
+}
+
+#[test]
+fn rfc_3768_5_3_6_an_unknown_authentication_type_is_discarded() {
+    for kind in [3, 255] {
+        let mut payload = packet(HIGHER.into(), &heard(200)).payload;
+        payload[4] = kind;
+        // Where it runs below zero, one more is taken away.
+        let (sum, below) = u16::from_be_bytes([payload[6], payload[7]]).overflowing_sub(u16::from(kind) << 8);
+        payload[6..8].copy_from_slice(&(sum - u16::from(below)).to_be_bytes());
+        assert_eq!(vrrp::parse(&payload, HIGHER, GROUP), Err(vrrp::Malformed::AuthenticationType(kind)));
+    }
+}
+
+#[test]
 fn rfc_3768_5_3_8_the_checksum_covers_the_message_alone() {
     let (host, _) = Host::active(v2(150));
     let sent = &host.sent()[0];
@@ -115,6 +159,61 @@ fn deviation_3768_6_4_3_a_less_worthy_advert_is_answered() {
     let (mut host, at) = Host::active(v2(150));
     host.hears(at, HIGHER, &heard(149));
     assert_eq!(host.priorities(), [150]);
+}
+
+#[test]
+fn rfc_3768_6_1_preemption_is_on_by_default_and_without_it_a_backup_heeds_everybody() {
+    assert!(v2(150).preempt);
+    let mut host = Host::new(VirtualRouter { preempt: false, ..v2(100) });
+    host.hears(ms(500), HIGHER, &heard(1));
+    assert_eq!(host.deadline(), ms(500) + down_interval(Version::V2, 100, Duration::from_secs(1), 3));
+}
+
+#[test]
+fn rfc_3768_6_4_2_shutdown_of_a_backup_cancels_its_timer_and_sends_nothing() {
+    let mut host = Host::new(v2(150));
+    host.step(ms(100), Input::Shutdown);
+    assert_eq!((host.sent(), host.engine.deadline()), (Vec::new(), None));
+}
+
+#[test]
+fn rfc_3768_6_4_3_a_master_advertises_every_interval() {
+    let (mut host, at) = Host::active(VirtualRouter { advert_interval: Duration::from_secs(3), ..v2(150) });
+    let mut sent = Vec::new();
+    while let Some((due, _)) = host.engine.deadline().filter(|(due, _)| *due <= at + Duration::from_secs(9)) {
+        host.step(due, Input::Timeout);
+        sent.extend(host.sent().iter().map(|_| due));
+    }
+    assert_eq!(sent, [3, 6, 9].map(|seconds| at + Duration::from_secs(seconds)));
+}
+
+#[test]
+fn rfc_3768_7_1_a_wrong_length_or_checksum_is_discarded() {
+    let good = packet(HIGHER.into(), &heard(200));
+    for at in 0..good.payload.len() {
+        let mut host = Host::new(v2(150));
+        let before = host.deadline();
+        let mut payload = good.payload.clone();
+        payload[at] ^= 0x80;
+        host.receives(ms(100), Datagram { payload, ..good.clone() });
+        assert_eq!((host.deadline(), host.drops().len()), (before, 1), "byte {at}");
+        host.receives(ms(100), Datagram { payload: good.payload[..at].to_vec(), ..good.clone() });
+        assert_eq!(host.deadline(), before, "cut at {at}");
+    }
+}
+
+/// As erratum 8298 of RFC 9568 has it.
+#[test]
+fn deviation_3768_7_1_an_owner_reads_adverts() {
+    let mut owner = Host::new(v2(255));
+    owner.hears(ms(10), LOWER, &heard(255));
+    assert!(!owner.yields());
+    owner.hears(ms(10), HIGHER, &heard(255));
+    assert!(owner.yields());
+    let conduct = Conduct { owner_ignore_adverts: true, ..Conduct::default() };
+    let mut owner = Host::new(VirtualRouter { conduct, ..v2(255) });
+    owner.hears(ms(10), HIGHER, &heard(255));
+    assert!(!owner.yields() && owner.sent().is_empty(), "by the letter");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use mesh_config::model::{ChecksumChoice, Conduct, Version, VirtualRouter};
 use mesh_conformance::*;
 use mesh_core::input::Datagram;
 use mesh_core::vrrp::{down_interval, skew_time};
-use mesh_core::{Action, Input};
+use mesh_core::{Action, Decision, Input};
 use mesh_wire::arp;
 use mesh_wire::vrrp::{self, Advertisement, ChecksumForm, GROUP, GROUP_V6, Interval};
 
@@ -169,6 +169,15 @@ fn deviation_9568_5_2_8_ipv4_has_a_pseudo_header_until_a_neighbour_is_heard_with
     let payload = vrrp::emit(&heard(100), HIGHER, GROUP, ChecksumForm::Message);
     host.receives(at, Datagram { payload, ..packet(HIGHER.into(), &heard(100)) });
     assert_eq!(form(&host), ChecksumForm::Message, "accepted, and answered in kind");
+}
+
+#[test]
+fn rfc_9568_5_2_9_addresses_of_the_other_family_are_served_and_not_sent() {
+    let router = VirtualRouter { excluded_addresses: vec![address("2001:db8::80/64")], ..v3(150) };
+    let (host, _) = Host::active(router);
+    assert_eq!(host.sent()[0].advert().addresses, [IpAddr::from(VIP)]);
+    let served: Vec<IpAddr> = host.announced().iter().map(|(address, _)| *address).collect();
+    assert_eq!(served, [IpAddr::from(VIP), "2001:db8::80".parse().unwrap()]);
 }
 
 /// Erratum 8300.
@@ -384,13 +393,31 @@ fn rfc_9568_7_1_other_addresses_and_intervals_are_told_and_heeded() {
     let mut host = Host::new(v3(100));
     let other = Advertisement { addresses: vec![HIGHER.into()], ..every(200, 2000) };
     host.hears(ms(500), HIGHER, &other);
-    let told = |host: &Host| host.actions.iter().filter(|a| format!("{a:?}").contains("other addresses")).count();
-    assert_eq!(told(&host), 1);
+    let told =
+        |host: &Host| host.actions.iter().filter(|a| matches!(a, Action::Record(Decision::Warning { .. }))).count();
+    let shown = format!("{:?}", host.actions);
+    assert!(shown.contains("other addresses") && shown.contains("every 2s, and every 1s is configured"), "{shown}");
+    assert_eq!(told(&host), 2);
     for n in 0..100 {
         host.hears(ms(501 + n), HIGHER, &other);
         assert_eq!(told(&host), 0, "at a bounded rate");
     }
     assert_eq!(host.takes_over_at(), ms(600) + down_interval(Version::V3, 100, Duration::from_secs(2), 3));
+}
+
+/// As RFC 3768 section 5.3.4 has it for version 2.
+#[test]
+fn rfc_9568_8_3_2_a_second_owner_is_told_at_a_bounded_rate() {
+    let mut owner = Host::new(v3(255));
+    let mut told = 0;
+    for n in 0..100 {
+        owner.hears(ms(10 + n), LOWER, &heard(255));
+        told += usize::from(format!("{:?}", owner.actions).contains("it has priority 255, too"));
+    }
+    assert_eq!(told, 1);
+    let mut other = Host::new(v3(254));
+    other.hears(ms(10), LOWER, &heard(255));
+    assert!(!format!("{:?}", other.actions).contains("255, too"), "one owner is as it should be");
 }
 
 #[test]

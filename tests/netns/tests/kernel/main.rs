@@ -7,6 +7,7 @@ mod drift;
 mod faults_daemon;
 mod faults_network;
 mod fleet;
+mod frr;
 mod groups;
 mod guard;
 mod host;

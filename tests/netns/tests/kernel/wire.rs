@@ -1,5 +1,4 @@
-//! What is on the wire, in the eyes of others: a real keepalived that wants an authentication header, tshark, and a
-//! client of an address that only forwards.
+//! What is on the wire, in the eyes of others: tshark, and a client of an address that only forwards.
 
 use std::fs;
 use std::time::Duration;
@@ -7,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use mesh_lab::cluster::{Cluster, Daemon};
 use mesh_lab::{CLIENT, Host, Lab, Lifetime, Process, VIP, clock};
-use mesh_netns::{NEXT, OWNER};
+use mesh_netns::OWNER;
 use nix::sys::signal::Signal;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -18,10 +17,6 @@ fn instance(name: &str, vrid: u8, priority: u8, more: &str, address: &str) -> St
         "vrrp_instance {name} {{\n state BACKUP\n interface eth0\n virtual_router_id {vrid}\n advert_int 1\n priority \
          {priority}\n{more} virtual_ipaddress {{\n  {address}\n }}\n}}\n"
     )
-}
-
-fn priority(name: &str) -> u8 {
-    if name == OWNER { 200 } else { 150 }
 }
 
 fn capture(host: &Host) -> Result<(Process, String)> {
@@ -38,29 +33,6 @@ fn shown(host: &Host, file: &str, rfc: bool, filter: &str) -> Result<Vec<String>
     let form = format!("vrrp.v3_checksum_as_in_v2:{}", if rfc { "TRUE" } else { "FALSE" });
     let shown = host.run(&["tshark", "-r", file, "-o", &form, "-Y", filter])?;
     Ok(shown.lines().map(str::to_owned).collect())
-}
-
-/// keepalived takes over from meshd and meshd from keepalived: each believes the other's header, and its numbers.
-#[test]
-fn root_authentication_header_beside_keepalived_both_ways() -> Result<()> {
-    let _turn = Lab::beside()?;
-    let header = " authentication {\n  auth_type AH\n  auth_pass secret12\n }\n";
-    let conf = |name: &str| instance("VI_1", 51, priority(name), header, &format!("{VIP}/24"));
-    for (owner, next) in [(Daemon::Plain, Daemon::Keepalived), (Daemon::Keepalived, Daemon::Plain)] {
-        let mut cluster = Cluster::launch_all(Lab::new(Lifetime::Lab)?, &[(OWNER, owner), (NEXT, next)], &conf)?;
-        cluster.wait_holder(OWNER)?;
-        // A backup that did not believe would serve as well by now.
-        clock::pass(MS(4500))?;
-        ensure!(cluster.holders()? == [OWNER], "{owner:?}: {:?}", cluster.holders()?);
-        cluster.stop(OWNER)?;
-        cluster.wait_holder(NEXT)?;
-        cluster.wait_stopped(OWNER)?;
-        cluster.restart(OWNER)?;
-        cluster.wait_holder(OWNER)?;
-        clock::pass(MS(2500))?;
-        ensure!(cluster.holders()? == [OWNER], "{owner:?} is back: {:?}", cluster.holders()?);
-    }
-    Ok(())
 }
 
 /// The client's ping gets no answer, though the address is there and ARP is answered; nor does it over IPv6, where

@@ -212,7 +212,7 @@ fn addresses_that_only_forward_are_told_with_the_fence() {
 }
 
 #[test]
-fn signed_adverts_follow_the_wall_clock_and_are_not_made_in_advance() {
+fn signed_adverts_follow_the_wall_clock_and_the_last_one_is_signed_by_who_sends_it() {
     use mesh_config::model::{AntiReplay, AuthHmac, HmacKey, HmacMode};
     let hmac = AuthHmac {
         keys: BTreeMap::from([(1, HmacKey::read(&"k".repeat(32)).unwrap())]),
@@ -232,7 +232,17 @@ fn signed_adverts_follow_the_wall_clock_and_are_not_made_in_advance() {
     let actions = engine.step(CLAIM, Input::Timeout);
     assert_eq!(seconds(&actions), 1_800_000_003);
     let wills = actions.iter().filter_map(|a| if let Action::KeepWill(will) = a { Some(will) } else { None });
-    assert!(wills.clone().count() > 0 && wills.clone().all(|will| will.resignations.is_empty()));
+    let [will] = &wills.collect::<Vec<_>>()[..] else { panic!("{actions:#?}") };
+    let [unsigned] = &will.unsigned[..] else { panic!("{will:#?}") };
+    assert_eq!(will.resignations, []);
+    assert!(!format!("{unsigned:?}").contains("107, 107"), "it does not show the key: {unsigned:?}");
+    let last = unsigned.sign(Duration::from_millis(1_800_000_777_500)).unwrap();
+    let (group, source) = (mesh_wire::vrrp::GROUP, source(LB1));
+    let received = mesh_wire::vrrp::parse_signed(&last.payload, source, group).unwrap();
+    assert_eq!((received.advertisement.priority, last.destination), (0, group.into()));
+    let signature = received.signature.unwrap();
+    assert_eq!((signature.key, signature.sequence), (1, 1_800_000_777 << 32 | 0x8000_0000));
+    assert!(mesh_wire::vrrp::signature::verify(&last.payload, source, "k".repeat(32).as_bytes()));
     engine.step(at(10), Input::WallClock(Duration::from_secs(1_900_000_000)));
     assert_eq!(seconds(&engine.step(at(1000), Input::Timeout)), 1_900_000_004);
 }

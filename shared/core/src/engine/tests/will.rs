@@ -100,6 +100,40 @@ fn unicast_peers_are_told_one_by_one() {
     assert_eq!(will.resignations.iter().map(|r| r.destination).collect::<Vec<_>>(), peers);
 }
 
+/// Each number is above those sent so far, and a will is not written for each advert.
+#[test]
+fn behind_an_authentication_header_the_last_word_has_a_number_ahead() {
+    use mesh_config::model::Password;
+    use mesh_wire::vrrp::header::{self, Around};
+    let key = *b"secret\0\0";
+    let router = VirtualRouter { auth_pass: Some(Password(key)), auth_header: true, ..router(200) };
+    let mut engine = started(LB1, vec![router], None);
+    let number = |envelope: &mesh_wire::vrrp::Envelope, payload: &[u8]| {
+        let IpAddr::V4(source) = source(LB1) else { unreachable!() };
+        let identification = envelope.sealed.unwrap();
+        let around = Around { source, destination: mesh_wire::vrrp::GROUP, ttl: 255, identification };
+        header::open(&key, &around, payload).unwrap().0
+    };
+    let (mut sent, mut written, mut last) = (0, 0, None);
+    let mut now = CLAIM;
+    for _ in 0..64 {
+        let actions = engine.step(now, Input::Timeout);
+        for action in &actions {
+            match action {
+                Action::SendAdvertisement { envelope, payload, .. } => sent = number(envelope, payload),
+                Action::KeepWill(will) => {
+                    written += 1;
+                    last = Some(number(&will.resignations[0].envelope, &will.resignations[0].payload));
+                }
+                _ => {}
+            }
+        }
+        assert!(last.unwrap() > sent, "{last:?} and {sent}");
+        now = engine.deadline().unwrap().0;
+    }
+    assert!((2..=6).contains(&written), "{written} times");
+}
+
 #[test]
 fn what_was_handed_over_is_not_in_it() {
     let mut engine = holding();
