@@ -11,9 +11,11 @@ mod evaluate;
 pub mod explain;
 mod groups;
 mod leases;
+mod lists;
 mod moves;
 mod notify;
 mod observe;
+mod onlooker;
 mod placement;
 mod repairs;
 mod roster;
@@ -46,6 +48,7 @@ use rand::rngs::StdRng;
 use self::adopt::Adopted;
 use crate::action::Action;
 use crate::counters::Counters;
+use crate::damping::Damper;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
 use crate::instance::{Instance, Transition};
@@ -82,6 +85,8 @@ pub struct Setup {
     pub voter: VoterStart,
     /// What the run before left behind, to be used once.
     pub adopted: Vec<Adopted>,
+    /// What the runs before remembered of what fell, see [`Action::KeepHolds`].
+    pub holds: Vec<(RouterKey, Damper)>,
 }
 
 /// All state of one node.
@@ -120,8 +125,7 @@ pub struct Engine {
     rearm: BTreeMap<Instant, Vec<std::net::IpAddr>>,
     drops: BTreeMap<String, DropCount>,
     repairs: repairs::Repairs,
-    /// How often a router was held back.
-    holds: u64,
+    holds: damping::Holds,
     /// Announcements that wait for their turn.
     pacer: announce::Pacer,
     /// When this step began.
@@ -267,7 +271,7 @@ impl Engine {
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
             repairs: repairs::Repairs::default(),
-            holds: 0,
+            holds: damping::Holds::default(),
             pacer: announce::Pacer::default(),
             now,
             published: BTreeMap::new(),
@@ -307,6 +311,7 @@ impl Engine {
         engine.voter.release_own(engine.setup.node, &kept);
         engine.warn_unprotected();
         engine.set_config(now, config);
+        engine.resume_holds(now);
         adopted.into_iter().for_each(|a| engine.adopt(now, a));
         engine.install_fence();
         engine.evaluate_all(now);
@@ -342,6 +347,7 @@ impl Engine {
         self.ask_voters(now);
         self.flush_rearm();
         self.flush_ends();
+        self.keep_holds();
         self.finish_keeping(now);
         self.publish();
         self.tell_surroundings(now);
@@ -739,6 +745,7 @@ impl Engine {
             && report.epoch == instance.held_epoch()
             && report.source == instance.source
             && report.foreign == instance.foreign.map(|f| f.source)
+            && report.held.as_ref().map(|held| held.until_unix_ms) == self.held_until(instance)
             && report.transition.at_unix_ms == self.unix_ms(transition.at)
             && report.transition.cause == transition.cause
             && report.transition.trace_id == transition.trace_id
@@ -767,6 +774,7 @@ impl Engine {
                 cause: instance.transition.cause.clone(),
                 trace_id: instance.transition.trace_id.clone(),
             },
+            held: self.hold_report(instance),
             place: Some(self.place_report(instance)),
         }
     }

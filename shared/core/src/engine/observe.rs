@@ -6,7 +6,6 @@ use std::time::Duration;
 use mesh_wire::mesh::roster::FIRST_VOTERS;
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
-use mesh_wire::vrrp::Advertisement;
 use mesh_wire::vrrp::header::{self, Around};
 
 use super::Engine;
@@ -110,22 +109,6 @@ impl Engine {
         }
         self.compare_addresses(now, key, from.source, packet);
         self.receive_heard(now, key, heard);
-    }
-
-    /// Tells of a neighbour whose addresses are not ours, which RFC 9568 section 7.1 has logged. It is
-    /// heeded all the same: both would serve otherwise.
-    fn compare_addresses(&mut self, now: Instant, key: RouterKey, source: IpAddr, packet: &Advertisement) {
-        let instance = self.instances.get_mut(&key).expect("the packet is for it");
-        let again = instance.compared.replace(source) == Some(source);
-        if again && instance.config.skip_check_adv_addr || !vrrp::lists_others(&instance.config, packet) {
-            return;
-        }
-        instance.counters.address_list_errors += 1;
-        let reason = format!("{}: it advertises other addresses than are configured here", instance.config.name);
-        if let Some((from, reason, count)) = self.count(now, source.to_string(), &reason) {
-            let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
-            self.record(Decision::Warning { text: format!("{from}: {reason}{times}") });
-        }
     }
 
     /// The time since 1970.
@@ -259,7 +242,7 @@ impl Engine {
     }
 
     /// Counts something that a sender did, and says whether it is time to tell, and for how many times.
-    fn count(&mut self, now: Instant, mut from: String, mut reason: &str) -> Option<(String, String, u64)> {
+    pub(super) fn count(&mut self, now: Instant, mut from: String, mut reason: &str) -> Option<(String, String, u64)> {
         let mut key = format!("{from}: {reason}");
         if self.drops.len() >= DROP_KINDS && !self.drops.contains_key(&key) {
             (from, reason) = ("many senders".to_owned(), "various reasons");
