@@ -38,7 +38,7 @@ impl Stalls {
                 let mut stalls = Vec::new();
                 let mut before = clock::now();
                 while !stop.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(1));
+                    std::thread::park_timeout(Duration::from_millis(1));
                     let now = clock::now();
                     if now - before > Duration::from_millis(3) {
                         stalls.push(before..now);
