@@ -55,6 +55,7 @@ fn engine_in(roster: Option<Roster>, config: Config, now: Instant) -> Engine {
         unix_at_zero: Duration::ZERO,
         voter: VoterStart::default(),
         adopted: Vec::new(),
+        holds: Vec::new(),
     };
     let mut engine = Engine::new(setup, config, now);
     let net = Ipv4Net::new(Ipv4Addr::new(10, 1, 1, 11), 24).expect("24 is a prefix length");

@@ -401,6 +401,7 @@ impl Director {
                 kept.map_err(|e| (Effect::LeaveBehind, e.to_string()))?;
                 tracing::info!(routers = left.len(), "left to the next run");
             }
+            Action::KeepHolds(holds) => self.outputs.keep_holds(&holds),
             Action::Record(decision) => self.outputs.telemetry.record(decision),
             Action::Tell(notices) => {
                 if let Some(teller) = &self.outputs.teller {

@@ -1,5 +1,6 @@
 //! What outlives the process, in the runtime directory: the last will, which the guard carries out
-//! when the daemon dies, what one run leaves to the next, and what a real server has to put back.
+//! when the daemon dies, what one run leaves to the next, what fell too often, and what a real server has to put
+//! back.
 //!
 //! A file is mode 0600, as a will may hold keys that adverts are signed with, and replaced by rename. It begins with a mark and a checksum over all the
 //! rest, which names the boot, the network namespace and the node it is about: anything else found
@@ -10,9 +11,10 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use mesh_core::damping::Damper;
 use mesh_core::server::Memory;
 use mesh_core::{Adopted, Will};
-use mesh_wire::mesh::NodeId;
+use mesh_wire::mesh::{NodeId, RouterKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,9 @@ const WILL: &str = "will";
 const SERVER: &str = "server";
 /// What the next run may go on with.
 const ADOPT: &str = "adopt";
+
+/// What fell, and what is held back for it.
+const HOLDS: &str = "holds";
 
 /// The first bytes. The last of them is the version of everything that follows: postcard is not
 /// self-describing, so that any change of a type in it is a new one.
@@ -128,6 +133,23 @@ impl Legacy {
     /// It may still be there.
     pub fn forget_adopted(runtime_dir: &Path) -> io::Result<()> {
         remove(&runtime_dir.join(ADOPT))
+    }
+
+    /// Keeps what fell, and what is held back for it, for whatever run comes next.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn keep_holds(&self, holds: &[(RouterKey, Damper)]) -> io::Result<()> {
+        self.write(HOLDS, &holds)
+    }
+
+    /// What earlier runs of this boot kept of it; nothing where it cannot be read.
+    pub fn holds(&self) -> Vec<(RouterKey, Damper)> {
+        self.read(HOLDS).map(Option::unwrap_or_default).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what fell before this run is not known");
+            Vec::new()
+        })
     }
 
     /// The will is carried out.

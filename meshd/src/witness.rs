@@ -120,6 +120,7 @@ impl Witness {
             | Action::HaveStatics(_)
             | Action::FenceAdopt { .. }
             | Action::LeaveBehind(_)
+            | Action::KeepHolds(_)
             | Action::DelAddress { .. }
             | Action::FenceClose { .. }
             | Action::ProbeAddresses { .. } => {}

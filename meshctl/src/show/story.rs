@@ -139,8 +139,8 @@ pub(crate) fn explanation(why: &Explanation) -> String {
     if let Some(because) = &router.unprotected_because {
         let _ = writeln!(text, "UNPROTECTED: {because}");
     }
-    if let Some(held) = &router.held {
-        let _ = writeln!(text, "held back here until {}: {}", held.until, held.because);
+    for (director, held) in &router.held_on {
+        let _ = writeln!(text, "{director} is held back until {}: {}", held.until, held.because);
     }
     if let Some(trace) = last.filter(|t| !t.trace_id.is_empty()) {
         let _ = writeln!(text, "trace: {}", trace.trace_id);

@@ -195,8 +195,8 @@ pub(crate) fn of_router(router: &Router, node: &str) -> Vec<String> {
             format!("{node} was refused by {}: {}", veto.by.join(", "), veto.reason)
         });
     }
-    if let Some(held) = &router.held {
-        lines.push(format!("{node} is held back until {}: {}", held.until, held.because));
+    for (director, held) in &router.held_on {
+        lines.push(format!("{director} is held back until {}: {}", held.until, held.because));
     }
     match (&router.state, &router.foreign) {
         (RouterState::Foreign, Some(foreign)) => {

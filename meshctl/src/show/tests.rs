@@ -163,13 +163,14 @@ fn ages_are_rounded_down() {
 fn what_is_held_back_is_said() {
     let mut cluster = cluster();
     let because = "flapped 3 times in 60s (interface eth1 has no link): held for 10s";
-    cluster["routers"][0]["held"] = json!({"until": "2026-03-01T12:00:10Z", "because": because});
-    let line = format!("! VI_1: lb2 is held back until 2026-03-01T12:00:10Z: {because}\n");
+    // By another director than the one that is asked, too.
+    cluster["routers"][0]["held_on"] = json!({"lb3": {"until": "2026-03-01T12:00:10Z", "because": because}});
+    let line = format!("! VI_1: lb3 is held back until 2026-03-01T12:00:10Z: {because}\n");
     let text = status(&parsed(cluster.clone()), &plain());
     assert!(text.contains(&line), "{text}");
     let why = json!({"router": cluster["routers"][0], "voters": [], "if_this_node_died": "", "unreachable": [], "vetoes": []});
     let text = super::story::explanation(&read(why).unwrap());
-    assert!(text.contains(&format!("\nheld back here until 2026-03-01T12:00:10Z: {because}\n")), "{text}");
+    assert!(text.contains(&format!("\nlb3 is held back until 2026-03-01T12:00:10Z: {because}\n")), "{text}");
 }
 
 #[test]

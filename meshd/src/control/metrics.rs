@@ -199,6 +199,7 @@ mod tests {
             last_transition: None,
             veto: None,
             held: None,
+            held_on: BTreeMap::new(),
             foreign: None,
             pinned_to: None,
             protection: RouterProtection::Lease,
@@ -238,6 +239,7 @@ mod tests {
             subject: "4.51".into(),
             name: "VI_1".into(),
             setting: Some(setting.into()),
+            than: None,
             here: None,
             there: None,
         };
@@ -247,6 +249,7 @@ mod tests {
             from: "lb1".into(),
             to: "lb2".into(),
             dropped: true,
+            provided: None,
             because: String::new(),
         };
         let settings = vec![differs("advert_int"), differs("version")];

@@ -28,6 +28,7 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::Remember(_)
             | Action::KeepWill(_)
             | Action::LeaveBehind(_)
+            | Action::KeepHolds(_)
             | Action::FenceInstall { .. }
             | Action::FenceClose { .. }
             | Action::SendMessage { .. }

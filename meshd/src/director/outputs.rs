@@ -5,10 +5,12 @@ use std::sync::Arc;
 use mesh_config::model::{TrackFile, TrackProcess, TrackScript};
 use mesh_control::Status;
 use mesh_core::action::Effect;
+use mesh_core::damping::Damper;
 use mesh_core::lease::memory::Changes;
 use mesh_core::services::input::Surroundings;
 use mesh_core::will::Will;
 use mesh_core::{Action, Engine, Input};
+use mesh_wire::mesh::RouterKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
@@ -56,6 +58,13 @@ impl Outputs {
     pub(crate) fn keep_will(&self, will: &Will) {
         if let Err(error) = self.legacy.keep_will(will) {
             tracing::warn!(%error, "the guard will not know what to do: the last will cannot be written");
+        }
+    }
+
+    /// Keeps what the next run has to know of holds. Without it, a restart ends them.
+    pub(crate) fn keep_holds(&self, holds: &[(RouterKey, Damper)]) {
+        if let Err(error) = self.legacy.keep_holds(holds) {
+            tracing::warn!(%error, "a restart will end holds: what fell cannot be written down");
         }
     }
 

@@ -87,6 +87,7 @@ fn dump(config: &Config) -> Dump {
         unix_at_zero: Duration::from_secs(1_795_677_133),
         voter: VoterStart::default(),
         adopted: Vec::new(),
+        holds: Vec::new(),
     };
     let mut engine = Engine::new(setup, config.clone(), Instant::default());
     let addresses = vec!["10.9.0.1/24".parse().unwrap()];

@@ -1,8 +1,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use mesh_core::Instant;
+use mesh_wire::mesh::Family;
 use mesh_wire::mesh::lease::Release;
-use mesh_wire::mesh::{Family, RouterKey};
 
 use super::*;
 
@@ -50,6 +50,26 @@ fn nothing_is_adopted_twice() {
     fs::write(dir.path().join(ADOPT), b"something else").expect("written");
     assert_eq!(legacy.take_adopted(), []);
     assert!(!dir.path().join(ADOPT).exists(), "also what cannot be read is gone");
+}
+
+#[test]
+fn what_fell_is_known_to_every_run_of_this_node() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let legacy = legacy(dir.path());
+    assert_eq!(legacy.holds(), []);
+    let mut damper = Damper::default();
+    let settings = mesh_config::model::FlapDamping { falls: 1, ..Default::default() };
+    for (second, seen) in [(1, Some(200)), (2, None), (3, Some(200))] {
+        let now = Instant::from_nanos(second * 1_000_000_000);
+        damper.see(now, &settings, seen, Some("eth1 has no link"), false);
+    }
+    let kept = vec![(KEY, damper.clone().resume(Instant::from_nanos(0), &settings))];
+    assert!(kept[0].1.hold().is_some(), "it is held back");
+    legacy.keep_holds(&[(KEY, damper)]).expect("written");
+    assert_eq!((legacy.holds(), legacy.holds()), (kept.clone(), kept), "more than once");
+    assert_eq!(Legacy::new(dir.path(), NodeId(2)).expect("/proc tells").holds(), []);
+    fs::write(dir.path().join(HOLDS), b"something else").expect("written");
+    assert_eq!(legacy.holds(), []);
 }
 
 #[test]

@@ -78,11 +78,15 @@ pub(super) async fn answer(
     send: &mut SendStream,
 ) -> anyhow::Result<()> {
     let question: Question = serde_json::from_slice(request)?;
-    let director = shared.roster().member(from).is_some_and(|m| m.role == Role::Director);
-    ensure!(director || question != Question::Settings, "only directors are told how others are configured");
+    let role = shared.roster().member(from).map(|member| member.role);
+    let told = matches!(role, Some(Role::Director | Role::Witness));
+    ensure!(told || question != Question::Settings, "only directors and witnesses are told how others are configured");
     let archive = shared.archive.get().context("nothing is remembered yet")?;
     let _place = timeout(STREAM_TIME, shared.questions.acquire()).await.context("too many questions")??;
-    let answer = archive.answer(question).await?;
+    let answer = match question {
+        Question::Settings if role == Some(Role::Witness) => archive.settings_without_keys().await?,
+        _ => archive.answer(question).await?,
+    };
     ensure!(answer.len() <= MAX_ANSWER, "an answer of {} bytes", answer.len());
     timeout(STREAM_TIME, send.write_all(&answer)).await??;
     send.finish()?;

@@ -9,6 +9,7 @@
 //! once     the scripts of the start and the end
 //! ```
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use mesh_config::model::{Config, Fifo, Mail, Script, ScriptSecurity};
@@ -90,7 +91,7 @@ impl Notifier {
     /// Tells one thing.
     pub fn tell(&mut self, notice: Notice) {
         match notice {
-            Notice::Run { key, script } => self.run(key, script),
+            Notice::Run { key, script, vips } => self.run(key, script, vips),
             Notice::WriteFifo { path, line } => self.write_fifo(&path, &line),
             Notice::Mail { subject, body } => self.mail(subject, body),
         }
@@ -98,8 +99,8 @@ impl Notifier {
 
     /// Runs a script after those of the same key that were asked for before it, and never beside one of them. Too many
     /// that wait push out the oldest.
-    fn run(&self, key: String, script: Script) {
-        self.scripts.run(key, script);
+    fn run(&self, key: String, script: Script, vips: Vec<IpAddr>) {
+        self.scripts.run(key, script, vips);
     }
 
     /// Writes a line to a FIFO, which is made where there is none, if its reader has room for it.

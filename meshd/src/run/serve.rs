@@ -84,7 +84,8 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let stop = CancellationToken::new();
     let (inputs, input_queue) = mpsc::channel(INPUT_QUEUE);
     let (memory, voter) = recall(places, member.as_ref())?;
-    let setup = Setup { adopted: legacy.take_adopted(), ..setup(places, &config, member.as_ref(), voter)? };
+    let (adopted, holds) = (legacy.take_adopted(), legacy.holds());
+    let setup = Setup { adopted, holds, ..setup(places, &config, member.as_ref(), voter)? };
     let services_setup = services_setup(&setup);
     let name = setup.name.clone();
     let engine = Engine::new(setup, config.clone(), clock::now());
@@ -295,6 +296,7 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: Voter
         unix_at_zero,
         voter,
         adopted: Vec::new(),
+        holds: Vec::new(),
     })
 }
 

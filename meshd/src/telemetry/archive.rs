@@ -178,6 +178,13 @@ impl Archive {
         Ok(serde_json::json!({ "settings": &*settings, "secrets": secrets }))
     }
 
+    /// The same for a witness, which has no keys of its own to compare tags with.
+    pub(crate) async fn settings_without_keys(&self) -> anyhow::Result<Vec<u8>> {
+        let mut all = self.settings().await?;
+        all.as_object_mut().context("it is an object")?.remove("secrets");
+        Ok(serde_json::to_vec(&all)?)
+    }
+
     async fn engine_answers<T>(&self, asked: Asked, answered: oneshot::Receiver<T>) -> anyhow::Result<T> {
         self.engine.try_send(asked).context("the engine has too many questions to answer, or is gone")?;
         timeout(ENGINE, answered).await.context("the engine does not answer")?.context("the engine is gone")

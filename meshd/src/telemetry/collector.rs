@@ -273,21 +273,31 @@ struct Confirmed {
     at: Instant,
 }
 
-/// Waits for a user of each takeover's first address, not for ever. Where packets cannot be looked at, or nobody comes,
+/// Waits for a user of each takeover's addresses, not for ever. Where packets cannot be looked at, or nobody comes,
 /// nothing is told.
-async fn confirm(takeovers: Vec<story::Span>) -> Vec<Confirmed> {
-    let first =
-        |span: &story::Span| span.addresses.iter().find_map(|a| if let IpAddr::V4(a) = a { Some(*a) } else { None });
-    let Ok(mut users) = Users::look(takeovers.iter().filter_map(first)) else { return Vec::new() };
+async fn confirm(mut takeovers: Vec<story::Span>) -> Vec<Confirmed> {
+    let Ok(mut users) = Users::look(takeovers.iter().flat_map(looked_for)) else { return Vec::new() };
     let mut confirmed = Vec::new();
     let look = async {
-        while let Ok(Some(user)) = users.next().await {
-            let takeover = takeovers.iter().find(|span| first(span) == Some(user.address)).cloned();
-            confirmed.extend(takeover.map(|takeover| Confirmed { takeover, user, at: clock::now() }));
+        while !takeovers.is_empty()
+            && let Ok(Some(user)) = users.next().await
+        {
+            let of = |span: &story::Span| looked_for(span).any(|address| address == user.address);
+            if let Some(index) = takeovers.iter().position(of) {
+                confirmed.push(Confirmed { takeover: takeovers.swap_remove(index), user, at: clock::now() });
+            }
         }
     };
     let _ = timeout(USER_WAIT, look).await;
     confirmed
+}
+
+/// The addresses of a takeover that are looked for: the first one, and the first of a link where the first is not.
+/// Hosts send to the one, and ask for the other where that is their gateway.
+fn looked_for(span: &story::Span) -> impl Iterator<Item = IpAddr> + '_ {
+    let is_of_link = |address: &&IpAddr| matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    let of = |link: bool| span.addresses.iter().find(|address| is_of_link(address) == link).copied();
+    [of(false), of(true)].into_iter().flatten()
 }
 
 /// A span as it is shown and sent.

@@ -173,7 +173,7 @@ fn a_notify_script_is_a_part_of_the_change_that_asked_for_it() {
     let run = |key: &str, told, ended| {
         let key = key.to_owned();
         let (begun, command) = (told + Duration::from_millis(2), "/bin/tell MASTER".to_owned());
-        let what = What::Script(ScriptRun { key, command, told, begun, ended });
+        let what = What::Script(ScriptRun { key, vips: Vec::new(), command, told, begun, ended });
         Report { at: begun + Duration::from_millis(5), what }
     };
     let story = |at, told| Report { at, what: What::Story(vec![told], Vec::new()) };
@@ -204,4 +204,65 @@ fn a_notify_script_is_a_part_of_the_change_that_asked_for_it() {
     let ended = script(&journal.trace("fedcba98").spans);
     let late = (of_retirement.clone(), Some("0".to_owned()), None);
     assert_eq!(ended, [(of_retirement, None, Some("ended after 300s".to_owned())), late]);
+}
+
+/// Who ran scripts for what, by the id of the span that each is a part of.
+fn scripts(of: &[Shown]) -> Vec<(String, String)> {
+    let scripts = of.iter().filter(|s| s.name == names::NOTIFY_SCRIPT);
+    scripts.map(|s| (s.attribute(names::COMMAND).unwrap(), s.parent_span_id.clone().unwrap())).collect()
+}
+
+#[test]
+fn scripts_of_groups_and_of_virtual_servers_are_parts_of_what_they_follow_from() {
+    let (mut collector, journal) = collector();
+    let t = clock::now() - Duration::from_secs(60);
+    let after = |ms| t + Duration::from_millis(ms);
+    let run = |key: &str, vips: &[&str], told: Instant| {
+        let run = ScriptRun {
+            key: key.to_owned(),
+            vips: vips.iter().map(|vip| vip.parse().unwrap()).collect(),
+            command: format!("{key} {:?}", told.since(t)),
+            told,
+            begun: told,
+            ended: Ok(0),
+        };
+        Report { at: told, what: What::Script(run) }
+    };
+    let took = |at, id, key, address: &str| {
+        let mut span =
+            Span { id, router: key, addresses: vec![address.parse().unwrap()], ..span(names::TAKEOVER, at, at, false) };
+        span.attributes.push((names::GROUP, "VG_1".into()));
+        Report { at, what: What::Story(vec![Told::Span(span)], Vec::new()) }
+    };
+    let second = RouterKey { vrid: 52, ..KEY };
+    collector.take(took(after(0), 1, KEY, "10.1.1.80"));
+    collector.take(took(after(2), 2, second, "10.1.1.90"));
+    for (key, vips, told) in [
+        ("GROUP VG_1", &[][..], after(1)),
+        ("GROUP VG_1", &[], after(3)),
+        ("GROUP VG_2", &[], after(3)),
+        ("GROUP VG_1", &[], after(5003)),
+        ("INSTANCE VI_1", &[], after(6000)),
+        ("web", &["10.1.1.80", "10.1.1.81"], after(4000)),
+        ("web 10.0.0.2:80", &["10.1.1.90"], after(10_000)),
+        ("mail", &["10.1.1.70"], after(4000)),
+        ("mark", &[], after(4000)),
+        ("web", &["10.1.1.80"], after(10_001)),
+    ] {
+        collector.take(run(key, vips, told));
+    }
+    let parent = |id: u64| format!("{id:016x}");
+    let expected = [
+        ("GROUP VG_1 1ms", parent(1)),
+        ("GROUP VG_1 3ms", parent(2)),
+        ("web 4s", parent(1)),
+        ("web 10.0.0.2:80 10s", parent(2)),
+    ];
+    let expected = expected.map(|(command, parent)| (command.to_owned(), parent));
+    assert_eq!(scripts(&shown(&journal)), expected);
+    // What is found after the address has gone does not follow from its coming.
+    let gone = Span { id: 8, ..span(names::RETIREMENT, after(9000), after(9000), false) };
+    collector.take(Report { at: after(9000), what: What::Story(vec![Told::Span(gone)], Vec::new()) });
+    collector.take(run("web", &["10.1.1.80"], after(9500)));
+    assert_eq!(scripts(&shown(&journal)), expected);
 }

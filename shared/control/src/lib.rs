@@ -194,6 +194,9 @@ pub struct Router {
     /// Why this node does not take it for now, although it could: it came and went too often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// The directors that do not take it for now for the same reason, this node among them.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub held_on: std::collections::BTreeMap<String, Held>,
     /// A router outside the mesh that advertises: the active one while `state` is `foreign`, else one
     /// beside the member that serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -209,7 +209,8 @@ pub enum Question {
         /// Some of its first digits.
         trace_id: String,
     },
-    /// How that director is configured, as far as all have to agree; only directors are told.
+    /// How that director is configured, as far as all have to agree. Directors are told, and witnesses
+    /// all but what is made of keys.
     Settings,
     /// [`Opinion`] on the lease of this router; null where that node does not vote.
     Opinion {
@@ -249,6 +250,8 @@ pub mod names {
 
     /// Instance name.
     pub const ROUTER: &str = "meshd.router.name";
+    /// Name of its sync group.
+    pub const GROUP: &str = "meshd.sync_group.name";
     /// Virtual address, the first one.
     pub const VIP: &str = "meshd.router.vip";
     /// VRID.

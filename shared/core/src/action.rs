@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 
 use mesh_config::model::{Route, Rule, Statics, VirtualAddress, Vmac};
-use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
+use mesh_wire::mesh::{NodeId, RouterKey, lease::Message, roster::Roster};
 use mesh_wire::vrrp::Envelope;
 
+use crate::damping::Damper;
 use crate::decision::Decision;
 use crate::engine::adopt::Adopted;
 use crate::lease::memory::Changes;
@@ -191,6 +192,9 @@ pub enum Action {
     /// Write down for the next run of this daemon what it may go on with. [`Action::Stopped`]
     /// follows, unless this fails.
     LeaveBehind(Vec<Adopted>),
+    /// Write down for whatever run of this daemon comes next what fell, and what is held back for it, in place of
+    /// what was written before.
+    KeepHolds(Vec<(RouterKey, Damper)>),
     /// Tell it: log line, span, metric.
     Record(Decision),
     /// Run notify scripts, write to FIFOs, send mail, in this order and without waiting for any of it.

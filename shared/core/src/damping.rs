@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use mesh_config::model::FlapDamping;
+use serde::{Deserialize, Serialize};
 
 use crate::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::time::Instant;
 const MOST_FALLS: usize = 100;
 
 /// A recovery that does not count yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// When it counts.
     pub until: Instant,
@@ -26,9 +27,10 @@ pub struct Hold {
 }
 
 /// One thing that may fall and recover: what it is worth, where a fault is worth less than any priority.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damper {
-    /// What was seen last.
+    /// What was seen last, in this run.
+    #[serde(skip)]
     seen: Option<u8>,
     /// What counts of it: less than what was seen while a recovery is held back.
     counts: Option<u8>,
@@ -62,8 +64,13 @@ impl Damper {
             self.note_fall(now, fall);
         }
         if seen <= self.counts {
-            self.hold = None;
-            self.counts = seen;
+            if seen < before {
+                self.hold = None;
+            }
+            // What goes on from the run before does so until it is seen how things are.
+            if self.hold.is_none() {
+                self.counts = seen;
+            }
         } else if self.hold.is_none() {
             self.hold = if free { None } else { self.new_hold(now, settings) };
             if self.hold.is_none() {
@@ -76,6 +83,18 @@ impl Damper {
     /// What is held back, and until when.
     pub fn hold(&self) -> Option<&Hold> {
         self.hold.as_ref()
+    }
+
+    /// What may have to outlive the daemon changes with this: the last fall, and the end of the hold.
+    pub fn mark(&self) -> (Option<Instant>, Option<Instant>) {
+        (self.falls.back().copied(), self.hold.as_ref().map(|hold| hold.until))
+    }
+
+    /// Goes on from the run before, which may have had other settings.
+    pub fn resume(self, now: Instant, settings: &FlapDamping) -> Damper {
+        let longest = now + settings.max;
+        let hold = self.hold.map(|hold| Hold { until: hold.until.min(longest), ..hold });
+        Damper { seen: None, hold, ..self }
     }
 
     fn note_fall(&mut self, now: Instant, fall: &str) {

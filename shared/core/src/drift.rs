@@ -68,6 +68,7 @@ pub fn compare(node: &str, (here, secrets): (&Settings, &Secrets), there: &Descr
                 subject: key.clone(),
                 name: name.clone(),
                 setting: setting.map(str::to_owned),
+                than: None,
                 here: here.map(str::to_owned),
                 there: there.map(str::to_owned),
             });
@@ -91,6 +92,12 @@ pub fn compare(node: &str, (here, secrets): (&Settings, &Secrets), there: &Descr
 }
 
 impl Compared {
+    /// The same, said by somebody else of two directors: what is here is that one's.
+    pub fn than(mut self, director: &str) -> Compared {
+        self.differences.iter_mut().for_each(|differs| differs.than = Some(director.to_owned()));
+        self
+    }
+
     fn note(&mut self, difference: Differs) {
         if self.differences.len() < MOST_DIFFERENCES {
             self.differences.push(difference);

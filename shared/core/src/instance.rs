@@ -74,6 +74,8 @@ pub struct Instance {
     pub guard: vrrp::Guard,
     /// Whose address list was compared last.
     pub compared: Option<IpAddr>,
+    /// The last list that was another one than ours, and whose.
+    pub other_list: Option<(IpAddr, Vec<IpAddr>)>,
     /// Source address of our adverts, while the interface has one.
     pub source: Option<IpAddr>,
     /// Served addresses that this host has of its own, as the owner of the addresses (priority 255)
@@ -222,6 +224,7 @@ impl Instance {
             checksum: vrrp::form(&config, None),
             guard: vrrp::Guard::default(),
             compared: None,
+            other_list: None,
             source: None,
             own: BTreeSet::new(),
             transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },

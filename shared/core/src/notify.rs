@@ -11,6 +11,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use mesh_config::model::{Config, Mail, Notify, OnDelete, Script, SyncGroup, VirtualRouter};
@@ -26,6 +27,9 @@ pub enum Notice {
         key: String,
         /// What to run.
         script: Script,
+        /// The addresses of the virtual server it is about; none where it is about a router or a group, which the
+        /// key names.
+        vips: Vec<IpAddr>,
     },
     /// Write a line to a FIFO, without waiting for a reader.
     WriteFifo {
@@ -275,7 +279,7 @@ impl Herald {
 
     fn run(&mut self, kind: Kind, name: &str, script: Option<&Script>) {
         let key = || format!("{} {name}", kind.word());
-        self.said.extend(script.map(|script| Notice::Run { key: key(), script: script.clone() }));
+        self.said.extend(script.map(|script| Notice::Run { key: key(), script: script.clone(), vips: Vec::new() }));
     }
 
     fn write(&mut self, kind: Kind, name: &str, state: &str, priority: u8) {

@@ -124,6 +124,7 @@ impl Host {
             unix_at_zero: Duration::from_secs(1_800_000_000),
             voter: VoterStart::default(),
             adopted: Vec::new(),
+            holds: Vec::new(),
         };
         let engine = Engine::new(setup, Config { routers: vec![router], ..Config::default() }, ms(0));
         let mut host = Host { engine, actions: Vec::new() };

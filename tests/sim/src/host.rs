@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use mesh_config::model::Config;
+use mesh_core::damping::Damper;
 use mesh_core::input::Interface;
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::roster::State;
 use mesh_core::{Action, Adopted, Engine, Input, Instant, Setup, Will};
 use mesh_wire::mesh::roster::{Role, Roster};
-use mesh_wire::mesh::{Family, NodeId};
+use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use crate::clock::{HostClock, Time};
 use crate::kernel::Kernel;
@@ -88,6 +89,8 @@ pub struct RuntimeDir {
     pub will: Option<Will>,
     /// What the next run may go on with.
     pub adopted: Vec<Adopted>,
+    /// What fell, and what is held back for it.
+    pub holds: Vec<(RouterKey, Damper)>,
 }
 
 /// A running (or stopped) process.
@@ -194,6 +197,7 @@ impl Host {
             unix_at_zero: Duration::from_nanos(zero),
             voter: VoterStart::default(),
             adopted: Vec::new(),
+            holds: self.runtime.holds.clone(),
         }
     }
 

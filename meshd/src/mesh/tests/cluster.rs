@@ -10,7 +10,7 @@ use mesh_config::model::Config;
 use mesh_core::roster::State;
 use mesh_core::{Action, Engine, Input, Instant, Setup};
 use mesh_wire::mesh::NodeId;
-use mesh_wire::mesh::roster::{Role, Roster};
+use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
@@ -55,8 +55,18 @@ impl Drop for Node {
 impl Node {
     /// Founds a mesh and runs its first node.
     pub(super) async fn found(name: &str) -> Node {
+        Node::found_among(name, 1).await
+    }
+
+    /// The same in a mesh of so many members, of which the others do not vote and are not there.
+    pub(super) async fn found_among(name: &str, members: usize) -> Node {
         let (dir, address) = (tempfile::tempdir().unwrap(), fresh_address());
-        let (identity, loaded) = init(name, Some(address), &state(&dir)).unwrap();
+        let (identity, mut loaded) = init(name, Some(address), &state(&dir)).unwrap();
+        for n in 1..members as u64 {
+            let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 1), 10_000 + n as u16));
+            let (id, name, vote) = (NodeId(n), format!("gone{n}"), VotePolicy::Never);
+            loaded.roster.members.push(Member { id, name, address, role: Role::Director, voter: false, vote });
+        }
         Node::run(dir, address, identity, loaded).await
     }
 
@@ -215,6 +225,7 @@ fn new_engine(node: NodeId, state: &State) -> Engine {
         seed: node.0,
         voter: Default::default(),
         adopted: Vec::new(),
+        holds: Vec::new(),
         unix_at_zero: clock::unix_time() - Duration::from_nanos(clock::now().as_nanos()),
     };
     Engine::new(setup, Config::default(), clock::now())

@@ -1,10 +1,18 @@
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mesh_core::admission::MAX_MEMBERS;
 use mesh_wire::mesh::roster::Role;
 
+use tokio::net::UdpSocket;
+
 use super::cluster::{Node, fresh_address, state, three, until, until_connected, until_voters};
+use crate::clock;
 use crate::mesh::{MeshOptions, enrol, init, load, start};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -83,6 +91,74 @@ async fn a_token_works_once_but_a_lost_answer_is_given_again() {
 
     let error = refusal(&a, &token, "lb3", fresh_address()).await;
     assert!(error.contains("used already (by lb2)"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sixty_fifth_is_told_what_to_do() {
+    let a = Node::found_among("lb1", MAX_MEMBERS).await;
+    let token = a.mesh.create_token(HOUR).unwrap().text;
+    let error = refusal(&a, &token, "lb65", fresh_address()).await;
+    let told = ["has 64 members", "each pair keeps a connection", "`meshctl nodes remove NODE`", "`meshd init`"];
+    assert!(told.iter().all(|words| error.contains(words)), "{error}");
+    assert_eq!(a.roster().members.len(), MAX_MEMBERS);
+    // The token is still good, once there is room.
+    let b = Node::found_among("lb1", MAX_MEMBERS - 1).await;
+    let token = b.mesh.create_token(HOUR).unwrap().text;
+    let (dir, seed) = (tempfile::tempdir().unwrap(), b.address.to_string());
+    enrol(&seed, &token, "lb64", Role::Director, Some(fresh_address()), &state(&dir)).await.unwrap();
+    assert_eq!(b.roster().members.len(), MAX_MEMBERS);
+}
+
+/// Passes on packets between joiners and a seed that answers nobody at first, and the first it answers no more once it
+/// has taken the request. Counts the sockets that joiners asked from.
+async fn slow_to_answer(a: &Node, from: SocketAddr) -> Arc<AtomicUsize> {
+    let (seed, mesh) = (a.address, a.mesh.clone());
+    let front = Arc::new(UdpSocket::bind(from).await.unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    tokio::spawn(async move {
+        let (mut ways, mut buffer) = (BTreeMap::new(), [0; 2048]);
+        let silent_until = clock::now() + Duration::from_millis(700);
+        loop {
+            let (length, joiner) = front.recv_from(&mut buffer).await.unwrap();
+            if clock::now() < silent_until {
+                continue;
+            }
+            let way = match ways.entry(joiner) {
+                Entry::Occupied(way) => way.into_mut(),
+                Entry::Vacant(place) => {
+                    let way = Arc::new(UdpSocket::bind((from.ip(), 0)).await.unwrap());
+                    way.connect(seed).await.unwrap();
+                    let first = counted.fetch_add(1, Ordering::Relaxed) == 0;
+                    let (back, front, mesh) = (Arc::clone(&way), Arc::clone(&front), mesh.clone());
+                    tokio::spawn(async move {
+                        let mut buffer = [0; 2048];
+                        while let Ok(length) = back.recv(&mut buffer).await {
+                            if !first || mesh.roster().members.len() == 1 {
+                                front.send_to(&buffer[..length], joiner).await.unwrap();
+                            }
+                        }
+                    });
+                    place.insert(way)
+                }
+            };
+            way.send(&buffer[..length]).await.unwrap();
+        }
+    });
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_asks_again_where_the_seed_is_slow_and_becomes_one_member() {
+    let a = Node::found("lb1").await;
+    let token = a.mesh.create_token(HOUR).unwrap().text;
+    let (dir, between) = (tempfile::tempdir().unwrap(), fresh_address());
+    let asked = slow_to_answer(&a, between).await;
+    let joined = enrol(&between.to_string(), &token, "lb2", Role::Director, Some(fresh_address()), &state(&dir)).await;
+    let (identity, kept) = joined.unwrap();
+    assert!(asked.load(Ordering::Relaxed) >= 2, "the first answer was lost");
+    assert_eq!(a.roster().members.len(), 2);
+    assert_eq!((kept.roster.member(identity.node).is_some(), kept.roster.cluster), (true, a.roster().cluster));
 }
 
 #[tokio::test(flavor = "multi_thread")]

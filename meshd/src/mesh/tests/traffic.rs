@@ -176,7 +176,7 @@ async fn what_other_nodes_remember_is_asked_for_and_who_does_not_answer_is_named
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn directors_tell_each_other_how_they_are_configured_and_nobody_else() {
+async fn directors_tell_each_other_how_they_are_configured_and_witnesses_all_but_keys() {
     let [a, b, _c] = three().await;
     let (engine, mut asked) = tokio::sync::mpsc::channel(1);
     b.mesh.answer_from(Archive { engine, ..archive(&b, "b").await });
@@ -187,7 +187,7 @@ async fn directors_tell_each_other_how_they_are_configured_and_nobody_else() {
             let secrets = mesh_config::settings::Secrets { nonce, ..Default::default() };
             let _ = answer.send((Arc::clone(&settings), secrets));
             nonces.push(nonce);
-            if nonces.len() == 2 {
+            if nonces.len() == 3 {
                 break;
             }
         }
@@ -200,13 +200,23 @@ async fn directors_tell_each_other_how_they_are_configured_and_nobody_else() {
     let second = a.mark();
     a.mesh.ask_settings(b_id);
     a.wait(second, "the settings again", told).await;
+    let is_now = |role| {
+        let mut roster = (*b.mesh.roster()).clone();
+        roster.members.iter_mut().filter(|m| m.id == a.id).for_each(|m| m.role = role);
+        b.mesh.adopt(&roster);
+        a.mark()
+    };
+    let mark = is_now(Role::Witness);
+    a.mesh.ask_settings(b_id);
+    let without_keys = |i: &Input| {
+        let nonce = if let Input::Settings { answer: Ok(there), .. } = i { Some(there.secrets.nonce) } else { None };
+        nonce == Some([0; 32])
+    };
+    a.wait(mark, "the settings without tags", without_keys).await;
     let nonces = nonces.await.unwrap();
     assert!(nonces[0] != nonces[1] && nonces[0] != [0; 32], "tags of two answers say nothing about each other");
 
-    let mut roster = (*b.mesh.roster()).clone();
-    roster.members.iter_mut().filter(|m| m.id == a.id).for_each(|m| m.role = Role::Witness);
-    b.mesh.adopt(&roster);
-    let mark = a.mark();
+    let mark = is_now(Role::Server);
     a.mesh.ask_settings(b_id);
     let refused = |i: &Input| matches!(i, Input::Settings { answer: Err(_), .. });
     a.wait(mark, "a refusal", refused).await;

@@ -1,6 +1,7 @@
 //! Notify scripts, one after the other for each key.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,6 +56,8 @@ struct Job {
     programs: Arc<Programs>,
     /// When it was asked for.
     told: Instant,
+    /// The addresses of the virtual server it is about.
+    vips: Vec<IpAddr>,
 }
 
 impl Queues {
@@ -83,8 +86,9 @@ impl Queues {
         self.programs = Arc::new(Programs::new(security));
     }
 
-    pub(super) fn run(&self, key: String, script: Script) {
-        let job = Job { script, programs: Arc::clone(&self.programs), told: clock::now() };
+    /// The addresses are those of the virtual server it is about, where it is about one.
+    pub(super) fn run(&self, key: String, script: Script, vips: Vec<IpAddr>) {
+        let job = Job { script, programs: Arc::clone(&self.programs), told: clock::now(), vips };
         let mut waiting = self.shared.waiting();
         if let Some(queue) = waiting.get_mut(&key) {
             if queue.len() == MOST_WAITING
@@ -153,7 +157,8 @@ impl Shared {
         let begun = clock::now();
         let Some(ended) = self.run(key, job, &command).await else { return };
         if let Some(telemetry) = &self.telemetry {
-            telemetry.script_ended(ScriptRun { key: key.to_owned(), command, told: job.told, begun, ended });
+            let (key, vips) = (key.to_owned(), job.vips.clone());
+            telemetry.script_ended(ScriptRun { key, vips, command, told: job.told, begun, ended });
         }
     }
 

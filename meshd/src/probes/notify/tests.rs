@@ -37,7 +37,7 @@ async fn scripts_of_one_key_keep_their_order_and_never_overlap() {
     let notifier = notifier(Mail::default());
     for number in 0..10 {
         let text = format!("echo {number} >> {0}; sleep 0.0{1}; echo {number} >> {0}", log.display(), 9 - number);
-        notifier.run("key".to_owned(), script(&text));
+        notifier.run("key".to_owned(), script(&text), Vec::new());
     }
     timeout(LONG, notifier.idle()).await.unwrap();
     let lines = fs::read_to_string(log).unwrap();
@@ -50,8 +50,8 @@ async fn scripts_of_one_key_keep_their_order_and_never_overlap() {
 async fn another_key_does_not_wait() {
     let directory = tempfile::tempdir().unwrap();
     let notifier = notifier(Mail::default());
-    notifier.run("slow".to_owned(), script("sleep 600"));
-    notifier.run("quick".to_owned(), script(&format!("touch {}/done", directory.path().display())));
+    notifier.run("slow".to_owned(), script("sleep 600"), Vec::new());
+    notifier.run("quick".to_owned(), script(&format!("touch {}/done", directory.path().display())), Vec::new());
     until("it is done", || directory.path().join("done").exists()).await;
 }
 
@@ -68,9 +68,9 @@ async fn too_many_that_wait_push_out_the_oldest() {
     let directory = tempfile::tempdir().unwrap();
     let (log, go) = (directory.path().join("log"), directory.path().join("go"));
     let notifier = notifier(Mail::default());
-    notifier.run("key".to_owned(), script(&format!("until test -e {}; do sleep 0.01; done", go.display())));
+    notifier.run("key".to_owned(), script(&format!("until test -e {}; do sleep 0.01; done", go.display())), Vec::new());
     for number in 0..MOST_WAITING + 3 {
-        notifier.run("key".to_owned(), script(&format!("echo {number} >> {}", log.display())));
+        notifier.run("key".to_owned(), script(&format!("echo {number} >> {}", log.display())), Vec::new());
     }
     assert_eq!(notifier.dropped(), Dropped { scripts: 3, ..Dropped::default() });
     fs::write(go, "").unwrap();
@@ -84,9 +84,9 @@ async fn one_that_never_ends_is_ended_and_the_next_has_its_turn() {
     let directory = tempfile::tempdir().unwrap();
     let queues = Queues::with_limit(ScriptSecurity::default(), None, Duration::from_millis(200));
     let start = Instant::now();
-    queues.run("key".to_owned(), script("trap '' TERM; while :; do sleep 1; done"));
-    queues.run("key".to_owned(), Script { command: vec!["/nonexistent/script".to_owned()], user: me() });
-    queues.run("key".to_owned(), script(&format!("touch {}/done", directory.path().display())));
+    queues.run("key".to_owned(), script("trap '' TERM; while :; do sleep 1; done"), Vec::new());
+    queues.run("key".to_owned(), Script { command: vec!["/nonexistent/script".to_owned()], user: me() }, Vec::new());
+    queues.run("key".to_owned(), script(&format!("touch {}/done", directory.path().display())), Vec::new());
     timeout(LONG, queues.idle()).await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(200));
     assert!(directory.path().join("done").exists());
@@ -100,7 +100,7 @@ async fn not_more_than_some_run_at_the_same_time() {
     let notifier = notifier(Mail::default());
     for number in 0..MOST_RUNNING + 5 {
         let text = format!("touch {}/{number}; until test -e {}; do sleep 0.1; done", here.display(), go.display());
-        notifier.run(number.to_string(), script(&text));
+        notifier.run(number.to_string(), script(&text), Vec::new());
     }
     let running = || fs::read_dir(&here).unwrap().count();
     until("as many run as may", || running() == MOST_RUNNING).await;
@@ -116,7 +116,11 @@ async fn scripts_end_with_the_notifier() {
     let directory = tempfile::tempdir().unwrap();
     let pid = directory.path().join("pid");
     let notifier = notifier(Mail::default());
-    notifier.run("key".to_owned(), script(&format!("echo $$ > {}.new; mv {0}.new {0}; sleep 600", pid.display())));
+    notifier.run(
+        "key".to_owned(),
+        script(&format!("echo $$ > {}.new; mv {0}.new {0}; sleep 600", pid.display())),
+        Vec::new(),
+    );
     until("it runs", || pid.exists()).await;
     let pid = fs::read_to_string(pid).unwrap();
     let runs = || {

@@ -114,4 +114,6 @@ fn the_mesh_has_a_limit() {
     }
     assert_eq!(admit(&roster, &candidate(200)), Err(Refusal::TooManyMembers { max: MAX_MEMBERS }));
     assert_eq!(admit(&roster, &candidate(7)), Ok(roster.clone()), "members are still welcome");
+    let gone = roster.members.pop().unwrap();
+    assert!(admit(&roster, &candidate(200)).is_ok(), "there is room where {} was", gone.name);
 }

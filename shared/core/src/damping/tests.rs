@@ -109,6 +109,27 @@ fn a_weight_that_falls_and_rises_holds_the_lower_priority() {
 }
 
 #[test]
+fn a_hold_goes_on_in_the_next_run() {
+    let mut link = Link::up();
+    assert_eq!([10, 20, 30].map(|second| link.flaps(second)), [None, None, Some(10)]);
+    let again = |at_second| Link(link.0.clone().resume(at(at_second), &SETTINGS));
+    let mut next = again(33);
+    // Its interface is not known yet, which is no fall.
+    assert_eq!((next.0.see(at(33), &SETTINGS, None, Some("not known"), false), next.0.falls.len()), (None, 3));
+    assert_eq!(next.rises(34), None);
+    assert_eq!((next.rises(41), next.0.hold()), (Some(200), None));
+    // What falls in this run ends it.
+    let mut next = again(33);
+    assert_eq!((next.rises(34), next.falls(35), next.0.hold()), (None, None, None));
+    assert_eq!(next.rises(36), None);
+    assert_eq!(next.0.hold().map(|hold| hold.lasts.as_secs()), Some(20));
+    // Settings may be others now.
+    let shorter = FlapDamping { max: Duration::from_secs(5), ..SETTINGS };
+    let next = link.0.clone().resume(at(33), &shorter);
+    assert_eq!(next.hold().map(|hold| hold.until), Some(at(38)));
+}
+
+#[test]
 fn many_falls_take_little_memory() {
     let mut link = Link::up();
     for _ in 0..1000 {

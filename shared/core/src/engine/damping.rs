@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use mesh_config::model::QuorumLoss;
 use mesh_wire::mesh::RouterKey;
+use mesh_wire::mesh::gossip::HoldReport;
 use mesh_wire::mesh::roster::Role;
 
 use super::Engine;
+use crate::action::Action;
 use crate::damping::Damper;
 use crate::decision::Decision;
+use crate::instance::Instance;
 use crate::time::Instant;
 use crate::vrrp::OWNER_PRIORITY;
 
@@ -24,12 +27,55 @@ const COMES_BACK_WITHIN: Duration = Duration::from_millis(500);
 /// And a majority of the voters by then.
 const MESH_BACK_WITHIN: Duration = Duration::from_secs(3);
 
+/// What is told of holds, and what the next run has to know of them.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    /// How often a router was held back.
+    pub(super) count: u64,
+    /// What was written down for the next run is not all any more.
+    changed: bool,
+    /// Until when others may still have to tell that they are there, where a hold goes on from the run before.
+    begin_until: Instant,
+}
+
 impl Engine {
+    /// At the start: who is held back does not escape that by a restart.
+    pub(super) fn resume_holds(&mut self, now: Instant) {
+        let Some(settings) = self.config.mesh.damping.filter(|_| self.leased()) else { return };
+        for (key, damper) in std::mem::take(&mut self.setup.holds) {
+            if let Some(instance) = self.instances.get_mut(&key) {
+                instance.damper = damper.resume(now, &settings);
+                self.holds.begin_until = now + MESH_BACK_WITHIN;
+            }
+        }
+    }
+
+    /// Has what fell written down for the next run, where that changed.
+    pub(super) fn keep_holds(&mut self) {
+        if std::mem::take(&mut self.holds.changed) {
+            let fell = self.instances.iter().filter(|(_, i)| i.damper.mark().0.is_some());
+            let kept = fell.map(|(key, i)| (*key, i.damper.clone())).collect();
+            self.out.push(Action::KeepHolds(kept));
+        }
+    }
+
+    /// Until when a router is held back here, in milliseconds since 1970.
+    pub(super) fn held_until(&self, instance: &Instance) -> Option<u64> {
+        instance.damper.hold().map(|hold| self.unix_ms(hold.until))
+    }
+
+    /// What others are told of it.
+    pub(super) fn hold_report(&self, instance: &Instance) -> Option<HoldReport> {
+        let hold = instance.damper.hold()?;
+        Some(HoldReport { until_unix_ms: self.unix_ms(hold.until), because: hold.because.clone() })
+    }
+
     /// What counts of what a look found: the fault and the priority by tracking may be those before a recovery.
     pub(super) fn damp(&mut self, now: Instant, key: RouterKey, fault: &mut Option<String>, priority: &mut Option<u8>) {
         let settings = self.config.mesh.damping.filter(|_| self.leased());
         let Some(instance) = self.instances.get(&key) else { return };
         let Some(settings) = settings.filter(|_| instance.config.priority != OWNER_PRIORITY) else {
+            self.holds.changed |= instance.damper.mark() != (None, None);
             self.instances.get_mut(&key).expect("looked up above").damper = Damper::default();
             return;
         };
@@ -37,8 +83,9 @@ impl Engine {
         let fall = fault.clone().or_else(|| self.gives_way(key, seen));
         let free = self.is_free(now, key);
         let instance = self.instances.get_mut(&key).expect("looked up above");
-        let before = instance.damper.hold().map(|hold| hold.until);
+        let before = instance.damper.mark();
         let counts = instance.damper.see(now, &settings, seen, fall.as_deref(), free);
+        self.holds.changed |= instance.damper.mark() != before;
         let hold = instance.damper.hold().cloned();
         if let Some(hold) = &hold {
             match counts {
@@ -46,9 +93,9 @@ impl Engine {
                 None => *fault = Some(hold.because.clone()),
             }
         }
-        if let Some(hold) = hold.filter(|hold| before != Some(hold.until)) {
+        if let Some(hold) = hold.filter(|hold| before.1 != Some(hold.until)) {
             let name = instance.config.name.clone();
-            self.holds += 1;
+            self.holds.count += 1;
             self.record(Decision::Held { name, key, lasts: hold.lasts, cause: hold.because });
         }
     }
@@ -84,6 +131,7 @@ impl Engine {
         let alone = !active && self.is_alone(key);
         let grace = if self.reaches_quorum() { COMES_BACK_WITHIN } else { MESH_BACK_WITHIN };
         let wait = if self.all_connected() { Duration::ZERO } else { grace };
+        let wait = wait.max(self.holds.begin_until.since(now));
         let lonely = &mut self.instances.get_mut(&key).expect("looked up above").lonely_until;
         if !alone {
             *lonely = None;

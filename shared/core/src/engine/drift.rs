@@ -22,7 +22,7 @@ use crate::drift::{Compared, Description, Loss, Sender, compare, foresee};
 use crate::time::Instant;
 
 /// A configuration has to be there for this long before its node is asked.
-const SETTLE: Duration = Duration::from_millis(500);
+pub(super) const SETTLE: Duration = Duration::from_millis(500);
 
 /// Before a director is asked again that did not answer.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -33,21 +33,23 @@ pub(super) struct Others {
     own: Arc<Settings>,
     /// When our configuration came, where others have to fit it though digests are equal; else 0.
     pub(super) fits_since: u64,
-    nodes: BTreeMap<NodeId, Other>,
+    pub(super) nodes: BTreeMap<NodeId, Other>,
 }
 
 /// Of one director.
 #[derive(Debug, Default)]
-struct Other {
+pub(super) struct Other {
     /// Digest and age of what is looked at.
-    of: Option<(String, u64)>,
+    pub(super) of: Option<(String, u64)>,
     /// When it is to be asked.
-    ask_at: Option<Instant>,
+    pub(super) ask_at: Option<Instant>,
     /// It is asked about what is looked at.
     asked: bool,
-    compared: Compared,
+    /// What it told, where this node has nothing of its own to compare it with at once.
+    pub(super) description: Option<Box<Description>>,
+    pub(super) compared: Compared,
     /// Why it does not tell.
-    silent: Option<String>,
+    pub(super) silent: Option<String>,
     /// What was told of it.
     told: Vec<String>,
 }
@@ -80,6 +82,9 @@ impl Engine {
 
     /// Looks at what a member says of its configuration, or whether it is there again.
     pub(super) fn look_at_configuration(&mut self, now: Instant, node: NodeId) {
+        if self.looks_on() {
+            return self.look_on(now);
+        }
         let directs =
             |node| self.roster.as_ref().and_then(|r| r.member(node)).is_some_and(|m| m.role == Role::Director);
         if !directs(node) || !directs(self.setup.node) || node == self.setup.node {
@@ -125,9 +130,15 @@ impl Engine {
 
     /// What a director tells of its configuration, or why it does not.
     pub(super) fn settings_told(&mut self, node: NodeId, answer: Result<Description, String>) {
-        let name = self.name_of(node);
+        let (name, onlooker) = (self.name_of(node), self.looks_on());
         let Some(other) = self.others.nodes.get_mut(&node).filter(|other| other.asked) else { return };
         match answer {
+            Ok(there) if onlooker => {
+                // Nobody else's keys are kept.
+                other.description = Some(Box::new(Description { secrets: Secrets::default(), ..there }));
+                (other.ask_at, other.silent, other.asked) = (None, None, false);
+                return self.compare_others();
+            }
             Ok(there) => {
                 let secrets = self.config.secrets(there.secrets.nonce);
                 other.compared = compare(&name, (&self.others.own, &secrets), &there);
@@ -139,7 +150,7 @@ impl Engine {
     }
 
     /// Tells what is new of one director: what differs now, or that nothing does any more.
-    fn tell_drift(&mut self, node: NodeId) {
+    pub(super) fn tell_drift(&mut self, node: NodeId) {
         let lines: Vec<String> = self.drift_of(node).lines().collect();
         let name = self.name_of(node);
         let Some(other) = self.others.nodes.get_mut(&node) else { return };
@@ -160,6 +171,7 @@ impl Engine {
             all.lost_adverts.extend(lost_adverts);
             all.not_compared.extend(not_compared);
         }
+        all.lost_adverts.extend(self.lost_outside());
         all
     }
 
@@ -210,6 +222,7 @@ impl Engine {
                     from: from.name.to_owned(),
                     to: to.name.to_owned(),
                     dropped,
+                    provided: None,
                     because,
                 });
             }

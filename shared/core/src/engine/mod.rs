@@ -12,9 +12,11 @@ mod evaluate;
 pub mod explain;
 mod groups;
 mod leases;
+mod lists;
 mod moves;
 mod notify;
 mod observe;
+mod onlooker;
 mod placement;
 mod publish;
 mod repairs;
@@ -48,6 +50,7 @@ use rand::rngs::StdRng;
 use self::adopt::Adopted;
 use crate::action::Action;
 use crate::counters::Counters;
+use crate::damping::Damper;
 use crate::decision::{Decision, RouterEvent};
 use crate::input::{Input, Interface};
 use crate::instance::{Instance, Transition};
@@ -85,6 +88,8 @@ pub struct Setup {
     pub voter: VoterStart,
     /// What the run before left behind, to be used once.
     pub adopted: Vec<Adopted>,
+    /// What the runs before remembered of what fell, see [`Action::KeepHolds`].
+    pub holds: Vec<(RouterKey, Damper)>,
 }
 
 /// All state of one node.
@@ -123,8 +128,7 @@ pub struct Engine {
     rearm: BTreeMap<Instant, Vec<std::net::IpAddr>>,
     drops: BTreeMap<String, DropCount>,
     repairs: repairs::Repairs,
-    /// How often a router was held back.
-    holds: u64,
+    holds: damping::Holds,
     /// Announcements that wait for their turn.
     pacer: announce::Pacer,
     /// When this step began.
@@ -272,7 +276,7 @@ impl Engine {
             rearm: BTreeMap::new(),
             drops: BTreeMap::new(),
             repairs: repairs::Repairs::default(),
-            holds: 0,
+            holds: damping::Holds::default(),
             pacer: announce::Pacer::default(),
             now,
             published: BTreeMap::new(),
@@ -313,6 +317,7 @@ impl Engine {
         engine.voter.release_own(engine.setup.node, &kept);
         engine.warn_unprotected();
         engine.set_config(now, config);
+        engine.resume_holds(now);
         adopted.into_iter().for_each(|a| engine.adopt(now, a));
         engine.install_fence();
         engine.evaluate_all(now);
@@ -352,6 +357,7 @@ impl Engine {
         self.ask_voters(now);
         self.flush_rearm();
         self.flush_ends();
+        self.keep_holds();
         self.finish_keeping(now);
         self.index_changed();
         let changed = self.instances.take_changed();

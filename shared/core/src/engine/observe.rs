@@ -6,7 +6,6 @@ use std::time::Duration;
 use mesh_wire::mesh::roster::FIRST_VOTERS;
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
-use mesh_wire::vrrp::Advertisement;
 use mesh_wire::vrrp::header::{self, Around};
 
 use super::Engine;
@@ -111,41 +110,6 @@ impl Engine {
         self.compare_addresses(now, key, from.source, packet);
         self.compare_settings(now, key, from.source, packet);
         self.receive_heard(now, key, heard);
-    }
-
-    /// Tells of a neighbour whose addresses are not ours, which RFC 9568 section 7.1 has logged. It is
-    /// heeded all the same: both would serve otherwise.
-    fn compare_addresses(&mut self, now: Instant, key: RouterKey, source: IpAddr, packet: &Advertisement) {
-        let instance = self.instances.get_mut(&key).expect("the packet is for it");
-        let again = instance.compared.replace(source) == Some(source);
-        if again && instance.config.skip_check_adv_addr || !vrrp::lists_others(&instance.config, packet) {
-            return;
-        }
-        instance.counters.address_list_errors += 1;
-        let reason = format!("{}: it advertises other addresses than are configured here", instance.config.name);
-        self.warn_of(now, source, &reason);
-    }
-
-    /// Tells of a neighbour whose interval is not ours (RFC 9568 section 7.1; version 2 does not get here),
-    /// and of a second owner of the addresses (section 8.3.2). Both are heeded.
-    fn compare_settings(&mut self, now: Instant, key: RouterKey, source: IpAddr, packet: &Advertisement) {
-        let config = &self.instances.get(&key).expect("the packet is for it").config;
-        let (theirs, ours) = (packet.advert_interval(), config.advert_interval);
-        let interval = (theirs != ours)
-            .then(|| format!("{}: it advertises every {theirs:?}, and every {ours:?} is configured here", config.name));
-        let owner = (config.priority == 255 && packet.priority == 255)
-            .then(|| format!("{}: it has priority 255, too, and only one can own the addresses", config.name));
-        for reason in interval.into_iter().chain(owner) {
-            self.warn_of(now, source, &reason);
-        }
-    }
-
-    /// A warning about a neighbour, at a bounded rate.
-    fn warn_of(&mut self, now: Instant, source: IpAddr, reason: &str) {
-        if let Some((from, reason, count)) = self.count(now, source.to_string(), reason) {
-            let times = if count > 1 { format!(" ({count} times)") } else { String::new() };
-            self.record(Decision::Warning { text: format!("{from}: {reason}{times}") });
-        }
     }
 
     /// The time since 1970.
@@ -282,7 +246,7 @@ impl Engine {
     }
 
     /// Counts something that a sender did, and says whether it is time to tell, and for how many times.
-    fn count(&mut self, now: Instant, mut from: String, mut reason: &str) -> Option<(String, String, u64)> {
+    pub(super) fn count(&mut self, now: Instant, mut from: String, mut reason: &str) -> Option<(String, String, u64)> {
         let mut key = format!("{from}: {reason}");
         if self.drops.len() >= DROP_KINDS && !self.drops.contains_key(&key) {
             (from, reason) = ("many senders".to_owned(), "various reasons");

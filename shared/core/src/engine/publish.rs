@@ -59,6 +59,7 @@ impl Engine {
             && report.epoch == instance.held_epoch()
             && report.source == instance.source
             && report.foreign == instance.foreign.map(|f| f.source)
+            && report.held.as_ref().map(|held| held.until_unix_ms) == self.held_until(instance)
             && report.transition.at_unix_ms == self.unix_ms(transition.at)
             && report.transition.cause == transition.cause
             && report.transition.trace_id == transition.trace_id
@@ -87,6 +88,7 @@ impl Engine {
                 cause: instance.transition.cause.clone(),
                 trace_id: instance.transition.trace_id.clone(),
             },
+            held: self.hold_report(instance),
             place: Some(self.place_report(instance)),
         }
     }

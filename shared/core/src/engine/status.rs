@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh_control as control;
-use mesh_wire::mesh::gossip::{RouterReport, RouterState};
+use mesh_wire::mesh::gossip::{HoldReport, RouterReport, RouterState};
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use super::Engine;
-use crate::damping::Hold;
 use crate::time::Instant;
 
 /// A member's word on a router, and whether that member is there.
@@ -64,7 +63,7 @@ impl Engine {
         let counters = [
             ("routers_unprotected", unprotected),
             ("foreign_adverts_ignored", self.foreign_ignored),
-            ("router_holds", self.holds),
+            ("router_holds", self.holds.count),
         ];
         let counters = counters.into_iter().map(|(name, count)| (name.to_owned(), count));
         counters.chain(self.repairs.counters()).collect()
@@ -139,6 +138,7 @@ impl Engine {
             (None, None, false) => control::RouterState::Vacant,
         };
         let live = reports.iter().filter(|(_, alive, _)| *alive);
+        let held_on = live.clone().filter_map(|(id, _, r)| Some((*id, r.held.as_ref()?)));
         // Whoever serves says under which epoch, and 0 is none.
         let leased = reports.iter().any(|(id, _, r)| Some(*id) == active && r.epoch > 0);
         // A sync group is pinned as a whole.
@@ -163,19 +163,12 @@ impl Engine {
                 holder: v.holder.map(|id| self.name_of(id)),
                 reason: v.reason.clone(),
             }),
-            held: here.and_then(|i| i.damper.hold()).map(|hold| self.shown_hold(hold)),
+            held: here.and_then(|i| self.hold_report(i)).as_ref().map(shown_hold),
+            held_on: held_on.map(|(id, held)| (self.node_name(id), shown_hold(held))).collect(),
             foreign: foreign.map(|a| a.to_string()),
             pinned_to: self.moves.marks.pin(&group).map(|id| self.node_name(id)),
             protection: if leased { control::RouterProtection::Lease } else { control::RouterProtection::None },
             unprotected_because: (self.leased() && active.is_some() && !leased).then(|| self.without_lease(now, key)),
-        }
-    }
-
-    fn shown_hold(&self, hold: &Hold) -> control::Held {
-        let until = Timestamp::from_millisecond(i64::try_from(self.unix_ms(hold.until)).unwrap_or(i64::MAX));
-        control::Held {
-            until: until.map_or_else(|_| String::new(), |at| at.to_string()),
-            because: hold.because.clone(),
         }
     }
 
@@ -224,6 +217,11 @@ impl Engine {
 
 fn veto_count((voter, reason, count): (String, &'static str, u64)) -> control::story::VetoCount {
     control::story::VetoCount { voter, reason: reason.to_owned(), count }
+}
+
+fn shown_hold(hold: &HoldReport) -> control::Held {
+    let until = Timestamp::from_millisecond(i64::try_from(hold.until_unix_ms).unwrap_or(i64::MAX));
+    control::Held { until: until.map_or_else(|_| String::new(), |at| at.to_string()), because: hold.because.clone() }
 }
 
 fn millis(d: Duration) -> u64 {

@@ -363,6 +363,8 @@ impl Engine {
         let mut attributes = vec![(names::VRID, u64::from(key.vrid).into()), (names::EPOCH, epoch.into())];
         if let Some(instance) = self.instances.get(&key) {
             attributes.push((names::ROUTER, instance.config.name.clone().into()));
+            let group = self.groups.config_of(key).map(|group| group.name.clone());
+            attributes.extend(group.map(|group| (names::GROUP, group.into())));
             attributes.extend(instance.config.served().next().map(|a| (names::VIP, a.net.addr().to_string().into())));
         }
         attributes

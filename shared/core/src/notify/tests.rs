@@ -50,7 +50,7 @@ fn herald(config: &Config) -> Herald {
 /// What was said, one thing in a line.
 fn said(herald: &mut Herald) -> Vec<String> {
     let one = |notice| match notice {
-        Notice::Run { key, script } => format!("{key}: {}", script.command.join(" ")),
+        Notice::Run { key, script, .. } => format!("{key}: {}", script.command.join(" ")),
         Notice::WriteFifo { path, line } => format!("{}: {line}", path.display()),
         Notice::Mail { subject, body } => format!("mail: {subject}: {}", body.trim_end()),
     };

@@ -141,7 +141,7 @@ impl Service {
         let real = &self.config.real_servers[index];
         let live = self.members[index].live;
         let script = if live { &real.notify_up } else { &real.notify_down };
-        voice.run(format!("{} {}", self.config.name, real.address), script.as_ref());
+        voice.run(format!("{} {}", self.config.name, real.address), script.as_ref(), &self.config);
         let who = words::real_server(&self.config, real);
         voice.fifo(format!("RS {who} {} {}", words::virtual_server(&self.config), up_or_down(live)));
     }
@@ -204,7 +204,7 @@ impl Service {
     /// `quorum_up` or `quorum_down`, the FIFO, and mail.
     fn tell_quorum(&self, body: &str, voice: &mut Voice) {
         let script = if self.quorum_up { &self.config.quorum_up } else { &self.config.quorum_down };
-        voice.run(self.config.name.clone(), script.as_ref());
+        voice.run(self.config.name.clone(), script.as_ref(), &self.config);
         let who = words::virtual_server(&self.config);
         let state = up_or_down(self.quorum_up);
         voice.fifo(format!("VS {who} {state}"));
@@ -290,9 +290,10 @@ impl Service {
 }
 
 impl Voice {
-    fn run(&mut self, key: String, script: Option<&Script>) {
+    fn run(&mut self, key: String, script: Option<&Script>, about: &VirtualServer) {
         if let Some(script) = script {
-            self.said.push(Action::Tell(Notice::Run { key, script: script.clone() }));
+            let vips = about.addresses().collect();
+            self.said.push(Action::Tell(Notice::Run { key, script: script.clone(), vips }));
         }
     }
 

@@ -158,7 +158,11 @@ pub enum Refusal {
         max: usize,
     },
     /// The mesh is full.
-    #[error("the mesh has {max} members, more are not possible")]
+    #[error(
+        "the mesh has {max} members, and no room for more, as each pair keeps a connection: `meshctl nodes remove NODE` \
+         makes room where one is gone for good (`meshctl nodes` shows which); real servers need not be members; more \
+         directors are another mesh, with `meshd init`"
+    )]
     TooManyMembers {
         /// The limit.
         max: usize,

@@ -102,9 +102,21 @@ pub struct RouterReport {
     pub foreign: Option<IpAddr>,
     /// The last change of `state`.
     pub transition: Transition,
+    /// It is held back there, because it came and went too often.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HoldReport>,
     /// What placement goes by; `None` from versions that know none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<PlaceReport>,
+}
+
+/// A router that a director does not take for now, although it could.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldReport {
+    /// Until when, in milliseconds since 1970-01-01 UTC on that node's wall clock.
+    pub until_unix_ms: u64,
+    /// In words.
+    pub because: String,
 }
 
 /// What placement has to know of a router on one director, besides its state.

@@ -70,6 +70,22 @@ fn client_reaches(cluster: &Cluster, name: &str) -> Result<()> {
     Ok(())
 }
 
+/// The trace of the takeover shows who first used the address at its new owner.
+fn neighbour_is_seen(cluster: &Cluster) -> Result<()> {
+    let mac = cluster.lab_ref().host(CLIENT).mac.to_string();
+    clock::wait_for("the first neighbour", MS(5000), || {
+        let trace: serde_json::Value = serde_json::from_str(&cluster.meshctl(NEXT, &["--json", "trace", "VI_6"])?)?;
+        let spans = trace["spans"].as_array().into_iter().flatten();
+        let is = |span: &serde_json::Value, name: &str, value: &str| span["attributes"][name] == value;
+        let first = |span: &serde_json::Value| {
+            span["name"] == "first neighbour"
+                && is(span, "meshd.router.vip", &VIP6.to_string())
+                && is(span, "meshd.neighbour.mac", &mac)
+        };
+        Ok(spans.into_iter().any(first).then_some(()))
+    })
+}
+
 fn capture(host: &Host) -> Result<(Process, String)> {
     let file = host.dir.join("capture.pcap").to_str().context("a path of text")?.to_owned();
     fs::File::create(&file)?;
@@ -114,7 +130,11 @@ fn root_ipv6_fails_over_in_a_mesh_and_no_two_ever_answer() -> Result<()> {
         ensure!(seen.dual() == 0, "{what}: {} double answers", seen.dual());
         client_reaches(cluster, NEXT)
     };
+    let client = cluster.lab_ref().host(CLIENT).clone();
+    let uses = client.spawn("ping", &["ping", "-6", "-q", "-i", "0.1", "-w", "30", &VIP6.to_string()])?;
     trial(&mut cluster, "kill -9", &|cluster| cluster.kill(OWNER))?;
+    neighbour_is_seen(&cluster)?;
+    drop(uses);
     cluster.restart(OWNER)?;
     wait_owner(&mut cluster, OWNER, SETTLED)?;
     client_reaches(&cluster, OWNER)?;
@@ -135,7 +155,6 @@ fn root_ipv6_fails_over_in_a_mesh_and_no_two_ever_answer() -> Result<()> {
     client_reaches(&cluster, NEXT)?;
 
     tcpdump.signal(Signal::SIGTERM)?;
-    let client = cluster.lab_ref().host(CLIENT).clone();
     clock::pass(MS(300))?;
     let complaints = tshark(&client, &file, "(vrrp || icmpv6) && (_ws.malformed || _ws.expert.severity >= 6291456)")?;
     assert_eq!(complaints, Vec::<String>::new());

@@ -296,6 +296,7 @@ impl Cluster {
             | Action::TellServices(_)
             | Action::Tell(_) => {}
             Action::KeepWill(will) => self.hosts[host].runtime.will = Some(will),
+            Action::KeepHolds(holds) => self.hosts[host].runtime.holds = holds,
             Action::LeaveBehind(left) => self.hosts[host].runtime.adopted = left,
             Action::AddAddress { .. }
             | Action::DelAddress { .. }

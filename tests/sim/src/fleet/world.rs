@@ -102,6 +102,7 @@ impl World {
                 unix_at_zero: Duration::from_secs(1_790_000_000),
                 voter: VoterStart::default(),
                 adopted: Vec::new(),
+                holds: Vec::new(),
             };
             let engine = Engine::new(setup, world.config(index), world.reading());
             world.nodes.push(Node { engine, alive: true, timer: 0, timer_due: None, waking: false });

@@ -20,7 +20,7 @@ fn settings(fifos: Vec<Fifo>) -> NotifySettings {
 }
 
 fn run(text: &str) -> Notice {
-    Notice::Run { key: "key".to_owned(), script: script(text) }
+    Notice::Run { key: "key".to_owned(), script: script(text), vips: Vec::new() }
 }
 
 async fn until(what: &str, condition: impl Fn() -> bool) {

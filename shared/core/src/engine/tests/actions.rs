@@ -8,7 +8,9 @@ use super::*;
 /// Actions without gossip, memory, wills, trace ids and the numbers of releases, which have tests of
 /// their own.
 pub(super) fn plain(actions: Vec<Action>) -> Vec<Action> {
-    let aside = |a: &Action| matches!(a, Action::Publish { .. } | Action::Remember(_) | Action::KeepWill(_));
+    let aside = |a: &Action| {
+        matches!(a, Action::Publish { .. } | Action::Remember(_) | Action::KeepWill(_) | Action::KeepHolds(_))
+    };
     let mut actions: Vec<Action> = actions.into_iter().filter(|a| !aside(a)).collect();
     for action in &mut actions {
         if let Action::Record(Decision::Router { trace_id, .. }) = action {

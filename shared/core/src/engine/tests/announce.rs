@@ -189,6 +189,30 @@ fn the_list_of_a_known_sender_need_not_be_compared() {
 }
 
 #[test]
+fn a_neighbour_with_another_list_will_not_take_ours_where_it_is_an_old_keepalived() {
+    let lists = |engine: &Engine, now| engine.status(now).drift.lines().collect::<Vec<_>>();
+    let ours = VirtualRouter { addresses: vec![vip("10.1.1.80/24"), vip("10.1.1.99/24")], ..router(100) };
+    let mut engine = started(LB1, vec![ours], None);
+    let told = engine.step(ms(0), multicast(LB2, 200)).into_iter().find_map(|a| match a {
+        Action::Record(Decision::Warning { text }) => Some(text),
+        _ => None,
+    });
+    let other = "VI_1: it advertises other addresses than are configured here";
+    assert_eq!(told.unwrap(), format!("10.1.1.12: {other}: 10.1.1.99 only here"));
+    let line = "VI_1: adverts of lb1 will be dropped by 10.1.1.12 if it is keepalived before 2.3.3: \
+                10.1.1.99 only at lb1";
+    assert_eq!(lists(&engine, ms(0)), [line]);
+    assert_eq!(engine.explain(ms(0), "VI_1").unwrap().drift.lines().collect::<Vec<_>>(), [line]);
+    wait(&mut engine, ms(5000));
+    assert_eq!(lists(&engine, ms(5000)), Vec::<String>::new(), "it is gone");
+    engine.step(ms(5001), multicast(LB2, 200));
+    assert_eq!(lists(&engine, ms(5001)), [line]);
+    engine.step(ms(5002), Input::Configure(Box::new(config(vec![router(100)]))));
+    engine.step(ms(5003), multicast(LB2, 200));
+    assert_eq!(lists(&engine, ms(5003)), Vec::<String>::new(), "the lists are equal");
+}
+
+#[test]
 fn without_peers_and_with_a_fault_for_that_it_is_in_fault() {
     let transport = mesh_config::model::Transport::Unicast { source: None, peers: Vec::new() };
     let engine = started(LB1, vec![VirtualRouter { transport, ..router(200) }], None);

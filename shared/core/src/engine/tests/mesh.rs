@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::damping::Damper;
 use crate::drift::Description;
 use crate::input::{Datagram, ProbeAnswer};
 use crate::orders::{Answer, Refused};
@@ -57,6 +58,8 @@ struct Node {
     answers: Vec<Result<Answer, Refused>>,
     /// What the run before left behind.
     left: Vec<Adopted>,
+    /// What the runs before wrote down of what fell.
+    holds: Vec<(RouterKey, Damper)>,
 }
 
 impl Node {
@@ -124,6 +127,7 @@ impl Mesh {
             decisions: Vec::new(),
             answers: Vec::new(),
             left: Vec::new(),
+            holds: Vec::new(),
         };
         self.nodes.insert(id, node);
         self.step(id, Input::Interface(eth0(id)));
@@ -170,6 +174,7 @@ impl Mesh {
                 node.present.retain(|a| except.iter().any(|(_, kept)| kept == a));
             }
             Action::LeaveBehind(left) => node.left = left,
+            Action::KeepHolds(holds) => node.holds = holds,
             Action::Stopped => node.frozen = true,
             Action::Ordered { result, .. } => node.answers.push(result),
             Action::Record(decision) => node.decisions.push((self.now, decision)),
@@ -297,12 +302,22 @@ impl Mesh {
     fn start_again(&mut self, id: NodeId) {
         let (now, roster) = (self.now, three_vote(self.nodes.len() as u64));
         let node = self.nodes.get_mut(&id).unwrap();
-        let setup = Setup { adopted: std::mem::take(&mut node.left), ..setup(id, Some(roster.clone())) };
+        let (adopted, holds) = (std::mem::take(&mut node.left), node.holds.clone());
+        let setup = Setup { adopted, holds, ..setup(id, Some(roster.clone())) };
         node.engine = Engine::new(setup, config(vec![router((250 - 50 * id.0) as u8)]), now);
         node.frozen = false;
         self.step(id, Input::Interface(eth0(id)));
         for other in roster.members.iter().map(|m| m.id).filter(|o| *o != id) {
             self.step(id, peer_up(other));
+        }
+    }
+
+    /// Has gossip tell a node what all others say, as a new run learns it.
+    fn gossip_to(&mut self, id: NodeId) {
+        let others = self.nodes.iter().filter(|(other, _)| **other != id);
+        let told = others.flat_map(|(other, node)| node.engine.published.clone().into_iter().map(|kv| (*other, kv)));
+        for (from, (key, value)) in told.collect::<Vec<_>>() {
+            self.post(Delivery::Gossip { from, to: id, key, value: Some(value) });
         }
     }
 

@@ -72,6 +72,7 @@ fn setup(id: NodeId, roster: Option<Roster>) -> Setup {
         unix_at_zero: Duration::from_secs(1_800_000_000),
         voter: VoterStart::rebooted(),
         adopted: Vec::new(),
+        holds: Vec::new(),
     }
 }
 
@@ -172,6 +173,7 @@ fn report(id: NodeId, state: RouterState, priority: u8, epoch: u64) -> RouterRep
         source: Some(source(id)),
         foreign: None,
         transition: ReportedTransition { at_unix_ms: 1, cause: "a test".to_owned(), trace_id: "t".to_owned() },
+        held: None,
         place: None,
     }
 }

@@ -190,6 +190,52 @@ fn a_script_that_flaps_is_held_back_too() {
 }
 
 #[test]
+fn every_node_tells_who_is_held_until_when_and_why() {
+    let mut mesh = settled();
+    (0..3).for_each(|_| mesh.flap(LB1, 5));
+    let held = |mesh: &Mesh, id| mesh.nodes[&id].engine.status(mesh.now).routers[0].held_on.clone();
+    let own = held(&mesh, LB1);
+    assert_eq!(own.keys().collect::<Vec<_>>(), ["lb1"]);
+    assert_eq!((own["lb1"].because.as_str(), own["lb1"].until.as_str()), (BECAUSE, "2027-01-15T08:00:31.22Z"));
+    assert_eq!([LB2, LB3].map(|id| held(&mesh, id)), [own.clone(), own.clone()]);
+    assert_eq!(mesh.nodes[&LB2].engine.status(mesh.now).routers[0].held, None, "that is about the node itself");
+    let explained = mesh.nodes[&LB3].engine.explain(mesh.now, "VI_1").unwrap();
+    assert_eq!(explained.router.held_on, own);
+    mesh.run_until(mesh.now + 6 * SECOND);
+    assert!([LB1, LB2, LB3].iter().all(|id| held(&mesh, *id).is_empty()), "until it is over");
+}
+
+#[test]
+fn a_restart_ends_no_hold() {
+    for orderly in [true, false] {
+        let mut mesh = settled();
+        (0..3).for_each(|_| mesh.flap(LB1, 5));
+        assert_eq!((mesh.serving(), mesh.held(LB1).as_deref()), (vec![LB2], Some(BECAUSE)));
+        if orderly {
+            mesh.step(LB1, Input::Keep);
+            mesh.run_until(mesh.now + SECOND / 2);
+        }
+        mesh.start_again(LB1);
+        mesh.run_until(mesh.now + SECOND / 2);
+        mesh.gossip_to(LB1);
+        mesh.run_until(mesh.now + 3 * SECOND);
+        assert_eq!((mesh.serving(), mesh.held(LB1).as_deref()), (vec![LB2], Some(BECAUSE)), "orderly: {orderly}");
+        mesh.run_until(mesh.now + 5 * SECOND);
+        assert_eq!((mesh.serving(), mesh.held(LB1)), (vec![LB1], None), "orderly: {orderly}");
+        // Falls of the run before count, and the next hold is twice as long.
+        mesh.step(LB1, Input::Keep);
+        mesh.run_until(mesh.now + SECOND / 2);
+        mesh.start_again(LB1);
+        mesh.gossip_to(LB1);
+        mesh.run_until(mesh.now + SECOND / 2);
+        assert_eq!(mesh.serving(), [LB1]);
+        mesh.flap(LB1, 2);
+        let longer = BECAUSE.replace("3 times", "4 times").replace("for 10s", "for 20s");
+        assert_eq!(mesh.held(LB1), Some(longer), "orderly: {orderly}");
+    }
+}
+
+#[test]
 fn a_router_alone_does_as_keepalived() {
     let mut engine = started(LB1, vec![router(200)], None);
     let mut now = Instant::default();

@@ -73,6 +73,89 @@ fn nodes_and_settings_that_differ_are_named_until_they_do_not() {
 }
 
 #[test]
+fn addresses_that_only_one_has_are_named_and_nothing_is_lost_between_members() {
+    let mut mesh = equal();
+    let lists = |own: &[&str]| {
+        let addresses = own.iter().map(|address| vip(address)).collect();
+        VirtualRouter { addresses, ..plain(LB2) }
+    };
+    configure(&mut mesh, LB2, lists(&["10.1.1.80/24", "10.1.1.81/24", "10.1.1.82/24"]));
+    configure(&mut mesh, LB3, lists(&["10.1.1.90/24"]));
+    mesh.run_until(mesh.now + Duration::from_secs(2));
+    let without = "not served while the other one is active";
+    let expected = [
+        format!("lb2: VI_1: virtual_ipaddress 10.1.1.81 10.1.1.82 only there: {without}"),
+        format!("lb3: VI_1: virtual_ipaddress 10.1.1.90 only there, 10.1.1.80 only here: {without}"),
+    ];
+    assert_eq!(lines(&mesh, LB1), expected);
+    let dropped = |(_, d): &&(Instant, Decision)| matches!(d, Decision::Dropped { .. });
+    assert!(mesh.nodes.values().all(|node| !node.decisions.iter().any(|d| dropped(&d))), "as is foreseen");
+}
+
+/// Three directors with equal settings, and a witness.
+fn watched() -> Mesh {
+    let mut mesh = Mesh::new(4);
+    let mut roster = three_vote(4);
+    (roster.epoch, roster.members[3].role) = (roster.epoch + 1, Role::Witness);
+    for id in [LB1, LB2, LB3, WITNESS] {
+        mesh.step(id, Input::Roster(roster.clone()));
+        configure(&mut mesh, id, plain(if id == WITNESS { LB3 } else { id }));
+    }
+    mesh.run_until(mesh.now + Duration::from_secs(2));
+    mesh
+}
+
+const WITNESS: NodeId = NodeId(4);
+
+#[test]
+fn a_witness_compares_directors_with_each_other() {
+    let mut mesh = watched();
+    assert_eq!(lines(&mesh, WITNESS), Vec::<String>::new());
+    let since = mesh.now;
+    let slow = |id| VirtualRouter { advert_interval: Duration::from_secs(2), ..plain(id) };
+    configure(&mut mesh, LB1, slow(LB1));
+    mesh.run_until(mesh.now + Duration::from_secs(2));
+    assert_eq!(lines(&mesh, WITNESS), ["lb1: VI_1: advert_int 2 s, lb2 1 s"], "the most are the measure");
+    assert_eq!(told(&mesh, WITNESS, since), [("lb1".to_owned(), 1)]);
+    configure(&mut mesh, LB3, VirtualRouter { addresses: vec![vip("10.1.1.81/24")], ..slow(LB3) });
+    mesh.run_until(mesh.now + Duration::from_secs(2));
+    let lists =
+        "virtual_ipaddress 10.1.1.81 only there, 10.1.1.80 only at lb1: not served while the other one is active";
+    let expected = ["lb2: VI_1: advert_int 1 s, lb1 2 s".to_owned(), format!("lb3: VI_1: {lists}")];
+    assert_eq!(lines(&mesh, WITNESS), expected, "of three that all differ it is the first");
+    assert_eq!(lines(&mesh, LB1)[0], "lb2: VI_1: advert_int 1 s, here 2 s", "directors do as before");
+    configure(&mut mesh, LB1, plain(LB1));
+    configure(&mut mesh, LB3, plain(LB3));
+    mesh.run_until(mesh.now + Duration::from_secs(2));
+    assert_eq!(lines(&mesh, WITNESS), Vec::<String>::new());
+    // Keys are in no digest, and witnesses learn nothing of them.
+    configure(&mut mesh, LB2, VirtualRouter { auth_pass: Some(Password::new(b"hunter2")), ..plain(LB2) });
+    mesh.run_until(mesh.now + Duration::from_secs(2));
+    assert_eq!(lines(&mesh, WITNESS), Vec::<String>::new());
+    assert_eq!(lines(&mesh, LB1)[0], "lb2: VI_1: auth_pass set, differs");
+}
+
+#[test]
+fn a_witness_says_who_does_not_tell_it() {
+    let mut mesh = watched();
+    let (witness, now) = (&mut mesh.nodes.get_mut(&WITNESS).unwrap().engine, mesh.now);
+    let report = r#"{"role":"director","version":"1","config_digest":"other","draining":false,"roster_epoch":5}"#;
+    let asked = |actions: Vec<Action>| {
+        let asks = |action| if let Action::AskSettings { node } = action { Some(node) } else { None };
+        actions.into_iter().filter_map(asks).collect::<Vec<_>>()
+    };
+    witness.step(now, Input::Gossip { node: LB2, key: NODE_KEY.to_owned(), value: Some(report.to_owned()) });
+    assert_eq!(asked(witness.step(now + Duration::from_millis(500), Input::Timeout)), [LB1, LB2], "and not all");
+    let refusal = "only directors are told how others are configured".to_owned();
+    witness.step(now + Duration::from_secs(1), Input::Settings { node: LB2, answer: Err(refusal) });
+    let lines: Vec<String> = witness.status(now).drift.lines().collect();
+    assert_eq!(lines, ["lb2: how it is configured is unknown: only directors are told how others are configured"]);
+    witness.step(now + Duration::from_secs(2), Input::PeerDown { node: LB2, left: false });
+    witness.step(now + Duration::from_secs(2), peer_up(LB2));
+    assert_eq!(asked(witness.step(now + Duration::from_millis(10_500), Input::Timeout)), [LB1, LB2], "again");
+}
+
+#[test]
 fn a_password_that_differs_is_found_though_digests_are_equal() {
     let mut mesh = equal();
     let other = VirtualRouter { auth_pass: Some(Password::new(b"hunter2")), ..plain(LB3) };
