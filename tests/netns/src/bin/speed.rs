@@ -26,12 +26,12 @@ struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum What {
+    /// A long file; first, for what follows leaves much to be cleaned up.
+    Reading,
     /// 255 virtual routers on two directors.
     Many,
     /// Adverts every 10 ms while a processor is busy.
     Gaps,
-    /// A long file.
-    Reading,
 }
 
 const DAEMONS: [(Daemon, &str); 3] =
