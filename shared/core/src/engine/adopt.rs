@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Engine;
 use super::routing::add_routes;
-use super::takeover::add_addresses;
+use super::upkeep::add_addresses;
 use crate::action::Action;
 use crate::decision::{Decision, RouterEvent};
 use crate::instance::{Backstop, Instance};

@@ -122,7 +122,49 @@ impl Pacer {
 /// Timers fire late by a tick or two; a pace of microseconds is kept on average.
 const CATCH_UP: Duration = Duration::from_millis(10);
 
+/// Rivals are answered with announcements at most this often.
+const RIVAL_PERIOD: Duration = Duration::from_secs(1);
+
 impl Engine {
+    /// Tells all hosts where the addresses are.
+    pub(super) fn announce(&mut self, key: RouterKey, count: u32) {
+        let Some(instance) = self.instances.get(&key) else { return };
+        let config = &instance.config;
+        let places: Vec<_> = config.served().map(|a| (config.interface_of(a).to_owned(), a.net.addr())).collect();
+        for (interface, address) in places {
+            self.announce_one(interface, address, count);
+        }
+    }
+
+    /// The later bursts: one after `garp_master_delay`, then every `garp_master_refresh`.
+    pub(super) fn announce_again(&mut self, now: Instant, key: RouterKey) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let Some((_, count)) = instance.garp.filter(|(at, _)| *at <= now) else { return };
+        let garp = instance.config.garp;
+        instance.garp = (!garp.refresh.is_zero()).then_some((now + garp.refresh, garp.refresh_repeat));
+        self.announce(key, count);
+    }
+
+    /// Somebody else advertises while we serve: hosts may have learnt the wrong MAC address.
+    pub(super) fn answer_rival(&mut self, now: Instant, key: RouterKey) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        let due = instance.rival_answered + RIVAL_PERIOD;
+        let (count, again) = (instance.config.garp.lower_prio_repeat, instance.config.garp.lower_prio_delay);
+        if count == 0 {
+            return;
+        }
+        if now >= due {
+            instance.rival_answered = now;
+            if !again.is_zero() && instance.garp.is_none_or(|(at, _)| at > now + again) {
+                instance.garp = Some((now + again, count));
+            }
+            self.announce(key, count);
+        } else if instance.garp.is_none_or(|(at, _)| at > due) {
+            // The rival may have spoken last: it is answered, but later.
+            instance.garp = Some((due, instance.garp.map_or(count, |(_, count)| count)));
+        }
+    }
+
     /// Says where an address is, now or in its turn.
     pub(super) fn announce_one(&mut self, interface: String, address: IpAddr, count: u32) {
         if count > 0 {

@@ -4,40 +4,22 @@
 //! Taking over: fence opened until the lease's end, addresses, advertisement, announcements.
 //! Letting go: fence closed, addresses removed, advertisement with priority 0, lease released.
 
-use std::iter;
-use std::net::{IpAddr, Ipv6Addr};
-use std::time::Duration;
+use std::net::IpAddr;
 
-use mesh_config::model::{QuorumLoss, Transport, VirtualRouter};
+use mesh_config::model::{QuorumLoss, Transport};
 use mesh_wire::mesh::lease::{Message, Preempt};
-use mesh_wire::mesh::{Family, NodeId, RouterKey};
+use mesh_wire::mesh::{NodeId, RouterKey};
 
-use super::repairs::Repair;
 use super::routing::{add_routes, del_routes};
+use super::upkeep::add_addresses;
 use super::{Engine, announce};
-use crate::action::{Action, Effect};
-use crate::decision::{Decision, RouterEvent};
-use crate::input::Unusable;
-use crate::instance::{Backstop, Instance, Veto};
+use crate::action::Action;
+use crate::decision::RouterEvent;
+use crate::instance::Veto;
 use crate::lease::ballot::{Ballot, Lease};
 use crate::time::Instant;
 use crate::vrrp::{self, Verdict};
 use crate::will::Advert;
-
-/// After an effect failed, before the router tries again.
-const BLOCK: Duration = Duration::from_secs(5);
-
-/// The same after many failures: it doubles until then.
-const LONGEST_BLOCK: Duration = Duration::from_secs(300);
-
-/// The fence counts as working again when it did not fail for so long.
-const FENCE_TRUSTED: Duration = Duration::from_secs(5);
-
-/// Between tries to repair the fence.
-const FENCE_RETRY: Duration = Duration::from_millis(250);
-
-/// Rivals are answered with announcements at most this often.
-const RIVAL_PERIOD: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Retires every router whose lease ran out: before anything else is looked at.
@@ -317,91 +299,6 @@ impl Engine {
         }
     }
 
-    /// Notes which of its addresses the owner of the addresses has anyway.
-    pub(super) fn note_own_addresses(&mut self, key: RouterKey) {
-        let instance = &self.instances[&key];
-        if instance.config.priority != vrrp::OWNER_PRIORITY {
-            return;
-        }
-        let interfaces = &self.interfaces;
-        let has = |interface: &str, address: IpAddr| {
-            interfaces.get(interface).is_some_and(|i| i.addresses.iter().any(|net| net.addr() == address))
-        };
-        let own = instance.config.served().filter(|a| has(instance.config.interface_of(a), a.net.addr()));
-        let own = own.map(|a| a.net.addr()).collect();
-        if instance.own == own {
-            return;
-        }
-        let name = &instance.config.name;
-        let text = format!("{name}: this host's own addresses {own:?} are announced, but neither fenced nor removed");
-        self.instances.get_mut(&key).expect("looked up above").own = own;
-        self.install_fence();
-        self.record(Decision::Warning { text });
-    }
-
-    /// Whether one of a router's interfaces is not there, or not known yet.
-    pub(super) fn misses_interface(&self, instance: &Instance) -> bool {
-        let made = instance.config.vmacs().map(|v| v.name.as_str());
-        interfaces(instance).chain(made).any(|name| !self.interfaces.contains_key(name))
-    }
-
-    /// What is wrong with a router's interfaces.
-    pub(super) fn link_fault(&self, instance: &Instance) -> Option<String> {
-        let config = &instance.config;
-        if let Some(vmac) = config.vmacs().find(|v| self.lacks(v)) {
-            return Some(self.absence(vmac));
-        }
-        for name in interfaces(instance) {
-            match self.interfaces.get(name) {
-                Some(_) if config.dont_track_primary && *name == config.interface => {}
-                None => return Some(format!("interface {name} is not there")),
-                Some(interface) if !interface.running => return Some(format!("interface {name} has no link")),
-                Some(_) => {}
-            }
-        }
-        if matches!(&config.transport, Transport::Unicast { peers, .. } if peers.is_empty()) {
-            return Some("no unicast peer is configured".to_owned());
-        }
-        self.source_of(instance).is_none().then(|| self.no_source(config))
-    }
-
-    /// Why there is no address to send from. Netlink tells when there is one.
-    fn no_source(&self, config: &VirtualRouter) -> String {
-        let name = config.source_interface();
-        let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &config.transport;
-        let wanted = |a: &IpAddr| source.map_or_else(|| is_link_local(a), |source| source == *a);
-        let unusable = self.interfaces.get(name).into_iter().flat_map(|i| &i.unusable);
-        let found = unusable.filter(|_| config.key.family == Family::Ipv6).find(|(a, _)| wanted(&IpAddr::V6(*a)));
-        match (found, source, config.key.family) {
-            (Some((address, Unusable::Tentative)), ..) => {
-                format!("interface {name} cannot send from {address} yet: it is checked for duplicates (tentative)")
-            }
-            (Some((address, Unusable::Duplicate)), ..) => {
-                format!("interface {name} cannot send from {address}: another host has it (dadfailed)")
-            }
-            (None, Some(_), _) => format!("interface {name} has not the configured source address"),
-            (None, None, Family::Ipv4) => format!("interface {name} has no IPv4 address to send from"),
-            (None, None, Family::Ipv6) => format!("interface {name} has no link-local IPv6 address to send from"),
-        }
-    }
-
-    /// Source of adverts: the configured address when the interface has it, else its primary one; in
-    /// IPv6 that is the first link-local one (RFC 9568 section 5.1.2.1).
-    pub(super) fn source_of(&self, instance: &Instance) -> Option<IpAddr> {
-        let interface = self.interfaces.get(instance.config.source_interface())?;
-        let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &instance.config.transport;
-        let mut addresses = interface.addresses.iter().map(|a| a.addr());
-        match (source, instance.config.key.family) {
-            (Some(wanted), _) => addresses.find(|a| a == wanted),
-            (None, Family::Ipv4) => addresses.find(IpAddr::is_ipv4),
-            // The kernel lists the newest first: a further one changes nothing.
-            (None, Family::Ipv6) => {
-                let kept = |a: &IpAddr| instance.source == Some(*a);
-                addresses.clone().find(kept).or_else(|| addresses.find(is_link_local))
-            }
-        }
-    }
-
     /// Sends an advertisement to the group, or to each peer.
     pub(super) fn advertise(&mut self, key: RouterKey, priority: Option<u8>) {
         let clock = self.wall_clock();
@@ -433,184 +330,6 @@ impl Engine {
         destinations.into_iter().map(packet).collect()
     }
 
-    /// Tells all hosts where the addresses are.
-    pub(super) fn announce(&mut self, key: RouterKey, count: u32) {
-        let Some(instance) = self.instances.get(&key) else { return };
-        let config = &instance.config;
-        let places: Vec<_> = config.served().map(|a| (config.interface_of(a).to_owned(), a.net.addr())).collect();
-        for (interface, address) in places {
-            self.announce_one(interface, address, count);
-        }
-    }
-
-    /// The later bursts: one after `garp_master_delay`, then every `garp_master_refresh`.
-    pub(super) fn announce_again(&mut self, now: Instant, key: RouterKey) {
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        let Some((_, count)) = instance.garp.filter(|(at, _)| *at <= now) else { return };
-        let garp = instance.config.garp;
-        instance.garp = (!garp.refresh.is_zero()).then_some((now + garp.refresh, garp.refresh_repeat));
-        self.announce(key, count);
-    }
-
-    /// Somebody else advertises while we serve: hosts may have learnt the wrong MAC address.
-    pub(super) fn answer_rival(&mut self, now: Instant, key: RouterKey) {
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        let due = instance.rival_answered + RIVAL_PERIOD;
-        let (count, again) = (instance.config.garp.lower_prio_repeat, instance.config.garp.lower_prio_delay);
-        if count == 0 {
-            return;
-        }
-        if now >= due {
-            instance.rival_answered = now;
-            if !again.is_zero() && instance.garp.is_none_or(|(at, _)| at > now + again) {
-                instance.garp = Some((now + again, count));
-            }
-            self.announce(key, count);
-        } else if instance.garp.is_none_or(|(at, _)| at > due) {
-            // The rival may have spoken last: it is answered, but later.
-            instance.garp = Some((due, instance.garp.map_or(count, |(_, count)| count)));
-        }
-    }
-
-    /// How long addresses are to outlive this daemon at present.
-    pub(super) fn backstop(&self, now: Instant) -> Backstop {
-        let works = self.fence_gaps.is_empty() && self.fence_failed.is_none_or(|at| now >= at + FENCE_TRUSTED);
-        match self.leased() {
-            false => Backstop::NoLease,
-            true if works && self.many_addresses => Backstop::Long,
-            true => Backstop::Short,
-        }
-    }
-
-    /// Lifetimes that were long because of the fence are shortened at once.
-    pub(super) fn shorten_lifetimes(&mut self, now: Instant) {
-        for instance in self.instances.values_mut().filter(|i| i.vrrp.is_active()) {
-            instance.refresh_at = Some(now);
-        }
-    }
-
-    /// Renews address lifetimes, the backstop behind the fence.
-    pub(super) fn refresh_addresses(&mut self, now: Instant, key: RouterKey) {
-        let backstop = self.backstop(now);
-        let Some(instance) = self.instances.get_mut(&key) else { return };
-        if instance.refresh_at.is_some_and(|t| t <= now) {
-            instance.refresh_at = Some(now + backstop.refresh());
-            let lifetime_s = instance.lifetime_s(backstop);
-            add_addresses(&mut self.out, instance, lifetime_s);
-            add_routes(&mut self.out, instance, true);
-        }
-    }
-
-    /// An address of ours vanished: it is put back at once.
-    pub(super) fn address_gone(&mut self, now: Instant, interface: &str, address: IpAddr) {
-        let backstop = self.backstop(now);
-        let serving = |i: &&Instance| {
-            i.vrrp.is_active()
-                && i.config
-                    .served()
-                    .any(|a| a.track && a.net.addr() == address && i.config.interface_of(a) == interface)
-        };
-        let Some(instance) = self.instances.values().find(serving) else { return };
-        let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(backstop));
-        add_addresses(&mut self.out, instance, lifetime_s);
-        add_routes(&mut self.out, instance, true);
-        self.announce(key, 1);
-        self.instances.get_mut(&key).expect("found above").refresh_at = Some(now + backstop.refresh());
-        let what = format!("address {address} on {interface} was removed by somebody else");
-        self.repaired(now, Repair::Address, what);
-    }
-
-    /// The fence was touched by somebody else: all of it is put back, and opened where a lease lives.
-    pub(super) fn fence_gone(&mut self, now: Instant) {
-        if !self.leased() && self.unaccepted().is_empty() {
-            return;
-        }
-        self.rearm_all();
-        let what = "the fence's nftables rules were changed by somebody else".to_owned();
-        self.repaired(now, Repair::Fence, what);
-    }
-
-    /// Installs the fence and opens it wherever a lease lives.
-    pub(super) fn rearm_all(&mut self) {
-        self.install_fence();
-        for instance in self.instances.values().filter(|i| i.lease.is_held()) {
-            if let Some(until) = instance.armed_until {
-                self.out.push(Action::FenceArm { addresses: instance.addresses(), until });
-            }
-        }
-    }
-
-    /// Closes the fence around every address, but for those served without a lease.
-    pub(super) fn install_fence(&mut self) {
-        let fenced = |i: &&Instance| i.silence.unprotected_since.is_none();
-        let addresses = if self.leased() && !self.stopping {
-            self.instances.values().filter(fenced).flat_map(Instance::addresses).collect()
-        } else {
-            Vec::new()
-        };
-        let unaccepted = self.unaccepted();
-        self.out.push(Action::FenceInstall { addresses, unaccepted });
-    }
-
-    /// Addresses that only forward (`no_accept`), as long as this node serves any.
-    fn unaccepted(&self) -> Vec<IpAddr> {
-        let shut = self.instances.values().filter(|i| !self.stopping && !i.config.accepts());
-        shut.flat_map(Instance::addresses).collect()
-    }
-
-    /// Opens fences further, one call for all leases that end together.
-    pub(super) fn flush_rearm(&mut self) {
-        for (until, addresses) in std::mem::take(&mut self.rearm) {
-            if !addresses.is_empty() {
-                self.out.push(Action::FenceArm { addresses, until });
-            }
-        }
-    }
-
-    /// An effect could not be brought about.
-    pub(super) fn effect_failed(&mut self, now: Instant, effect: Effect, error: String) {
-        match effect {
-            Effect::Fence => {
-                if self.backstop(now) == Backstop::Long {
-                    self.shorten_lifetimes(now);
-                }
-                self.fence_failed = Some(now);
-                if self.fence_told.as_ref() != Some(&error) {
-                    let what = if self.leased() { "enforce leases" } else { "drop what `no_accept` is to drop" };
-                    self.record(Decision::Warning { text: format!("the kernel does not {what}: {error}") });
-                    self.fence_told = Some(error.clone());
-                }
-                self.fence_failure = Some(error);
-                self.fence_retry.get_or_insert(now + FENCE_RETRY);
-            }
-            Effect::Address { interface, address } => {
-                let reason = format!("address {address} cannot be put on {interface}: {error}");
-                let owner = |i: &&mut Instance| i.vrrp.is_active() && i.addresses().contains(&address);
-                let Some(instance) = self.instances.values_mut().find(owner) else { return };
-                // Longer each time: every try takes the address from a director that may well have it.
-                let wait = instance.block_time.unwrap_or(BLOCK);
-                instance.block_time = Some((wait * 2).min(LONGEST_BLOCK));
-                instance.blocked = Some((now + wait, reason));
-                let key = instance.config.key;
-                self.evaluate(now, key);
-            }
-            Effect::Removal { interface, address } => {
-                let text =
-                    format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");
-                self.record(Decision::Warning { text });
-            }
-            Effect::Vmac { name } => self.vmac_failed(now, name, error),
-            Effect::Route { what } => self.route_failed(now, &what, &error),
-            Effect::Probe { probe } => self.probe_failed(now, probe, &error),
-            Effect::Roster => self.roster_not_stored(now, &error),
-            Effect::Memory => self.memory_failed(now, &error),
-            Effect::LeaveBehind => self.keeping_failed(now, &error),
-            Effect::Advertisement { interface } => {
-                self.count_drop(now, interface, &format!("advertisement could not be sent: {error}"));
-            }
-        }
-    }
-
     /// Hands over everything, to the worthiest candidate that is connected.
     pub(super) fn shut_down(&mut self, now: Instant) {
         self.stopping = true;
@@ -623,22 +342,5 @@ impl Engine {
         self.remove_statics();
         self.remove_vmacs();
         self.tell_stop();
-    }
-}
-
-fn is_link_local(address: &IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if Ipv6Addr::is_unicast_link_local(address))
-}
-
-/// All interfaces of the host a router needs, some of them more than once.
-fn interfaces(instance: &Instance) -> impl Iterator<Item = &str> {
-    let config = &instance.config;
-    iter::once(config.interface.as_str()).chain(config.served().map(|a| config.segment_of(a)))
-}
-
-pub(super) fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {
-    for address in instance.moving() {
-        let interface = instance.config.interface_of(address).to_owned();
-        out.push(Action::AddAddress { interface, address: address.clone(), lifetime_s });
     }
 }

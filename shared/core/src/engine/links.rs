@@ -1,0 +1,110 @@
+//! What a router needs of its interfaces: that they are there, and an address for its adverts.
+
+use std::iter;
+use std::net::{IpAddr, Ipv6Addr};
+
+use mesh_config::model::{Transport, VirtualRouter};
+use mesh_wire::mesh::{Family, RouterKey};
+
+use super::Engine;
+use crate::decision::Decision;
+use crate::input::Unusable;
+use crate::instance::Instance;
+use crate::vrrp;
+
+impl Engine {
+    /// Notes which of its addresses the owner of the addresses has anyway.
+    pub(super) fn note_own_addresses(&mut self, key: RouterKey) {
+        let instance = &self.instances[&key];
+        if instance.config.priority != vrrp::OWNER_PRIORITY {
+            return;
+        }
+        let interfaces = &self.interfaces;
+        let has = |interface: &str, address: IpAddr| {
+            interfaces.get(interface).is_some_and(|i| i.addresses.iter().any(|net| net.addr() == address))
+        };
+        let own = instance.config.served().filter(|a| has(instance.config.interface_of(a), a.net.addr()));
+        let own = own.map(|a| a.net.addr()).collect();
+        if instance.own == own {
+            return;
+        }
+        let name = &instance.config.name;
+        let text = format!("{name}: this host's own addresses {own:?} are announced, but neither fenced nor removed");
+        self.instances.get_mut(&key).expect("looked up above").own = own;
+        self.install_fence();
+        self.record(Decision::Warning { text });
+    }
+
+    /// Whether one of a router's interfaces is not there, or not known yet.
+    pub(super) fn misses_interface(&self, instance: &Instance) -> bool {
+        let made = instance.config.vmacs().map(|v| v.name.as_str());
+        interfaces(instance).chain(made).any(|name| !self.interfaces.contains_key(name))
+    }
+
+    /// What is wrong with a router's interfaces.
+    pub(super) fn link_fault(&self, instance: &Instance) -> Option<String> {
+        let config = &instance.config;
+        if let Some(vmac) = config.vmacs().find(|v| self.lacks(v)) {
+            return Some(self.absence(vmac));
+        }
+        for name in interfaces(instance) {
+            match self.interfaces.get(name) {
+                Some(_) if config.dont_track_primary && *name == config.interface => {}
+                None => return Some(format!("interface {name} is not there")),
+                Some(interface) if !interface.running => return Some(format!("interface {name} has no link")),
+                Some(_) => {}
+            }
+        }
+        if matches!(&config.transport, Transport::Unicast { peers, .. } if peers.is_empty()) {
+            return Some("no unicast peer is configured".to_owned());
+        }
+        self.source_of(instance).is_none().then(|| self.no_source(config))
+    }
+
+    /// Why there is no address to send from. Netlink tells when there is one.
+    fn no_source(&self, config: &VirtualRouter) -> String {
+        let name = config.source_interface();
+        let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &config.transport;
+        let wanted = |a: &IpAddr| source.map_or_else(|| is_link_local(a), |source| source == *a);
+        let unusable = self.interfaces.get(name).into_iter().flat_map(|i| &i.unusable);
+        let found = unusable.filter(|_| config.key.family == Family::Ipv6).find(|(a, _)| wanted(&IpAddr::V6(*a)));
+        match (found, source, config.key.family) {
+            (Some((address, Unusable::Tentative)), ..) => {
+                format!("interface {name} cannot send from {address} yet: it is checked for duplicates (tentative)")
+            }
+            (Some((address, Unusable::Duplicate)), ..) => {
+                format!("interface {name} cannot send from {address}: another host has it (dadfailed)")
+            }
+            (None, Some(_), _) => format!("interface {name} has not the configured source address"),
+            (None, None, Family::Ipv4) => format!("interface {name} has no IPv4 address to send from"),
+            (None, None, Family::Ipv6) => format!("interface {name} has no link-local IPv6 address to send from"),
+        }
+    }
+
+    /// Source of adverts: the configured address when the interface has it, else its primary one; in
+    /// IPv6 that is the first link-local one (RFC 9568 section 5.1.2.1).
+    pub(super) fn source_of(&self, instance: &Instance) -> Option<IpAddr> {
+        let interface = self.interfaces.get(instance.config.source_interface())?;
+        let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &instance.config.transport;
+        let mut addresses = interface.addresses.iter().map(|a| a.addr());
+        match (source, instance.config.key.family) {
+            (Some(wanted), _) => addresses.find(|a| a == wanted),
+            (None, Family::Ipv4) => addresses.find(IpAddr::is_ipv4),
+            // The kernel lists the newest first: a further one changes nothing.
+            (None, Family::Ipv6) => {
+                let kept = |a: &IpAddr| instance.source == Some(*a);
+                addresses.clone().find(kept).or_else(|| addresses.find(is_link_local))
+            }
+        }
+    }
+}
+
+fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if Ipv6Addr::is_unicast_link_local(address))
+}
+
+/// All interfaces of the host a router needs, some of them more than once.
+fn interfaces(instance: &Instance) -> impl Iterator<Item = &str> {
+    let config = &instance.config;
+    iter::once(config.interface.as_str()).chain(config.served().map(|a| config.segment_of(a)))
+}

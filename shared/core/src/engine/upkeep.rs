@@ -1,0 +1,175 @@
+//! What keeps in the kernel what a router has there: lifetimes of addresses, the fence, and what follows when an effect
+//! could not be brought about.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mesh_wire::mesh::RouterKey;
+
+use super::Engine;
+use super::repairs::Repair;
+use super::routing::add_routes;
+use crate::action::{Action, Effect};
+use crate::decision::Decision;
+use crate::instance::{Backstop, Instance};
+use crate::time::Instant;
+
+/// After an effect failed, before the router tries again.
+const BLOCK: Duration = Duration::from_secs(5);
+
+/// The same after many failures: it doubles until then.
+const LONGEST_BLOCK: Duration = Duration::from_secs(300);
+
+/// The fence counts as working again when it did not fail for so long.
+const FENCE_TRUSTED: Duration = Duration::from_secs(5);
+
+/// Between tries to repair the fence.
+const FENCE_RETRY: Duration = Duration::from_millis(250);
+
+impl Engine {
+    /// How long addresses are to outlive this daemon at present.
+    pub(super) fn backstop(&self, now: Instant) -> Backstop {
+        let works = self.fence_gaps.is_empty() && self.fence_failed.is_none_or(|at| now >= at + FENCE_TRUSTED);
+        match self.leased() {
+            false => Backstop::NoLease,
+            true if works && self.many_addresses => Backstop::Long,
+            true => Backstop::Short,
+        }
+    }
+
+    /// Lifetimes that were long because of the fence are shortened at once.
+    pub(super) fn shorten_lifetimes(&mut self, now: Instant) {
+        for instance in self.instances.values_mut().filter(|i| i.vrrp.is_active()) {
+            instance.refresh_at = Some(now);
+        }
+    }
+
+    /// Renews address lifetimes, the backstop behind the fence.
+    pub(super) fn refresh_addresses(&mut self, now: Instant, key: RouterKey) {
+        let backstop = self.backstop(now);
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if instance.refresh_at.is_some_and(|t| t <= now) {
+            instance.refresh_at = Some(now + backstop.refresh());
+            let lifetime_s = instance.lifetime_s(backstop);
+            add_addresses(&mut self.out, instance, lifetime_s);
+            add_routes(&mut self.out, instance, true);
+        }
+    }
+
+    /// An address of ours vanished: it is put back at once.
+    pub(super) fn address_gone(&mut self, now: Instant, interface: &str, address: IpAddr) {
+        let backstop = self.backstop(now);
+        let serving = |i: &&Instance| {
+            i.vrrp.is_active()
+                && i.config
+                    .served()
+                    .any(|a| a.track && a.net.addr() == address && i.config.interface_of(a) == interface)
+        };
+        let Some(instance) = self.instances.values().find(serving) else { return };
+        let (key, lifetime_s) = (instance.config.key, instance.lifetime_s(backstop));
+        add_addresses(&mut self.out, instance, lifetime_s);
+        add_routes(&mut self.out, instance, true);
+        self.announce(key, 1);
+        self.instances.get_mut(&key).expect("found above").refresh_at = Some(now + backstop.refresh());
+        let what = format!("address {address} on {interface} was removed by somebody else");
+        self.repaired(now, Repair::Address, what);
+    }
+
+    /// The fence was touched by somebody else: all of it is put back, and opened where a lease lives.
+    pub(super) fn fence_gone(&mut self, now: Instant) {
+        if !self.leased() && self.unaccepted().is_empty() {
+            return;
+        }
+        self.rearm_all();
+        let what = "the fence's nftables rules were changed by somebody else".to_owned();
+        self.repaired(now, Repair::Fence, what);
+    }
+
+    /// Installs the fence and opens it wherever a lease lives.
+    pub(super) fn rearm_all(&mut self) {
+        self.install_fence();
+        for instance in self.instances.values().filter(|i| i.lease.is_held()) {
+            if let Some(until) = instance.armed_until {
+                self.out.push(Action::FenceArm { addresses: instance.addresses(), until });
+            }
+        }
+    }
+
+    /// Closes the fence around every address, but for those served without a lease.
+    pub(super) fn install_fence(&mut self) {
+        let fenced = |i: &&Instance| i.silence.unprotected_since.is_none();
+        let addresses = if self.leased() && !self.stopping {
+            self.instances.values().filter(fenced).flat_map(Instance::addresses).collect()
+        } else {
+            Vec::new()
+        };
+        let unaccepted = self.unaccepted();
+        self.out.push(Action::FenceInstall { addresses, unaccepted });
+    }
+
+    /// Addresses that only forward (`no_accept`), as long as this node serves any.
+    fn unaccepted(&self) -> Vec<IpAddr> {
+        let shut = self.instances.values().filter(|i| !self.stopping && !i.config.accepts());
+        shut.flat_map(Instance::addresses).collect()
+    }
+
+    /// Opens fences further, one call for all leases that end together.
+    pub(super) fn flush_rearm(&mut self) {
+        for (until, addresses) in std::mem::take(&mut self.rearm) {
+            if !addresses.is_empty() {
+                self.out.push(Action::FenceArm { addresses, until });
+            }
+        }
+    }
+
+    /// An effect could not be brought about.
+    pub(super) fn effect_failed(&mut self, now: Instant, effect: Effect, error: String) {
+        match effect {
+            Effect::Fence => {
+                if self.backstop(now) == Backstop::Long {
+                    self.shorten_lifetimes(now);
+                }
+                self.fence_failed = Some(now);
+                if self.fence_told.as_ref() != Some(&error) {
+                    let what = if self.leased() { "enforce leases" } else { "drop what `no_accept` is to drop" };
+                    self.record(Decision::Warning { text: format!("the kernel does not {what}: {error}") });
+                    self.fence_told = Some(error.clone());
+                }
+                self.fence_failure = Some(error);
+                self.fence_retry.get_or_insert(now + FENCE_RETRY);
+            }
+            Effect::Address { interface, address } => {
+                let reason = format!("address {address} cannot be put on {interface}: {error}");
+                let owner = |i: &&mut Instance| i.vrrp.is_active() && i.addresses().contains(&address);
+                let Some(instance) = self.instances.values_mut().find(owner) else { return };
+                // Longer each time: every try takes the address from a director that may well have it.
+                let wait = instance.block_time.unwrap_or(BLOCK);
+                instance.block_time = Some((wait * 2).min(LONGEST_BLOCK));
+                instance.blocked = Some((now + wait, reason));
+                let key = instance.config.key;
+                self.evaluate(now, key);
+            }
+            Effect::Removal { interface, address } => {
+                let text =
+                    format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");
+                self.record(Decision::Warning { text });
+            }
+            Effect::Vmac { name } => self.vmac_failed(now, name, error),
+            Effect::Route { what } => self.route_failed(now, &what, &error),
+            Effect::Probe { probe } => self.probe_failed(now, probe, &error),
+            Effect::Roster => self.roster_not_stored(now, &error),
+            Effect::Memory => self.memory_failed(now, &error),
+            Effect::LeaveBehind => self.keeping_failed(now, &error),
+            Effect::Advertisement { interface } => {
+                self.count_drop(now, interface, &format!("advertisement could not be sent: {error}"));
+            }
+        }
+    }
+}
+
+pub(super) fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {
+    for address in instance.moving() {
+        let interface = instance.config.interface_of(address).to_owned();
+        out.push(Action::AddAddress { interface, address: address.clone(), lifetime_s });
+    }
+}
