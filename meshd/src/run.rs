@@ -1,6 +1,7 @@
 //! The commands that make, join and run: what is read and checked before the daemon proper begins.
 
 mod life;
+mod parts;
 mod reload_file;
 mod reload_time;
 mod reloading;

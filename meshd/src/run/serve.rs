@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use mesh_config::model::{Config, ScriptSecurity};
 use mesh_core::bfd::Told as Sessions;
 use mesh_core::lease::memory::VoterStart;
@@ -13,30 +13,29 @@ use mesh_core::services::input::Surroundings;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Role;
-use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::life::Life;
+use super::parts::{Parts, ServerThread};
 use super::reloading::Reloading;
 use super::telling::Telling;
 use super::{End, Member, Places, address_of, check_role, listen, node_name, role_of, socket, what_to_run};
-use crate::bfd::{self, BfdThread};
+use crate::bfd;
 use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs};
-use crate::dump::{Dumps, Wanted};
+use crate::dump::Dumps;
 use crate::guard::{Link, Task};
 use crate::legacy::Legacy;
 use crate::memory::{Memory, Owner};
 use crate::mesh::{MeshHandle, MeshOptions, StateDir};
 use crate::priority::{self, Manner};
 use crate::probes::notify::NotifySettings;
-use crate::probes::notify::teller::{self, NotifyThread};
+use crate::probes::notify::teller;
 use crate::probes::script::Scripts;
 use crate::probes::tracked::Tracked;
 use crate::server::{RealServer, Told};
-use crate::services::{self, ServicesThread};
+use crate::services;
 use crate::signals::Signals;
 use crate::telemetry::Archive;
 use crate::threads::{self, Ended, MeshThread};
@@ -52,12 +51,6 @@ const QUESTIONS: usize = 16;
 
 /// Dumps that may wait for the engine; those behind wait to be asked for.
 const ASK_QUEUE: usize = 4;
-
-/// Between SIGTERM and a forced end.
-const STOP_DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long a control request under way may take then.
-const LAST_ANSWER: Duration = Duration::from_millis(100);
 
 pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Signals) -> anyhow::Result<End> {
     let (member, config) = what_to_run(places)?;
@@ -178,71 +171,13 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         mesh: mesh_thread,
         real_server: server_thread,
     };
-    let asked = supervise(&mut signals, &mut reloading, &mut parts, &mut command_queue).await;
-    let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
-    if let (Some(real_server), Ok(Command::Stop)) = (parts.real_server, &asked) {
-        // While the engine still votes: the addresses are gone before it is.
-        real_server.leave().await;
-    }
-    hand_over(&inputs, keep, stopped_seen).await;
-    // After the addresses: what they still send here is forwarded to the last.
-    if let Some(services) = parts.services {
-        services.stop(keep || asked.is_err()).await;
-    }
-    if let (Some(bfd), false) = (parts.bfd, keep) {
-        bfd.stop().await;
-    }
-    if let Some(mesh) = &mesh {
-        mesh.close(!keep).await;
-    }
-    if let Some(notify) = parts.notify {
-        // A daemon that ends for a failure makes room for its next run.
-        notify.end(keep || asked.is_err()).await;
-    }
-    stop.cancel();
-    if asked.is_ok() {
-        // Whoever asked by the socket gets an answer.
-        let _ = tokio::time::timeout(LAST_ANSWER, &mut parts.server).await;
-    }
+    let asked = parts.watch(&mut signals, &mut reloading, &mut command_queue).await;
+    parts.end(&asked, (&inputs, stopped_seen), mesh.as_ref(), &stop).await;
     told.finish().await;
-    if directs && !keep && asked.is_ok() {
+    if directs && matches!(asked, Ok(Command::Stop)) {
         life.end(&reloading.config).await;
     }
     asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
-}
-
-/// What ends the daemon when it ends.
-struct Parts {
-    director: Ended,
-    server: JoinHandle<anyhow::Result<()>>,
-    runner: JoinHandle<()>,
-    tracker: JoinHandle<anyhow::Result<()>>,
-    /// None on a node that is no director.
-    services: Option<ServicesThread>,
-    /// None there, too.
-    notify: Option<NotifyThread>,
-    bfd: Option<BfdThread>,
-    mesh: Option<MeshThread>,
-    real_server: Option<ServerThread>,
-}
-
-/// The thread of a real server.
-struct ServerThread {
-    leave: oneshot::Sender<()>,
-    ended: Ended,
-}
-
-impl ServerThread {
-    /// Has everything undone.
-    async fn leave(self) {
-        // Where it is dead already nobody takes this.
-        let _ = self.leave.send(());
-        if tokio::time::timeout(STOP_DEADLINE, self.ended).await.is_err() {
-            tracing::error!(
-                "not everything on this host was put back within {STOP_DEADLINE:?}; the next run tries again"
-            );
-        }
-    }
 }
 
 /// Starts the thread of a real server, and what it is told by; nothing for others.
@@ -411,118 +346,5 @@ async fn run_scripts(
         let set = sets.borrow_and_update().clone();
         scripts.secure(secured.borrow().clone());
         scripts.set(set);
-    }
-}
-
-/// Waits for the end: a signal that asks for it, or a part that died. Reloads meanwhile.
-async fn supervise(
-    signals: &mut Signals,
-    reloading: &mut Reloading<'_>,
-    parts: &mut Parts,
-    commands: &mut mpsc::Receiver<Command>,
-) -> anyhow::Result<Command> {
-    let Signals { terminate, interrupt, hangup, dump_data, dump_stats, dump_json, clear_stats } = signals;
-    let Parts { director, server, runner, tracker, services, notify, bfd, mesh, real_server } = parts;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(Command::Stop),
-            _ = interrupt.recv() => return Ok(Command::Stop),
-            Some(command) = commands.recv() => return Ok(command),
-            _ = hangup.recv() => reloading.reload(services.as_ref(), bfd.as_ref()).await,
-            () = reloading.due() => reloading.reload_in_time(services.as_ref(), bfd.as_ref()).await,
-            _ = dump_data.recv() => reloading.dump(Wanted::Data),
-            _ = dump_stats.recv() => reloading.dump(Wanted::Stats),
-            _ = dump_json.recv() => reloading.dump(Wanted::Json),
-            _ = clear_stats.recv() => reloading.dump(Wanted::StatsClear),
-            ended = &mut *director => {
-                ended.context("the engine's thread died")??;
-                bail!("the engine ended by itself");
-            }
-            ended = &mut *server => {
-                ended.context("the control server died")??;
-                bail!("the control server ended by itself");
-            }
-            ended = &mut *tracker => {
-                ended.context("who looks at tracked files and processes died")??;
-                bail!("who looks at tracked files and processes ended by itself");
-            }
-            ended = &mut *runner => {
-                ended.context("the runner of tracked scripts died")?;
-                bail!("the runner of tracked scripts ended by itself");
-            }
-            ended = services_end(services.as_mut()) => {
-                ended.context("the thread of the services died")??;
-                bail!("the services ended by themselves");
-            }
-            ended = notify_end(notify.as_mut()) => {
-                ended.context("the thread of the notifications died")??;
-                bail!("the thread of the notifications ended by itself");
-            }
-            ended = bfd_end(bfd.as_mut()) => {
-                ended.context("the thread of the BFD sessions died")??;
-                bail!("the BFD sessions ended by themselves");
-            }
-            error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
-            ended = server_end(real_server.as_mut()) => {
-                ended.context("the thread that looks after this host died")??;
-                bail!("the thread that looks after this host ended by itself");
-            }
-        }
-    }
-}
-
-async fn services_end(services: Option<&mut ServicesThread>) -> Result<anyhow::Result<()>, RecvError> {
-    match services {
-        Some(services) => (&mut services.ended).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn notify_end(notify: Option<&mut NotifyThread>) -> Result<anyhow::Result<()>, RecvError> {
-    match notify {
-        Some(notify) => (&mut notify.ended).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn bfd_end(bfd: Option<&mut BfdThread>) -> Result<anyhow::Result<()>, RecvError> {
-    match bfd {
-        Some(bfd) => (&mut bfd.ended).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn server_end(thread: Option<&mut ServerThread>) -> Result<anyhow::Result<()>, RecvError> {
-    match thread {
-        Some(thread) => (&mut thread.ended).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn mesh_failure(mesh: Option<&mut MeshThread>) -> anyhow::Error {
-    let Some(MeshThread { handle, ended, .. }) = mesh else { return std::future::pending().await };
-    tokio::select! {
-        error = handle.failed() => error,
-        ended = ended => match ended {
-            Ok(Err(error)) => error,
-            Ok(Ok(())) => anyhow::anyhow!("its thread ended by itself"),
-            Err(_) => anyhow::anyhow!("its thread died"),
-        },
-    }
-}
-
-/// Has the engine hand everything over, or leave it to the next run, if it lives.
-async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::Receiver<()>) {
-    let (what, input) =
-        if keep { ("leaving all to the next run", Input::Keep) } else { ("handing over", Input::Shutdown) };
-    tracing::info!("stopping: {what}");
-    let handed_over = async {
-        // An engine that hangs takes nothing. One that is dead cannot answer; its sender is gone, and nothing is
-        // waited for.
-        let _ = inputs.send(input).await;
-        stopped.await
-    };
-    if tokio::time::timeout(STOP_DEADLINE, handed_over).await.is_err() {
-        tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
     }
 }
