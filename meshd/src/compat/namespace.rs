@@ -18,7 +18,10 @@ const DIRECTORY: &str = "/run/netns";
 /// There is none, or this process may not enter it.
 pub fn enter(name: &str) -> anyhow::Result<()> {
     let path = Path::new(DIRECTORY).join(name);
-    let namespace = File::open(&path).with_context(|| format!("there is no network namespace `{name}`"))?;
+    let namespace = File::open(&path).with_context(|| match path.exists() {
+        true => format!("the network namespace `{name}` may not be opened (that of process 1 takes CAP_SYS_PTRACE)"),
+        false => format!("there is no network namespace `{name}`"),
+    })?;
     if is_here(&namespace) {
         return Ok(());
     }

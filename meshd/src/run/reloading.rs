@@ -110,6 +110,10 @@ impl<'a> Reloading<'a> {
         bfd: Option<&BfdThread>,
         config: Config,
     ) -> anyhow::Result<()> {
+        let namespaces =
+            |config: &Config| (config.process.net_namespace.clone(), config.process.net_namespace_ipvs.clone());
+        let same = namespaces(&config) == namespaces(&self.config);
+        ensure!(same, "another net_namespace or net_namespace_ipvs takes a restart");
         let engine = tokio::time::timeout(self.patience, self.inputs.reserve());
         let engine = engine.await.ok().and_then(Result::ok).context("the engine takes nothing")?;
         let services = match services {

@@ -32,6 +32,9 @@ pub struct Damper {
     /// What was seen last, in this run.
     #[serde(skip)]
     seen: Option<u8>,
+    /// Goes on from the run before, and nothing of this run is known yet.
+    #[serde(skip)]
+    resumed: bool,
     /// What counts of it: less than what was seen while a recovery is held back.
     counts: Option<u8>,
     falls: VecDeque<Instant>,
@@ -55,8 +58,14 @@ impl Damper {
     ) -> Option<u8> {
         if self.hold.as_ref().is_some_and(|hold| free || hold.until <= now) {
             self.hold = None;
-            self.counts = self.seen;
+            // At the start of a run whatever is seen first counts then.
+            self.counts = if self.resumed { Some(u8::MAX) } else { self.seen };
         }
+        // Interfaces become known one after another: a fault until then is no fall.
+        if self.resumed && seen.is_none() {
+            return self.counts;
+        }
+        self.resumed = false;
         let before = std::mem::replace(&mut self.seen, seen);
         if seen < before
             && let Some(fall) = fall
@@ -94,7 +103,7 @@ impl Damper {
     pub fn resume(self, now: Instant, settings: &FlapDamping) -> Damper {
         let longest = now + settings.max;
         let hold = self.hold.map(|hold| Hold { until: hold.until.min(longest), ..hold });
-        Damper { seen: None, hold, ..self }
+        Damper { seen: None, resumed: true, hold, ..self }
     }
 
     fn note_fall(&mut self, now: Instant, fall: &str) {

@@ -139,3 +139,31 @@ fn many_falls_take_little_memory() {
     assert_eq!(link.0.falls.len(), MOST_FALLS);
     assert_eq!(link.0.hold().map(|hold| hold.lasts), Some(SETTINGS.max));
 }
+
+#[test]
+fn a_start_is_no_fall_and_what_was_held_before_is_not_held_again() {
+    let mut link = Link::up();
+    let held = [10, 20, 30].map(|second| link.flaps(second));
+    assert_eq!(held, [None, None, Some(10)]);
+    let later = |link: &Link, second| Link(link.0.clone().resume(at(second), &SETTINGS));
+    // The hold ends while interfaces are not known yet, or was over before.
+    let mut during = later(&link, 35);
+    during.falls(41);
+    assert_eq!((during.rises(42), during.0.hold()), (Some(200), None));
+    assert_eq!(link.rises(45), Some(200));
+    let mut after = later(&link, 47);
+    after.falls(47);
+    assert_eq!((after.rises(48), after.0.hold()), (Some(200), None));
+    // Falls of this run count on top of those before.
+    assert_eq!(after.flaps(50), Some(20));
+}
+
+#[test]
+fn a_restart_in_the_middle_of_a_fall_is_no_way_round_a_hold() {
+    let mut link = Link::up();
+    assert_eq!([10, 20].map(|second| link.flaps(second)), [None, None]);
+    link.falls(30);
+    let mut next = Link(link.0.resume(at(31), &SETTINGS));
+    next.falls(31);
+    assert_eq!((next.rises(32), next.0.hold().map(|hold| hold.lasts.as_secs())), (None, Some(10)));
+}

@@ -38,6 +38,13 @@ pub(super) struct Holds {
     begin_until: Instant,
 }
 
+impl Holds {
+    /// A router that is no more, or begins anew with another configuration.
+    pub(super) fn forget(&mut self, removed: Option<&Instance>) {
+        self.changed |= removed.is_some_and(|instance| instance.damper.mark() != (None, None));
+    }
+}
+
 impl Engine {
     /// At the start: who is held back does not escape that by a restart.
     pub(super) fn resume_holds(&mut self, now: Instant) {
@@ -89,8 +96,9 @@ impl Engine {
         let hold = instance.damper.hold().cloned();
         if let Some(hold) = &hold {
             match counts {
-                Some(lower) => *priority = Some(lower),
-                None => *fault = Some(hold.because.clone()),
+                // In a run that goes on with a hold less may be seen than was held back.
+                Some(lower) => *priority = priority.map(|seen| seen.min(lower)),
+                None => drop(fault.get_or_insert_with(|| hold.because.clone())),
             }
         }
         if let Some(hold) = hold.filter(|hold| before.1 != Some(hold.until)) {

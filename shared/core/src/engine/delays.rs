@@ -31,6 +31,11 @@ impl Waiting {
         self.start.is_some_and(|until| now < until)
     }
 
+    /// The same, as long as the end has not been noticed.
+    pub(super) fn pending(&self) -> bool {
+        self.start.is_some()
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.links.values().map(|(until, _)| *until).chain(self.start).min()
     }
@@ -80,6 +85,7 @@ impl Engine {
                 interface.running = up;
             }
         }
+        self.instances.touch_all();
         self.evaluate_all(now);
     }
 }

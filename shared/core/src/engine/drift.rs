@@ -44,7 +44,7 @@ pub(super) struct Other {
     /// When it is to be asked.
     pub(super) ask_at: Option<Instant>,
     /// It is asked about what is looked at.
-    asked: bool,
+    pub(super) asked: bool,
     /// What it told, where this node has nothing of its own to compare it with at once.
     pub(super) description: Option<Box<Description>>,
     pub(super) compared: Compared,

@@ -61,6 +61,8 @@ impl Engine {
     fn waits(&self, instance: &Instance) -> Waits {
         let held = instance.lease.is_held();
         let hold = instance.damper.hold();
+        // Before a start delay is over nothing ends a hold.
+        let ending = hold.filter(|_| !self.delays.pending());
         let mut first: Option<(Instant, TimerKind)> = None;
         let mut due = |at: Option<Instant>, kind| {
             first = first.into_iter().chain(at.map(|at| (at, kind))).min();
@@ -69,8 +71,8 @@ impl Engine {
         due(instance.foreign.map(|f| f.until), TimerKind::Vrrp);
         due(instance.claim_at, TimerKind::Claim);
         due(instance.blocked.as_ref().map(|(t, _)| *t), TimerKind::Claim);
-        due(hold.map(|hold| hold.until), TimerKind::Delay);
-        due(instance.lonely_until.filter(|_| hold.is_some()), TimerKind::Delay);
+        due(ending.map(|hold| hold.until), TimerKind::Delay);
+        due(instance.lonely_until.filter(|_| ending.is_some()), TimerKind::Delay);
         due(instance.garp.map(|(t, _)| t), TimerKind::Announce);
         due(instance.extra_at, TimerKind::Announce);
         due(instance.refresh_at, TimerKind::Refresh);

@@ -489,7 +489,9 @@ impl Engine {
         let mut epochs = BTreeMap::new();
         for key in gone {
             self.retire(now, key, "configuration changed", true, None);
-            epochs.extend(self.instances.remove(&key).map(|i| (key, (i.epoch_seen, i.counters))));
+            let removed = self.instances.remove(&key);
+            self.holds.forget(removed.as_ref());
+            epochs.extend(removed.map(|i| (key, (i.epoch_seen, i.counters))));
             self.reported.remove(&key);
             self.withdraw(router_key(&key));
         }

@@ -34,6 +34,8 @@ impl Engine {
             let other = self.others.nodes.entry(*node).or_default();
             if other.of.as_ref() != Some(&of) {
                 (other.of, other.description, other.silent, other.ask_at) = (Some(of), None, None, None);
+                // An answer that is under way is about what was before.
+                other.asked = false;
             }
             if !wanted {
                 (other.ask_at, other.silent) = (None, None);

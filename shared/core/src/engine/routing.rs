@@ -34,7 +34,9 @@ impl Engine {
     pub(super) fn configure_statics(&mut self, now: Instant, config: &Config) {
         self.statics.told.clear();
         self.statics.refused.clear();
-        self.statics.missing.clear();
+        // What is still needed stays missing until a look finds it there.
+        let needed = |title: &String| config.statics.track_groups.iter().any(|g| g.titles().any(|name| name == *title));
+        self.statics.missing.retain(needed);
         if !config.statics.is_empty() || !self.config.statics.is_empty() {
             self.out.push(Action::HaveStatics(config.statics.clone()));
         }

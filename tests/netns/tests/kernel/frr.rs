@@ -196,7 +196,7 @@ impl Segment {
         let (begin, end) = (six.owners().first().copied(), six.owners().last().copied());
         ensure!((begin, end) == (Some(from), Some(to)), "{what}: {:?}", six.owners());
         // FRR's first advert over IPv6 is lost with the interface that it has just taken up: the second one counts.
-        let dual = if to == FRR { 40 } else { 10 };
+        let dual = if to == FRR { 40 } else { 20 };
         ensure!(six.dual() <= dual, "{what}: {} double answers", six.dual());
         let gap = four.client_gap().max(six.gap());
         ensure!(gap <= longest, "{what}: {gap:?}, {four}");

@@ -300,11 +300,15 @@ impl Mesh {
 
     /// Starts another run of a node that stopped, with the kernel as it is and whatever was left.
     fn start_again(&mut self, id: NodeId) {
+        self.start_again_with(id, config(vec![router((250 - 50 * id.0) as u8)]));
+    }
+
+    fn start_again_with(&mut self, id: NodeId, config: Config) {
         let (now, roster) = (self.now, three_vote(self.nodes.len() as u64));
         let node = self.nodes.get_mut(&id).unwrap();
         let (adopted, holds) = (std::mem::take(&mut node.left), node.holds.clone());
         let setup = Setup { adopted, holds, ..setup(id, Some(roster.clone())) };
-        node.engine = Engine::new(setup, config(vec![router((250 - 50 * id.0) as u8)]), now);
+        node.engine = Engine::new(setup, config, now);
         node.frozen = false;
         self.step(id, Input::Interface(eth0(id)));
         for other in roster.members.iter().map(|m| m.id).filter(|o| *o != id) {

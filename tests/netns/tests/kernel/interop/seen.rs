@@ -71,8 +71,9 @@ impl Tried {
         ensure!(story.owners == [OWNER, NEXT, OWNER, NEXT, OWNER], "{title}: {:?}", story.owners);
         ensure!(story.dual <= HANDOVER, "{title}: two answered for {:?}", story.dual);
         let [silent, healed, goodbye, back] = self.done;
+        // By its end: it may seem to begin before what caused it, where the judge had to wait for a processor.
         let longest = |from: Duration, to: Duration| {
-            let there = story.outages.iter().filter(|(begin, _)| (from..to).contains(begin));
+            let there = story.outages.iter().filter(|(_, end)| (from..to).contains(end));
             there.map(|(begin, end)| *end - *begin).max().unwrap_or_default()
         };
         let (gone, left) = (longest(silent, healed), longest(goodbye, back));

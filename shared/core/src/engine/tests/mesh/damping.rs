@@ -258,3 +258,21 @@ fn a_reload_that_turns_it_off_ends_a_hold() {
     mesh.step(LB1, Input::Configure(Box::new(config)));
     assert_eq!((mesh.held(LB1), mesh.nodes[&LB1].engine.instances[&KEY].state()), (None, RouterState::Backup));
 }
+
+#[test]
+fn a_hold_that_goes_on_waits_for_the_end_of_a_start_delay() {
+    let mut mesh = settled();
+    (0..3).for_each(|_| mesh.flap(LB1, 5));
+    assert!(mesh.held(LB1).is_some());
+    let mut config = config(vec![router(200)]);
+    config.delays.startup = 30 * SECOND;
+    mesh.start_again_with(LB1, config);
+    let begin = mesh.now;
+    mesh.run_until(begin + 29 * SECOND);
+    // No timer of the past: the end of the hold is not waited for.
+    let due = mesh.nodes[&LB1].engine.deadline().map(|(at, _)| at);
+    assert!(due.is_none_or(|at| at >= mesh.now), "{due:?} at {:?}", mesh.now);
+    mesh.gossip_to(LB1);
+    mesh.run_until(begin + 35 * SECOND);
+    assert_eq!((mesh.serving(), mesh.held(LB1)), (vec![LB1], None));
+}
