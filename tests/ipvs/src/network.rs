@@ -135,6 +135,7 @@ impl Host {
         let name = program.rsplit('/').next().unwrap_or(program);
         let path = self.dir.join(format!("{name}.log"));
         let log = File::options().create(true).append(true).open(&path)?;
+        let from = usize::try_from(log.metadata()?.len())?;
         let child = Command::new("ip")
             .args(["netns", "exec", &self.netns, program])
             .args(arguments)
@@ -144,7 +145,7 @@ impl Host {
             .process_group(0)
             .spawn()
             .with_context(|| format!("start {program}"))?;
-        Ok(Daemon { child, log: path })
+        Ok(Daemon { child, log: path, from })
     }
 
     /// A web server on port 80 of all its addresses that says the host's name.
@@ -181,6 +182,8 @@ impl Host {
 pub struct Daemon {
     child: Child,
     log: PathBuf,
+    /// Where in it this one began to write.
+    from: usize,
 }
 
 impl Daemon {
@@ -192,9 +195,11 @@ impl Daemon {
         }
     }
 
-    /// What it wrote.
+    /// What it wrote, and not what an earlier one in the same file did.
     pub fn written(&self) -> Result<String> {
-        Ok(fs::read_to_string(&self.log)?)
+        let all = fs::read(&self.log)?;
+        let own = all.get(self.from..).unwrap_or_default();
+        Ok(String::from_utf8_lossy(own).into_owned())
     }
 
     /// Asks it to read its files again, as an operator does.
