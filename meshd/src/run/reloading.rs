@@ -111,7 +111,7 @@ impl<'a> Reloading<'a> {
         config: Config,
     ) -> anyhow::Result<()> {
         let namespaces =
-            |config: &Config| (config.process.net_namespace.clone(), config.process.net_namespace_ipvs.clone());
+            |config: &Config| (config.process.net_namespace.clone(), config.process.ipvs_namespace.clone());
         let same = namespaces(&config) == namespaces(&self.config);
         ensure!(same, "another net_namespace or net_namespace_ipvs takes a restart");
         let engine = tokio::time::timeout(self.patience, self.inputs.reserve());

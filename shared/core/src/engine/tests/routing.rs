@@ -122,7 +122,7 @@ fn what_is_static_can_be_a_fault() {
     let statics =
         Statics { routes: vec![route("10.21.0.0/16", true)], track_groups: vec![group], ..Statics::default() };
     let with = Config { statics, ..config(vec![router(200)]) };
-    let mut engine = Engine::new(setup(LB1, None), with, Instant::default());
+    let mut engine = Engine::new(setup(LB1, None), with.clone(), Instant::default());
     engine.step(Instant::default(), Input::Interface(eth0(LB1)));
     engine.step(CLAIM, Input::Timeout);
     assert!(engine.instances[&KEY].vrrp.is_active());
@@ -133,6 +133,10 @@ fn what_is_static_can_be_a_fault() {
     let fault = |engine: &Engine| engine.instances[&KEY].fault.clone();
     assert_eq!(fault(&engine).as_deref(), Some("route 10.20.0.0/16 dev eth0 table 254 of track_group G is not there"));
     assert!(!engine.instances[&KEY].vrrp.is_active());
+    // Another configuration that needs it is no reason to begin.
+    let actions = engine.step(CLAIM, Input::Configure(Box::new(with)));
+    assert!(fault(&engine).is_some() && !actions.iter().any(|a| matches!(a, Action::Record(Decision::Router { .. }))));
+    engine.step(CLAIM, refused(needed.title()));
     // Refused with each look, it stays a fault; the first look that refuses nothing ends it, at the next one.
     let mut at = CLAIM;
     let mut look = |engine: &mut Engine| {
