@@ -77,20 +77,20 @@ impl Parts {
                     ended.context("the runner of tracked scripts died")?;
                     bail!("the runner of tracked scripts ended by itself");
                 }
-                ended = services_end(services.as_mut()) => {
+                ended = end_of(services.as_mut().map(|part| &mut part.ended)) => {
                     ended.context("the thread of the services died")??;
                     bail!("the services ended by themselves");
                 }
-                ended = notify_end(notify.as_mut()) => {
+                ended = end_of(notify.as_mut().map(|part| &mut part.ended)) => {
                     ended.context("the thread of the notifications died")??;
                     bail!("the thread of the notifications ended by itself");
                 }
-                ended = bfd_end(bfd.as_mut()) => {
+                ended = end_of(bfd.as_mut().map(|part| &mut part.ended)) => {
                     ended.context("the thread of the BFD sessions died")??;
                     bail!("the BFD sessions ended by themselves");
                 }
                 error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
-                ended = server_end(real_server.as_mut()) => {
+                ended = end_of(real_server.as_mut().map(|part| &mut part.ended)) => {
                     ended.context("the thread that looks after this host died")??;
                     bail!("the thread that looks after this host ended by itself");
                 }
@@ -154,30 +154,10 @@ impl ServerThread {
     }
 }
 
-async fn services_end(services: Option<&mut ServicesThread>) -> Result<anyhow::Result<()>, RecvError> {
-    match services {
-        Some(services) => (&mut services.ended).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn notify_end(notify: Option<&mut NotifyThread>) -> Result<anyhow::Result<()>, RecvError> {
-    match notify {
-        Some(notify) => (&mut notify.ended).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn bfd_end(bfd: Option<&mut BfdThread>) -> Result<anyhow::Result<()>, RecvError> {
-    match bfd {
-        Some(bfd) => (&mut bfd.ended).await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn server_end(thread: Option<&mut ServerThread>) -> Result<anyhow::Result<()>, RecvError> {
-    match thread {
-        Some(thread) => (&mut thread.ended).await,
+/// The end of a part; one that is not there does not end.
+async fn end_of(part: Option<&mut Ended>) -> Result<anyhow::Result<()>, RecvError> {
+    match part {
+        Some(ended) => ended.await,
         None => std::future::pending().await,
     }
 }
