@@ -17,10 +17,10 @@ impl Engine {
             first = first.into_iter().chain(at.map(|at| (at, kind))).min();
         };
         due(self.voter.deadline(), TimerKind::GrantEnd);
-        due(self.fence_retry, TimerKind::Fence);
+        due(self.fence.retry, TimerKind::Fence);
         due(self.vmacs.retry, TimerKind::Claim);
         due(self.statics.look_at, TimerKind::Refresh);
-        due(self.memory_retry, TimerKind::Memory);
+        due(self.memory.retry, TimerKind::Memory);
         due(self.keeping.map(|k| k.until), TimerKind::Keep);
         due(self.council.deadline(), TimerKind::Roster);
         due(self.neighbour.tell_at, TimerKind::Services);

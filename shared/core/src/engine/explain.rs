@@ -60,7 +60,7 @@ impl Engine {
     }
 
     fn would_answer(&self, now: Instant, key: RouterKey, director: NodeId) -> String {
-        if self.memory_retry.is_some() {
+        if self.memory.retry.is_some() {
             return "no: this voter cannot remember what it grants, and is silent".to_owned();
         }
         let holds = self.voter.holder(now, &key).filter(|h| h.owner == director);

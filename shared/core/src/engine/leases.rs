@@ -217,8 +217,7 @@ impl Engine {
                 {
                     instance.armed_until = Some(deadline);
                     instance.silence.decide_at = Some(Self::decide_at(instance.lease_time, deadline));
-                    let addresses = instance.addresses();
-                    self.rearm.entry(deadline).or_default().extend(addresses);
+                    self.fence.rearm(deadline, instance.addresses());
                 }
                 if held_elsewhere + quorum > voters.len() {
                     self.retire(now, key, "a majority of the voters gave the lease to another node", true, None);

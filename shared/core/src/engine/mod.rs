@@ -10,6 +10,7 @@ mod due;
 pub mod dump;
 mod evaluate;
 pub mod explain;
+mod fence;
 mod groups;
 mod leases;
 mod links;
@@ -120,14 +121,10 @@ pub struct Engine {
     sent: VecDeque<Sent>,
     /// Leases that ended in this step.
     ends: voting::Ends,
-    /// This voter cannot remember, and is silent until the next try.
-    memory_retry: Option<Instant>,
-    /// That was told.
-    memory_told: bool,
+    memory: voting::Memory,
     /// That leases are too short for the voters' distance was told.
     strain_told: bool,
-    /// Fences to be opened further at the end of this step.
-    rearm: BTreeMap<Instant, Vec<std::net::IpAddr>>,
+    fence: fence::Fence,
     drops: BTreeMap<String, DropCount>,
     repairs: repairs::Repairs,
     holds: damping::Holds,
@@ -144,17 +141,8 @@ pub struct Engine {
     reported: BTreeMap<RouterKey, RouterReport>,
     vmacs: vmacs::Vmacs,
     statics: routing::Statics,
-    /// The fence could not be brought about: leases are kept, the kernel does not enforce them.
-    fence_failure: Option<String>,
     /// More than [`MANY_ADDRESSES`] are configured.
     many_addresses: bool,
-    /// When it last could not.
-    fence_failed: Option<Instant>,
-    /// What of the fence the kernel cannot do.
-    fence_gaps: Vec<String>,
-    /// The failure told last, so that it is told once.
-    fence_told: Option<String>,
-    fence_retry: Option<Instant>,
     /// The mesh has had three voters for less than that: owners may still be without a lease.
     grace_until: Option<Instant>,
     /// Probes so far.
@@ -272,10 +260,9 @@ impl Engine {
             seq,
             sent: VecDeque::new(),
             ends: voting::Ends::default(),
-            memory_retry: None,
-            memory_told: false,
+            memory: voting::Memory::default(),
             strain_told: false,
-            rearm: BTreeMap::new(),
+            fence: fence::Fence::default(),
             drops: BTreeMap::new(),
             repairs: repairs::Repairs::default(),
             holds: damping::Holds::default(),
@@ -287,12 +274,7 @@ impl Engine {
             reported: BTreeMap::new(),
             vmacs: vmacs::Vmacs::default(),
             statics: routing::Statics::default(),
-            fence_failure: None,
             many_addresses: false,
-            fence_failed: None,
-            fence_gaps: Vec::new(),
-            fence_told: None,
-            fence_retry: None,
             grace_until: None,
             probes: 0,
             foreign_ignored: 0,
@@ -394,13 +376,7 @@ impl Engine {
             Input::WallClock(unix_at_zero) => self.setup.unix_at_zero = unix_at_zero,
             Input::AddressGone { interface, address } => self.address_gone(now, &interface, address),
             Input::FenceGone => self.fence_gone(now),
-            Input::FenceGaps(gaps) => {
-                if self.many_addresses {
-                    self.shorten_lifetimes(now);
-                }
-                self.fence_gaps = gaps;
-                self.warn_unprotected();
-            }
+            Input::FenceGaps(gaps) => self.fence_lacks(now, gaps),
             Input::Message { from, message } => self.receive_message(now, from, message),
             Input::PeerUp { node, rtt } => {
                 if !self.membership.is_connected(node) {
@@ -533,11 +509,7 @@ impl Engine {
     }
 
     fn run_timers(&mut self, now: Instant) {
-        if self.fence_retry.is_some_and(|t| t <= now) {
-            self.fence_retry = None;
-            self.fence_failure = None;
-            self.rearm_all();
-        }
+        self.retry_fence(now);
         self.retry_memory(now);
         self.retry_vmacs(now);
         self.look_at_statics(now);
@@ -615,9 +587,7 @@ impl Engine {
             let loss = "until then VRRP decides alone whenever no majority answers";
             return Some(format!("{voters} of {FIRST_VOTERS} voters have joined; {loss}"));
         }
-        let failure = self.fence_failure.as_ref().map(|error| format!("the kernel does not enforce leases: {error}"));
-        let gaps = || format!("the kernel enforces leases in part: {}", self.fence_gaps.join("; "));
-        failure.or_else(|| (!self.fence_gaps.is_empty()).then(gaps))
+        self.fence.wanting()
     }
 
     /// Routers this node serves without a lease, in a mesh.

@@ -203,7 +203,7 @@ impl Engine {
         instance.silence.lease_ended = end;
         instance.silence.unprotected_since = Some(now);
         let addresses = instance.addresses();
-        self.rearm.values_mut().for_each(|list| list.retain(|a| !addresses.contains(a)));
+        self.fence.keep_closed(&addresses);
         self.install_fence();
         self.tell_unprotected(now, key);
     }

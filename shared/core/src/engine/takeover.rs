@@ -272,7 +272,7 @@ impl Engine {
             instance.counters.released_active += 1;
             let addresses = instance.addresses();
             self.pacer.forget(&addresses);
-            self.rearm.values_mut().for_each(|list| list.retain(|a| !addresses.contains(a)));
+            self.fence.keep_closed(&addresses);
             if fenced && armed {
                 self.out.push(Action::FenceClose { addresses });
             } else if fenced && !self.stopping {

@@ -1,5 +1,5 @@
-//! What keeps in the kernel what a router has there: lifetimes of addresses, the fence, and what follows when an effect
-//! could not be brought about.
+//! What keeps in the kernel what a router has there: lifetimes of addresses, and what follows when an effect could not be
+//! brought about.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -20,19 +20,12 @@ const BLOCK: Duration = Duration::from_secs(5);
 /// The same after many failures: it doubles until then.
 const LONGEST_BLOCK: Duration = Duration::from_secs(300);
 
-/// The fence counts as working again when it did not fail for so long.
-const FENCE_TRUSTED: Duration = Duration::from_secs(5);
-
-/// Between tries to repair the fence.
-const FENCE_RETRY: Duration = Duration::from_millis(250);
-
 impl Engine {
     /// How long addresses are to outlive this daemon at present.
     pub(super) fn backstop(&self, now: Instant) -> Backstop {
-        let works = self.fence_gaps.is_empty() && self.fence_failed.is_none_or(|at| now >= at + FENCE_TRUSTED);
         match self.leased() {
             false => Backstop::NoLease,
-            true if works && self.many_addresses => Backstop::Long,
+            true if self.fence.works(now) && self.many_addresses => Backstop::Long,
             true => Backstop::Short,
         }
     }
@@ -75,69 +68,10 @@ impl Engine {
         self.repaired(now, Repair::Address, what);
     }
 
-    /// The fence was touched by somebody else: all of it is put back, and opened where a lease lives.
-    pub(super) fn fence_gone(&mut self, now: Instant) {
-        if !self.leased() && self.unaccepted().is_empty() {
-            return;
-        }
-        self.rearm_all();
-        let what = "the fence's nftables rules were changed by somebody else".to_owned();
-        self.repaired(now, Repair::Fence, what);
-    }
-
-    /// Installs the fence and opens it wherever a lease lives.
-    pub(super) fn rearm_all(&mut self) {
-        self.install_fence();
-        for instance in self.instances.values().filter(|i| i.lease.is_held()) {
-            if let Some(until) = instance.armed_until {
-                self.out.push(Action::FenceArm { addresses: instance.addresses(), until });
-            }
-        }
-    }
-
-    /// Closes the fence around every address, but for those served without a lease.
-    pub(super) fn install_fence(&mut self) {
-        let fenced = |i: &&Instance| i.silence.unprotected_since.is_none();
-        let addresses = if self.leased() && !self.stopping {
-            self.instances.values().filter(fenced).flat_map(Instance::addresses).collect()
-        } else {
-            Vec::new()
-        };
-        let unaccepted = self.unaccepted();
-        self.out.push(Action::FenceInstall { addresses, unaccepted });
-    }
-
-    /// Addresses that only forward (`no_accept`), as long as this node serves any.
-    fn unaccepted(&self) -> Vec<IpAddr> {
-        let shut = self.instances.values().filter(|i| !self.stopping && !i.config.accepts());
-        shut.flat_map(Instance::addresses).collect()
-    }
-
-    /// Opens fences further, one call for all leases that end together.
-    pub(super) fn flush_rearm(&mut self) {
-        for (until, addresses) in std::mem::take(&mut self.rearm) {
-            if !addresses.is_empty() {
-                self.out.push(Action::FenceArm { addresses, until });
-            }
-        }
-    }
-
     /// An effect could not be brought about.
     pub(super) fn effect_failed(&mut self, now: Instant, effect: Effect, error: String) {
         match effect {
-            Effect::Fence => {
-                if self.backstop(now) == Backstop::Long {
-                    self.shorten_lifetimes(now);
-                }
-                self.fence_failed = Some(now);
-                if self.fence_told.as_ref() != Some(&error) {
-                    let what = if self.leased() { "enforce leases" } else { "drop what `no_accept` is to drop" };
-                    self.record(Decision::Warning { text: format!("the kernel does not {what}: {error}") });
-                    self.fence_told = Some(error.clone());
-                }
-                self.fence_failure = Some(error);
-                self.fence_retry.get_or_insert(now + FENCE_RETRY);
-            }
+            Effect::Fence => self.fence_failed(now, error),
             Effect::Address { interface, address } => {
                 let reason = format!("address {address} cannot be put on {interface}: {error}");
                 let owner = |i: &&mut Instance| i.vrrp.is_active() && i.addresses().contains(&address);

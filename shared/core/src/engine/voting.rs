@@ -24,6 +24,15 @@ pub(super) struct Ends {
 /// Releases or vacancies in one message, at most: some 40 bytes each, and the codec's limit is 64 KiB.
 const LONGEST_LIST: usize = 1000;
 
+/// Whether this voter can remember what it grants.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// It cannot, and is silent until the next try.
+    pub retry: Option<Instant>,
+    /// That was told.
+    told: bool,
+}
+
 impl Engine {
     /// As a voter: answers a request.
     pub(super) fn answer(&mut self, now: Instant, from: NodeId, request: &Request) -> Reply {
@@ -34,7 +43,7 @@ impl Engine {
                 self.send_roster(from);
             }
             same(Verdict::WrongRoster)
-        } else if let Some(retry) = self.memory_retry {
+        } else if let Some(retry) = self.memory.retry {
             same(Verdict::Quarantine { remaining_ms: retry.since(now).as_millis() as u32 + 1 })
         } else {
             self.decide_all(now, from, request.seq, &request.claims)
@@ -131,8 +140,8 @@ impl Engine {
     /// nothing until it can remember, to itself neither, and lets go of what its own vote carries.
     pub(super) fn memory_failed(&mut self, now: Instant, error: &str) {
         self.voter.changes_lost();
-        self.memory_retry = Some(now + MEMORY_RETRY);
-        if !std::mem::replace(&mut self.memory_told, true) {
+        self.memory.retry = Some(now + MEMORY_RETRY);
+        if !std::mem::replace(&mut self.memory.told, true) {
             let text = format!("this voter is silent, for it cannot remember what it grants: {error}");
             self.record(Decision::Warning { text });
         }
@@ -147,8 +156,8 @@ impl Engine {
     /// Tries whether memory works again: all of it is written, and a failure is reported before
     /// anything else happens.
     pub(super) fn retry_memory(&mut self, now: Instant) {
-        if self.memory_retry.is_some_and(|t| t <= now) {
-            self.memory_retry = None;
+        if self.memory.retry.is_some_and(|t| t <= now) {
+            self.memory.retry = None;
             self.voter.remember_all();
         }
     }
