@@ -91,7 +91,7 @@ pub struct Instance {
     pub silence: Silence,
     /// Serves because the run before did, but its interface is not known yet: until then at most.
     pub adopted: Option<Instant>,
-    /// Serves since the run before: what nobody has told of yet is no reason to stop.
+    /// Serves since the run, or the configuration, before: what nobody has told of yet is no reason to stop.
     pub goes_on: bool,
 }
 

@@ -21,6 +21,7 @@ mod observe;
 mod onlooker;
 mod placement;
 mod publish;
+mod reconfigure;
 mod repairs;
 mod roster;
 mod routing;
@@ -42,7 +43,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mesh_config::model::{Config, TrackFile, TrackProcess};
+use mesh_config::model::{Config, TrackFile, TrackProcess, VirtualRouter};
 use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, RouterReport};
 use mesh_wire::mesh::lease::Claim;
 use mesh_wire::mesh::roster::{FIRST_VOTERS, Role, Roster};
@@ -68,6 +69,7 @@ use crate::roster::replica::Event;
 use crate::time::Instant;
 use crate::tracking::{self, Tracking};
 
+use self::reconfigure::{Gain, can_go_on};
 use self::roster::Council;
 
 /// What a node is, besides its configuration.
@@ -440,14 +442,16 @@ impl Engine {
         }
     }
 
-    /// Takes over a configuration: routers that did not change are not touched.
+    /// Takes over a configuration: routers that did not change are not touched, those that did go on.
     fn configure(&mut self, now: Instant, config: Config) {
-        self.set_config(now, config);
+        let gains = self.set_config(now, config);
         self.install_fence();
         self.evaluate_all(now);
+        gains.into_iter().for_each(|gain| self.gain(now, gain));
     }
 
-    fn set_config(&mut self, now: Instant, mut config: Config) {
+    /// The same, but for what routers that serve have yet to get.
+    fn set_config(&mut self, now: Instant, mut config: Config) -> Vec<Gain> {
         if !config.routers.is_empty() && self.role() != Role::Director {
             let text = "this node is no director: it serves none of the virtual routers in its configuration";
             self.record(Decision::Warning { text: text.to_owned() });
@@ -458,9 +462,12 @@ impl Engine {
         self.configured += 1;
         self.configure_notices(&config);
         let lease = config.mesh.lease;
-        let before = self.config.mesh.lease;
-        let lasts = |i: &Instance, setting| lease_time(setting, i.config.advert_interval);
-        let keep = |i: &Instance| lasts(i, lease) == lasts(i, before) && config.routers.contains(&i.config);
+        let lasts = |router: &VirtualRouter| lease_time(lease, router.advert_interval);
+        let after: BTreeMap<RouterKey, &VirtualRouter> = config.routers.iter().map(|r| (r.key, r)).collect();
+        let keep = |i: &Instance| {
+            let goes_on = |after: &&VirtualRouter| can_go_on(&i.config, i.lease_time, after, lasts(after));
+            after.get(&i.config.key).is_some_and(goes_on)
+        };
         let gone: Vec<RouterKey> = self.instances.iter().filter(|(_, i)| !keep(i)).map(|(key, _)| *key).collect();
         let mut epochs = BTreeMap::new();
         for key in gone {
@@ -475,8 +482,10 @@ impl Engine {
         self.tracking.configure(&config);
         let orphaned: BTreeMap<RouterKey, u64> =
             config.routers.iter().map(|r| (r.key, self.orphaned_epoch(r.key))).collect();
+        let mut gains = Vec::new();
         for router in &config.routers {
             if self.instances.contains_key(&router.key) {
+                gains.extend(self.reconfigure(now, router));
                 continue;
             }
             self.instances.insert(Instance {
@@ -506,6 +515,7 @@ impl Engine {
         self.instances.touch_all();
         self.note_surroundings(now);
         self.look_at_configurations(now);
+        gains
     }
 
     fn run_timers(&mut self, now: Instant) {

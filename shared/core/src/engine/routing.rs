@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mesh_config::model::Config;
+use mesh_config::model::{Config, Route, Rule};
 
 use super::Engine;
 use crate::action::Action;
@@ -94,8 +94,13 @@ impl Engine {
 /// A router's routes and rules, after its addresses: routes may name one as their source.
 pub(super) fn add_routes(out: &mut Vec<Action>, instance: &Instance, again: bool) {
     let wanted = |track: bool| track || !again;
-    let routes: Vec<_> = instance.config.routes.iter().filter(|r| wanted(r.track)).cloned().collect();
-    let rules: Vec<_> = instance.config.rules.iter().filter(|r| wanted(r.track)).cloned().collect();
+    let routes = instance.config.routes.iter().filter(|r| wanted(r.track)).cloned().collect();
+    let rules = instance.config.rules.iter().filter(|r| wanted(r.track)).cloned().collect();
+    add_routes_of(out, routes, rules, again);
+}
+
+/// These of them.
+pub(super) fn add_routes_of(out: &mut Vec<Action>, routes: Vec<Route>, rules: Vec<Rule>, again: bool) {
     if !(routes.is_empty() && rules.is_empty()) {
         out.push(Action::AddRoutes { routes, rules, again });
     }
@@ -103,7 +108,11 @@ pub(super) fn add_routes(out: &mut Vec<Action>, instance: &Instance, again: bool
 
 /// Before its addresses go.
 pub(super) fn del_routes(out: &mut Vec<Action>, instance: &Instance) {
-    let (routes, rules) = (instance.config.routes.clone(), instance.config.rules.clone());
+    del_routes_of(out, instance.config.routes.clone(), instance.config.rules.clone());
+}
+
+/// These of them.
+pub(super) fn del_routes_of(out: &mut Vec<Action>, routes: Vec<Route>, rules: Vec<Rule>) {
     if !(routes.is_empty() && rules.is_empty()) {
         out.push(Action::DelRoutes { routes, rules });
     }

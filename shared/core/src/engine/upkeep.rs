@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use mesh_config::model::VirtualAddress;
 use mesh_wire::mesh::RouterKey;
 
 use super::Engine;
@@ -102,7 +103,17 @@ impl Engine {
 }
 
 pub(super) fn add_addresses(out: &mut Vec<Action>, instance: &Instance, lifetime_s: u32) {
-    for address in instance.moving() {
+    add_addresses_of(out, instance, instance.moving(), lifetime_s);
+}
+
+/// The same for some of its addresses.
+pub(super) fn add_addresses_of<'a>(
+    out: &mut Vec<Action>,
+    instance: &Instance,
+    addresses: impl Iterator<Item = &'a VirtualAddress>,
+    lifetime_s: u32,
+) {
+    for address in addresses {
         let interface = instance.config.interface_of(address).to_owned();
         out.push(Action::AddAddress { interface, address: address.clone(), lifetime_s });
     }

@@ -115,6 +115,24 @@ impl Router {
         }
     }
 
+    /// Another configuration of the same version, in the same state. Only another interval moves a timer: a
+    /// backup waits anew, and the next advert comes no later than whoever heard the last one expects it.
+    pub fn reconfigure(&mut self, now: Instant, config: &VirtualRouter) {
+        let before = std::mem::replace(self, Router::new(config));
+        self.state = before.state;
+        self.priority = before.priority;
+        self.backup_since = before.backup_since;
+        if self.interval == before.interval {
+            self.active_interval = before.active_interval;
+            return;
+        }
+        match &mut self.state {
+            State::Initialize => {}
+            State::Active { advert_at } => *advert_at = (*advert_at).min(now + self.interval),
+            State::Backup { .. } => self.state = State::Backup { down_at: now + self.down_interval() },
+        }
+    }
+
     /// The state.
     pub fn state(&self) -> State {
         self.state

@@ -112,6 +112,9 @@ fn root_a_failing_script_moves_the_vip() -> Result<()> {
     })
 }
 
+const SECOND: &str = "10.1.1.82";
+const ROUTE: &str = "10.82.0.0/16";
+
 #[test]
 fn root_reload_changes_what_changed() -> Result<()> {
     on_a_mesh(|cluster| {
@@ -139,9 +142,25 @@ fn root_reload_changes_what_changed() -> Result<()> {
         told(cluster, "nothing to serve is left in it")?;
         reload(cluster, OWNER, &good)?;
         told(cluster, "configuration read again")?;
+        // A router that changes goes on: it gets what is new, and keeps what stays.
+        let host = cluster.lab_ref().host(OWNER).clone();
+        let shown = |what: &str, wanted: &str| -> Result<bool> { Ok(host.run(&["ip", "-4", what])?.contains(wanted)) };
+        let more = good.replace("priority 200", "priority 210").replace(
+            &format!("        {VIP}/24\n    }}\n"),
+            &format!("        {VIP}/24\n        {SECOND}/24\n    }}\n    virtual_routes {{\n        {ROUTE} dev eth0\n    }}\n"),
+        );
+        reload(cluster, OWNER, &more)?;
+        clock::wait_for("the new address and the new route are there", SHOWN_WITHIN, || {
+            Ok((shown("address", SECOND)? && shown("route", ROUTE)?).then_some(()))
+        })?;
+        cluster.lab_ref().host("client").run(&["ping", "-c", "1", "-W", "1", SECOND])?;
+        reload(cluster, OWNER, &good)?;
+        clock::wait_for("they are gone", SHOWN_WITHIN, || {
+            Ok((!shown("address", SECOND)? && !shown("route", ROUTE)?).then_some(()))
+        })?;
         cluster.wait_status("the owner stayed", SHOWN_WITHIN, &[OWNER, NEXT], |s| active(s) == Some(OWNER))?;
         let report = judge.finish()?;
-        ensure!(report.owners() == [OWNER] && report.gap().is_zero(), "a reload without changes was felt: {report}");
+        ensure!(report.owners() == [OWNER] && report.gap().is_zero(), "a reload was felt: {report}");
         Ok(())
     })
 }

@@ -1,5 +1,7 @@
 //! A new configuration touches what changed and nothing else.
 
+use mesh_config::model::{Version, VirtualAddress};
+
 use super::actions::*;
 use super::*;
 
@@ -30,10 +32,62 @@ fn a_new_router_leaves_the_others_alone() {
     assert!(engine.instances[&KEY].vrrp.is_active());
 }
 
+/// As keepalived: another priority, interval or password is no reason to let go.
 #[test]
-fn a_changed_router_starts_anew() {
+fn a_changed_router_goes_on() {
     let mut engine = holding();
-    let actions = engine.step(ms(3300), Input::Configure(Box::new(config(vec![router(150)]))));
+    let epoch = engine.instances[&KEY].held_epoch();
+    let changed = VirtualRouter { advert_interval: Duration::from_secs(2), preempt: false, ..router(150) };
+    let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(config(vec![changed])))));
+    assert_eq!(actions, [run(&[]), install(&[VIP])], "what is armed stays armed");
+    let instance = &engine.instances[&KEY];
+    assert_eq!((instance.vrrp.is_active(), instance.vrrp.priority(), instance.held_epoch()), (true, 150, epoch));
+}
+
+#[test]
+fn an_address_more_is_served_at_once_and_one_less_no_longer() {
+    let mut engine = holding();
+    let until = engine.instances[&KEY].armed_until.expect("it holds a lease");
+    let both = VirtualRouter { addresses: vec![vip("10.1.1.80/24"), vip("10.1.1.81/24")], ..router(200) };
+    let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(config(vec![both])))));
+    let add = |vip_: &str| Action::AddAddress { interface: "eth0".into(), address: vip(vip_), lifetime_s: 3 };
+    assert_eq!(
+        actions[..4],
+        [run(&[]), install(&[VIP, VIP_2]), Action::FenceArm { addresses: vec![VIP_2], until }, add("10.1.1.81/24")]
+    );
+    let announced = |a: &Action| matches!(a, Action::Announce { address, .. } if *address == VIP_2);
+    assert!(actions[4..].iter().all(announced) && actions.len() > 4, "{actions:#?}");
+
+    let one = VirtualRouter { addresses: vec![vip("10.1.1.81/24")], ..router(200) };
+    let actions = plain(engine.step(ms(3310), Input::Configure(Box::new(config(vec![one])))));
+    assert_eq!(
+        actions,
+        [
+            Action::FenceClose { addresses: vec![VIP] },
+            del(),
+            run(&[]),
+            install(&[VIP_2]),
+            // The kernel may have removed it together with the first of its subnet.
+            add("10.1.1.81/24")
+        ]
+    );
+}
+
+#[test]
+fn a_fault_that_comes_with_a_configuration_ends_service() {
+    let mut engine = holding();
+    let elsewhere = VirtualAddress { interface: Some("eth9".into()), ..vip("10.1.1.81/24") };
+    let changed = VirtualRouter { addresses: vec![vip("10.1.1.80/24"), elsewhere], ..router(200) };
+    let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(config(vec![changed])))));
+    assert!(!actions.iter().any(|a| matches!(a, Action::AddAddress { .. } | Action::FenceArm { .. })), "{actions:#?}");
+    assert!(actions.contains(&told(RouterEvent::Fault, "interface eth9 is not there")), "{actions:#?}");
+}
+
+#[test]
+fn a_router_of_another_version_starts_anew() {
+    let mut engine = holding();
+    let other = VirtualRouter { version: Version::V2, ..router(200) };
+    let actions = engine.step(ms(3300), Input::Configure(Box::new(config(vec![other]))));
     let deleted = Action::Publish { key: "router/4.51".to_owned(), value: None };
     assert!(actions.contains(&deleted));
     let actions = plain(actions);
@@ -70,7 +124,8 @@ fn a_changed_router_goes_on_counting_epochs() {
     engine.step(ms(3220), granted(LB2, ms(3220), &first));
     engine.step(ms(3220), granted(LB3, ms(3220), &first));
     assert!(engine.instances[&KEY].vrrp.is_active());
-    engine.step(ms(3300), Input::Configure(Box::new(config(vec![router(210)]))));
+    let other = VirtualRouter { version: Version::V2, ..router(200) };
+    engine.step(ms(3300), Input::Configure(Box::new(config(vec![other]))));
     let again = request(&engine.step(ms(6600), Input::Timeout));
     assert!(again.claims[0].epoch > first.claims[0].epoch);
 }

@@ -73,7 +73,7 @@ fn a_reload_of_who_is_told_leaves_the_router_alone() {
 }
 
 #[test]
-fn a_lower_advert_is_told_and_a_changed_router_backs_up_once() {
+fn a_lower_advert_and_a_changed_priority_are_told_once() {
     let mut engine = start(&loud(200));
     engine.step(Instant::default(), link(true));
     engine.step(CLAIM, Input::Timeout);
@@ -81,7 +81,7 @@ fn a_lower_advert_is_told_and_a_changed_router_backs_up_once() {
     assert_eq!(told(&engine.step(ms(3300), lower.clone())), ["INSTANCE \"VI_1\" MASTER_RX_LOWER_PRI 200"]);
     assert_eq!(told(&engine.step(ms(3400), lower)), [""; 0]);
     let actions = engine.step(ms(3500), Input::Configure(Box::new(loud(150))));
-    assert_eq!(told(&actions), ["INSTANCE \"VI_1\" BACKUP 200", "INSTANCE \"VI_1\" BACKUP_PRIORITY 150"]);
+    assert_eq!(told(&actions), ["INSTANCE \"VI_1\" MASTER_PRIORITY 150"]);
 }
 
 #[test]

@@ -16,8 +16,12 @@ const LOWER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 10));
 const HIGHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 12));
 
 /// A router of priority 100 with adverts every second.
+fn config(version: Version) -> VirtualRouter {
+    VirtualRouter { version, ..router(100) }
+}
+
 fn machine(version: Version) -> Router {
-    Router::new(&VirtualRouter { version, ..router(100) })
+    Router::new(&config(version))
 }
 
 fn backup(version: Version, now: Instant) -> Router {

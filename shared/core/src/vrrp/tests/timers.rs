@@ -51,6 +51,32 @@ fn version_3_backups_follow_the_active_routers_interval() {
 }
 
 #[test]
+fn another_interval_begins_with_the_next_advert_and_a_backup_waits_anew() {
+    let slower = VirtualRouter { advert_interval: Duration::from_secs(5), ..config(Version::V3) };
+    let mut machine = backup(Version::V3, ms(0));
+    machine.reconfigure(ms(500), &slower);
+    assert_eq!(down_at(&machine), ms(500) + machine.down_interval());
+    assert_eq!(machine.down_interval(), Duration::from_millis(15_000) + Duration::from_micros(3_046_875));
+
+    machine.activate(ms(1000));
+    machine.reconfigure(ms(1500), &config(Version::V3));
+    assert_eq!(machine.deadline(), Some(ms(2500)), "sooner, as it is asked for");
+    machine.reconfigure(ms(1600), &slower);
+    assert_eq!(machine.deadline(), Some(ms(2500)), "as those expect it that heard the last one");
+    assert_eq!(machine.timeout(ms(2500)), Verdict::Advertise);
+    assert_eq!(machine.deadline(), Some(ms(7500)));
+}
+
+#[test]
+fn another_priority_moves_no_timer() {
+    let mut machine = backup(Version::V3, ms(0));
+    machine.receive(ms(10), Heard { interval: Duration::from_millis(100), ..heard(200, LOWER) }, OWN);
+    let before = machine.deadline();
+    machine.reconfigure(ms(20), &VirtualRouter { priority: 50, preempt: false, ..config(Version::V3) });
+    assert_eq!((machine.deadline(), machine.priority()), (before, 100), "tracking says what it comes to");
+}
+
+#[test]
 fn version_3_ignores_the_interval_of_routers_it_does_not_follow() {
     let mut machine = backup(Version::V3, ms(0));
     let odd = Duration::from_secs(40);

@@ -1,0 +1,157 @@
+//! Another configuration for a router that runs. It keeps its state and its lease, as with keepalived; of its
+//! addresses, routes and rules those that differ go and come.
+
+use std::time::Duration;
+
+use mesh_config::model::{Route, Rule, VirtualAddress, VirtualRouter};
+use mesh_wire::mesh::RouterKey;
+
+use super::routing::{add_routes_of, del_routes_of};
+use super::upkeep::add_addresses_of;
+use super::{Engine, announce};
+use crate::action::Action;
+use crate::time::Instant;
+use crate::vrrp;
+
+/// What a router that serves has yet to get of its new configuration.
+pub(super) struct Gain {
+    key: RouterKey,
+    addresses: Vec<VirtualAddress>,
+    routes: Vec<Route>,
+    rules: Vec<Rule>,
+}
+
+/// Whether a router can go on under another configuration: under the same name, on the same interfaces, with the
+/// same version and leases that last as long, and what is the host's own stays its own.
+pub(super) fn can_go_on(before: &VirtualRouter, lasts: Duration, after: &VirtualRouter, will_last: Duration) -> bool {
+    let owner = |router: &VirtualRouter| router.priority == vrrp::OWNER_PRIORITY;
+    lasts == will_last
+        && before.name == after.name
+        && before.key == after.key
+        && before.interface == after.interface
+        && before.version == after.version
+        && before.vmac == after.vmac
+        && before.vmac_transmit_base == after.vmac_transmit_base
+        && before.vmac_addresses == after.vmac_addresses
+        && before.address_vmacs == after.address_vmacs
+        && owner(before) == owner(after)
+}
+
+impl Engine {
+    /// Gives a router that stays its configuration. What it has no more is taken away while the fence still
+    /// knows it; what it has to get comes later, by [`Engine::gain`].
+    pub(super) fn reconfigure(&mut self, now: Instant, after: &VirtualRouter) -> Option<Gain> {
+        let instance = self.instances.get_mut(&after.key)?;
+        if instance.config == *after {
+            return None;
+        }
+        let before = std::mem::replace(&mut instance.config, after.clone());
+        if instance.base == before.priority {
+            instance.base = after.priority;
+        }
+        instance.vrrp.reconfigure(now, after);
+        if (&before.conduct, &before.transport) != (&after.conduct, &after.transport) {
+            instance.checksum = vrrp::form(after, None);
+        }
+        if (before.auth_header, &before.auth_hmac) != (after.auth_header, &after.auth_hmac) {
+            instance.guard = vrrp::Guard::default();
+        }
+        if before.addresses != after.addresses {
+            instance.compared = None;
+            instance.other_list = None;
+        }
+        if !instance.vrrp.is_active() {
+            return None;
+        }
+        // What is tracked from now on is no reason to stop before anybody has looked.
+        instance.goes_on = true;
+        if before.garp != after.garp {
+            let refresh = after.garp.refresh;
+            instance.garp = (!refresh.is_zero()).then_some((now + refresh, after.garp.refresh_repeat));
+            instance.extra_at = announce::first_extra(instance, now);
+        }
+        self.take_away(now, after.key, &before);
+        Some(Gain {
+            key: after.key,
+            addresses: missing(after.served(), &before.served().collect::<Vec<_>>()),
+            routes: missing(after.routes.iter(), &before.routes.iter().collect::<Vec<_>>()),
+            rules: missing(after.rules.iter(), &before.rules.iter().collect::<Vec<_>>()),
+        })
+    }
+
+    /// Takes away what the configuration before had and this one has not.
+    fn take_away(&mut self, now: Instant, key: RouterKey, before: &VirtualRouter) {
+        let instance = &self.instances[&key];
+        let after = &instance.config;
+        let routes = missing(before.routes.iter(), &after.routes.iter().collect::<Vec<_>>());
+        let rules = missing(before.rules.iter(), &after.rules.iter().collect::<Vec<_>>());
+        let mut addresses = missing(before.served(), &after.served().collect::<Vec<_>>());
+        addresses.retain(|a| !instance.own.contains(&a.net.addr()));
+        let plain: Vec<_> = addresses.iter().map(|a| a.net.addr()).collect();
+        let fenced = instance.armed_until.is_some();
+        del_routes_of(&mut self.out, routes, rules);
+        if addresses.is_empty() {
+            return;
+        }
+        self.pacer.forget(&plain);
+        self.fence.keep_closed(&plain);
+        if fenced {
+            self.out.push(Action::FenceClose { addresses: plain });
+        }
+        for address in addresses {
+            let interface = before.interface_of(&address).to_owned();
+            self.out.push(Action::DelAddress { interface, address });
+        }
+        // With the first address of a subnet the kernel may remove the others of it.
+        self.instances.get_mut(&key).expect("looked up above").refresh_at = Some(now);
+    }
+
+    /// Serves what is new, where the router serves still: the fence is opened first, as in a takeover.
+    pub(super) fn gain(&mut self, now: Instant, gain: Gain) {
+        let backstop = self.backstop(now);
+        let Some(instance) = self.instances.get_mut(&gain.key).filter(|i| i.vrrp.is_active()) else { return };
+        let mut addresses = gain.addresses;
+        addresses.retain(|a| !instance.own.contains(&a.net.addr()));
+        let garp = instance.config.garp;
+        if !addresses.is_empty() && !garp.delay.is_zero() {
+            instance.garp = Some((now + garp.delay, garp.repeat));
+        }
+        let plain = || addresses.iter().map(|a| a.net.addr()).collect();
+        if let Some(until) = instance.armed_until.filter(|_| !addresses.is_empty()) {
+            self.out.push(Action::FenceArm { addresses: plain(), until });
+        }
+        let lifetime_s = instance.lifetime_s(backstop);
+        let places: Vec<_> =
+            addresses.iter().map(|a| (instance.config.interface_of(a).to_owned(), a.net.addr())).collect();
+        add_addresses_of(&mut self.out, instance, addresses.iter(), lifetime_s);
+        add_routes_of(&mut self.out, gain.routes, gain.rules, false);
+        for (interface, address) in places {
+            self.announce_one(interface, address, garp.repeat);
+        }
+    }
+}
+
+/// Those of `all` that are not among `others`.
+fn missing<'a, T: Clone + PartialEq + 'a>(all: impl Iterator<Item = &'a T>, others: &[&T]) -> Vec<T> {
+    all.filter(|one| !others.contains(one)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh_wire::mesh::Family;
+
+    use super::*;
+
+    #[test]
+    fn what_makes_another_router_of_it() {
+        let second = Duration::from_secs(1);
+        let key = RouterKey { family: Family::Ipv4, vrid: 51, segment: 0 };
+        let router = VirtualRouter::new("VI_1", key, "eth0");
+        let goes_on = |after: VirtualRouter| can_go_on(&router, second, &after, second);
+        assert!(goes_on(VirtualRouter { priority: 90, preempt: false, advert_interval: second * 2, ..router.clone() }));
+        assert!(!goes_on(VirtualRouter { name: "VI_2".to_owned(), ..router.clone() }));
+        assert!(!goes_on(VirtualRouter { interface: "eth1".to_owned(), ..router.clone() }));
+        assert!(!goes_on(VirtualRouter { priority: 255, ..router.clone() }), "its addresses are the host's own then");
+        assert!(!can_go_on(&router, second, &router, second * 3), "voters were promised less");
+    }
+}
