@@ -325,7 +325,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Token(Token { command: TokenCommand::Revoke { id } }) => {
             // A token among the arguments would show in the list of processes.
             let token = if id == "-" { io::read_to_string(io::stdin()).map_err(anyhow::Error::from)? } else { id };
-            change(&client, cli.json, "/tokens/revoke", &TokenRevocation { token }).await
+            let reply = client.post("/tokens/revoke", &TokenRevocation { token }).await?;
+            print(&if cli.json { pretty(&reply) } else { "The token cannot be used any more.\n".to_owned() })
         }
         Command::Token(Token { command: TokenCommand::Create { ttl } }) => {
             let reply = client.post("/tokens", &TokenRequest { ttl_s: ttl }).await?;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use mesh_control::{StopReply, StopRequest};
+use mesh_control::{Status, StopReply, StopRequest};
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, Failure};
@@ -11,6 +11,8 @@ use crate::show;
 
 /// A handover takes milliseconds, a daemon that cannot reach its voters a little longer.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// A daemon that answers finds its peers within this, if they are there.
+const SETTLES: Duration = Duration::from_secs(3);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -20,18 +22,36 @@ pub(crate) async fn stop(client: &Client, keep: bool) -> Result<(), Failure> {
     ended(&reply.pids).await
 }
 
-/// Has the guard start the program on disk in the daemon's place; tells its process id.
+/// Has the guard start the program on disk in the daemon's place; tells its process id once it knows its guard and
+/// a majority of the voters, or has had time to.
 pub(crate) async fn upgrade(client: &Client) -> Result<u32, Failure> {
     let reply: StopReply = show::read(client.post("/upgrade", &serde_json::json!({})).await?)?;
     ended(&reply.pids).await?;
     let until = Instant::now() + PATIENCE;
+    let mut settles_until = until;
     loop {
         let status = client.get("/status").await;
-        match status.and_then(|status| Ok(show::read::<mesh_control::Status>(status)?)) {
-            Ok(status) => return Ok(status.guard.map_or(0, |guard| guard.daemon_pid)),
-            Err(Failure::NoDaemon { .. }) if Instant::now() < until => sleep(LOOK).await,
+        match status.and_then(|status| Ok(show::read::<Status>(status)?)) {
+            Ok(status) => {
+                settles_until = settles_until.min(Instant::now() + SETTLES);
+                let guard = status.guard.filter(|guard| guard.daemon_pid != 0);
+                let majority = status.cluster.quorum.reachable >= status.cluster.quorum.needed;
+                let late = Instant::now() >= settles_until;
+                match guard {
+                    Some(guard) if majority || late => return Ok(guard.daemon_pid),
+                    None if late => {
+                        return Err(Failure::NoDaemon {
+                            error: "meshd runs again, but its guard does not tell of it".to_owned(),
+                            hint: "see its log",
+                        });
+                    }
+                    Some(_) | None => {}
+                }
+            }
+            Err(Failure::NoDaemon { .. }) if Instant::now() < until => {}
             Err(failure) => return Err(failure),
         }
+        sleep(LOOK).await;
     }
 }
 

@@ -150,7 +150,9 @@ fn changes_of_the_roster_say_what_is_true_now() {
     for (arguments, path, body) in cases {
         let fake = Fake::new(&[answer("200 OK", CHANGED), answer("200 OK", CHANGED)]);
         let output = meshctl(&fake.socket(), arguments);
-        assert_eq!(text(&output.stdout), "Roster epoch 9: 2 of 3 voters decide: lb1 lb2 lb3\n");
+        let voters = "Roster epoch 9: 2 of 3 voters decide: lb1 lb2 lb3\n";
+        let said = if path == "/tokens/revoke" { "The token cannot be used any more.\n" } else { voters };
+        assert_eq!(text(&output.stdout), said);
         let request = fake.request();
         assert!(request.starts_with(&format!("POST {path} HTTP/1.1\r\n")) && request.ends_with(body), "{request}");
         let json = meshctl(&fake.socket(), &[arguments, &["--json"]].concat());

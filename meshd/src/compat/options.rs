@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, CommandFactory, Parser};
 
 /// Its options; those without a meaning here are read, and named in the log.
 #[derive(Debug, Parser)]
@@ -129,7 +129,7 @@ pub(super) enum Parsed {
 
 impl Options {
     pub(super) fn parse(arguments: impl Iterator<Item = OsString>) -> Parsed {
-        match Options::try_parse_from(arguments) {
+        match Options::try_parse_from(arguments.map(attached)) {
             Ok(options) => Parsed::Options(Box::new(options)),
             Err(error) => {
                 let code = u8::from(error.kind() != ErrorKind::DisplayHelp);
@@ -169,6 +169,24 @@ impl Options {
         ];
         given.into_iter().filter_map(|(given, name)| given.then_some(name)).collect()
     }
+}
+
+/// An optional value stands right behind its letter (`-t/tmp/said`), as getopt has it.
+fn attached(argument: OsString) -> OsString {
+    let Some(letters) = argument.to_str().and_then(|text| text.strip_prefix('-')) else { return argument };
+    let command = Options::command();
+    let option = |letter| command.get_arguments().find(|a| a.get_short() == Some(letter));
+    for (at, letter) in letters.char_indices().take_while(|(_, letter)| *letter != '-') {
+        let Some(option) = option(letter) else { break };
+        let value = &letters[at + letter.len_utf8()..];
+        if option.is_require_equals_set() && !value.is_empty() && !value.starts_with('=') {
+            return format!("-{}={value}", &letters[..=at]).into();
+        }
+        if option.get_action().takes_values() {
+            break;
+        }
+    }
+    argument
 }
 
 /// Number of a facility of syslog.

@@ -37,6 +37,10 @@ fn command_lines_in_use_are_understood() {
     assert!(joined.dont_fork && joined.log_console);
     assert_eq!(joined.pid.as_deref(), Some(Path::new("/run/keepalived.pid")));
     assert_eq!(joined.without_meaning(), ["--dump-conf"]);
+    let attached = options("-nDg/var/log/keepalived.log -M/tmp/core -t/tmp/said -p/run/group.pid");
+    assert_eq!(attached.config_test.as_deref(), Some("/tmp/said"));
+    assert_eq!(attached.pid.as_deref(), Some(Path::new("/run/group.pid")));
+    assert_eq!(attached.without_meaning(), ["--log-detail", "--log-file", "--core-dump-pattern"]);
     let operator = options("-f a.conf --dont-fork --vrrp --log-detail --log-console");
     assert!(operator.vrrp && !operator.check);
     let redhat = options("-D -S 3 --use-file=b.conf");

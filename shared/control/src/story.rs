@@ -142,8 +142,9 @@ impl Trace {
         let served = served.unwrap_or(root.end_unix_us);
         let retired = self.spans.iter().find(|s| s.name == names::RETIREMENT);
         let least = retired.map(|r| served.saturating_sub(part(r, names::FENCE).unwrap_or(r.begin_unix_us)));
-        let most = served.saturating_sub(root.begin_unix_us);
-        Some((least.map(|least| least.min(most)), most))
+        // Who served before may have let go before the new owner knew of anything.
+        let most = served.saturating_sub(root.begin_unix_us).max(least.unwrap_or(0));
+        Some((least, most))
     }
 }
 

@@ -120,5 +120,5 @@ async fn a_revoked_token_is_of_no_use() {
     let seed = a.address.to_string();
     let result = enrol(&seed, &token, "lb2", Role::Director, Some(fresh_address()), &state(&dir)).await;
     let error = format!("{:#}", result.unwrap_err());
-    assert!(error.contains("used already"), "{error}");
+    assert!(error.contains("this token was revoked"), "{error}");
 }

@@ -96,13 +96,13 @@ pub enum Refusal {
     /// No holder of the CA key made it.
     #[error("this token was not made by this cluster (its checksum is wrong): create one with `meshctl token create`")]
     TokenForged,
-    /// One token makes one member.
+    /// One token makes one member, and none once it is revoked.
     #[error(
-        "this token was used already{}: create another one with `meshctl token create`",
-        .by.as_ref().map(|by| format!(" (by {by})")).unwrap_or_default()
+        "this token was {}: create another one with `meshctl token create`",
+        .by.as_ref().map_or("revoked".to_owned(), |by| format!("used already (by {by})"))
     )]
     TokenUsed {
-        /// The member that used it, where that is known.
+        /// The member that used it; nobody, where it was revoked.
         by: Option<String>,
     },
     /// Names are unique.
