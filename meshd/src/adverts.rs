@@ -35,6 +35,9 @@ use socket::{Ipv6Socket, PacketSocket, VrrpSocket};
 /// 4 088 in IPv6, whose header does not come along.
 const BUFFER: usize = 4096;
 
+/// Packets that one socket can hold, and more: the smallest take 768 bytes of its buffer.
+const HELD: usize = 2048;
+
 /// All sockets of the VRRP path.
 #[derive(Debug)]
 pub struct Adverts {
@@ -67,6 +70,8 @@ struct Port {
     /// The interface that what it hears is told with.
     heard_on: String,
     socket: VrrpSocket,
+    /// What it had lost when that was last looked at.
+    lost: u32,
 }
 
 /// What an interface hears.
@@ -162,7 +167,8 @@ impl Adverts {
             match VrrpSocket::open(index, ear, only_from) {
                 Ok(socket) => {
                     let (interface, heard_on) = (interface.to_owned(), heard_on.clone());
-                    self.ports.push(Port { interface, heard_on, ear: ear.clone(), socket });
+                    let lost = socket.lost().unwrap_or(0);
+                    self.ports.push(Port { interface, heard_on, ear: ear.clone(), socket, lost });
                 }
                 Err(error) => result = Err(io::Error::new(error.kind(), format!("{}: {error}", ear.family))),
             }
@@ -192,6 +198,45 @@ impl Adverts {
             Poll::Ready(heard)
         })
         .await
+    }
+
+    /// All packets that wait on any open interface, at once, and whether that is all that came since
+    /// [`Adverts::lost_any`] was last asked: nothing was lost, and there was an end of them.
+    pub fn waiting(&mut self) -> (Vec<Input>, bool) {
+        let (mut all, mut ended, mut failed) = (Vec::new(), true, Vec::new());
+        for (at, port) in self.ports.iter().enumerate() {
+            for n in 0.. {
+                if n == HELD {
+                    ended = false;
+                    break;
+                }
+                match port.socket.take(&mut self.buffer[..]) {
+                    Poll::Ready(Ok(Some(packet))) => all.push(heard(&port.heard_on, &packet)),
+                    Poll::Ready(Ok(None)) => self.dropped += 1,
+                    Poll::Pending => break,
+                    Poll::Ready(Err(error)) => {
+                        tell_failure(&port.interface, &error);
+                        failed.push(at);
+                        break;
+                    }
+                }
+            }
+        }
+        let ended = ended && failed.is_empty();
+        failed.into_iter().rev().for_each(|at| drop(self.ports.remove(at)));
+        (all, !self.lost_any() && ended)
+    }
+
+    /// Whether a socket had no room for a packet since this was last asked.
+    pub fn lost_any(&mut self) -> bool {
+        let mut any = false;
+        for port in &mut self.ports {
+            // Where the kernel does not tell, it may have.
+            let lost = port.socket.lost();
+            any |= lost.as_ref().ok() != Some(&port.lost);
+            port.lost = lost.unwrap_or(port.lost);
+        }
+        any
     }
 
     /// Sends one packet with TOS or traffic class 0xC0. `source` need not be an address of this host.
@@ -307,7 +352,7 @@ impl Adverts {
                     idle = 0;
                 }
                 Poll::Ready(Err(error)) => {
-                    warn!(interface = port.interface, %error, "VRRP socket failed: closed until the interface changes");
+                    tell_failure(&port.interface, &error);
                     self.ports.remove(at);
                     idle = 0;
                 }
@@ -315,6 +360,10 @@ impl Adverts {
         }
         Poll::Pending
     }
+}
+
+fn tell_failure(interface: &str, error: &io::Error) {
+    warn!(interface, %error, "VRRP socket failed: closed until the interface changes");
 }
 
 fn heard(interface: &str, packet: &ip::Packet<'_>) -> Input {

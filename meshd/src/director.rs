@@ -17,7 +17,6 @@ use mesh_config::model::Config;
 use mesh_control::Status;
 use mesh_core::action::Effect;
 use mesh_core::bfd::Told;
-use mesh_core::engine::STALL;
 use mesh_core::input::ProbeAnswer;
 use mesh_core::{Action, Engine, Input, Instant};
 use tokio::sync::{mpsc, watch};
@@ -27,10 +26,12 @@ use crate::adverts::{Adverts, Ears};
 use crate::clock;
 use crate::kernel::fence::{Fence, FenceWatch};
 use crate::kernel::netlink::{self, Link, Netlink};
-use crate::priority::Ladder;
+use crate::priority::{Ladder, Manner};
+use crate::pulse::Pulse;
 use crate::telemetry::Effects;
 
 mod failures;
+mod late;
 mod outputs;
 mod sessions;
 mod vmacs;
@@ -88,6 +89,7 @@ pub struct Director {
     /// Probes for addresses under way, at most one for each router and some that were given up.
     probes: JoinSet<Probed>,
     ladder: Ladder,
+    pulse: Pulse,
 }
 
 /// The number of a probe, and what came of it.
@@ -118,6 +120,7 @@ impl Director {
             Ok(fence) => FenceState::Ready(fence),
             Err(error) => FenceState::Missing(error.to_string()),
         };
+        let pulse = Pulse::start(Manner::of(&config.process.threads.vrrp, config.mesh.realtime).unnamed())?;
         let now = clock::now();
         Ok(Director {
             engine,
@@ -141,6 +144,7 @@ impl Director {
             fence_arms: 0,
             probes: JoinSet::new(),
             ladder: Ladder::new(&config.process.threads, config.mesh.realtime),
+            pulse,
         })
     }
 
@@ -151,11 +155,7 @@ impl Director {
         while self.outputs.stopped.is_some() {
             self.watch_fence();
             let Some(inputs) = self.next().await else { break };
-            let anew = matches!(inputs[..], [Input::Configure(_)]);
             self.step(inputs).await;
-            if anew {
-                self.sessions.forget();
-            }
             self.look_at_sessions().await;
             self.show_status();
         }
@@ -175,15 +175,7 @@ impl Director {
                 self.ladder.woke(clock::now().since(wake));
                 Some(Input::Timeout)
             }
-            input = self.inputs.recv() => {
-                if let Some(Input::Configure(config)) = &input {
-                    self.interfaces = interfaces_of(config);
-                    self.secondaries.configure(config);
-                    self.vmacs = Vmacs::of(config);
-                    self.open_sockets();
-                }
-                input
-            }
+            input = self.inputs.recv() => input.inspect(|input| self.prepare(input)),
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
             () = self.sessions.changed() => Some(Input::Timeout),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
@@ -197,6 +189,16 @@ impl Director {
             adverts = self.adverts.receive(TOGETHER) => return Some(adverts),
         };
         input.map(|input| vec![input])
+    }
+
+    /// What this thread itself has to know of a fact before the engine does.
+    fn prepare(&mut self, input: &Input) {
+        if let Input::Configure(config) = input {
+            self.interfaces = interfaces_of(config);
+            self.secondaries.configure(config);
+            self.vmacs = Vmacs::of(config);
+            self.open_sockets();
+        }
     }
 
     async fn look_at_sessions(&mut self) {
@@ -251,7 +253,8 @@ impl Director {
     async fn step(&mut self, inputs: Vec<Input>) {
         let mut queue = VecDeque::from([inputs]);
         while let Some(inputs) = queue.pop_front() {
-            let begin = clock::now();
+            let (begin, inputs) = self.catch_up(inputs).await;
+            let anew = inputs.iter().any(|input| matches!(input, Input::Configure(_)));
             let actions = batch::regroup(self.engine.step_all(begin, inputs));
             let mut effects = Effects::of(self.engine.take_story());
             let mut failures = Failures::default();
@@ -261,7 +264,7 @@ impl Director {
                 if failures.forbid(&action) || is_claim(&action) && self.engine.lease_ended(clock::now()) {
                     continue;
                 }
-                if self.is_risky(&action) && clock::now().since(begin) > STALL {
+                if self.is_risky(&action) && self.is_outdated(begin) {
                     stalled = true;
                     continue;
                 }
@@ -285,6 +288,9 @@ impl Director {
                 }
             }
             self.outputs.telemetry.tell(effects);
+            if anew {
+                self.sessions.forget();
+            }
             if stalled {
                 queue.push_front(vec![Input::Stalled]);
             }
@@ -482,6 +488,8 @@ impl Director {
         if now >= self.status_at {
             self.outputs.status.send_replace(Arc::new(self.status(now)));
             self.status_at = now + status_pause(clock::now().since(now));
+            // What was lost until now is not what a late step asks for.
+            self.adverts.lost_any();
             self.look_at_wall_clock();
         }
     }

@@ -41,6 +41,7 @@ pub mod memory;
 pub mod mesh;
 pub mod priority;
 pub mod probes;
+mod pulse;
 pub mod run;
 pub mod server;
 pub mod services;

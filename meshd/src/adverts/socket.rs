@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::task::{Context, Poll, ready};
 
 use mesh_wire::mesh::Family;
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
@@ -23,6 +24,11 @@ const RECEIVE_BUFFER: usize = 512 * 1024;
 /// The first band of the kernel's default queue (tc-prio(8)), so that adverts leave a busy host in
 /// time. 6 is the highest that needs no CAP_NET_ADMIN.
 const PRIORITY: libc::c_int = 6;
+
+/// Figures of a socket (asm-generic/socket.h; Linux 4.12), a list of numbers.
+const SO_MEMINFO: libc::c_int = 55;
+/// Where in it the packets are that were not kept.
+const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
 
 /// Packets that other interfaces may have put into a socket before it was bound to its own.
 const STRAYS: usize = 1024;
@@ -89,22 +95,34 @@ impl VrrpSocket {
         cx: &mut Context<'_>,
         buffer: &'b mut [u8],
     ) -> Poll<io::Result<Option<Packet<'b>>>> {
-        match self.1 {
-            Family::Ipv4 => {
-                let length = ready!(poll_read(&self.0, cx, |mut socket| socket.read(buffer)))?;
-                Poll::Ready(Ok(ip::parse(&buffer[..length])))
-            }
-            Family::Ipv6 => {
-                let header = ready!(poll_read(&self.0, cx, |socket| read_v6(socket, buffer)))?;
-                Poll::Ready(Ok(header.map(|(length, source, destination, ttl)| Packet {
-                    source: source.into(),
-                    destination: destination.into(),
-                    ttl,
-                    sealed: None,
-                    payload: &buffer[..length],
-                })))
+        let taken = ready!(poll_read(&self.0, cx, |socket| read(self.1, socket, buffer)))?;
+        Poll::Ready(Ok(packet(taken, buffer)))
+    }
+
+    /// The same of those that wait in the kernel, also where the runtime has not been told of them yet.
+    pub(super) fn take<'b>(&self, buffer: &'b mut [u8]) -> Poll<io::Result<Option<Packet<'b>>>> {
+        loop {
+            match read(self.1, self.0.get_ref(), buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                result => return Poll::Ready(result.map(|taken| packet(taken, buffer))),
             }
         }
+    }
+
+    /// How many packets the kernel has not kept for it, mostly for want of room.
+    pub(super) fn lost(&self) -> io::Result<u32> {
+        let mut figures = [0; DROPS + 1];
+        let mut length = size_of_val(&figures) as libc::socklen_t;
+        let fd = self.0.get_ref().as_raw_fd();
+        // SAFETY: the kernel writes at most `length` bytes, all of them in the array, and tells how many.
+        let result =
+            unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, SO_MEMINFO, figures.as_mut_ptr().cast(), &raw mut length) };
+        Errno::result(result)?;
+        if (length as usize) < size_of_val(&figures) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(figures[DROPS])
     }
 
     /// One packet, IP header first.
@@ -114,6 +132,32 @@ impl VrrpSocket {
             IpAddr::V6(address) => SocketAddrV6::new(address, 0, 0, index).into(),
         };
         self.0.get_ref().send_to(packet, &address.into()).map(|_| ())
+    }
+}
+
+/// What was read: the length with the header, or what [`read_v6`] tells.
+enum Taken {
+    V4(usize),
+    V6(Option<(usize, Ipv6Addr, Ipv6Addr, u8)>),
+}
+
+fn read(family: Family, mut socket: &Socket, buffer: &mut [u8]) -> io::Result<Taken> {
+    match family {
+        Family::Ipv4 => socket.read(buffer).map(Taken::V4),
+        Family::Ipv6 => read_v6(socket, buffer).map(Taken::V6),
+    }
+}
+
+fn packet(taken: Taken, buffer: &[u8]) -> Option<Packet<'_>> {
+    match taken {
+        Taken::V4(length) => ip::parse(&buffer[..length]),
+        Taken::V6(header) => header.map(|(length, source, destination, ttl)| Packet {
+            source: source.into(),
+            destination: destination.into(),
+            ttl,
+            sealed: None,
+            payload: &buffer[..length],
+        }),
     }
 }
 

@@ -17,6 +17,8 @@ use tokio::time::timeout;
 
 use super::*;
 
+mod waiting;
+
 const GROUP: IpAddr = IpAddr::V4(vrrp::GROUP);
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 const HERE_TOO: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 9));

@@ -44,7 +44,7 @@ pub(super) fn of(decision: Decision) -> Event {
             }
         }
         Decision::Drift { node, differences } if differences.is_empty() => {
-            plain("drift", "info", format!("{node} is configured as this node is again"), String::new())
+            plain("drift", "info", format!("nothing differs in how {node} is configured any more"), String::new())
         }
         Decision::Drift { node, differences } => {
             plain("drift", "warning", format!("{node} is configured otherwise"), listed(&differences))

@@ -31,7 +31,7 @@ pub(super) fn record(decision: &Decision) {
             tracing::info!(group = %name, priority, cause, "group {name}: {}", group_state(*state).to_uppercase());
         }
         Decision::Drift { node, differences } if differences.is_empty() => {
-            tracing::info!(peer = %node, "{node} is configured as this node is again");
+            tracing::info!(peer = %node, "nothing differs in how {node} is configured any more");
         }
         Decision::Drift { node, differences } => {
             tracing::warn!(peer = %node, "{node} is configured otherwise: {}", listed(differences));

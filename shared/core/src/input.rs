@@ -100,6 +100,9 @@ pub enum Input {
     /// The daemon stood still in the middle of bringing about effects, and left out what must not
     /// be done late.
     Stalled,
+    /// If this step is late, the daemon was busy and did not stand still: all that came meanwhile is in
+    /// this step, and nothing of it was lost. Has to come first in a step.
+    Listened,
     /// A tracked script ended.
     Script {
         /// Its name.

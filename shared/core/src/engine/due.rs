@@ -102,7 +102,7 @@ impl Engine {
 /// facts are rare.
 pub(super) fn is_narrow(input: &Input) -> bool {
     match input {
-        Input::Timeout | Input::Advertisement(_) | Input::SealedAdvertisement { .. } => true,
+        Input::Timeout | Input::Listened | Input::Advertisement(_) | Input::SealedAdvertisement { .. } => true,
         Input::Message { message, .. } => matches!(message, Message::Request(_) | Message::Reply(_)),
         _ => false,
     }

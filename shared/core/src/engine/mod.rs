@@ -193,7 +193,8 @@ struct DropCount {
     told_at: Option<Instant>,
 }
 
-/// A timer this late means that the daemon was stopped, or the host paused.
+/// A timer this late means that the daemon was stopped, or the host paused, unless it knows better
+/// ([`Input::Listened`]).
 pub const STALL: Duration = Duration::from_millis(500);
 
 /// With more than these, lifetimes of addresses are longer: renewing a thousand every second costs two
@@ -324,9 +325,10 @@ impl Engine {
     pub fn step_all(&mut self, now: Instant, inputs: impl IntoIterator<Item = Input>) -> Vec<Action> {
         let mut stop = false;
         self.now = now;
-        let stalled = self.deadline().is_some_and(|(due, _)| now > due + STALL);
+        let late = self.deadline().is_some_and(|(due, _)| now > due + STALL);
+        let mut inputs = inputs.into_iter().peekable();
         self.expire(now);
-        if stalled {
+        if late && inputs.peek() != Some(&Input::Listened) {
             self.wake_up(now);
         }
         for input in inputs {
@@ -363,7 +365,7 @@ impl Engine {
     fn handle(&mut self, now: Instant, input: Input) {
         self.council.note(&input);
         match input {
-            Input::Timeout => {}
+            Input::Timeout | Input::Listened => {}
             Input::Interface(interface) => self.see_interface(now, interface),
             Input::InterfaceGone { name } => {
                 self.delays.forget(&name);

@@ -19,12 +19,11 @@ impl Engine {
     }
 
     /// Looks at what directors say of their configurations: where digests differ, those that are not the measure
-    /// are asked, and the measure is.
+    /// are asked, and the measure is. Of who is away for a while all is kept, so that it is not told again.
     pub(super) fn look_on(&mut self, now: Instant) {
         let digests = self.digests();
         let measure = measure(&digests);
         let agree = digests.values().all(|digest| Some(digest) == measure.and_then(|m| digests.get(&m)));
-        self.others.nodes.retain(|node, _| digests.contains_key(node));
         for (node, digest) in &digests {
             let wanted = !agree && (Some(*node) == measure || Some(digest) != measure.and_then(|m| digests.get(&m)));
             let of = (digest.clone(), 0);
@@ -46,19 +45,23 @@ impl Engine {
         self.compare_others();
     }
 
-    /// Compares what was told with the measure.
+    /// Compares what was told with the measure. What differed goes on to differ while it is not known how.
     pub(super) fn compare_others(&mut self) {
         let digests = self.digests();
         let Some(measure) = measure(&digests) else { return };
         let than = self.name_of(measure);
-        let nodes: Vec<NodeId> = self.others.nodes.keys().copied().collect();
-        for node in nodes {
+        for (node, digest) in &digests {
+            let node = *node;
+            if !self.others.nodes.contains_key(&node) {
+                continue;
+            }
             let name = self.name_of(node);
             let described = |node| self.others.nodes.get(&node).and_then(|other| other.description.as_ref());
-            let differs = digests.get(&node) != digests.get(&measure);
-            let compared = match (described(measure), described(node).filter(|_| differs)) {
+            let differs = Some(digest) != digests.get(&measure);
+            let compared = match (described(measure), described(node)) {
+                _ if !differs => Compared::default(),
                 (Some(own), Some(there)) => compare(&name, (&own.settings, &Secrets::default()), there).than(&than),
-                _ => Compared::default(),
+                _ => continue,
             };
             let other = self.others.nodes.get_mut(&node).expect("it is among them");
             // Routers are for adverts, and this node has none.

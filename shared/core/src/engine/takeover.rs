@@ -38,7 +38,8 @@ impl Engine {
     }
 
     /// After a stall a backup has not listened: what it did not hear says nothing, and it waits for
-    /// a whole interval again. So does who served without a lease.
+    /// a whole interval again. So does who served without a lease. A daemon that was only busy has
+    /// heard all there was ([`Input::Listened`]), and its timers are right.
     pub(super) fn wake_up(&mut self, now: Instant) {
         self.keys().into_iter().for_each(|key| self.distrust(now, key));
         for instance in self.instances.values_mut().filter(|i| i.vrrp.is_backup()) {

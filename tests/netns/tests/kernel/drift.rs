@@ -57,7 +57,7 @@ fn differ(cluster: &mut Cluster) -> Result<()> {
     replace(cluster, "lb3", "auth_pass hunter2", "auth_pass 1111")?;
     cluster.wait_status("nothing differs again", PATIENCE, &[OWNER, NEXT, "lb3"], |s| s.get("drift").is_none())?;
     let events = cluster.meshctl(OWNER, &["events"])?;
-    ensure!(events.contains("lb2 is configured as this node is again"), "{events}");
+    ensure!(events.contains("nothing differs in how lb2 is configured any more"), "{events}");
     Ok(())
 }
 

@@ -141,6 +141,7 @@ impl Cluster {
             | Input::FenceGaps(_)
             | Input::Probed { .. }
             | Input::Stalled
+            | Input::Listened
             | Input::Roster(_)
             | Input::ChangeRoster { .. }
             | Input::Order { .. }

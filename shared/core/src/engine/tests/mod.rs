@@ -5,6 +5,7 @@ mod adopt;
 mod adverts;
 mod again;
 mod announce;
+mod busy;
 mod configure;
 mod counters;
 mod delays;

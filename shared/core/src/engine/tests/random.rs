@@ -176,6 +176,7 @@ fn op() -> impl Strategy<Value = Op> {
             answer: taken.then_some(ProbeAnswer { address: VIP, mac: [2, 0, 0, 0, 0, 9] }),
         }),
         1 => Just(Input::Stalled),
+        1 => Just(Input::Listened),
         1 => Just(Input::Script { name: "chk".to_owned(), outcome: ScriptOutcome::Exit(1) }),
         2 => rosters().prop_map(Input::Roster),
         1 => (1..7u64).prop_map(|n| Input::ChangeRoster { ticket: n, change: Change::RemoveVoter(NodeId(n)) }),

@@ -136,6 +136,31 @@ fn a_witness_compares_directors_with_each_other() {
 }
 
 #[test]
+fn a_witness_tells_a_difference_once_however_often_its_node_comes_back() {
+    let mut mesh = watched();
+    let since = mesh.now;
+    configure(&mut mesh, LB1, VirtualRouter { advert_interval: Duration::from_secs(2), ..plain(LB1) });
+    mesh.run_until(mesh.now + Duration::from_secs(2));
+    let once = [("lb1".to_owned(), 1)];
+    assert_eq!(told(&mesh, WITNESS, since), once);
+    // The one that differs, and the one it is compared with, so that it is another one meanwhile.
+    for id in [LB1, LB2, LB1] {
+        mesh.step(WITNESS, Input::PeerDown { node: id, left: false });
+        mesh.run_until(mesh.now + Duration::from_secs(1));
+        mesh.step(WITNESS, peer_up(id));
+        mesh.run_until(mesh.now + Duration::from_secs(2));
+        assert_eq!(lines(&mesh, WITNESS).len(), 1);
+    }
+    let changed = told(&mesh, WITNESS, since);
+    assert!(changed.iter().all(|(node, count)| (node.as_str(), *count) == ("lb1", 1)), "never ended: {changed:?}");
+    let by_name = |name: &str| format!("lb1: VI_1: advert_int 2 s, {name} 1 s");
+    assert_eq!(lines(&mesh, WITNESS), [by_name("lb2")]);
+    configure(&mut mesh, LB1, plain(LB1));
+    mesh.run_until(mesh.now + Duration::from_secs(2));
+    assert_eq!(told(&mesh, WITNESS, since).last(), Some(&("lb1".to_owned(), 0)), "it ends");
+}
+
+#[test]
 fn a_witness_says_who_does_not_tell_it() {
     let mut mesh = watched();
     let (witness, now) = (&mut mesh.nodes.get_mut(&WITNESS).unwrap().engine, mesh.now);
