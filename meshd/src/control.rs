@@ -1,8 +1,8 @@
 //! The control socket: what meshctl asks, as `mesh_control` describes it.
 //!
-//! [`bind`] takes the socket, [`serve`] answers on it. Answers come from the engine's last [`Status`], never
-//! from the engine itself, so no client can delay it. A status the engine stopped refreshing is refused, not
-//! shown: a map that says `active` for ever is worse than none.
+//! [`bind`] takes the socket, [`serve`] answers on it. The engine makes its [`Status`] when somebody asks, but not
+//! more often than it likes however many do, so no client can delay it. Where it does not answer, its last status
+//! is refused, not shown: a map that says `active` for ever is worse than none.
 //!
 //! Limits: 64 connections at a time (more wait in the backlog), 32 of them may watch, requests of 4 KiB, and a
 //! connection that takes nothing for 15 s is closed.
@@ -22,12 +22,12 @@ use axum::{Json, Router};
 use futures_util::stream::{Stream, unfold};
 use mesh_control::{Refusal, Service, Status, TokenReply, TokenRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, info};
 
 use crate::bfd;
+use crate::on_demand::Asker;
 use crate::telemetry::Archive;
 use connection::Limited;
 pub use ending::{Command, Ending};
@@ -58,10 +58,9 @@ const BODY: usize = 4096;
 const STALLED: Duration = Duration::from_secs(15);
 /// Sent to watchers when there is nothing else to send, so that they and we notice a dead other side.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Watchers get at most one status in this time.
-const COALESCE: Duration = Duration::from_millis(100);
-/// The engine refreshes its status every 250 ms; one older than this waits for the next, for as long again.
-const STALE: Duration = Duration::from_secs(1);
+/// How long an answer of the engine is waited for; it takes microseconds, and half a second at most where
+/// somebody has just asked.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long making a token may take.
 const TOKEN: Duration = Duration::from_secs(5);
 /// How long after the stop open connections may finish.
@@ -76,10 +75,10 @@ pub type MakeToken = dyn Fn(Duration) -> anyhow::Result<(String, u64)> + Send + 
 /// What is shown, each part by who knows it.
 #[derive(Clone)]
 pub struct Shown {
-    /// Refreshed by the engine's loop at each change and at least every 250 ms.
-    pub status: watch::Receiver<Arc<Status>>,
-    /// Refreshed by the thread of the services; empty without virtual servers.
-    pub services: watch::Receiver<Arc<Vec<Service>>>,
+    /// Made by the engine's thread.
+    pub status: Asker<Status>,
+    /// Made by the thread of the services; empty without virtual servers.
+    pub services: Asker<Vec<Service>>,
     /// Refreshed by the thread of the BFD sessions; empty without any.
     pub bfd: watch::Receiver<Arc<bfd::Shown>>,
 }
@@ -107,8 +106,7 @@ pub struct ControlState {
 pub async fn serve(socket: Socket, state: ControlState, stop: CancellationToken) -> anyhow::Result<()> {
     let (listener, _held) = socket.into_parts();
     let listener = Limited::new(listener, Arc::new(Semaphore::new(CONNECTIONS)), STALLED);
-    let (shared, _refreshes) = shared(state, stop.clone());
-    let routes = routes(shared);
+    let routes = routes(Shared::new(state, stop.clone()));
     let server = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
     tokio::select! {
         ended = server => ended.context("control socket"),
@@ -116,17 +114,10 @@ pub async fn serve(socket: Socket, state: ControlState, stop: CancellationToken)
     }
 }
 
-/// What the requests of one listener share, and what has to live as long.
-fn shared(state: ControlState, stop: CancellationToken) -> (Shared, AbortOnDropHandle<()>) {
-    let (refreshed, last_refresh) = watch::channel(Instant::now());
-    let refreshes = AbortOnDropHandle::new(tokio::spawn(note_refreshes(state.shown.status.clone(), refreshed)));
-    (Shared { state, last_refresh, watchers: Arc::new(Semaphore::new(WATCHERS)), stop }, refreshes)
-}
-
+/// What the requests of one listener share.
 #[derive(Clone)]
 struct Shared {
     state: ControlState,
-    last_refresh: watch::Receiver<Instant>,
     watchers: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -158,41 +149,33 @@ fn routes(shared: Shared) -> Router {
         .with_state(shared)
 }
 
-async fn note_refreshes(mut status: watch::Receiver<Arc<Status>>, refreshed: watch::Sender<Instant>) {
-    while status.changed().await.is_ok() {
-        refreshed.send_replace(Instant::now());
-    }
-}
-
 impl Shared {
+    fn new(state: ControlState, stop: CancellationToken) -> Shared {
+        Shared { state, watchers: Arc::new(Semaphore::new(WATCHERS)), stop }
+    }
+
     /// The engine's status, if the engine is alive.
     async fn current(&self) -> Result<Arc<Status>, Refused> {
-        let mut status = self.state.shown.status.clone();
-        status.mark_unchanged();
-        let age = self.last_refresh.borrow().elapsed();
-        let alive = match status.has_changed() {
-            Ok(_) if age <= STALE => true,
-            Ok(_) => timeout(STALE, status.changed()).await.is_ok_and(|changed| changed.is_ok()),
-            Err(_) => false,
-        };
-        if !alive {
-            let silent = format!(
-                "meshd's engine has not reported for {:.1} s",
-                self.last_refresh.borrow().elapsed().as_secs_f64()
-            );
-            return Err(
-                refuse(StatusCode::SERVICE_UNAVAILABLE, silent).hint("see meshd's log; restart it if this lasts")
-            );
-        }
-        Ok(self.state.shown.whole())
+        let shown = &self.state.shown;
+        let (status, services) = tokio::join!(shown.status.ask(PATIENCE), shown.services());
+        let status = status.map_err(|silence| {
+            let silent =
+                format!("meshd's engine does not answer; its last report is {:.1} s old", silence.age.as_secs_f64());
+            refuse(StatusCode::SERVICE_UNAVAILABLE, silent).hint("see meshd's log; restart it if this lasts")
+        })?;
+        Ok(shown.whole(status, &services))
     }
 }
 
 impl Shown {
+    /// The last ones where their thread does not answer: the engine's map is worth more than they are.
+    async fn services(&self) -> Arc<Vec<Service>> {
+        self.services.ask(PATIENCE).await.unwrap_or_else(|silence| silence.last)
+    }
+
     /// The engine's map, with services and sessions as their own threads see them.
-    fn whole(&self) -> Arc<Status> {
-        let status = Arc::clone(&self.status.borrow());
-        let (services, bfd) = (Arc::clone(&self.services.borrow()), Arc::clone(&self.bfd.borrow()));
+    fn whole(&self, status: Arc<Status>, services: &[Service]) -> Arc<Status> {
+        let bfd = Arc::clone(&self.bfd.borrow());
         if services.is_empty() && *bfd == bfd::Shown::default() {
             return status;
         }
@@ -215,27 +198,24 @@ async fn metrics(State(shared): State<Shared>) -> Result<Response, Refused> {
 async fn watch_status(State(shared): State<Shared>) -> Result<Response, Refused> {
     let busy = |_| refuse(StatusCode::SERVICE_UNAVAILABLE, format!("{WATCHERS} clients are watching already"));
     let slot = Arc::clone(&shared.watchers).try_acquire_owned().map_err(busy)?;
+    // It is what comes first, too.
     shared.current().await?;
-    let events = events(shared.state, shared.stop, slot);
+    let events = events(shared.state.shown, shared.stop, slot);
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response())
 }
 
-/// The status now and after each change, the latest only where changes come faster than clients are told.
-/// Ends with the daemon.
+/// The status there is, and then a new one as often as the engine likes. Ends with the daemon.
 fn events(
-    mut state: ControlState,
+    shown: Shown,
     stop: CancellationToken,
     slot: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, axum::Error>> {
-    state.shown.status.mark_changed();
-    let next = async move |(mut state, earliest, slot): (ControlState, Instant, OwnedSemaphorePermit)| {
-        sleep_until(earliest).await;
-        state.shown.status.changed().await.ok()?;
-        state.shown.status.mark_unchanged();
-        let event = Event::default().json_data(&*state.shown.whole());
-        Some((event, (state, Instant::now() + COALESCE, slot)))
+    let next = async move |(mut shown, slot): (Shown, OwnedSemaphorePermit)| {
+        let status = shown.status.next().await?;
+        let services = shown.services().await;
+        Some((Event::default().json_data(&*shown.whole(status, &services)), (shown, slot)))
     };
-    let events = unfold((state, Instant::now(), slot), next);
+    let events = unfold((shown, slot), next);
     futures_util::StreamExt::take_until(events, stop.cancelled_owned())
 }
 

@@ -9,7 +9,6 @@ mod secondaries;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -42,7 +41,7 @@ use self::secondaries::Secondaries;
 use self::sessions::Sessions;
 use self::vmacs::Vmacs;
 
-/// Between two looks at the status, after one that took so long: a hundredth of the time at most is
+/// Between two times that the status is made, after one that took so long: a hundredth of the time at most is
 /// spent on it, but a change is shown within half a second.
 pub(crate) fn status_pause(took: Duration) -> Duration {
     (took * 100).clamp(Duration::from_millis(100), Duration::from_millis(500))
@@ -50,6 +49,9 @@ pub(crate) fn status_pause(took: Duration) -> Duration {
 
 /// Number of the capability, from linux/capability.h.
 const CAP_NET_ADMIN: u32 = 12;
+
+/// Between two looks at what nobody tells of.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Less than that is the clock's own drift, and nothing that signatures mind.
 const CLOCK_STEP: Duration = Duration::from_millis(100);
@@ -83,7 +85,7 @@ pub struct Director {
     fence_gaps: Vec<String>,
     watch: Option<FenceWatch>,
     watch_retry: Instant,
-    status_at: Instant,
+    look_at: Instant,
     /// How often it was opened, or opened further.
     fence_arms: u64,
     /// Probes for addresses under way, at most one for each router and some that were given up.
@@ -140,7 +142,7 @@ impl Director {
             fence_gaps: Vec::new(),
             watch: None,
             watch_retry: now,
-            status_at: now,
+            look_at: now,
             fence_arms: 0,
             probes: JoinSet::new(),
             ladder: Ladder::new(&config.process.threads, config.mesh.realtime),
@@ -157,9 +159,11 @@ impl Director {
             let Some(inputs) = self.next().await else { break };
             self.step(inputs).await;
             self.look_at_sessions().await;
-            self.show_status();
+            self.look_around();
         }
         self.secondaries.restore();
+        // What is asked for after the end is answered with that.
+        self.show_status();
     }
 
     /// Waits for the next fact, or advertisements that came together.
@@ -168,7 +172,7 @@ impl Director {
             return Some(vec![Input::WallClock(unix_at_zero)]);
         }
         let now = clock::now();
-        let wake = self.engine.deadline().map_or(self.status_at, |(at, _)| at.min(self.status_at));
+        let wake = self.engine.deadline().map_or(self.look_at, |(at, _)| at.min(self.look_at));
         let input = tokio::select! {
             biased;
             () = tokio::time::sleep(wake.since(now)) => {
@@ -182,6 +186,10 @@ impl Director {
             Some(ended) = self.probes.join_next() => Some(probed(ended)),
             Some(asked) = self.outputs.questions.recv() => {
                 asked.answer(&self.engine);
+                Some(Input::Timeout)
+            }
+            () = self.outputs.status.due() => {
+                self.show_status();
                 Some(Input::Timeout)
             }
             Some(ask) = self.outputs.asks.recv() => Some(Outputs::answer(&self.engine, ask)),
@@ -485,17 +493,20 @@ impl Director {
 
     fn show_status(&mut self) {
         let now = clock::now();
-        if now >= self.status_at {
-            self.outputs.status.send_replace(Arc::new(self.status(now)));
-            self.status_at = now + status_pause(clock::now().since(now));
-            // What was lost until now is not what a late step asks for.
-            self.adverts.lost_any();
-            self.look_at_wall_clock();
-        }
+        let status = self.status(now);
+        self.outputs.status.show(status, status_pause(clock::now().since(now)));
     }
 
-    /// Somebody, or NTP, may set it at any time.
-    fn look_at_wall_clock(&mut self) {
+    /// Twice a second.
+    fn look_around(&mut self) {
+        let now = clock::now();
+        if now < self.look_at {
+            return;
+        }
+        self.look_at = now + LOOK;
+        // What was lost until now is not what a late step asks for.
+        self.adverts.lost_any();
+        // Somebody, or NTP, may set the clock at any time.
         let unix_at_zero = clock::unix_at_zero();
         if unix_at_zero.abs_diff(self.unix_at_zero) > CLOCK_STEP {
             self.unix_at_zero = unix_at_zero;

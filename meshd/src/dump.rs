@@ -20,9 +20,11 @@ use anyhow::Context;
 use mesh_config::model::{Config, Process};
 use mesh_control::Service;
 use mesh_core::Dump;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
-/// How long the engine may take for an answer; it takes microseconds.
+use crate::on_demand::Asker;
+
+/// How long the engine, and the services, may take for an answer; it takes microseconds.
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// Somebody wants to know all that the engine knows of its routers.
@@ -50,18 +52,18 @@ pub enum Wanted {
 /// Whom to ask.
 pub struct Dumps {
     asks: mpsc::Sender<Ask>,
-    services: watch::Receiver<Arc<Vec<Service>>>,
+    services: Asker<Vec<Service>>,
 }
 
 impl Dumps {
     /// Asks the engine by `asks`.
-    pub fn new(asks: mpsc::Sender<Ask>, services: watch::Receiver<Arc<Vec<Service>>>) -> Dumps {
+    pub fn new(asks: mpsc::Sender<Ask>, services: Asker<Vec<Service>>) -> Dumps {
         Dumps { asks, services }
     }
 
     /// Writes what is wanted, on a thread where nothing else waits; how it ended is logged.
     pub fn write(&self, wanted: Wanted, config: Arc<Config>) {
-        let (asks, services) = (self.asks.clone(), Arc::clone(&self.services.borrow()));
+        let (asks, services) = (self.asks.clone(), self.services.clone());
         tokio::spawn(async move {
             let written = async {
                 let (answer, answered) = oneshot::channel();
@@ -71,6 +73,7 @@ impl Dumps {
                     answered.await.context("the engine is gone")
                 };
                 let dump = tokio::time::timeout(ANSWER, asked).await.context("the engine does not answer")??;
+                let services = services.ask(ANSWER).await.unwrap_or_else(|silence| silence.last);
                 tokio::task::spawn_blocking(move || write(wanted, &config, &dump, &services)).await?
             };
             match written.await {

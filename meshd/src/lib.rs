@@ -19,6 +19,7 @@
 //! probes     tracked scripts and files, health checks, notifications
 //! services   the services' own thread: checks and ip_vs
 //! control    the unix socket meshctl talks to
+//! on_demand  what threads show of themselves, made when somebody asks
 //! check      `meshd check`
 //! memory     what this node granted as a voter, kept over restarts
 //! legacy     what outlives the process: will, and what the next run goes on with
@@ -39,6 +40,7 @@ pub mod kernel;
 pub mod legacy;
 pub mod memory;
 pub mod mesh;
+pub mod on_demand;
 pub mod priority;
 pub mod probes;
 mod pulse;

@@ -45,7 +45,7 @@ impl Pulse {
         let run = move || {
             manner.take();
             while beat(&weak) {
-                thread::sleep(BEAT);
+                thread::park_timeout(BEAT);
             }
         };
         thread.spawn(run).context("cannot start the thread meshd-pulse")?;

@@ -7,13 +7,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use mesh_config::model::Config;
 use mesh_control::Service;
-use mesh_core::Instant;
 use mesh_core::bfd::Told;
 use mesh_core::services::input::Surroundings;
 use mesh_core::services::{Action, Input, Services, Setup};
@@ -22,7 +20,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use self::kernel::Task;
 use crate::clock;
+use crate::director::status_pause;
 use crate::mesh::MeshHandle;
+use crate::on_demand::Maker;
 use crate::priority::Manner;
 use crate::probes::checks::{CheckerSettings, Checkers};
 use crate::probes::files::{self, Files};
@@ -40,6 +40,9 @@ const BATCH: usize = 256;
 /// Between two looks at this host's addresses.
 const ADDRESSES_EVERY: Duration = Duration::from_secs(1);
 
+/// Before what the engine had no room for is told again.
+const TELL_AGAIN: Duration = Duration::from_millis(100);
+
 /// How long the services have to clean up at the end.
 const STOP_DEADLINE: Duration = Duration::from_secs(3);
 
@@ -54,7 +57,7 @@ pub struct Outputs {
     /// Who runs scripts, writes to FIFOs and sends mail.
     pub teller: Teller,
     /// What `meshctl services` shows.
-    pub shown: watch::Sender<Arc<Vec<Service>>>,
+    pub shown: Maker<Vec<Service>>,
 }
 
 /// The running thread.
@@ -157,36 +160,35 @@ impl Driver {
     async fn run(mut self) -> anyhow::Result<()> {
         self.step(Input::Timeout);
         self.look_at_sessions();
-        let (mut show_at, mut look_at) = (clock::now(), clock::now());
+        let mut look_at = clock::now();
         while !self.stopped {
-            ensure!(!self.kernel.is_closed(), "the thread that talks to ip_vs died");
             let now = clock::now();
-            if now >= show_at {
-                self.outputs.shown.send_replace(Arc::new(self.services.status()));
-                show_at = now + crate::director::status_pause(clock::now().since(now));
-            }
             if self.suspends && now >= look_at {
                 self.look_at_addresses();
                 look_at = now + ADDRESSES_EVERY;
             }
             self.tell_engine();
-            let wake = self.services.deadline().map_or(show_at, |due| due.min(show_at));
-            self.next(wake).await?;
+            let looks = self.suspends.then_some(look_at);
+            let again = self.unfit.is_some().then(|| clock::now() + TELL_AGAIN);
+            let wake = [self.services.deadline(), looks, again].into_iter().flatten().min();
+            self.next(wake.map(|wake| wake.since(clock::now()))).await?;
         }
         Ok(())
     }
 
-    /// Waits for facts, and takes in what is there.
-    async fn next(&mut self, wake: Instant) -> anyhow::Result<()> {
+    /// Waits for facts, and takes in what is there. Something is due after so long.
+    async fn next(&mut self, due: Option<Duration>) -> anyhow::Result<()> {
         let mut batch = Vec::new();
         tokio::select! {
             biased;
-            () = tokio::time::sleep(wake.since(clock::now())) => self.step(Input::Timeout),
+            () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => self.step(Input::Timeout),
             Ok(()) = self.surroundings.changed() => {
                 let surroundings = self.surroundings.borrow_and_update().clone();
                 self.step(Input::Surroundings(surroundings));
             }
             Ok(()) = self.sessions.changed() => self.look_at_sessions(),
+            () = self.kernel.closed() => bail!("the thread that talks to ip_vs died"),
+            () = self.outputs.shown.due() => self.show(),
             died = self.files.ended() => return died,
             _ = self.inputs.recv_many(&mut batch, BATCH) => batch.into_iter().for_each(|input| self.take(input)),
         }
@@ -215,6 +217,12 @@ impl Driver {
         }
     }
 
+    fn show(&mut self) {
+        let begin = clock::now();
+        let services = self.services.status();
+        self.outputs.shown.show(services, status_pause(clock::now().since(begin)));
+    }
+
     fn look_at_addresses(&mut self) {
         match nix::ifaddrs::getifaddrs() {
             Ok(found) => {
@@ -228,7 +236,7 @@ impl Driver {
         }
     }
 
-    /// Tells the engine what is better served elsewhere, now or with the next fact.
+    /// Tells the engine what is better served elsewhere, now or soon.
     fn tell_engine(&mut self) {
         if let Some(unfit) = self.unfit.take()
             && let Err(TrySendError::Full(input)) = self.outputs.engine.try_send(mesh_core::Input::Unfit(unfit))

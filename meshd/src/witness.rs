@@ -1,10 +1,8 @@
 //! The engine's thread of a node that serves nothing: it votes, gossips and shows the map, and
 //! touches neither the kernel's addresses nor its rules nor raw sockets. So it runs as any user.
 
-use std::sync::Arc;
-
 use mesh_core::action::Effect;
-use mesh_core::{Action, Engine, Input, Instant};
+use mesh_core::{Action, Engine, Input};
 use mesh_wire::mesh::gossip::SERVES_PREFIX;
 use tokio::sync::{mpsc, watch};
 
@@ -20,7 +18,6 @@ pub struct Witness {
     outputs: Outputs,
     /// Where a real server learns what directors tell.
     told: Option<watch::Sender<Told>>,
-    status_at: Instant,
 }
 
 impl Witness {
@@ -31,20 +28,24 @@ impl Witness {
         outputs: Outputs,
         told: Option<watch::Sender<Told>>,
     ) -> Witness {
-        Witness { engine, inputs, outputs, told, status_at: clock::now() }
+        Witness { engine, inputs, outputs, told }
     }
 
     /// Runs until the engine stopped or all senders of inputs are gone.
     pub async fn run(mut self) {
         self.step(Input::Timeout);
         while self.outputs.stopped.is_some() {
-            let wake = self.engine.deadline().map_or(self.status_at, |(at, _)| at.min(self.status_at));
+            let due = self.engine.deadline().map(|(at, _)| at.since(clock::now()));
             let input = tokio::select! {
                 biased;
-                () = tokio::time::sleep(wake.since(clock::now())) => Some(Input::Timeout),
+                () = tokio::time::sleep(due.unwrap_or_default()), if due.is_some() => Some(Input::Timeout),
                 input = self.inputs.recv() => input,
                 Some(asked) = self.outputs.questions.recv() => {
                     asked.answer(&self.engine);
+                    Some(Input::Timeout)
+                }
+                () = self.outputs.status.due() => {
+                    self.show_status();
                     Some(Input::Timeout)
                 }
                 Some(ask) = self.outputs.asks.recv() => Some(Outputs::answer(&self.engine, ask)),
@@ -52,8 +53,9 @@ impl Witness {
             let Some(input) = input else { break };
             self.pass_on(&input);
             self.step(input);
-            self.show_status();
         }
+        // What is asked for after the end is answered with that.
+        self.show_status();
     }
 
     fn pass_on(&self, input: &Input) {
@@ -138,11 +140,8 @@ impl Witness {
 
     fn show_status(&mut self) {
         let now = clock::now();
-        if now >= self.status_at {
-            let mut status = self.engine.status(now);
-            status.counters.extend(self.outputs.counters());
-            self.outputs.status.send_replace(Arc::new(status));
-            self.status_at = now + status_pause(clock::now().since(now));
-        }
+        let mut status = self.engine.status(now);
+        status.counters.extend(self.outputs.counters());
+        self.outputs.status.show(status, status_pause(clock::now().since(now)));
     }
 }

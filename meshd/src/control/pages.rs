@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::Limited;
-use super::{CONNECTIONS, ControlState, STALLED, Shared, refuse, shared, story};
+use super::{CONNECTIONS, ControlState, STALLED, Shared, refuse, story};
 
 /// Listens.
 ///
@@ -28,9 +28,8 @@ pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 /// Answers until `stop`.
 pub async fn serve_pages(listener: TcpListener, state: ControlState, stop: CancellationToken) -> anyhow::Result<()> {
-    let (shared, _refreshes) = shared(state, stop.clone());
     let listener = Limited::new(listener, Arc::new(Semaphore::new(CONNECTIONS)), STALLED);
-    let server = axum::serve(listener, routes(shared));
+    let server = axum::serve(listener, routes(Shared::new(state, stop.clone())));
     tokio::select! {
         ended = server => ended.context("pages on TCP"),
         () = stop.cancelled() => Ok(()),

@@ -11,12 +11,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connection;
 use super::{Command, ControlState, Ending, MakeToken, Shown, bind, serve};
 use crate::guard::Link;
+use crate::on_demand::{self, Asker, Maker};
 
-fn empty(node: &str) -> Arc<Status> {
+fn empty(node: &str) -> Status {
     let quorum = Quorum { voters: 3, needed: 2, reachable: 3, roster_epoch: 1 };
     let cluster = Cluster {
         id: "c".into(),
@@ -25,7 +27,7 @@ fn empty(node: &str) -> Arc<Status> {
         unprotected_because: None,
         quorum,
     };
-    Arc::new(Status {
+    Status {
         cluster,
         node: node.to_owned(),
         nodes: vec![],
@@ -38,12 +40,26 @@ fn empty(node: &str) -> Arc<Status> {
         guard: None,
         failovers: Default::default(),
         vetoes: vec![],
-    })
+    }
+}
+
+/// Between two of the engine's answers.
+const PAUSE: Duration = Duration::from_millis(100);
+
+async fn engine(mut maker: Maker<Status>, mut status: watch::Receiver<Option<Status>>) {
+    loop {
+        maker.due().await;
+        let Ok(said) = status.wait_for(Option::is_some).await.map(|said| said.clone()) else { return };
+        maker.show(said.expect("waited for"), PAUSE);
+    }
 }
 
 pub(super) struct Daemon {
     dir: tempfile::TempDir,
-    status: watch::Sender<Arc<Status>>,
+    /// What the engine says when it is asked; nothing while it hangs.
+    status: watch::Sender<Option<Status>>,
+    asker: Asker<Status>,
+    engine: AbortOnDropHandle<()>,
     stop: CancellationToken,
     server: JoinHandle<anyhow::Result<()>>,
     asked: mpsc::Receiver<Command>,
@@ -60,15 +76,17 @@ impl Daemon {
 
     pub(super) fn with(state: impl FnOnce(ControlState) -> ControlState) -> Daemon {
         let dir = tempfile::tempdir().unwrap();
-        let (status, receiver) = watch::channel(empty("lb1"));
+        let (status, says) = watch::channel(Some(empty("lb1")));
+        let (maker, asker) = on_demand::channel(empty("before"));
+        let engine = AbortOnDropHandle::new(tokio::spawn(engine(maker, says)));
         let stop = CancellationToken::new();
         let socket = bind(&dir.path().join("meshd.sock")).unwrap();
         let (commands, asked) = mpsc::channel(1);
         let ending = Ending { commands, guard: None };
         let bare = ControlState {
             shown: Shown {
-                status: receiver,
-                services: watch::channel(Arc::default()).1,
+                status: asker.clone(),
+                services: on_demand::channel(vec![]).1,
                 bfd: watch::channel(Arc::default()).1,
             },
             tokens: None,
@@ -79,7 +97,7 @@ impl Daemon {
             ending,
         };
         let server = tokio::spawn(serve(socket, state(bare), stop.clone()));
-        Daemon { dir, status, stop, server, asked }
+        Daemon { dir, status, asker, engine, stop, server, asked }
     }
 
     /// What pages on TCP are made of.
@@ -87,8 +105,8 @@ impl Daemon {
         let (commands, _) = mpsc::channel(1);
         ControlState {
             shown: Shown {
-                status: self.status.subscribe(),
-                services: watch::channel(Arc::default()).1,
+                status: self.asker.clone(),
+                services: on_demand::channel(vec![]).1,
                 bfd: watch::channel(Arc::default()).1,
             },
             tokens: None,
@@ -165,8 +183,9 @@ async fn event(stream: &mut BufReader<UnixStream>) -> Option<Status> {
 async fn status_is_what_the_engine_said_last() {
     let daemon = Daemon::start(None);
     let (code, body) = daemon.get("/status").await;
-    assert_eq!((code, serde_json::from_str::<Status>(&body).unwrap()), (200, (*empty("lb1")).clone()));
-    daemon.status.send_replace(empty("lb2"));
+    assert_eq!((code, serde_json::from_str::<Status>(&body).unwrap()), (200, empty("lb1")));
+    daemon.status.send_replace(Some(empty("lb2")));
+    sleep(PAUSE).await;
     assert_eq!(serde_json::from_str::<Status>(&daemon.get("/status").await.1).unwrap().node, "lb2");
 }
 
@@ -219,23 +238,28 @@ async fn a_token_comes_with_its_end_and_the_command() {
 }
 
 #[tokio::test]
-async fn a_status_nobody_refreshes_is_not_shown() {
+async fn a_status_the_engine_does_not_answer_with_is_not_shown() {
     let daemon = Daemon::start(None);
-    sleep(Duration::from_millis(1100)).await;
+    assert_eq!(daemon.get("/status").await.0, 200);
+    daemon.status.send_replace(None);
+    sleep(PAUSE).await;
     let path = daemon.path();
     let asked = tokio::spawn(async move { ask(&path, "GET /status HTTP/1.1\r\n", "").await });
     sleep(Duration::from_millis(100)).await;
-    daemon.status.send_replace(empty("late"));
+    daemon.status.send_replace(Some(empty("late")));
     let (code, body) = asked.await.unwrap();
     assert_eq!((code, body.contains("late")), (200, true), "a slow engine is waited for");
-    sleep(Duration::from_millis(1100)).await;
+    daemon.status.send_replace(None);
+    sleep(PAUSE).await;
     let (code, refused) = refusal(&daemon.get("/status").await);
-    assert_eq!(code, 503, "{refused:?}");
+    let age = refused.error.strip_prefix("meshd's engine does not answer; its last report is ");
+    let age: f64 = age.and_then(|age| age.strip_suffix(" s old")?.parse().ok()).expect(&refused.error);
+    assert_eq!((code, (1.0..3.0).contains(&age)), (503, true), "{refused:?}");
     assert_eq!(refusal(&daemon.get("/status/watch").await).0, 503);
-    daemon.status.send_replace(empty("back"));
+    daemon.status.send_replace(Some(empty("back")));
     assert_eq!(daemon.get("/status").await.0, 200);
-    let Daemon { dir, status, stop, server, asked: _asked } = daemon;
-    drop(status);
+    let Daemon { dir, status: _status, asker: _asker, engine, stop, server, asked: _asked } = daemon;
+    drop(engine);
     assert_eq!(refusal(&ask(&dir.path().join("meshd.sock"), "GET /status HTTP/1.1\r\n", "").await).0, 503);
     stop.cancel();
     server.await.unwrap().unwrap();
@@ -251,10 +275,10 @@ async fn watchers_get_each_change_but_not_all_of_a_burst() {
         let status = daemon.status.clone();
         async move {
             for n in 0..100 {
-                status.send_replace(empty(&format!("n{n}")));
+                status.send_replace(Some(empty(&format!("n{n}"))));
                 sleep(Duration::from_millis(3)).await;
             }
-            status.send_replace(empty("last"));
+            status.send_replace(Some(empty("last")));
         }
     });
     loop {
@@ -284,7 +308,6 @@ async fn watchers_leave_room_for_others() {
     watching.clear();
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        daemon.status.send_replace(empty("lb1"));
         let mut stream = UnixStream::connect(daemon.path()).await.unwrap();
         stream.write_all(b"GET /status/watch HTTP/1.1\r\nHost: meshd\r\n\r\n").await.unwrap();
         let mut line = String::new();

@@ -1,7 +1,5 @@
 //! Where effects go that are not the kernel's.
 
-use std::sync::Arc;
-
 use mesh_config::model::{TrackFile, TrackProcess, TrackScript};
 use mesh_control::Status;
 use mesh_core::action::Effect;
@@ -18,6 +16,7 @@ use crate::dump::Ask;
 use crate::legacy::Legacy;
 use crate::memory::Memory;
 use crate::mesh::MeshHandle;
+use crate::on_demand::Maker;
 use crate::priority;
 use crate::probes::checks;
 use crate::probes::notify::teller::Teller;
@@ -38,7 +37,7 @@ pub struct Outputs {
     /// What the services are told of the mesh.
     pub surroundings: watch::Sender<Surroundings>,
     /// What `meshctl status` shows.
-    pub status: watch::Sender<Arc<Status>>,
+    pub status: Maker<Status>,
     /// What outlives this process.
     pub legacy: Legacy,
     /// What the guard told, where there is one.

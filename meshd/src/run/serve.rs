@@ -40,7 +40,7 @@ use crate::signals::Signals;
 use crate::telemetry::Archive;
 use crate::threads::{self, Ended, MeshThread};
 use crate::witness::Witness;
-use crate::{clock, descriptors, memory};
+use crate::{clock, descriptors, memory, on_demand};
 
 /// Facts that may wait for the engine; it takes microseconds for each, so that a full queue means
 /// that it hangs. Gossip waits for room, lease messages are dropped, as the network may.
@@ -92,12 +92,12 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         None => None,
     };
     let (mesh, mesh_thread) = mesh.map_or((None, None), |thread| (Some(thread.handle.clone()), Some(thread)));
-    let (status, status_seen) = watch::channel(Arc::new(engine.status(clock::now())));
+    let (status, status_seen) = on_demand::channel(engine.status(clock::now()));
     let (scripts, script_sets) = watch::channel(Vec::new());
     let (tracked, tracked_sets) = watch::channel(Default::default());
     let (secure, secured) = watch::channel(config.scripts.clone());
     let (surroundings, around) = watch::channel(Surroundings::default());
-    let (services_shown, services_seen) = watch::channel(Arc::default());
+    let (services_shown, services_seen) = on_demand::channel(Vec::new());
     let (stopped, stopped_seen) = oneshot::channel();
     let (telemetry, told) = Telling::start(&config, &name, node, status_seen.clone())?;
     let (engine_questions, questions) = mpsc::channel(QUESTIONS);

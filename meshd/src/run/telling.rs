@@ -6,12 +6,12 @@ use std::time::Duration;
 use mesh_config::model::Config;
 use mesh_control::Status;
 use mesh_wire::mesh::NodeId;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::on_demand::Asker;
 use crate::telemetry::otlp::{self, Export};
 use crate::telemetry::{self, Journal, Telemetry};
 
@@ -33,7 +33,7 @@ impl Telling {
         config: &Config,
         name: &str,
         node: NodeId,
-        status: watch::Receiver<Arc<Status>>,
+        status: Asker<Status>,
     ) -> anyhow::Result<(Telemetry, Telling)> {
         let first = u64::try_from(clock::unix_time().as_micros()).unwrap_or(0);
         let journal = Arc::new(Journal::new(name, first));

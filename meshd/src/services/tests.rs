@@ -44,7 +44,7 @@ async fn the_end_of_the_kernel_s_thread_is_the_end() {
             mesh: None,
             telemetry: Telemetry::new().0,
             teller,
-            shown: watch::channel(Arc::default()).0,
+            shown: crate::on_demand::channel(Vec::new()).0,
         },
         suspends: false,
         addresses: BTreeSet::new(),

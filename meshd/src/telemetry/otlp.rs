@@ -22,11 +22,12 @@ use opentelemetry::KeyValue;
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
 use opentelemetry_otlp::{WithExportConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use self::signals::Signals;
+use crate::on_demand::Asker;
 
 /// Spans and events that may wait for the collector.
 const QUEUE: usize = 4096;
@@ -108,7 +109,7 @@ impl Export {
 pub fn start(
     settings: &TelemetrySettings,
     node: &str,
-    status: watch::Receiver<Arc<Status>>,
+    status: Asker<Status>,
 ) -> anyhow::Result<(Exporter, Option<Export>)> {
     if !is_configured(settings) {
         return Ok((Exporter::default(), None));

@@ -23,6 +23,8 @@ pub(crate) struct Instances {
     open: BTreeSet<RouterKey>,
     /// Whose look it is.
     looked_at: Option<RouterKey>,
+    /// Whose change was noted last: changes of one router come in a row.
+    noted: Option<RouterKey>,
     index: Index,
 }
 
@@ -60,7 +62,9 @@ impl Instances {
     /// A router, to be changed.
     pub(crate) fn get_mut(&mut self, key: &RouterKey) -> Option<&mut Instance> {
         let instance = self.routers.get_mut(key)?;
-        note(&mut self.changed, &mut self.open, self.looked_at, *key);
+        if self.noted.replace(*key) != Some(*key) {
+            note(&mut self.changed, &mut self.open, self.looked_at, *key);
+        }
         Some(instance)
     }
 
@@ -98,6 +102,7 @@ impl Instances {
 
     /// The next router to be looked at behind `last`. The look is over with the next call.
     pub(crate) fn look_after(&mut self, last: Option<RouterKey>) -> Option<RouterKey> {
+        self.noted = None;
         let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
         self.looked_at = self.open.range((behind, Bound::Unbounded)).next().copied();
         if let Some(key) = self.looked_at {
@@ -113,6 +118,7 @@ impl Instances {
 
     /// The same, from now on anew.
     pub(crate) fn take_changed(&mut self) -> BTreeSet<RouterKey> {
+        self.noted = None;
         std::mem::take(&mut self.changed)
     }
 

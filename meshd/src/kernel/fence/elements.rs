@@ -87,26 +87,25 @@ pub(super) fn messages<'a>(
     set: &str,
     elements: impl Iterator<Item = (&'a FenceTarget, Option<u64>)>,
 ) -> Vec<SetElementMessage> {
-    let elements: Vec<_> = elements
-        .map(|(target, timeout)| {
-            let mut attributes = vec![SetElementAttribute::Key(DataAttribute::Value(target.key()))];
-            if let Some(timeout) = timeout {
-                attributes.push(SetElementAttribute::Timeout(timeout));
-                attributes.push(SetElementAttribute::Expiration(timeout));
-            }
-            ListAttribute::Element(attributes)
-        })
-        .collect();
-    elements
-        .chunks(ELEMENTS_PER_MESSAGE)
-        .map(|chunk| SetElementMessage {
-            attributes: vec![
-                SetElementList::Table(table.into()),
-                SetElementList::Set(set.into()),
-                SetElementList::Elements(chunk.to_vec()),
-            ],
-        })
-        .collect()
+    let mut elements = elements.map(element).peekable();
+    let message = || {
+        elements.peek()?;
+        let these = elements.by_ref().take(ELEMENTS_PER_MESSAGE).collect();
+        let (table, set) = (SetElementList::Table(table.into()), SetElementList::Set(set.into()));
+        Some(SetElementMessage { attributes: vec![table, set, SetElementList::Elements(these)] })
+    };
+    std::iter::from_fn(message).collect()
+}
+
+fn element((target, timeout): (&FenceTarget, Option<u64>)) -> ListAttribute<SetElementAttribute> {
+    let key = SetElementAttribute::Key(DataAttribute::Value(target.key()));
+    let attributes = match timeout {
+        Some(timeout) => {
+            vec![key, SetElementAttribute::Timeout(timeout), SetElementAttribute::Expiration(timeout)]
+        }
+        None => vec![key],
+    };
+    ListAttribute::Element(attributes)
 }
 
 /// The targets in an answer, with what is left of their timeouts; [`Duration::MAX`] without one.

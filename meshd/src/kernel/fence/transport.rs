@@ -52,6 +52,9 @@ pub(super) struct Transport {
     socket: Socket,
     port: u32,
     sequence: u32,
+    /// Kept, for both are large, and needed several times a second.
+    request: Vec<u8>,
+    answer: Vec<u8>,
 }
 
 impl Transport {
@@ -63,7 +66,8 @@ impl Transport {
         setsockopt(&socket, sockopt::ReceiveTimeout, &TimeVal::milliseconds(DEADLINE_MS))?;
         // Fails without CAP_NET_ADMIN, and then the first request tells better what is missing.
         let _ = setsockopt(&socket, sockopt::SndBufForce, &SEND_BUFFER);
-        Ok(Transport { socket, port, sequence: 0 })
+        let answer = Vec::with_capacity(RECEIVE_BUFFER);
+        Ok(Transport { socket, port, sequence: 0, request: Vec::new(), answer })
     }
 
     /// The address other listeners see as the author of our changes.
@@ -84,18 +88,18 @@ impl Transport {
 
     fn batch(&mut self, Transaction(messages): Transaction, commit: bool) -> io::Result<()> {
         let Some(last) = messages.len().checked_sub(1) else { return Ok(()) };
-        let mut bytes = Vec::new();
-        let first = self.append(&mut bytes, NLM_F_REQUEST, control(ControlMessage::BatchBegin));
+        self.request.clear();
+        let first = self.append(NLM_F_REQUEST, control(ControlMessage::BatchBegin));
         let mut acknowledged = first;
         for (index, (family, flags, message)) in messages.into_iter().enumerate() {
             let flags = if index == last { flags | NLM_F_ACK } else { flags };
             let header = NetfilterHeader::new(family, 0, 0);
-            acknowledged = self.append(&mut bytes, flags, NetfilterMessage::new(header, message));
+            acknowledged = self.append(flags, NetfilterMessage::new(header, message));
         }
         if commit {
-            self.append(&mut bytes, NLM_F_REQUEST, control(ControlMessage::BatchEnd));
+            self.append(NLM_F_REQUEST, control(ControlMessage::BatchEnd));
         }
-        self.send(&bytes)?;
+        self.send()?;
         // The first refusal names the culprit; what follows it are its consequences. A refusal of the
         // batch as a whole carries the number of its beginning and comes alone.
         let mut refused = None;
@@ -137,10 +141,10 @@ impl Transport {
         message: NfTablesMessage,
         dump: bool,
     ) -> io::Result<Option<Vec<NfTablesMessage>>> {
-        let mut bytes = Vec::new();
+        self.request.clear();
         let flags = NLM_F_REQUEST | if dump { NLM_F_DUMP } else { NLM_F_ACK };
-        let number = self.append(&mut bytes, flags, NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message));
-        self.send(&bytes)?;
+        let number = self.append(flags, NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message));
+        self.send()?;
         let (mut answer, mut torn) = (Vec::new(), false);
         loop {
             for message in self.receive()? {
@@ -164,35 +168,35 @@ impl Transport {
         }
     }
 
-    /// Appends one message and tells its number.
-    fn append(&mut self, bytes: &mut Vec<u8>, flags: u16, message: NetfilterMessage) -> u32 {
+    /// Appends one message to the request and tells its number.
+    fn append(&mut self, flags: u16, message: NetfilterMessage) -> u32 {
         self.sequence = self.sequence.wrapping_add(1);
         let mut message = NetlinkMessage::from(message);
         message.header.flags = flags;
         message.header.sequence_number = self.sequence;
         message.finalize();
-        let start = bytes.len();
-        bytes.resize(start + message.buffer_len(), 0);
-        message.serialize(&mut bytes[start..]);
+        let start = self.request.len();
+        self.request.resize(start + message.buffer_len(), 0);
+        message.serialize(&mut self.request[start..]);
         self.sequence
     }
 
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        let sent = self.socket.send(bytes, 0)?;
-        if sent != bytes.len() {
-            return Err(io::Error::other(format!("the kernel took {sent} of {} bytes", bytes.len())));
+    fn send(&self) -> io::Result<()> {
+        let sent = self.socket.send(&self.request, 0)?;
+        if sent != self.request.len() {
+            return Err(io::Error::other(format!("the kernel took {sent} of {} bytes", self.request.len())));
         }
         Ok(())
     }
 
     /// The messages of one datagram.
-    fn receive(&self) -> io::Result<Vec<NetlinkMessage<NetfilterMessage>>> {
-        let mut bytes = Vec::with_capacity(RECEIVE_BUFFER);
-        self.socket.recv(&mut bytes, 0).map_err(|error| match error.kind() {
+    fn receive(&mut self) -> io::Result<Vec<NetlinkMessage<NetfilterMessage>>> {
+        self.answer.clear();
+        self.socket.recv(&mut self.answer, 0).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "no answer from the kernel"),
             _ => error,
         })?;
-        split(&bytes)
+        split(&self.answer)
             .map(|message| {
                 NetlinkMessage::deserialize(message)
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))

@@ -20,7 +20,7 @@ fn places(directory: &tempfile::TempDir, file: std::path::PathBuf) -> Places {
 }
 
 fn reloading<'a>(places: &'a Places, inputs: &'a mpsc::Sender<Input>) -> Reloading<'a> {
-    let dumps = Dumps::new(mpsc::channel(1).0, watch::channel(Arc::default()).1);
+    let dumps = Dumps::new(mpsc::channel(1).0, crate::on_demand::channel(Vec::new()).1);
     let secure = watch::channel(ScriptSecurity::default()).0;
     let reloading = Reloading::new(places, inputs, (true, None), secure, dumps, Config::default());
     Reloading { patience: Duration::from_millis(10), ..reloading }

@@ -1,6 +1,7 @@
 //! Metrics: read from the status when they are due.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mesh_control::Status;
 use opentelemetry::KeyValue;
@@ -8,9 +9,13 @@ use opentelemetry::metrics::{Meter as OtelMeter, MeterProvider};
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
-use tokio::sync::watch;
+use tokio::runtime::Handle;
 
 use super::Access;
+use crate::on_demand::Asker;
+
+/// How long the engine may take. A round of metrics has seven questions, and one answer serves all of them.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A gauge's or counter's values, with what tells them apart.
 type Values<T> = Vec<(T, Vec<KeyValue>)>;
@@ -22,15 +27,11 @@ type Read<T> = fn(&Status) -> Values<T>;
 pub(super) struct Meter(SdkMeterProvider);
 
 impl Meter {
-    pub(super) fn start(
-        access: &Access,
-        resource: Resource,
-        status: watch::Receiver<Arc<Status>>,
-    ) -> anyhow::Result<Meter> {
+    pub(super) fn start(access: &Access, resource: Resource, status: Asker<Status>) -> anyhow::Result<Meter> {
         let exporter = access.lead(MetricExporter::builder().with_tonic()).build()?;
         let reader = PeriodicReader::builder(exporter).build();
         let provider = SdkMeterProvider::builder().with_reader(reader).with_resource(resource).build();
-        observe(&provider.meter("meshd"), &status);
+        observe(&provider.meter("meshd"), &Latest { status, runtime: Handle::current() });
         Ok(Meter(provider))
     }
 
@@ -41,7 +42,21 @@ impl Meter {
     }
 }
 
-fn observe(meter: &OtelMeter, status: &watch::Receiver<Arc<Status>>) {
+/// Where the SDK's thread gets the status from.
+#[derive(Clone)]
+struct Latest {
+    status: Asker<Status>,
+    runtime: Handle,
+}
+
+impl Latest {
+    /// Blocks for [`PATIENCE`] at most; the last one where the engine does not answer, or has ended.
+    fn get(&self) -> Arc<Status> {
+        self.runtime.block_on(self.status.ask(PATIENCE)).unwrap_or_else(|silence| silence.last)
+    }
+}
+
+fn observe(meter: &OtelMeter, status: &Latest) {
     let counters: [(&'static str, &'static str, Read<u64>); 4] = [
         ("meshd.failovers", "Times this node began to serve, by cause", failovers),
         ("meshd.vetoes", "Refused claims of this node, by voter and reason", vetoes),
@@ -51,8 +66,7 @@ fn observe(meter: &OtelMeter, status: &watch::Receiver<Arc<Status>>) {
     for (name, description, values) in counters {
         let status = status.clone();
         let observe = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<u64>| {
-            let status = Arc::clone(&status.borrow());
-            values(&status).into_iter().for_each(|(value, labels)| observer.observe(value, &labels));
+            values(&status.get()).into_iter().for_each(|(value, labels)| observer.observe(value, &labels));
         };
         meter.u64_observable_counter(name).with_description(description).with_callback(observe).build();
     }
@@ -64,8 +78,7 @@ fn observe(meter: &OtelMeter, status: &watch::Receiver<Arc<Status>>) {
     for (name, unit, description, values) in gauges {
         let status = status.clone();
         let observe = move |observer: &dyn opentelemetry::metrics::AsyncInstrument<f64>| {
-            let status = Arc::clone(&status.borrow());
-            values(&status).into_iter().for_each(|(value, labels)| observer.observe(value, &labels));
+            values(&status.get()).into_iter().for_each(|(value, labels)| observer.observe(value, &labels));
         };
         let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(description);
         gauge.with_callback(observe).build();

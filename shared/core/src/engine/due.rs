@@ -1,5 +1,8 @@
 //! When a step is due, and which routers it has to look at: see [`crate::instances`].
 
+use std::collections::BTreeSet;
+
+use mesh_wire::mesh::RouterKey;
 use mesh_wire::mesh::lease::Message;
 
 use super::{Engine, TimerKind};
@@ -44,12 +47,14 @@ impl Engine {
         self.instances.any_without_lease()
     }
 
-    /// Notes what the routers that may have changed wait for now.
-    pub(super) fn index_changed(&mut self) {
-        for key in self.instances.changed().clone() {
-            let waits = self.instances.get(&key).map(|instance| self.waits(instance));
-            self.instances.put_in_index(key, waits);
+    /// Notes what the routers that may have changed wait for now, and tells which these are.
+    pub(super) fn index_changed(&mut self) -> BTreeSet<RouterKey> {
+        let changed = self.instances.take_changed();
+        for key in &changed {
+            let waits = self.instances.get(key).map(|instance| self.waits(instance));
+            self.instances.put_in_index(*key, waits);
         }
+        changed
     }
 
     /// Whether the index says of each router what a look at all of it says: a timer that depends on anything but the

@@ -119,8 +119,10 @@ impl Engine {
             self.check_lease_times(now);
         }
         self.check_clock(now, from, reply.clock_ns, at);
+        // Claims are in the order of their routers.
+        let claim_of = |router: &RouterKey| claims.binary_search_by_key(router, |c| c.router).ok().map(|at| claims[at]);
         for (router, verdict) in &reply.verdicts {
-            let Some(claim) = claims.iter().find(|c| c.router == *router) else { continue };
+            let Some(claim) = claim_of(router) else { continue };
             self.note_answer(now, *router, (from, at, *verdict));
             let Some(instance) = self.instances.get_mut(router) else { continue };
             instance.note_epoch(verdict);
@@ -131,7 +133,7 @@ impl Engine {
         }
         // Once all of it is known: a group is decided by all of its verdicts.
         for (router, _) in &reply.verdicts {
-            if claims.iter().any(|c| c.router == *router) {
+            if claim_of(router).is_some() {
                 self.settle(now, *router);
             }
         }

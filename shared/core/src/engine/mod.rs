@@ -309,6 +309,8 @@ impl Engine {
         engine.install_fence();
         engine.evaluate_all(now);
         engine.index_changed();
+        // The first step tells of all of them.
+        engine.instances.touch_all();
         engine
     }
 
@@ -347,8 +349,7 @@ impl Engine {
         self.flush_ends();
         self.keep_holds();
         self.finish_keeping(now);
-        self.index_changed();
-        let changed = self.instances.take_changed();
+        let changed = self.index_changed();
         self.publish(&changed);
         self.tell_surroundings(now);
         self.remember();

@@ -63,7 +63,10 @@ impl Engine {
         let mut changed = first | (std::mem::replace(&mut will.roster_epoch, roster_epoch) != roster_epoch);
         for key in routers {
             let part = self.instances.get(key).and_then(|i| Part::of(i, clock, self.configured));
-            changed |= will.routers.get(key) != part.as_ref();
+            if will.routers.get(key) == part.as_ref() {
+                continue;
+            }
+            changed = true;
             match part {
                 Some(part) => drop(will.routers.insert(*key, part)),
                 None => drop(will.routers.remove(key)),

@@ -60,6 +60,9 @@ fn every_way_to_change_a_router_is_noted() {
     instances.get_mut(&key(3));
     assert!(instances.get_mut(&key(9)).is_none());
     assert_eq!(instances.take_changed(), [key(3)].into());
+    instances.get_mut(&key(3));
+    instances.get_mut(&key(3));
+    assert_eq!(instances.take_changed(), [key(3)].into(), "again after it was taken");
     instances.remove(&key(1));
     assert_eq!(instances.take_changed(), [key(1)].into());
     assert_eq!(instances.values_mut().count(), 2);
