@@ -33,6 +33,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 use crate::compat::{PidFiles, tell_systemd};
+use crate::legacy::WILL_VERSION;
 use crate::run::{self, Places};
 use crate::signals::{self, realtime};
 use crate::{clock, priority};
@@ -140,6 +141,7 @@ impl Guard<'_> {
             restarts: self.policy.restarts(),
             last_death: self.policy.last_death().map(str::to_owned),
             program: self.program.clone(),
+            will: WILL_VERSION,
         };
         command.env(link::VARIABLE, link.to_text()?).spawn()
     }

@@ -18,19 +18,28 @@ use mesh_wire::mesh::{NodeId, RouterKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// A kind of file. Postcard is not self-describing, so that any change of a type in it is a new version of it, and of
+/// no other: a guard that outlives an upgrade has to read the will alone.
+#[derive(Clone, Copy, Debug)]
+struct Kind {
+    name: &'static str,
+    version: u8,
+}
+
+/// The version of a will. A guard tells its daemon which one it reads.
+pub const WILL_VERSION: u8 = 3;
+
 /// The last will.
-const WILL: &str = "will";
+const WILL: Kind = Kind { name: "will", version: WILL_VERSION };
 /// What a real server has to put back.
-const SERVER: &str = "server";
+const SERVER: Kind = Kind { name: "server", version: 3 };
 /// What the next run may go on with.
-const ADOPT: &str = "adopt";
-
+const ADOPT: Kind = Kind { name: "adopt", version: 3 };
 /// What fell, and what is held back for it.
-const HOLDS: &str = "holds";
+const HOLDS: Kind = Kind { name: "holds", version: 3 };
 
-/// The first bytes. The last of them is the version of everything that follows: postcard is not
-/// self-describing, so that any change of a type in it is a new one.
-const MARK: [u8; 8] = *b"meshd\0w\x03";
+/// The first bytes, before the version of everything that follows.
+const MARK: [u8; 7] = *b"meshd\0w";
 /// Bytes of the checksum, a SHA-256.
 const CHECKSUM: usize = 32;
 /// Larger than any will: 64 routers of 255 addresses, each announced to 64 peers.
@@ -132,7 +141,7 @@ impl Legacy {
     ///
     /// It may still be there.
     pub fn forget_adopted(runtime_dir: &Path) -> io::Result<()> {
-        remove(&runtime_dir.join(ADOPT))
+        remove(&runtime_dir.join(ADOPT.name))
     }
 
     /// Keeps what fell, and what is held back for it, for whatever run comes next.
@@ -158,7 +167,7 @@ impl Legacy {
     ///
     /// It may still be there.
     pub fn forget_will(runtime_dir: &Path) -> io::Result<()> {
-        remove(&runtime_dir.join(WILL))
+        remove(&runtime_dir.join(WILL.name))
     }
 
     /// Keeps what a real server has to put back; nothing of it, and the file is gone.
@@ -167,7 +176,7 @@ impl Legacy {
     ///
     /// It cannot be written.
     pub fn keep_server(&self, memory: &Memory) -> io::Result<()> {
-        if *memory == Memory::default() { remove(&self.dir.join(SERVER)) } else { self.write(SERVER, memory) }
+        if *memory == Memory::default() { remove(&self.dir.join(SERVER.name)) } else { self.write(SERVER, memory) }
     }
 
     /// What an earlier run of this boot has left to be put back; nothing where there is nothing.
@@ -179,22 +188,22 @@ impl Legacy {
         Ok(self.read(SERVER)?.unwrap_or_default())
     }
 
-    fn write<T: Serialize>(&self, name: &str, value: &T) -> io::Result<()> {
-        let (path, next) = (self.dir.join(name), self.dir.join(format!("{name}.new")));
+    fn write<T: Serialize>(&self, kind: Kind, value: &T) -> io::Result<()> {
+        let (path, next) = (self.dir.join(kind.name), self.dir.join(format!("{}.new", kind.name)));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&next)?;
-        file.write_all(&seal(&self.about, value))?;
+        file.write_all(&seal(kind, &self.about, value))?;
         fs::rename(&next, &path)
     }
 
-    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Unusable> {
-        let path = self.dir.join(name);
+    fn read<T: DeserializeOwned>(&self, kind: Kind) -> Result<Option<T>, Unusable> {
+        let path = self.dir.join(kind.name);
         match fs::metadata(&path) {
             Ok(found) if found.len() > LONGEST => return Err(Unusable::Damaged),
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         }
-        unseal(&self.about, &fs::read(&path)?).map(Some)
+        unseal(kind, &self.about, &fs::read(&path)?).map(Some)
     }
 }
 
@@ -206,13 +215,14 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn seal<T: Serialize>(about: &About, value: &T) -> Vec<u8> {
+fn seal<T: Serialize>(kind: Kind, about: &About, value: &T) -> Vec<u8> {
     let body = postcard::to_extend(&(about, value), Vec::new()).expect("what is kept knows its lengths");
-    [&MARK[..], checksum(&body).as_ref(), &body].concat()
+    [&MARK[..], &[kind.version], checksum(&body).as_ref(), &body].concat()
 }
 
-fn unseal<T: DeserializeOwned>(wanted: &About, bytes: &[u8]) -> Result<T, Unusable> {
+fn unseal<T: DeserializeOwned>(kind: Kind, wanted: &About, bytes: &[u8]) -> Result<T, Unusable> {
     let rest = bytes.strip_prefix(&MARK).ok_or(Unusable::Damaged)?;
+    let rest = rest.strip_prefix(&[kind.version]).ok_or(Unusable::Damaged)?;
     let (sum, body) = rest.split_at_checked(CHECKSUM).ok_or(Unusable::Damaged)?;
     if checksum(body).as_ref() != sum {
         return Err(Unusable::Damaged);

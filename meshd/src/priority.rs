@@ -12,6 +12,7 @@
 //! a limit nothing is locked.
 
 use std::collections::BTreeSet;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use std::{io, thread};
@@ -67,14 +68,16 @@ impl Manner {
         if let Err(error) = bind(&self.processors) {
             tracing::warn!(thread = name, %error, "it runs on all processors, not on {:?} alone", self.processors);
         }
-        if let Some(priority) = self.realtime
-            && let Err(error) = raise(priority, self.longest_run)
-        {
-            tracing::info!(
-                thread = name,
-                %error,
-                "no real-time priority: on a busy host leases may be renewed late (CAP_SYS_NICE or LimitRTPRIO allow it)"
-            );
+        if let Some(priority) = self.realtime {
+            match raise(priority, self.longest_run) {
+                Ok(got) if got == priority => {}
+                Ok(got) => tell_of_limit(priority, got),
+                Err(error) => tracing::info!(
+                    thread = name,
+                    %error,
+                    "no real-time priority: on a busy host leases may be renewed late (CAP_SYS_NICE or LimitRTPRIO allow it)"
+                ),
+            }
         }
         take_name(self.name.as_deref());
     }
@@ -98,8 +101,15 @@ impl Ladder {
     /// It ran so long after it should have.
     pub fn woke(&mut self, late: Duration) {
         let Some(priority) = self.step(late) else { return };
-        match set_scheduler(priority) {
-            Ok(()) => tracing::info!("{late:?} late: the real-time priority is {priority} from now on"),
+        match schedule(priority) {
+            Ok(got) if got == priority => {
+                tracing::info!("{late:?} late: the real-time priority is {priority} from now on");
+            }
+            Ok(got) => {
+                // No step is higher than this one.
+                self.most = got;
+                tell_of_limit(priority, got);
+            }
             Err(error) => tracing::info!(%error, "{late:?} late, and no higher real-time priority is allowed"),
         }
     }
@@ -114,13 +124,13 @@ impl Ladder {
     }
 }
 
-/// Gives the calling thread real-time priority.
+/// Gives the calling thread real-time priority; tells which it got.
 ///
 /// # Errors
 ///
 /// Not allowed: neither CAP_SYS_NICE nor a limit (RLIMIT_RTPRIO) permits it, or the control group has
 /// no share of real-time scheduling.
-fn raise(priority: u8, longest_run: Duration) -> io::Result<()> {
+fn raise(priority: u8, longest_run: Duration) -> io::Result<u8> {
     // Before the priority: no moment in which a thread could spin unwatched. The limit is one of all threads:
     // the longest any of them may have counts, and a lower one that was set before us stays.
     static ALLOWED: AtomicU64 = AtomicU64::new(0);
@@ -128,9 +138,36 @@ fn raise(priority: u8, longest_run: Duration) -> io::Result<()> {
     let run = ALLOWED.fetch_max(run, Ordering::Relaxed).max(run);
     let (_, hard) = getrlimit(Resource::RLIMIT_RTTIME)?;
     setrlimit(Resource::RLIMIT_RTTIME, run.min(hard), hard)?;
-    set_scheduler(priority)?;
+    let got = schedule(priority)?;
     RAISED.fetch_add(1, Ordering::Relaxed);
-    Ok(())
+    Ok(got)
+}
+
+/// This priority, or else the highest that the limit allows: a low one is better than none. Tells which it is.
+fn schedule(priority: u8) -> io::Result<u8> {
+    let Err(refused) = set_scheduler(priority) else { return Ok(priority) };
+    let (limit, _) = getrlimit(Resource::RLIMIT_RTPRIO)?;
+    match instead(priority, &refused, limit) {
+        Some(less) => set_scheduler(less).map(|()| less),
+        None => Err(refused),
+    }
+}
+
+/// What to ask for where this priority was refused; nothing where that was not for the limit.
+fn instead(priority: u8, refused: &io::Error, limit: u64) -> Option<u8> {
+    let limit = u8::try_from(limit).ok()?;
+    (refused.raw_os_error() == Some(libc::EPERM) && (1..priority).contains(&limit)).then_some(limit)
+}
+
+/// Once, whichever thread asked for more.
+fn tell_of_limit(wanted: u8, got: u8) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!(
+            "a real-time priority of {wanted} is not allowed, {got} is: without CAP_SYS_NICE the limit RLIMIT_RTPRIO \
+             counts; LimitRTPRIO={wanted} in the unit, or `ulimit -r {wanted}`, raises it"
+        );
+    });
 }
 
 /// What `ps` shows for the calling thread; of the first one, for the process.

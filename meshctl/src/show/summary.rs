@@ -146,6 +146,9 @@ fn of_cluster(status: &Status) -> Vec<String> {
         lines.push("The directors' configurations differ: see CONFIG".to_owned());
     }
     lines.extend(drift(&status.drift));
+    if let Some(why) = status.guard.as_ref().and_then(|guard| guard.cannot_act.as_ref()) {
+        lines.push(format!("{}: a killed daemon is not acted for, its leases run out: {why}", status.node));
+    }
     lines
 }
 

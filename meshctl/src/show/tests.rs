@@ -194,6 +194,16 @@ fn what_is_served_without_a_lease_is_said_loudly() {
 }
 
 #[test]
+fn a_guard_that_cannot_act_is_said() {
+    let mut map = cluster();
+    map["guard"] = json!({"pid": 7, "daemon_pid": 8, "restarts": 0});
+    assert!(!status(&parsed(map.clone()), &plain()).contains("acted for"));
+    map["guard"]["cannot_act"] = json!("its guard is old");
+    let text = status(&parsed(map), &plain());
+    assert!(text.contains("! lb2: a killed daemon is not acted for, its leases run out: its guard is old\n"), "{text}");
+}
+
+#[test]
 fn settings_that_differ_take_the_place_of_the_digests() {
     let differs = |vrid: usize| {
         json!({"node": "lb1", "subject": format!("4.{vrid}"), "name": format!("VI_{vrid}"), "setting": "advert_int",

@@ -409,7 +409,7 @@ async fn a_path_that_cannot_be_had_is_named() {
 }
 
 fn guard(program: &str) -> Link {
-    Link { pid: 7, restarts: 0, last_death: None, program: program.into() }
+    Link { pid: 7, restarts: 0, last_death: None, program: program.into(), will: crate::legacy::WILL_VERSION }
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 use serde::{Deserialize, Serialize};
 
+use crate::legacy::WILL_VERSION;
+
 /// Where a guard tells its daemon about itself. It holds no secret.
 pub(super) const VARIABLE: &str = "MESHD_GUARD";
 
@@ -24,9 +26,28 @@ pub struct Link {
     pub last_death: Option<String>,
     /// What it starts.
     pub program: PathBuf,
+    /// The version of wills that it reads. It runs on when the daemon is replaced by another version.
+    #[serde(default = "untold")]
+    pub will: u8,
+}
+
+/// The version of guards that do not tell theirs.
+fn untold() -> u8 {
+    3
 }
 
 impl Link {
+    /// Why it cannot give back and take away what this daemon leaves, should that be killed; none where it can.
+    pub fn cannot_act(&self) -> Option<String> {
+        let Link { will, pid, .. } = self;
+        (*will != WILL_VERSION).then(|| {
+            format!(
+                "its guard, process {pid}, is of another version (it reads wills of version {will}, not {WILL_VERSION}): \
+                 restart the service (`systemctl restart meshd`)"
+            )
+        })
+    }
+
     pub(super) fn to_text(&self) -> io::Result<String> {
         // A path may be no text.
         serde_json::to_string(self).map_err(io::Error::other)
@@ -96,8 +117,22 @@ mod tests {
     #[test]
     fn a_program_whose_path_is_no_text_is_an_error() {
         let program = PathBuf::from(OsString::from_vec(b"/opt/m\xffshd".to_vec()));
-        let link = Link { pid: 1, restarts: 0, last_death: None, program };
+        let link = Link { pid: 1, restarts: 0, last_death: None, program, will: WILL_VERSION };
         assert!(link.to_text().is_err());
+    }
+
+    /// Also one that does not tell its version, or tells more than is known.
+    #[test]
+    fn a_guard_of_another_version_is_told_apart() {
+        let read = |more: &str| {
+            let text = format!(r#"{{"pid":7,"restarts":0,"last_death":null,"program":"/m"{more}}}"#);
+            serde_json::from_str::<Link>(&text).expect("what guards write").cannot_act()
+        };
+        assert_eq!(read(r#","will":3,"more":1"#), None);
+        assert_eq!(read(""), None, "the last version that does not tell reads this one's");
+        let other = "its guard, process 7, is of another version (it reads wills of version 4, not 3): restart the \
+                     service (`systemctl restart meshd`)";
+        assert_eq!(read(r#","will":4"#).as_deref(), Some(other));
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn what_is_kept_is_read_by_its_owner_alone() {
     legacy.keep_will(&Will::default()).expect("written");
     legacy.keep_will(&will()).expect("replaced");
     assert_eq!(legacy.will().expect("it is ours"), Some(will()));
-    let mode = fs::metadata(dir.path().join(WILL)).expect("it is there").permissions().mode();
+    let mode = fs::metadata(dir.path().join(WILL.name)).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 
@@ -47,9 +47,9 @@ fn nothing_is_adopted_twice() {
     assert_eq!(legacy.take_adopted(), []);
 
     legacy.leave_behind(&left()).expect("written");
-    fs::write(dir.path().join(ADOPT), b"something else").expect("written");
+    fs::write(dir.path().join(ADOPT.name), b"something else").expect("written");
     assert_eq!(legacy.take_adopted(), []);
-    assert!(!dir.path().join(ADOPT).exists(), "also what cannot be read is gone");
+    assert!(!dir.path().join(ADOPT.name).exists(), "also what cannot be read is gone");
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn what_fell_is_known_to_every_run_of_this_node() {
     let kept = vec![(KEY, resume(&damper))];
     assert_eq!((read(), read()), (kept.clone(), kept), "more than once");
     assert_eq!(Legacy::new(dir.path(), NodeId(2)).expect("/proc tells").holds(), []);
-    fs::write(dir.path().join(HOLDS), b"something else").expect("written");
+    fs::write(dir.path().join(HOLDS.name), b"something else").expect("written");
     assert_eq!(legacy.holds(), []);
 }
 
@@ -92,36 +92,36 @@ fn what_the_guard_acted_on_is_gone() {
 #[test]
 fn another_boot_network_or_node_is_foreign() {
     let about = About { boot_id: "b".to_owned(), network: 1, node: NodeId(1) };
-    let bytes = seal(&about, &left());
-    assert_eq!(unseal::<Vec<Adopted>>(&about, &bytes).expect("it is the same"), left());
+    let bytes = seal(ADOPT, &about, &left());
+    assert_eq!(unseal::<Vec<Adopted>>(ADOPT, &about, &bytes).expect("it is the same"), left());
     for other in [
         About { boot_id: "c".to_owned(), ..about.clone() },
         About { network: 2, ..about.clone() },
         About { node: NodeId(2), ..about.clone() },
     ] {
-        assert!(matches!(unseal::<Vec<Adopted>>(&other, &bytes), Err(Unusable::Foreign)), "{other:?}");
+        assert!(matches!(unseal::<Vec<Adopted>>(ADOPT, &other, &bytes), Err(Unusable::Foreign)), "{other:?}");
     }
 }
 
 #[test]
 fn no_byte_can_be_flipped_or_missing() {
     let about = About { boot_id: "b".to_owned(), network: 1, node: NodeId(1) };
-    let bytes = seal(&about, &left());
+    let bytes = seal(ADOPT, &about, &left());
     for at in 0..bytes.len() {
         let mut flipped = bytes.clone();
         flipped[at] ^= 0x10;
-        assert!(matches!(unseal::<Vec<Adopted>>(&about, &flipped), Err(Unusable::Damaged)), "flipped at {at}");
-        assert!(matches!(unseal::<Vec<Adopted>>(&about, &bytes[..at]), Err(Unusable::Damaged)), "cut at {at}");
+        assert!(matches!(unseal::<Vec<Adopted>>(ADOPT, &about, &flipped), Err(Unusable::Damaged)), "flipped at {at}");
+        assert!(matches!(unseal::<Vec<Adopted>>(ADOPT, &about, &bytes[..at]), Err(Unusable::Damaged)), "cut at {at}");
     }
-    assert!(matches!(unseal::<Vec<Adopted>>(&about, &[bytes, vec![0]].concat()), Err(Unusable::Damaged)));
+    assert!(matches!(unseal::<Vec<Adopted>>(ADOPT, &about, &[bytes, vec![0]].concat()), Err(Unusable::Damaged)));
 }
 
 /// The checksum is right, the content is not what was asked for.
 #[test]
 fn a_will_is_no_adoption() {
     let about = About { boot_id: "b".to_owned(), network: 1, node: NodeId(1) };
-    let bytes = seal(&about, &will());
-    assert!(matches!(unseal::<Vec<Adopted>>(&about, &bytes), Err(Unusable::Damaged)));
+    let bytes = seal(ADOPT, &about, &will());
+    assert!(matches!(unseal::<Vec<Adopted>>(ADOPT, &about, &bytes), Err(Unusable::Damaged)));
 }
 
 #[test]
@@ -159,6 +159,17 @@ fn what_a_server_has_to_put_back_is_kept_until_there_is_nothing() {
     let other = Legacy::new(dir.path(), NodeId(9)).expect("/proc tells");
     assert!(matches!(other.server(), Err(Unusable::Foreign)), "another node's");
     legacy.keep_server(&Memory::default()).expect("removed");
-    assert!(!dir.path().join(SERVER).exists());
+    assert!(!dir.path().join(SERVER.name).exists());
     legacy.keep_server(&Memory::default()).expect("removed already");
+}
+
+/// A will of another version is not misread, and other files change without it.
+#[test]
+fn each_kind_has_a_version_of_its_own() {
+    let about = About { boot_id: "b".to_owned(), network: 1, node: NodeId(1) };
+    let next = Kind { version: WILL_VERSION + 1, ..WILL };
+    let bytes = seal(next, &about, &will());
+    assert_eq!(unseal::<Will>(next, &about, &bytes).expect("by who wrote it"), will());
+    assert!(matches!(unseal::<Will>(WILL, &about, &bytes), Err(Unusable::Damaged)));
+    assert_eq!(seal(WILL, &about, &will())[..8], *b"meshd\0w\x03");
 }

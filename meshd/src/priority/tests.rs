@@ -21,7 +21,7 @@ fn scheduling(stat: &str) -> (u32, u32) {
 fn root_a_raised_thread_runs_first_and_its_children_do_not() {
     let before = raised();
     let (own, child) = thread::spawn(|| {
-        raise(PRIORITY, LONGEST_RUN).expect("root may");
+        assert_eq!(raise(PRIORITY, LONGEST_RUN).expect("root may"), PRIORITY);
         let own = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
         let child = Command::new("cat").arg("/proc/self/stat").output().unwrap();
         (own, String::from_utf8(child.stdout).unwrap())
@@ -63,6 +63,16 @@ fn root_a_thread_runs_as_configured() {
     assert!(status.lines().any(|line| line == allowed), "{status}");
     assert_eq!(Manner::of(&Scheduling::default(), false), Manner { longest_run: LONGEST_RUN, ..Manner::default() });
     assert_eq!(Manner::of(&Scheduling::default(), true).realtime, Some(PRIORITY));
+}
+
+#[test]
+fn a_limit_is_what_is_asked_for_instead() {
+    let refused = io::Error::from_raw_os_error;
+    let not_allowed = |limit| instead(7, &refused(libc::EPERM), limit);
+    assert_eq!([1, 3, 6].map(not_allowed), [Some(1), Some(3), Some(6)]);
+    // Refused for another reason: no limit at all, or one that allows it.
+    assert_eq!([0, 7, 99, RLIM_INFINITY].map(not_allowed), [None; 4]);
+    assert_eq!(instead(7, &refused(libc::EINVAL), 3), None);
 }
 
 #[test]
@@ -111,7 +121,7 @@ fn lateness(prepare: impl FnOnce() + Send) -> Vec<Duration> {
 #[test]
 fn root_on_a_busy_host_a_raised_thread_is_on_time() {
     let ordinary = lateness(|| ());
-    let raised = lateness(|| raise(PRIORITY, LONGEST_RUN).expect("root may"));
+    let raised = lateness(|| assert_eq!(raise(PRIORITY, LONGEST_RUN).expect("root may"), PRIORITY));
     let figures = |late: &[Duration]| format!("p50 {:?}, p99 {:?}, worst {:?}", late[100], late[198], late[199]);
     println!("ordinary: {}\nraised:   {}", figures(&ordinary), figures(&raised));
     assert!(raised[198] < Duration::from_millis(20), "{}", figures(&raised));

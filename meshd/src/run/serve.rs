@@ -111,7 +111,11 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         daemon_pid: std::process::id(),
         restarts: link.restarts,
         last_death: link.last_death.clone(),
+        cannot_act: link.cannot_act(),
     });
+    if let Some(why) = shown.as_ref().and_then(|guard| guard.cannot_act.as_ref()) {
+        tracing::warn!("killed, this daemon is not acted for, and its leases run out: {why}");
+    }
     let (directors_tell, server_thread) = start_server(role, mesh.as_ref(), &legacy)?;
     let scripts_told = Some(telemetry.clone());
     let notify = directs.then(|| teller::start(NotifySettings::of(&config), scripts_told)).transpose()?;

@@ -78,6 +78,9 @@ pub struct Guard {
     /// How the daemon died last, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_death: Option<String>,
+    /// Why it cannot act for a killed daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cannot_act: Option<String>,
 }
 
 /// The mesh as a whole.

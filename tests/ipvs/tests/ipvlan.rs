@@ -15,10 +15,10 @@ use mesh_lab::clock;
 /// A takeover takes more than three seconds, and the kernel inside is slow.
 const SOON: Duration = Duration::from_secs(30);
 
-fn configuration(priority: u8, own: u8) -> String {
+fn configuration(priority: u8, own: &str) -> String {
     format!(
         "vrrp_instance A {{\n state BACKUP\n interface eth0\n virtual_router_id 51\n priority {priority}\n \
-         use_ipvlan gw 10.0.0.{own}/24\n virtual_ipaddress {{\n  10.0.0.80/32\n }}\n}}\n"
+         use_ipvlan gw 10.0.0.{own}\n virtual_ipaddress {{\n  10.0.0.80/32\n }}\n}}\n"
     )
 }
 
@@ -41,6 +41,21 @@ fn serves(client: &Host, host: &Host, other: &Host) -> Result<()> {
     })
 }
 
+/// Another mode and another address by a reload: the old address goes, what others put there stays.
+fn reloaded(daemon: &Daemon, host: &Host) -> Result<()> {
+    let index = || host.sh("cat /sys/class/net/gw/ifindex");
+    let before = index()?;
+    host.sh("ip address add 10.7.0.1/24 dev gw")?;
+    std::fs::write(host.dir.join("keepalived.conf"), configuration(200, "203/25 private"))?;
+    daemon.reload()?;
+    clock::wait_for("its new address", SOON, || Ok(addresses(host, "gw")?.contains("10.0.0.203/25").then_some(())))?;
+    let shown = addresses(host, "gw")?;
+    ensure!(!shown.contains("10.0.0.201") && shown.contains("10.7.0.1/24"), "{shown}");
+    let shown = host.sh("ip -d link show dev gw")?;
+    ensure!(shown.contains("mode l2 private") && index()? == before, "{shown}");
+    Ok(())
+}
+
 #[test]
 fn root_an_ipvlan_beside_keepalived() -> Result<()> {
     inside(|| {
@@ -51,8 +66,8 @@ fn root_an_ipvlan_beside_keepalived() -> Result<()> {
             Ok(host)
         };
         let (client, lb1, lb2) = (host("client", 100)?, host("lb1", 1)?, host("lb2", 2)?);
-        std::fs::write(lb1.dir.join("keepalived.conf"), configuration(200, 201))?;
-        std::fs::write(lb2.dir.join("keepalived.conf"), configuration(100, 202))?;
+        std::fs::write(lb1.dir.join("keepalived.conf"), configuration(200, "201/24"))?;
+        std::fs::write(lb2.dir.join("keepalived.conf"), configuration(100, "202/24"))?;
         let other = keepalived(&lb2)?;
         let first = meshd::start(&lb1, &["run"])?;
         serves(&client, &lb1, &lb2).with_context(|| first.written().unwrap_or_default())?;
@@ -62,6 +77,8 @@ fn root_an_ipvlan_beside_keepalived() -> Result<()> {
         clock::wait_for("its own address again", SOON, || {
             Ok(addresses(&lb1, "gw")?.contains("10.0.0.201/24").then_some(()))
         })?;
+        serves(&client, &lb1, &lb2)?;
+        reloaded(&first, &lb1)?;
         serves(&client, &lb1, &lb2)?;
         first.stop()?;
         ensure!(lb1.sh("ip link show dev gw").is_err(), "its interface is left");

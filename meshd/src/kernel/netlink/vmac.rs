@@ -1,7 +1,8 @@
 //! Interfaces with virtual MAC addresses: macvlans in private mode; and [`ipvlan`]s.
 //!
 //! One of ours is known by its alias, which also holds what the settings of the interface below were,
-//! so that whoever removes the last one can put them back, also after a crash. A macvlan of the very same
+//! so that whoever removes the last one can put them back, also after a crash, and the address of an ipvlan, so that
+//! it goes when another is configured. A macvlan of the very same
 //! kind, name and MAC address that another program left is taken over.
 //!
 //! The interface below answers ARP for its own addresses only (`arp_ignore`, `arp_filter`), and asks with
@@ -16,6 +17,7 @@ mod ipvlan;
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use mesh_config::model::Vmac;
 use nix::libc;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
@@ -30,6 +32,8 @@ use crate::kernel::{fence, sysctl};
 
 /// What an alias of ours begins with.
 const MARK: &str = "meshd";
+/// What its address stands behind there, where it is an ipvlan.
+const ADDRESS: &str = "address=";
 /// Settings of the interface below that are changed, for IPv4.
 const BELOW: [(&str, u32); 3] = [("arp_ignore", 1), ("arp_filter", 1), ("arp_announce", 2)];
 
@@ -42,7 +46,7 @@ struct Found {
     /// The interface below.
     below: Option<u32>,
     private: bool,
-    ipvlan: bool,
+    ipvlan: Option<ipvlan::Kind>,
     alias: Option<String>,
     up: bool,
     group: u32,
@@ -52,16 +56,24 @@ impl Found {
     /// What the settings below were before the first of ours; `None` where it is not ours.
     fn before(&self) -> Option<BTreeMap<String, u32>> {
         let mut words = self.alias.as_deref()?.split(' ');
-        let ours = words.next() == Some(MARK) && (self.private || self.ipvlan);
+        let ours = words.next() == Some(MARK) && (self.private || self.ipvlan.is_some());
         let pair =
             |word: &str| word.split_once('=').and_then(|(name, value)| Some((name.to_owned(), value.parse().ok()?)));
         ours.then(|| words.filter_map(pair).collect())
     }
 
+    /// The address that was given to an ipvlan of ours.
+    fn own_address(&self) -> Option<IpNet> {
+        self.before()?;
+        self.alias.as_deref()?.split(' ').find_map(|word| word.strip_prefix(ADDRESS)?.parse().ok())
+    }
+
+    /// Whether it is this one, or can be made it. Of an ipvlan both mode and address can be changed; that of another
+    /// program is taken over where it hears ARP.
     fn is(&self, wanted: &Vmac, below: u32) -> bool {
         let kind = match wanted.own_mac() {
             Some(mac) => self.private && self.mac == mac,
-            None => self.ipvlan,
+            None => self.ipvlan.is_some_and(|kind| kind.hears_arp() || self.before().is_some()),
         };
         kind && self.below == Some(below) && self.name == wanted.name
     }
@@ -150,7 +162,11 @@ async fn make(
             before.entry(setting.to_owned()).or_insert(value);
         }
     }
-    let alias = before.iter().fold(MARK.to_owned(), |alias, (name, value)| format!("{alias} {name}={value}"));
+    if let (Some(wanted), Some(found)) = (wanted.ipvlan, present) {
+        ipvlan::change(requests, found, wanted).await?;
+    }
+    let address = wanted.ipvlan.and_then(|ipvlan| ipvlan.address);
+    let alias = alias(before, address);
     let text = |error: anyhow::Error| format!("{error:#}");
     if present.is_none_or(|f| f.alias.as_ref() != Some(&alias) || f.group != wanted.group) {
         let attributes = vec![LinkAttribute::IfAlias(alias), LinkAttribute::Group(wanted.group)];
@@ -165,12 +181,18 @@ async fn make(
     if present.is_none_or(|f| !f.up) {
         change(requests, index, Vec::new(), true).await.map_err(|refusal| refusal.to_string())?;
     }
-    match wanted.ipvlan.and_then(|ipvlan| ipvlan.address) {
+    match address {
         Some(address) => {
             ipvlan::address(requests, index, address).await.map_err(|refusal| format!("{address}: {refusal}"))
         }
         None => Ok(()),
     }
+}
+
+/// What is to be known of it by whoever comes next.
+fn alias(before: &BTreeMap<String, u32>, address: Option<IpNet>) -> String {
+    let settings = before.iter().map(|(name, value)| format!(" {name}={value}"));
+    settings.chain(address.map(|net| format!(" {ADDRESS}{net}"))).fold(MARK.to_owned(), |alias, word| alias + &word)
 }
 
 async fn create(requests: &Requests, wanted: &Vmac, below: u32) -> Result<u32, Refusal> {
@@ -266,7 +288,7 @@ fn read(message: &LinkMessage) -> Option<Found> {
         mac: follow::mac(message),
         below: None,
         private: false,
-        ipvlan: false,
+        ipvlan: None,
         alias: None,
         up: message.header.flags.contains(LinkFlags::Up),
         group: 0,
@@ -282,7 +304,7 @@ fn read(message: &LinkMessage) -> Option<Found> {
                     _ => false,
                 };
                 found.private = infos.iter().any(private);
-                found.ipvlan = infos.iter().any(ipvlan::is);
+                found.ipvlan = infos.iter().find_map(ipvlan::Kind::read);
             }
             _ => {}
         }

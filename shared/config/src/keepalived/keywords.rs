@@ -19,7 +19,7 @@ pub(super) struct Context {
 }
 
 /// Where what SNMP would show is found.
-const SNMP: &str = "there is no SNMP; `meshctl --json` and the pages for Prometheus (`[telemetry]`) show the same";
+const SNMP: &str = "there is no SNMP; `/metrics` (`[telemetry] listen` of meshd.toml) and `meshctl --json` show the same, `meshctl events --follow` and a notify_fifo tell what traps do";
 
 pub(super) const ROOT: Context = Context {
     name: "the top level",

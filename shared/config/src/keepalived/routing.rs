@@ -45,17 +45,58 @@ pub(super) fn statics(lower: &mut Lower<'_>, statics: &mut Statics, keyword: &st
     }
     for statement in &block.statements {
         let group = tracked_by(lower, statics, statement);
-        let (addresses, routes, rules) = match group.map(|group| &mut statics.track_groups[group]) {
-            Some(group) => (&mut group.addresses, &mut group.routes, &mut group.rules),
-            None => (&mut statics.addresses, &mut statics.routes, &mut statics.rules),
-        };
         match keyword {
-            "static_ipaddress" => addresses.extend(static_address(lower, statement)),
-            "static_routes" => routes.extend(one(lower, statement, "route", iproute::route)),
-            _ => rules.extend(rule(lower, statement)),
+            "static_ipaddress" => {
+                let new = static_address(lower, statement);
+                let new = beside(lower, statement, new, |address| statics.against_address(address));
+                list(statics, group).0.extend(new);
+            }
+            "static_routes" => {
+                let new = one(lower, statement, "route", iproute::route);
+                let new = beside(lower, statement, new, |route| statics.against_route(route));
+                let on_none = |route: &Route| route.hops.iter().all(|hop| hop.interface.is_none());
+                untracked(lower, statement, group.is_some() && new.as_ref().is_some_and(on_none), "`dev`");
+                list(statics, group).1.extend(new);
+            }
+            _ => {
+                let new = rule(lower, statement);
+                let new = beside(lower, statement, new, |rule| statics.against_rule(rule));
+                let on_none = |rule: &Rule| rule.input.is_none();
+                untracked(lower, statement, group.is_some() && new.as_ref().is_some_and(on_none), "`iif`");
+                list(statics, group).2.extend(new);
+            }
         }
     }
     true
+}
+
+/// Where what is static is kept: with its group, or with what no router needs.
+fn list(statics: &mut Statics, group: Option<usize>) -> (&mut Vec<VirtualAddress>, &mut Vec<Route>, &mut Vec<Rule>) {
+    match group.map(|group| &mut statics.track_groups[group]) {
+        Some(group) => (&mut group.addresses, &mut group.routes, &mut group.rules),
+        None => (&mut statics.addresses, &mut statics.routes, &mut statics.rules),
+    }
+}
+
+/// One that can be beside those before it; another is told of.
+fn beside<T>(
+    lower: &mut Lower<'_>,
+    statement: &Statement<'_>,
+    new: Option<T>,
+    against: impl Fn(&T) -> Option<String>,
+) -> Option<T> {
+    let new = new?;
+    let Some(why) = against(&new) else { return Some(new) };
+    lower.warning(statement.at(), format!("{why}; left out"));
+    None
+}
+
+/// Where keepalived cannot say whose it is, and its routers stay up without it.
+fn untracked(lower: &mut Lower<'_>, statement: &Statement<'_>, so: bool, without: &str) {
+    if let Some(word) = statement.words.iter().find(|word| word.text == "track_group").filter(|_| so) {
+        let message = format!("without {without} keepalived would not have the group follow it; here the group does");
+        lower.warning(word.at, message);
+    }
 }
 
 fn static_address(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<VirtualAddress> {

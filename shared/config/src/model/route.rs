@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use mesh_wire::mesh::Family;
 
+use crate::iproute;
+
 /// One route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
@@ -200,6 +202,23 @@ impl Statics {
         self.addresses().next().is_none() && self.routes().next().is_none() && self.rules().next().is_none()
     }
 
+    /// Why another static address cannot be beside those; none where it can.
+    pub(crate) fn against_address(&self, new: &super::VirtualAddress) -> Option<String> {
+        let again = self.addresses().any(|a| (a.net, &a.interface) == (new.net, &new.interface));
+        again.then(|| format!("a second {}", new.static_title()))
+    }
+
+    /// Why another route cannot be beside those.
+    pub(crate) fn against_route(&self, new: &Route) -> Option<String> {
+        let first = self.routes().find(|route| route.is_in_place_of(new))?;
+        Some(format!("the kernel keeps one of this and `{}`: expected another metric or table", first.title()))
+    }
+
+    /// Why another rule cannot be beside those.
+    pub(crate) fn against_rule(&self, new: &Rule) -> Option<String> {
+        self.rules().any(|rule| rule.is_again(new)).then(|| format!("a second `{}`", new.title()))
+    }
+
     /// All addresses.
     pub fn addresses(&self) -> impl Iterator<Item = &super::VirtualAddress> {
         self.addresses.iter().chain(self.track_groups.iter().flat_map(|group| &group.addresses))
@@ -217,19 +236,36 @@ impl Statics {
 }
 
 impl Route {
-    /// What it is called where it cannot be put in.
+    /// What it is called where it cannot be put in. Two that differ are called differently.
     pub fn title(&self) -> String {
-        let to = self.destination.map_or_else(|| "default".to_owned(), |net| net.to_string());
-        let via = self.hops.iter().filter_map(|h| h.via).map(|via| format!(" via {via}"));
-        let on = self.hops.iter().filter_map(|h| h.interface.as_ref()).map(|name| format!(" dev {name}"));
-        format!("route {to}{}{} table {}", via.collect::<String>(), on.collect::<String>(), self.table)
+        let text = iproute::route_text(self).unwrap_or_else(|| {
+            let to = self.destination.map_or_else(|| "default".to_owned(), |net| net.to_string());
+            let via = self.hops.iter().filter_map(|h| h.via).map(|via| format!(" via {via}"));
+            let on = self.hops.iter().filter_map(|h| h.interface.as_ref()).map(|name| format!(" dev {name}"));
+            format!("{to}{}{} table {}", via.collect::<String>(), on.collect::<String>(), self.table)
+        });
+        format!("route {text}")
+    }
+
+    /// Whether the kernel keeps one of the two only, whichever way they lead.
+    pub(crate) fn is_in_place_of(&self, other: &Route) -> bool {
+        let place = |r: &Route| (r.family, r.destination, r.source, r.tos, r.table, r.metric.unwrap_or_default());
+        place(self) == place(other)
     }
 }
 
 impl Rule {
-    /// What it is called where it cannot be put in.
+    /// What it is called where it cannot be put in. Two that differ are called differently.
     pub fn title(&self) -> String {
-        let family = if self.family == Family::Ipv6 { "IPv6 " } else { "" };
-        format!("{family}rule {}", self.priority)
+        let text = iproute::rule_text(self).unwrap_or_else(|| {
+            let family = if self.family == Family::Ipv6 { "of IPv6 " } else { "" };
+            format!("{family}{}", self.priority)
+        });
+        format!("rule {text}")
+    }
+
+    /// Whether it is the very same. Those without a priority will have two.
+    pub(crate) fn is_again(&self, other: &Rule) -> bool {
+        self.priority != 0 && self == other
     }
 }

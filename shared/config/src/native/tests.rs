@@ -54,6 +54,15 @@ fn process_errors_are_placed() {
             "[[host.track_group]]\nname = \"G\"\nrouters = []\n[[host.track_group]]\nname = \"G\"\nrouters = []",
             "5:8 a second track_group `G`",
         ),
+        (
+            "[host]\nroutes = [\"10.8.0.0/16 dev eth0\"]\n[[host.track_group]]\nname = \"G\"\nrouters = []\n\
+             routes = [\"10.8.0.0/16 via 10.0.0.9\"]",
+            "6:11 the kernel keeps one of this and `route 10.8.0.0/16 dev eth0`: expected another metric or table",
+        ),
+        (
+            "[host]\nrules = [\"from 10.9.0.0/24 table 7 priority 9\", \"from 10.9.0.0/24 table 7 priority 9\"]",
+            "2:49 a second `rule from 10.9.0.0/24 table 7 priority 9`",
+        ),
         ("[process]\numask = \"01000\"", "2:9 `01000` is no mask; expected"),
         ("[process]\ninstance = \"a/b\"", "2:12 `a/b` is no name; expected one without `/`"),
         ("[process]\nnet_namespace_ipvs = \"a/b\"", "2:22 `a/b` is no network namespace; expected a name, or a whole"),

@@ -160,7 +160,7 @@ fn root_what_is_static_is_exactly_what_is_wanted() {
         }
         let nowhere = statics("static_routes {\n 10.46.0.0/24 dev nowhere0\n}\n");
         let failed = netlink.have_statics(&nowhere).await;
-        let what = "route 10.46.0.0/24 dev nowhere0 table 254".to_owned();
+        let what = "route 10.46.0.0/24 dev nowhere0".to_owned();
         assert_eq!(failed, [(what, "there is no interface nowhere0".to_owned())]);
         assert!(!places().contains("10.44.0.1/24"));
     });

@@ -119,3 +119,24 @@ fn what_is_out_of_range_is_the_nearest_there_is() {
     threads(" bfd_rlimit_rtime 10000", "2:2 I `bfd_rlimit_rtime` below 10s has no effect: so long is allowed");
     assert_eq!(assert_clean(&global(" max_auto_priority -1")).process.threads.most_automatic, 0);
 }
+
+/// Whoever watched by SNMP or D-Bus is told what to watch with.
+#[test]
+fn what_tells_the_same_is_named() {
+    let snmp = "there is no SNMP; `/metrics` (`[telemetry] listen` of meshd.toml) and `meshctl --json` show the same, \
+                `meshctl events --follow` and a notify_fifo tell what traps do";
+    for keyword in
+        ["enable_snmp_keepalived", "enable_snmp_vrrp", "enable_snmp_checker", "enable_snmp_rfc", "enable_traps"]
+    {
+        assert_found(&global(&format!(" {keyword}")), &format!("2:2 W `{keyword}` is not supported yet: {snmp}"));
+    }
+    assert_found(
+        &global(" enable_dbus"),
+        "2:2 W `enable_dbus` is not supported yet: there is no D-Bus; notify scripts",
+    );
+    let nftables = " nftables keepalived\n nftables_priority -1\n nftables_counters\n nftables_ifindex";
+    let (_, found) = read(&global(nftables));
+    let expected = ["nftables", "nftables_priority", "nftables_counters", "nftables_ifindex"];
+    let none = |(line, keyword): (usize, &str)| format!("{line}:2 I `{keyword}` has no effect in this version");
+    assert_eq!(found, (2..).zip(expected).map(none).collect::<Vec<_>>());
+}

@@ -297,12 +297,13 @@ fn what_is_static_can_be_what_a_router_needs() {
     let group = "track_group G {\n group {\n  A\n }\n}\n";
     let things = "static_ipaddress {\n 10.9.0.1/24 dev eth0 track_group G\n 10.9.0.2/24 dev eth0\n}\n\
                   static_routes {\n 10.8.0.0/16 dev eth0 track_group G\n}\n\
-                  static_rules {\n track_group G from 10.9.0.0/24 table 7 priority 9\n}\n";
+                  static_rules {\n track_group G from 10.9.0.0/24 iif eth0 table 7 priority 9\n}\n";
     let statics = assert_clean(&format!("{things}{group}{}", with(""))).statics;
     let [found] = &statics.track_groups[..] else { panic!("{:?}", statics.track_groups) };
     assert_eq!((found.name.as_str(), &found.routers[..]), ("G", &["A".to_owned()][..]));
     let titles: Vec<String> = found.titles().collect();
-    assert_eq!(titles, ["static address 10.9.0.1/24 on eth0", "route 10.8.0.0/16 dev eth0 table 254", "rule 9"]);
+    let rule = "rule from 10.9.0.0/24 iif eth0 table 7 priority 9";
+    assert_eq!(titles, ["static address 10.9.0.1/24 on eth0", "route 10.8.0.0/16 dev eth0", rule]);
     assert_eq!((statics.addresses.len(), statics.routes.len(), statics.rules.len()), (1, 0, 0));
     assert_eq!(statics.addresses().count(), 2);
     for block in ["virtual_ipaddress", "virtual_routes", "virtual_rules"] {
@@ -312,4 +313,32 @@ fn what_is_static_can_be_what_a_router_needs() {
         let (_, found) = read(&text);
         assert!(found.iter().any(|f| f.starts_with("5:3 W `track_group` is for what is static alone")), "{found:#?}");
     }
+}
+
+/// keepalived goes by an interface's number, and knows one of each name.
+#[test]
+fn what_a_group_follows_is_one_of_its_kind() {
+    let group = format!("{}track_group G {{\n group {{\n  A\n }}\n}}\n", with(""));
+    let at = |line: usize| group.lines().count() + line;
+    let found = |text: &str| read(&format!("{group}{text}")).1;
+    assert_eq!(
+        found("track_group G {\n group {\n  A\n }\n}\n"),
+        [format!("{}:13 W a second `track_group G`; the first one stays", at(1))]
+    );
+    let routes = "static_routes {\n 10.8.0.0/16 dev eth0 track_group G\n 10.8.0.0/16 via 10.0.0.9 dev eth0\n \
+                  10.8.0.0/16 dev eth0 metric 5\n 10.7.0.0/16 via 10.0.0.9 track_group G\n}\n";
+    let one_of = "the kernel keeps one of this and `route 10.8.0.0/16 dev eth0`: expected another metric or table";
+    let not_there = |without: &str| {
+        format!("W without `{without}` keepalived would not have the group follow it; here the group does")
+    };
+    let expected = [format!("{}:2 W {one_of}; left out", at(3)), format!("{}:27 {}", at(5), not_there("dev"))];
+    assert_eq!(found(routes), expected);
+    let rules = "static_rules {\n from 10.9.0.0/24 table 7 priority 9 track_group G\n \
+                 from 10.9.0.0/24 table 7 priority 9\n from 10.6.0.0/24 table 7 priority 9\n}\n";
+    let second = "a second `rule from 10.9.0.0/24 table 7 priority 9`; left out";
+    assert_eq!(found(rules), [format!("{}:38 {}", at(2), not_there("iif")), format!("{}:2 W {second}", at(3))]);
+    let addresses = "static_ipaddress {\n 10.9.0.1/24 dev eth0 track_group G\n 10.9.0.1/24 dev eth0\n \
+                     10.9.0.1/24 dev eth1\n}\n";
+    let second = "a second static address 10.9.0.1/24 on eth0; left out";
+    assert_eq!(found(addresses), [format!("{}:2 W {second}", at(3))]);
 }

@@ -1,5 +1,7 @@
 //! Routes and rules, in the words of `ip route` and `ip rule`, and `[host]`.
 
+use std::ops::Range;
+
 use toml::Spanned;
 
 use super::super::Source;
@@ -19,12 +21,9 @@ pub(super) fn rules(source: &mut Source<'_>, lines: &[Spanned<String>]) -> Vec<R
 
 /// The names of routers are looked at once these are known: [`known_members`].
 pub(super) fn statics(source: &mut Source<'_>, table: HostTable) -> (Statics, Vec<Spanned<String>>) {
-    let mut statics = Statics {
-        addresses: addresses(source, table.addresses),
-        routes: routes(source, &table.routes),
-        rules: rules(source, &table.rules),
-        track_groups: Vec::new(),
-    };
+    let mut statics = Statics::default();
+    let (addresses, routes, rules) = things(source, &statics, (table.addresses, table.routes, table.rules));
+    (statics.addresses, statics.routes, statics.rules) = (addresses, routes, rules);
     let mut members = Vec::new();
     for group in table.track_group {
         let span = group.name.span();
@@ -32,12 +31,13 @@ pub(super) fn statics(source: &mut Source<'_>, table: HostTable) -> (Statics, Ve
         if statics.track_groups.iter().any(|known| known.name == name) {
             source.error(span, format!("a second track_group `{name}`; expected a name of its own"));
         }
+        let (addresses, routes, rules) = things(source, &statics, (group.addresses, group.routes, group.rules));
         statics.track_groups.push(TrackGroup {
             name,
             routers: group.routers.iter().map(|router| router.get_ref().clone()).collect(),
-            addresses: addresses(source, group.addresses),
-            routes: routes(source, &group.routes),
-            rules: rules(source, &group.rules),
+            addresses,
+            routes,
+            rules,
         });
         members.extend(group.routers);
     }
@@ -52,17 +52,45 @@ pub(super) fn known_members(source: &mut Source<'_>, config: &Config, members: &
     }
 }
 
-fn addresses(source: &mut Source<'_>, entries: Vec<Spanned<AddressEntry>>) -> Vec<VirtualAddress> {
-    let mut addresses = Vec::new();
-    for entry in entries {
+type Written = (Vec<Spanned<AddressEntry>>, Vec<Spanned<String>>, Vec<Spanned<String>>);
+
+/// Static things that belong together, each of which can be beside those before it.
+fn things(
+    source: &mut Source<'_>,
+    before: &Statics,
+    (addresses, routes, rules): Written,
+) -> (Vec<VirtualAddress>, Vec<Route>, Vec<Rule>) {
+    let mut all = before.clone();
+    let mut own = TrackGroup::default();
+    for entry in addresses {
         let span = entry.span();
-        let Some(address) = router::address(source, entry.into_inner(), span.clone()) else { continue };
-        if address.interface.is_none() {
-            source.error(span, format!("{} names no interface; expected `interface`", address.net));
+        let Some(new) = router::address(source, entry.into_inner(), span.clone()) else { continue };
+        if new.interface.is_none() {
+            source.error(span.clone(), format!("{} names no interface; expected `interface`", new.net));
         }
-        addresses.push(address);
+        refuse(source, span, all.against_address(&new));
+        all.addresses.push(new.clone());
+        own.addresses.push(new);
     }
-    addresses
+    for line in routes {
+        let Some(new) = one(source, &line, iproute::route) else { continue };
+        refuse(source, line.span(), all.against_route(&new));
+        all.routes.push(new.clone());
+        own.routes.push(new);
+    }
+    for line in rules {
+        let Some(new) = one(source, &line, iproute::rule) else { continue };
+        refuse(source, line.span(), all.against_rule(&new));
+        all.rules.push(new.clone());
+        own.rules.push(new);
+    }
+    (own.addresses, own.routes, own.rules)
+}
+
+fn refuse(source: &mut Source<'_>, span: Range<usize>, why: Option<String>) {
+    if let Some(why) = why {
+        source.error(span, why);
+    }
 }
 
 fn one<T>(

@@ -131,7 +131,7 @@ fn what_is_static_can_be_a_fault() {
     assert!(engine.instances[&KEY].vrrp.is_active(), "nobody needs that one");
     engine.step(CLAIM, refused(needed.title()));
     let fault = |engine: &Engine| engine.instances[&KEY].fault.clone();
-    assert_eq!(fault(&engine).as_deref(), Some("route 10.20.0.0/16 dev eth0 table 254 of track_group G is not there"));
+    assert_eq!(fault(&engine).as_deref(), Some("route 10.20.0.0/16 dev eth0 of track_group G is not there"));
     assert!(!engine.instances[&KEY].vrrp.is_active());
     // Another configuration that needs it is no reason to begin.
     let actions = engine.step(CLAIM, Input::Configure(Box::new(with)));
