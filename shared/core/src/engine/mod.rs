@@ -20,6 +20,7 @@ mod observe;
 mod onlooker;
 mod placement;
 mod publish;
+mod register;
 mod repairs;
 mod roster;
 mod routing;
@@ -39,6 +40,7 @@ mod will;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_config::model::{Config, TrackFile, TrackProcess};
@@ -102,7 +104,7 @@ pub struct Engine {
     /// Digest of `config`.
     digest: String,
     /// The committed roster: the replica's, for everything that counts by it.
-    roster: Option<Roster>,
+    roster: Option<register::Register>,
     council: Council,
     voter: Voter,
     instances: Instances,
@@ -260,7 +262,7 @@ impl Engine {
         let seq = clock.max(voter.latest_seq(setup.node).unwrap_or(0));
         let mut engine = Engine {
             council: Council::new(&setup, now, voter.latest_expiry(now)),
-            roster: setup.roster.clone(),
+            roster: setup.roster.take().map(|roster| register::Register::new(Arc::new(roster))),
             voter,
             instances: Instances::default(),
             groups: groups::Groups::default(),
@@ -603,7 +605,7 @@ impl Engine {
         if let Some(removed) = self.removed_because() {
             return Some(removed);
         }
-        let voters = self.roster.as_ref()?.voters().count();
+        let voters = self.roster.as_ref()?.voter_ids().len();
         let without: Vec<&str> = self.served_without_lease().map(|i| i.config.name.as_str()).collect();
         if !without.is_empty() {
             return Some(format!("{} served without a lease: no majority of the voters answers", without.join(", ")));
@@ -627,12 +629,12 @@ impl Engine {
 
     /// The voters' identities.
     fn voters(&self) -> Vec<NodeId> {
-        self.roster.iter().flat_map(|r| r.voters()).map(|m| m.id).collect()
+        self.roster.as_ref().map_or_else(Vec::new, |r| r.voter_ids().to_vec())
     }
 
     /// A member's name, or its identity where the roster has none.
     fn name_of(&self, node: NodeId) -> String {
-        self.council.name_of(node).cloned().unwrap_or_else(|| node.to_string())
+        self.roster.as_ref().and_then(|r| r.name_of(node)).map_or_else(|| node.to_string(), str::to_owned)
     }
 
     /// Says so in the log, too.
