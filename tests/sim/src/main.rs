@@ -56,6 +56,9 @@ struct Args {
     /// Virtual routers of the fleet.
     #[arg(long, default_value_t = 200, requires = "fleet", value_parser = clap::value_parser!(u8).range(1..=250))]
     routers: u8,
+    /// The mesh finds a director for each of them; else priorities decide.
+    #[arg(long, requires = "fleet")]
+    spread: bool,
     /// Print everything that happens.
     #[arg(long, conflicts_with = "digest")]
     verbose: bool,
@@ -70,7 +73,9 @@ fn main() -> ExitCode {
         args.shape = vec![mutant.shape()];
     }
     if let Some(nodes) = args.fleet {
-        println!("{}", Fleet { nodes: nodes.into(), routers: args.routers.into(), seed: args.seed }.run());
+        let (nodes, routers) = (nodes.into(), args.routers.into());
+        let fleet = Fleet { nodes, routers, spread: args.spread, seed: args.seed };
+        println!("{}", fleet.run(&mut |what, at| eprintln!("{what}: {:.0} s of its time", at.as_secs_f64())));
         return ExitCode::SUCCESS;
     }
     if args.soak {

@@ -34,6 +34,8 @@ pub(super) struct Others {
     /// When our configuration came, where others have to fit it though digests are equal; else 0.
     pub(super) fits_since: u64,
     pub(super) nodes: BTreeMap<NodeId, Other>,
+    /// The first of all [`Other::ask_at`]: directors are many, and steps in which one is to be asked few.
+    next: Option<Instant>,
 }
 
 /// Of one director.
@@ -58,10 +60,16 @@ impl Others {
     /// Forgets who is no member any more.
     pub(super) fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
         self.nodes.retain(|node, _| keep(*node));
+        self.find_next();
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.nodes.values().filter_map(|other| other.ask_at).min()
+        self.next
+    }
+
+    /// To be called after every change of [`Other::ask_at`] but to something earlier.
+    pub(super) fn find_next(&mut self) {
+        self.next = self.nodes.values().filter_map(|other| other.ask_at).min();
     }
 }
 
@@ -104,8 +112,14 @@ impl Engine {
         }
         other.of = Some(of);
         other.asked = false;
-        other.ask_at = (!agrees).then_some(now + SETTLE);
+        let before = std::mem::replace(&mut other.ask_at, (!agrees).then_some(now + SETTLE));
+        if before.is_some() {
+            self.others.find_next();
+        } else if !agrees {
+            self.others.next = Some(self.others.next.map_or(now + SETTLE, |next| next.min(now + SETTLE)));
+        }
         if agrees {
+            let other = self.others.nodes.entry(node).or_default();
             (other.compared, other.silent) = (Compared::default(), None);
             self.tell_drift(node);
         }
@@ -119,6 +133,9 @@ impl Engine {
 
     /// Asks who is to be asked.
     pub(super) fn ask_configurations(&mut self, now: Instant) {
+        if self.others.next.is_none_or(|next| next > now) {
+            return;
+        }
         for (node, other) in self.others.nodes.iter_mut().filter(|(_, other)| other.ask_at.is_some_and(|t| t <= now)) {
             other.ask_at = Some(now + AGAIN);
             if self.membership.is_connected(*node) {
@@ -126,6 +143,7 @@ impl Engine {
                 self.out.push(Action::AskSettings { node: *node });
             }
         }
+        self.others.find_next();
     }
 
     /// What a director tells of its configuration, or why it does not.
@@ -137,6 +155,7 @@ impl Engine {
                 // Nobody else's keys are kept.
                 other.description = Some(Box::new(Description { secrets: Secrets::default(), ..there }));
                 (other.ask_at, other.silent, other.asked) = (None, None, false);
+                self.others.find_next();
                 return self.compare_others();
             }
             Ok(there) => {
@@ -146,6 +165,7 @@ impl Engine {
             }
             Err(why) => other.silent = Some(why),
         }
+        self.others.find_next();
         self.tell_drift(node);
     }
 

@@ -100,7 +100,7 @@ impl Engine {
             Message::Release(releases) => self.receive_releases(now, from, &releases),
             Message::Vacant(vacant) => vacant.iter().for_each(|v| self.hear_vacant(now, from, v)),
             Message::Preempt(preempt) => self.receive_preempt(now, from, preempt),
-            Message::Roster(roster) => self.consult(now, Event::Committed(roster)),
+            Message::Roster(roster) => self.hear_roster(now, roster),
             Message::Consensus(message) => self.consult(now, Event::Message { from, message }),
             Message::Move(message) => self.receive_move(now, from, message),
         }

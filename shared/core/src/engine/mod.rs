@@ -22,6 +22,7 @@ mod onlooker;
 mod placement;
 mod publish;
 mod reconfigure;
+mod register;
 mod repairs;
 mod roster;
 mod routing;
@@ -41,6 +42,7 @@ mod will;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_config::model::{Config, TrackFile, TrackProcess, VirtualRouter};
@@ -105,7 +107,7 @@ pub struct Engine {
     /// Digest of `config`.
     digest: String,
     /// The committed roster: the replica's, for everything that counts by it.
-    roster: Option<Roster>,
+    roster: Option<register::Register>,
     council: Council,
     voter: Voter,
     instances: Instances,
@@ -251,7 +253,7 @@ impl Engine {
         let seq = clock.max(voter.latest_seq(setup.node).unwrap_or(0));
         let mut engine = Engine {
             council: Council::new(&setup, now, voter.latest_expiry(now)),
-            roster: setup.roster.clone(),
+            roster: setup.roster.take().map(|roster| register::Register::new(Arc::new(roster))),
             voter,
             instances: Instances::default(),
             groups: groups::Groups::default(),
@@ -588,7 +590,7 @@ impl Engine {
         if let Some(removed) = self.removed_because() {
             return Some(removed);
         }
-        let voters = self.roster.as_ref()?.voters().count();
+        let voters = self.roster.as_ref()?.voter_ids().len();
         let without: Vec<&str> = self.served_without_lease().map(|i| i.config.name.as_str()).collect();
         if !without.is_empty() {
             return Some(format!("{} served without a lease: no majority of the voters answers", without.join(", ")));
@@ -610,12 +612,12 @@ impl Engine {
 
     /// The voters' identities.
     fn voters(&self) -> Vec<NodeId> {
-        self.roster.iter().flat_map(|r| r.voters()).map(|m| m.id).collect()
+        self.roster.as_ref().map_or_else(Vec::new, |r| r.voter_ids().to_vec())
     }
 
     /// A member's name, or its identity where the roster has none.
     fn name_of(&self, node: NodeId) -> String {
-        self.council.name_of(node).cloned().unwrap_or_else(|| node.to_string())
+        self.roster.as_ref().and_then(|r| r.name_of(node)).map_or_else(|| node.to_string(), str::to_owned)
     }
 
     /// Says so in the log, too.

@@ -49,7 +49,7 @@ impl Engine {
 
     pub(super) fn moves_deadline(&self) -> Option<Instant> {
         let Moves { dispatch, handover, wishes, introductions, .. } = &self.moves;
-        let known = introductions.deadline().filter(|_| dispatch.waits() || wishes.waits());
+        let known = (dispatch.waits() || wishes.waits()).then(|| introductions.deadline()).flatten();
         let ends = [self.places.look_at, dispatch.deadline(), handover.deadline(), wishes.deadline(), known];
         ends.into_iter().flatten().min()
     }

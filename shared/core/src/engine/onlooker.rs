@@ -42,6 +42,7 @@ impl Engine {
                 other.ask_at.get_or_insert(now + SETTLE);
             }
         }
+        self.others.find_next();
         self.compare_others();
     }
 

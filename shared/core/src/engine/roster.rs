@@ -1,12 +1,14 @@
 //! The roster as the engine uses it: consensus wired to inputs and actions, and what a new roster
 //! changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Message;
 use mesh_wire::mesh::roster::{FIRST_VOTERS, Roster};
 
+use super::register::Register;
 use super::{Engine, Setup};
 use crate::action::Action;
 use crate::decision::Decision;
@@ -31,10 +33,10 @@ pub(super) struct Council {
     /// None without a mesh.
     replica: Option<Replica>,
     census: Census,
-    /// Somebody came or went since the last census.
+    /// Since the last census somebody else became a member.
     stale: bool,
-    /// What members are called.
-    names: BTreeMap<NodeId, String>,
+    /// Members that came or went since then.
+    stirred: BTreeSet<NodeId>,
     /// When to ask the policy again.
     policy_at: Option<Instant>,
     unfinished_since: Option<Instant>,
@@ -52,7 +54,7 @@ impl Council {
             replica: setup.roster.as_ref().map(|r| Replica::new(setup.node, state(r), now, grants_until)),
             census: Census::default(),
             stale: true,
-            names: setup.roster.as_ref().map(names_of).unwrap_or_default(),
+            stirred: BTreeSet::new(),
             policy_at: Some(now),
             unfinished_since: None,
             removed: None,
@@ -60,14 +62,11 @@ impl Council {
         }
     }
 
-    /// A fact about members makes the census stale.
+    /// A fact about a member: it has to be counted again.
     pub(super) fn note(&mut self, input: &Input) {
-        self.stale |= matches!(input, Input::PeerUp { .. } | Input::PeerDown { .. } | Input::Heard { .. });
-    }
-
-    /// A member's name.
-    pub(super) fn name_of(&self, node: NodeId) -> Option<&String> {
-        self.names.get(&node)
+        if let Input::PeerUp { node, .. } | Input::PeerDown { node, .. } | Input::Heard { node, .. } = input {
+            self.stirred.insert(*node);
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -112,13 +111,14 @@ impl Engine {
         if replica.deadline().is_some_and(|t| t <= now) {
             self.consult(now, Event::Timeout);
         }
-        // Members are many, and steps in which none came or went are nearly all.
-        let members = std::mem::take(&mut self.council.stale).then(|| self.presence());
+        let news = self.count_members(now);
+        let votes = self.is_voter();
         let Council { replica: Some(replica), census, policy_at, unfinished_since, .. } = &mut self.council else {
             return;
         };
-        if members.is_some_and(|members| census.note(now, &members)) {
-            *policy_at = Some(now);
+        if news {
+            // Only voters propose, and members are many.
+            *policy_at = votes.then_some(now).or(*unfinished_since);
         }
         match (replica.has_unfinished(), *unfinished_since) {
             (true, None) => {
@@ -144,15 +144,27 @@ impl Engine {
         }
     }
 
-    /// Who is there.
-    fn presence(&self) -> Vec<(NodeId, Presence)> {
-        let presence = |id: NodeId| match self.membership.peer(id) {
+    /// Takes the census of those that came or went, and says whether that is news.
+    fn count_members(&mut self, now: Instant) -> bool {
+        let stirred = std::mem::take(&mut self.council.stirred);
+        if std::mem::take(&mut self.council.stale) {
+            let members = self.roster.iter().flat_map(|r| &r.members);
+            let members: Vec<(NodeId, Presence)> = members.map(|m| (m.id, self.presence(m.id))).collect();
+            return self.council.census.note(now, &members);
+        }
+        let is_member = |id: &NodeId| self.roster.as_ref().is_some_and(|r| r.member(*id).is_some());
+        let there: Vec<(NodeId, Presence)> =
+            stirred.into_iter().filter(is_member).map(|id| (id, self.presence(id))).collect();
+        there.into_iter().fold(false, |news, (id, presence)| self.council.census.note_one(now, id, presence) || news)
+    }
+
+    fn presence(&self, id: NodeId) -> Presence {
+        match self.membership.peer(id) {
             _ if id == self.setup.node => Presence::Connected,
             Some(p) if p.connected => Presence::Connected,
             Some(p) if p.heard && !p.left => Presence::Heard,
             Some(_) | None => Presence::Gone,
-        };
-        self.roster.iter().flat_map(|r| &r.members).map(|m| (m.id, presence(m.id))).collect()
+        }
     }
 
     /// The roster could not be brought to the disk.
@@ -174,15 +186,16 @@ impl Engine {
             self.evaluate_all(now);
         }
         let stays: BTreeSet<NodeId> = roster.members.iter().map(|m| m.id).collect();
-        for gone in self.other_members().into_iter().filter(|id| !stays.contains(id)) {
+        let before = self.other_members();
+        let register = Register::new(Arc::new(roster.clone()));
+        for gone in before.into_iter().filter(|id| !stays.contains(id)) {
             if self.membership.is_connected(gone) {
-                self.out.push(Action::SendMessage { to: gone, message: Message::Roster(roster.clone()) });
+                self.out.push(Action::SendMessage { to: gone, message: Message::Roster(register.whole()) });
             }
         }
-        self.roster = Some(roster.clone());
+        self.roster = Some(register);
         // Other votes count now.
         self.instances.touch_all();
-        self.council.names = names_of(&roster);
         self.council.stale = true;
         self.note_surroundings(now);
         self.council.policy_at = Some(now);
@@ -224,9 +237,16 @@ impl Engine {
         }
     }
 
+    /// A committed roster. One comes with each new connection, and mostly it is the one that is known.
+    pub(super) fn hear_roster(&mut self, now: Instant, roster: Arc<Roster>) {
+        if self.roster.as_ref().is_some_and(|known| roster.epoch > known.epoch) {
+            self.consult(now, Event::Committed(Arc::unwrap_or_clone(roster)));
+        }
+    }
+
     pub(super) fn send_roster(&mut self, to: NodeId) {
-        if let Some(roster) = self.roster.clone().filter(|_| self.membership.is_connected(to)) {
-            self.out.push(Action::SendMessage { to, message: Message::Roster(roster) });
+        if let Some(roster) = self.roster.as_ref().filter(|_| self.membership.is_connected(to)) {
+            self.out.push(Action::SendMessage { to, message: Message::Roster(roster.whole()) });
         }
     }
 
@@ -235,8 +255,4 @@ impl Engine {
         let members = self.roster.iter().flat_map(|r| &r.members).map(|m| m.id);
         members.filter(|id| *id != self.setup.node).collect()
     }
-}
-
-fn names_of(roster: &Roster) -> BTreeMap<NodeId, String> {
-    roster.members.iter().map(|m| (m.id, m.name.clone())).collect()
 }

@@ -41,6 +41,8 @@ pub(super) struct Segments {
     probes: BTreeMap<u64, ((RouterKey, NodeId), NodeId)>,
     /// Interfaces on whose segments nobody hears this node.
     mute: BTreeMap<String, Mute>,
+    /// Directors whose reports say anything about segments: hardly any, of many.
+    speakers: BTreeSet<NodeId>,
     /// When to look for directors that say that nobody hears them, and at whether this one is heard again.
     pub(super) look_at: Option<Instant>,
 }
@@ -185,12 +187,19 @@ impl Engine {
         let stale = self.segments.looks.keys().filter(|(router, of)| *of == node && !asks(router));
         stale.copied().collect::<Vec<_>>().into_iter().for_each(|look| self.forget_look(look));
         if key == NODE_KEY {
+            let report = self.membership.peer(node).and_then(|p| p.report.as_ref());
+            if report.is_some_and(|r| !r.mute.is_empty() || !r.hearing.is_empty()) {
+                self.segments.speakers.insert(node);
+            } else {
+                self.segments.speakers.remove(&node);
+            }
             self.judge_segments(now);
         }
     }
 
     fn judge_segments(&mut self, now: Instant) {
-        let reports = self.membership.peers().filter_map(|(_, p)| p.report.as_ref().filter(|_| p.connected));
+        let speakers = self.segments.speakers.iter().filter_map(|node| self.membership.peer(*node));
+        let reports = speakers.filter_map(|p| p.report.as_ref().filter(|_| p.connected));
         let concerns = |r: &NodeReport| !r.mute.is_empty() || r.hearing.iter().any(|h| h.director == self.setup.node);
         let concerned = { reports }.any(concerns);
         if !concerned && self.segments.mute.is_empty() {

@@ -20,7 +20,7 @@ const PIECE: usize = 64;
 impl Engine {
     /// Tells it where that was not done yet, or is not true any more.
     pub(super) fn publish_serves(&mut self) {
-        let has_servers = self.roster.iter().flat_map(|r| &r.members).any(|m| m.role == Role::Server);
+        let has_servers = self.roster.as_ref().is_some_and(|r| r.has_servers());
         let wanted = has_servers && self.role() == Role::Director;
         if self.serves_told == (self.configured, wanted) {
             return;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mesh_control as control;
 use mesh_wire::mesh::gossip::{HoldReport, RouterReport, RouterState};
-use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
+use mesh_wire::mesh::roster::{Member, Role, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
 use super::Engine;
@@ -51,7 +51,7 @@ impl Engine {
             unprotected_because,
             quorum: control::Quorum {
                 voters: self.voters().len(),
-                needed: roster.map_or(0, Roster::quorum),
+                needed: roster.map_or(0, |r| r.quorum()),
                 reachable: self.reachable_voters(),
                 roster_epoch: roster.map_or(0, |r| r.epoch),
             },
@@ -197,6 +197,11 @@ impl Engine {
             claims.max_by_key(|(_, _, r)| (r.epoch, r.transition.at_unix_ms))
         };
         by_grant.or_else(by_epoch).map(|(id, ..)| *id)
+    }
+
+    /// Who serves a router, as this node knows.
+    pub fn active(&self, now: Instant, router: RouterKey) -> Option<NodeId> {
+        self.active_node(now, router, &self.reports(router))
     }
 
     /// The lease: our own exactly, another's as our vote for it stands.

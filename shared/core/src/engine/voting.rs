@@ -66,7 +66,7 @@ impl Engine {
         verdicts
     }
 
-    fn is_voter(&self) -> bool {
+    pub(super) fn is_voter(&self) -> bool {
         self.roster.as_ref().is_some_and(|r| r.is_voter(self.setup.node))
     }
 
@@ -115,6 +115,9 @@ impl Engine {
     /// place of the last of them, after whatever closes a fence.
     pub(super) fn flush_ends(&mut self) {
         let ends = std::mem::take(&mut self.ends);
+        if ends.vacancies.is_empty() && ends.releases.is_empty() {
+            return;
+        }
         let others = |nodes: Vec<NodeId>| nodes.into_iter().filter(|n| *n != self.setup.node).collect::<Vec<_>>();
         let members = self.other_members().into_iter().filter(|m| self.membership.is_connected(*m)).collect();
         let vacancies = ends.vacancies.chunks(LONGEST_LIST).map(|part| Message::Vacant(part.to_vec()));

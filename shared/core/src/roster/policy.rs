@@ -54,16 +54,21 @@ impl Census {
     pub fn note(&mut self, now: Instant, members: &[(NodeId, Presence)]) -> bool {
         let mut news = false;
         for (id, presence) in members {
-            let since = self.seen.get(id).filter(|(known, _)| known == presence);
-            if since.is_none() {
-                self.seen.insert(*id, (*presence, now));
-                news = true;
-            }
+            news |= self.note_one(now, *id, *presence);
         }
         if self.seen.len() > members.len() {
             let there: BTreeSet<NodeId> = members.iter().map(|(id, _)| *id).collect();
             self.seen.retain(|id, _| there.contains(id));
             news = true;
+        }
+        news
+    }
+
+    /// The same of one member.
+    pub fn note_one(&mut self, now: Instant, id: NodeId, presence: Presence) -> bool {
+        let news = !self.is(id, presence);
+        if news {
+            self.seen.insert(id, (presence, now));
         }
         news
     }
@@ -135,20 +140,35 @@ impl Policy<'_> {
         if complete || !self.proposes(&voters) {
             return None;
         }
-        let after = |(presence, since): &(Presence, Instant)| match presence {
-            Presence::Connected => *since + FILL_AFTER,
-            Presence::Heard | Presence::Gone => *since + self.replace_after,
-        };
-        let mut times: Vec<Instant> = self.census.seen.values().map(after).filter(|t| *t > now).collect();
+        let mut times = self.turns(&voters);
+        times.retain(|t| *t > now);
         times.sort_unstable();
         times.into_iter().find(|t| self.change(*t).is_some())
+    }
+
+    /// When what [`Policy::change`] wants may become something else: a voter has been gone for long, somebody has been
+    /// there for long enough to vote, or so many have that it does not matter how many more. Members are many, and each
+    /// of these times is tried.
+    fn turns(&self, voters: &[&Member]) -> Vec<Instant> {
+        let seen = |member: &Member| self.census.seen.get(&member.id).copied();
+        let gone = voters.iter().filter_map(|m| Some(seen(m).filter(|(p, _)| *p == Presence::Gone)?.1));
+        let mut turns: Vec<Instant> = gone.map(|since| since + self.replace_after).collect();
+        let eligible = self.roster.members.iter().filter(|m| is_eligible(m));
+        let there = eligible.filter_map(|m| Some((seen(m).filter(|(p, _)| *p == Presence::Connected)?.1, m.voter)));
+        let mut there: Vec<(Instant, bool)> = there.map(|(since, voter)| (since + FILL_AFTER, voter)).collect();
+        there.sort_unstable();
+        turns.extend(there.iter().find(|(_, voter)| !voter).map(|(t, _)| *t));
+        turns.extend(there.iter().take(MANY_VOTERS).map(|(t, _)| *t));
+        turns
     }
 
     /// How many should vote, by the members that may and have been there for a while.
     fn target(&self, now: Instant) -> usize {
         let eligible = self.roster.members.iter().filter(|m| is_eligible(m));
         let steady = eligible.filter(|m| self.census.is_for(m.id, Presence::Connected, now, FILL_AFTER));
-        let (servers, others): (Vec<&Member>, Vec<&Member>) = steady.partition(|m| m.role == Role::Server);
+        // More would not change it.
+        let (servers, others): (Vec<&Member>, Vec<&Member>) =
+            steady.take(MANY_VOTERS).partition(|m| m.role == Role::Server);
         match servers.len() + others.len() {
             MANY_VOTERS.. => MANY_VOTERS,
             MIXED_VOTERS if servers.len() >= 2 => MIXED_VOTERS,

@@ -5,6 +5,7 @@
 //! next one only when disk has both.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_wire::mesh::NodeId;
@@ -154,7 +155,7 @@ impl Replica {
         let current = self.state.roster.epoch;
         if epoch <= current {
             if asked {
-                self.out.push(Effect::Send(from, Message::Roster(self.state.roster.clone())));
+                self.out.push(Effect::Send(from, Message::Roster(Arc::new(self.state.roster.clone()))));
             }
             return;
         }
@@ -205,7 +206,7 @@ impl Replica {
         match &step {
             Step::Refused(Objection::Promised(other)) => self.proposer.round = self.proposer.round.max(other.round),
             Step::Refused(Objection::Behind { .. }) => {
-                self.out.push(Effect::Send(from, Message::Roster(self.state.roster.clone())));
+                self.out.push(Effect::Send(from, Message::Roster(Arc::new(self.state.roster.clone()))));
             }
             _ => {}
         }

@@ -3,6 +3,8 @@
 //! Requests carry durations, never points in time: every node measures on its own clock. One
 //! message speaks of many routers at once (one renewal a node and period).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::consensus::Consensus;
@@ -24,7 +26,7 @@ pub enum Message {
     /// Backup to owner: I have the higher priority, hand over when you can.
     Preempt(Preempt),
     /// To a node whose roster is older than the sender's: a committed one, from any member.
-    Roster(Roster),
+    Roster(Arc<Roster>),
     /// Between a proposer of a new roster and the voters.
     Consensus(Consensus),
     /// About a planned move. The last kind: older versions, whose bytes for all others are the same, drop it.

@@ -1,11 +1,16 @@
-//! Gossip as chitchat does it: rounds with three others that are alive, in which both sides learn what the other has,
-//! heartbeats in every message, and a detector for each pair. In its sizes nothing is compressed.
+//! Gossip as chitchat 0.11 does it: rounds with three others that are alive, and a fourth while anybody is missing, in
+//! which both sides learn what the other has; heartbeats of all nodes in two of three messages, and a detector for each
+//! pair. Sizes are those of its messages, but that nothing is compressed: chitchat compresses news, not digests, and in
+//! a fleet at rest there are only digests. `tests/chitchat.rs` holds this against chitchat itself.
+//!
+//! A digest has to fit in one message of chitchat's, whatever carries it: [`MOST_NODES`].
 
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use self::sizes::{ACK, DELTA, DIGEST, SYN, SYN_ACK, VALUE};
 use crate::clock::{Time, ms};
 
 /// Between two rounds of a node.
@@ -19,15 +24,27 @@ const WINDOW: f32 = 200.0;
 const LONGEST: Duration = ms(400);
 /// So many intervals are taken for granted.
 const PRIOR: f32 = 5.0;
-/// Bytes of a node in a digest: identity, generation, address, heartbeat and versions.
-const DIGEST: usize = 57;
-/// Bytes of a node in a delta, and of a value beside its own.
-const DELTA: usize = 57;
-const VALUE: usize = 13;
-/// Of a message, besides.
-const HEAD: usize = 20;
-/// A message is not longer: what has no room waits for the next.
+/// A message of chitchat's is not longer: what has no room waits for the next.
 const LONGEST_MESSAGE: usize = 65_507;
+/// With more, chitchat finds less than no room beside its digest (with IPv6 addresses, 12 bytes longer, from 950 on).
+pub const MOST_NODES: usize = (LONGEST_MESSAGE - 1 - 2) / DIGEST;
+
+/// Bytes of chitchat's messages in a mesh of meshd's, over IPv4.
+pub mod sizes {
+    /// Of a node in a digest: identity, generation and address (33), heartbeat and two versions.
+    pub const DIGEST: usize = 57;
+    /// Of a node in news: the same identity, two versions and a tag.
+    pub const DELTA: usize = 50;
+    /// Of a value in news, beside key and value.
+    pub const VALUE: usize = 14;
+    /// The first message of an exchange without its digest: meshd's kind of frame; magic number, version and kind; how
+    /// many nodes, and which cluster.
+    pub const SYN: usize = 1 + 4 + 2 + 18;
+    /// The second one without digest and news, which end with a byte.
+    pub const SYN_ACK: usize = 1 + 4 + 2 + 1;
+    /// The third one without news.
+    pub const ACK: usize = 1 + 4 + 1;
+}
 
 /// What one node knows of another.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,6 +66,8 @@ pub(super) struct Told {
     at: Time,
     /// Nodes that have it.
     reached: usize,
+    /// The version that took its place: whoever has that does not pass this on.
+    replaced_by: Option<u32>,
 }
 
 /// What a round came to for one node.
@@ -65,6 +84,8 @@ pub(super) struct Gossip {
     known: Vec<Known>,
     told: Vec<Vec<Told>>,
     heartbeats: Vec<u32>,
+    /// How many others each node believes to be alive.
+    alive: Vec<usize>,
     rng: StdRng,
     /// Bytes sent by each node.
     pub(super) sent: Vec<u64>,
@@ -81,6 +102,7 @@ impl Gossip {
             known: vec![Known::default(); nodes * nodes],
             told: vec![Vec::new(); nodes],
             heartbeats: vec![1; nodes],
+            alive: vec![0; nodes],
             rng: StdRng::seed_from_u64(seed),
             sent: vec![0; nodes],
             delays: Vec::new(),
@@ -94,7 +116,11 @@ impl Gossip {
     }
 
     pub(super) fn publish(&mut self, node: usize, now: Time, key: String, value: Option<String>) {
-        self.told[node].push(Told { key, value, at: now, reached: 1 });
+        let version = self.told[node].len() as u32 + 1;
+        if let Some(before) = self.told[node].iter_mut().rfind(|told| told.key == key) {
+            before.replaced_by = Some(version);
+        }
+        self.told[node].push(Told { key, value, at: now, reached: 1, replaced_by: None });
     }
 
     /// The value of that version.
@@ -102,7 +128,8 @@ impl Gossip {
         &self.told[node][version as usize - 1]
     }
 
-    /// Whom a node gossips with in this round: some that it believes to be alive.
+    /// Whom a node gossips with in this round: some that it believes to be alive, and while not everybody is one more of
+    /// all, since all are chitchat's seeds here.
     pub(super) fn partners(&mut self, node: usize) -> Vec<usize> {
         let all = self.nodes;
         let mut chosen = Vec::with_capacity(FAN_OUT);
@@ -116,6 +143,10 @@ impl Gossip {
                 break;
             }
         }
+        if self.alive[node] < all - 1 {
+            let other = self.rng.random_range(0..all - 1);
+            chosen.push(other + usize::from(other >= node));
+        }
         chosen
     }
 
@@ -123,9 +154,10 @@ impl Gossip {
     pub(super) fn exchange(&mut self, now: Time, one: usize, other: usize, living: usize) -> [Learnt; 2] {
         self.heartbeats[one] += 1;
         self.heartbeats[other] += 1;
-        let digest = HEAD + DIGEST * self.nodes;
-        let (back, there) = (self.pass(now, other, one, digest, living), self.pass(now, one, other, HEAD, living));
-        self.sent[one] += (digest + there.1) as u64;
+        let digest = DIGEST * self.nodes;
+        let back = self.pass(now, other, one, SYN_ACK + digest, living);
+        let there = self.pass(now, one, other, ACK, living);
+        self.sent[one] += (SYN + digest + there.1) as u64;
         self.sent[other] += back.1 as u64;
         [back.0, there.0]
     }
@@ -150,6 +182,10 @@ impl Gossip {
             length += DELTA;
             while known.version < version {
                 let told = &mut self.told[of][known.version as usize];
+                if told.replaced_by.is_some_and(|by| by <= version) {
+                    known.version += 1;
+                    continue;
+                }
                 let bytes = VALUE + told.key.len() + told.value.as_ref().map_or(0, String::len);
                 if length + bytes > LONGEST_MESSAGE {
                     break;
@@ -175,7 +211,10 @@ impl Gossip {
             let alive = known.is_alive(now);
             if alive != known.alive {
                 known.alive = alive;
-                if !alive {
+                if alive {
+                    self.alive[node] += 1;
+                } else {
+                    self.alive[node] -= 1;
                     // As chitchat does: it has to be heard twice again.
                     (known.sum_us, known.count) = (0.0, 0.0);
                 }

@@ -1,25 +1,27 @@
 //! Engines and what passes between them, event by event.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+mod events;
+mod watch;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use ipnet::IpNet;
 use mesh_config::model::{Config, Version, VirtualAddress, VirtualRouter};
-use mesh_control::Liveness;
 use mesh_core::input::{Datagram, Interface};
 use mesh_core::lease::memory::VoterStart;
 use mesh_core::{Action, Engine, Input, Instant, Setup};
+use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::codec;
-use mesh_wire::mesh::{Family, NodeId, RouterKey};
+use mesh_wire::mesh::lease::Message;
 use mesh_wire::vrrp::TTL;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 
+use self::events::{Event, Events};
 use super::Fleet;
-use super::figures::{Clock, Spread, Watched};
+use super::figures::{Bytes, Clock};
 use super::gossip::{Gossip, INTERVAL, Learnt};
 use crate::clock::{Time, ms};
 use crate::layout::INTERFACE;
@@ -40,21 +42,14 @@ const PROBE: Duration = ms(40);
 /// The boot-time clock at the start.
 const BOOTED: Duration = ms(100_000);
 
-#[derive(Debug)]
-enum Event {
-    Input(Box<Input>),
-    Timer(u64),
-    Round,
-    /// What was published goes out to those that are connected.
-    Wake,
-}
-
 struct Node {
     engine: Engine,
     alive: bool,
     timer: u64,
     timer_due: Option<Instant>,
     waking: bool,
+    /// Nodes before it that it is not connected with yet, in the order they come in, from the last on.
+    to_meet: Vec<u16>,
 }
 
 /// All of them.
@@ -63,14 +58,16 @@ pub(super) struct World {
     pub(super) now: Time,
     nodes: Vec<Node>,
     pub(super) gossip: Gossip,
-    queue: BinaryHeap<Reverse<(Time, u64, usize)>>,
-    events: std::collections::BTreeMap<u64, Event>,
-    queued: u64,
+    events: Events,
     rng: StdRng,
-    /// Bytes and messages each node sent.
-    messages: Vec<(u64, u64)>,
-    steps: Vec<Duration>,
-    watching_since: Option<Time>,
+    living: usize,
+    /// Bytes of messages each node sent.
+    sent: Vec<Bytes>,
+    /// Bytes of the roster of an epoch, which is sent so often that it is not encoded each time.
+    roster_bytes: (u64, u64),
+    /// Real times of steps, while these are taken.
+    steps: Option<Vec<Duration>>,
+    since: Time,
     clock: Clock,
 }
 
@@ -81,13 +78,13 @@ impl World {
             now: Time::ZERO,
             nodes: Vec::new(),
             gossip: Gossip::new(fleet.nodes, fleet.seed),
-            queue: BinaryHeap::new(),
-            events: Default::default(),
-            queued: 0,
+            events: Events::default(),
             rng: StdRng::seed_from_u64(fleet.seed),
-            messages: vec![(0, 0); fleet.nodes],
-            steps: Vec::new(),
-            watching_since: None,
+            living: fleet.nodes,
+            sent: vec![Bytes::default(); fleet.nodes],
+            roster_bytes: (0, 0),
+            steps: None,
+            since: Time::ZERO,
             clock: Clock,
         };
         let roster = fleet.roster();
@@ -105,7 +102,8 @@ impl World {
                 holds: Vec::new(),
             };
             let engine = Engine::new(setup, world.config(index), world.reading());
-            world.nodes.push(Node { engine, alive: true, timer: 0, timer_due: None, waking: false });
+            let to_meet = Vec::new();
+            world.nodes.push(Node { engine, alive: true, timer: 0, timer_due: None, waking: false, to_meet });
         }
         world.start();
         world
@@ -122,28 +120,28 @@ impl World {
             );
             let first = INTERVAL.mul_f64(self.rng.random_range(0.0..1.0));
             self.schedule(first, index, Event::Round);
-            for other in 0..index {
-                let at = CONNECTING.mul_f64(self.rng.random_range(0.05..1.0));
-                for (node, peer) in [(index, other), (other, index)] {
-                    self.schedule_input(at, node, Input::PeerUp { node: node_id(peer), rtt: DELAY * 2 });
-                }
-            }
+            let mut others: Vec<u16> = (0..index as u16).collect();
+            others.shuffle(&mut self.rng);
+            self.nodes[index].to_meet = others;
+            let first = CONNECTING.mul_f64(self.rng.random_range(0.05..0.1));
+            self.schedule(first, index, Event::Meet);
         }
     }
 
     fn config(&self, index: usize) -> Config {
         let place = |router: usize| self.fleet.sharers(router).position(|sharer| sharer == index);
         let routers = (0..self.fleet.routers).filter_map(|router| {
-            let key = RouterKey { family: Family::Ipv4, vrid: router as u8 + 1, segment: 0 };
             let net = IpNet::new(virtual_address(router), 24).expect("24 is a prefix length");
             Some(VirtualRouter {
                 priority: 200 - 20 * place(router)? as u8,
                 version: Version::V3,
                 addresses: vec![VirtualAddress::new(net)],
-                ..VirtualRouter::new(format!("VI_{}", router + 1), key, INTERFACE)
+                ..VirtualRouter::new(format!("VI_{}", router + 1), watch::key(router), INTERFACE)
             })
         });
-        Config { routers: routers.collect(), ..Config::default() }
+        let mut config = Config { routers: routers.collect(), ..Config::default() };
+        config.mesh.placement.spread = self.fleet.spread;
+        config
     }
 
     fn reading(&self) -> Instant {
@@ -151,9 +149,7 @@ impl World {
     }
 
     fn schedule(&mut self, after: Duration, node: usize, event: Event) {
-        self.queued += 1;
-        self.queue.push(Reverse((self.now + after, self.queued, node)));
-        self.events.insert(self.queued, event);
+        self.events.push(self.now + after, node, event);
     }
 
     fn schedule_input(&mut self, after: Duration, node: usize, input: Input) {
@@ -161,19 +157,16 @@ impl World {
     }
 
     pub(super) fn run_until(&mut self, until: Time) {
-        while self.queue.peek().is_some_and(|Reverse((at, ..))| *at <= until) {
-            self.advance();
+        while let Some((at, node, event)) = self.events.pop_until(until) {
+            self.now = at;
+            if self.nodes[node].alive {
+                self.happen(node, event);
+            }
         }
         self.now = until;
     }
 
-    fn advance(&mut self) {
-        let Some(Reverse((at, number, node))) = self.queue.pop() else { return };
-        let event = self.events.remove(&number).expect("every event in the queue is there");
-        self.now = at;
-        if !self.nodes[node].alive {
-            return;
-        }
+    fn happen(&mut self, node: usize, event: Event) {
         match event {
             Event::Input(input) => self.step(node, *input),
             Event::Timer(timer) if timer == self.nodes[node].timer => {
@@ -182,6 +175,7 @@ impl World {
             }
             Event::Timer(_) => {}
             Event::Round => self.round(node),
+            Event::Meet => self.meet(node),
             Event::Wake => {
                 self.nodes[node].waking = false;
                 for other in self.told_at_once(node) {
@@ -189,6 +183,15 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The next connection with one of those before it.
+    fn meet(&mut self, node: usize) {
+        let Some(other) = self.nodes[node].to_meet.pop().map(usize::from) else { return };
+        for (one, peer) in [(node, other), (other, node)] {
+            self.step(one, Input::PeerUp { node: node_id(peer), rtt: DELAY * 2 });
+        }
+        self.schedule(CONNECTING.mul_f64(0.9 / node as f64), node, Event::Meet);
     }
 
     /// Whom a node tells at once what is new: voters, and others by chance.
@@ -214,8 +217,7 @@ impl World {
     }
 
     fn exchange(&mut self, one: usize, other: usize) {
-        let living = self.nodes.iter().filter(|node| node.alive).count();
-        let learnt = self.gossip.exchange(self.now, one, other, living);
+        let learnt = self.gossip.exchange(self.now, one, other, self.living);
         for (node, Learnt { values }) in [one, other].into_iter().zip(learnt) {
             for (of, version) in values {
                 let told = self.gossip.value(of, version);
@@ -229,8 +231,8 @@ impl World {
         let now = self.reading();
         let begin = self.clock.now();
         let actions = self.nodes[node].engine.step(now, input);
-        if self.watching_since.is_some() {
-            self.steps.push(self.clock.now() - begin);
+        if let Some(steps) = &mut self.steps {
+            steps.push(self.clock.now() - begin);
         }
         for action in actions {
             self.perform(node, action);
@@ -251,12 +253,27 @@ impl World {
         self.schedule(after, node, Event::Timer(timer));
     }
 
+    fn count(&mut self, node: usize, message: &Message) {
+        // One byte tells messages from gossip.
+        let length = |message: &Message| codec::encode(message).len() as u64 + 1;
+        let sent = &mut self.sent[node];
+        match message {
+            Message::Roster(roster) => {
+                if self.roster_bytes.0 != roster.epoch {
+                    self.roster_bytes = (roster.epoch, length(message));
+                }
+                sent.rosters += self.roster_bytes.1;
+            }
+            Message::Consensus(_) => sent.rosters += length(message),
+            Message::Move(_) => sent.moves += length(message),
+            _ => sent.leases += length(message),
+        }
+    }
+
     fn perform(&mut self, node: usize, action: Action) {
         match action {
             Action::SendMessage { to, message } => {
-                let sent = &mut self.messages[node];
-                // One byte tells messages from gossip.
-                *sent = (sent.0 + codec::encode(&message).len() as u64 + 1, sent.1 + 1);
+                self.count(node, &message);
                 self.schedule_input(DELAY, index_of(to), Input::Message { from: node_id(node), message });
             }
             Action::SendAdvertisement { interface, source, destination, payload, .. } => {
@@ -279,109 +296,6 @@ impl World {
             // Everything else stays on its host.
             _ => {}
         }
-    }
-
-    /// From here on messages, gossip and steps count.
-    pub(super) fn begin_watching(&mut self) {
-        self.watching_since = Some(self.now);
-        self.messages.fill((0, 0));
-        self.gossip.sent.fill(0);
-        self.gossip.since = self.now;
-    }
-
-    pub(super) fn watched(&mut self) -> Watched {
-        let seconds = self.watching_since.map_or(1.0, |since| (self.now - since).as_secs_f64());
-        let rate = |count: u64| count as f64 / seconds;
-        Watched {
-            steps: Spread::of(std::mem::take(&mut self.steps)),
-            voters: self.messages[..super::VOTERS].iter().map(|(bytes, _)| rate(*bytes)).fold(0.0, f64::max),
-            messages: self.messages.iter().map(|(bytes, _)| rate(*bytes)).sum::<f64>() / self.fleet.nodes as f64,
-            gossip: self.gossip.sent.iter().map(|bytes| rate(*bytes)).sum::<f64>() / self.fleet.nodes as f64,
-        }
-    }
-
-    /// How many routers somebody serves, as the first director sees it.
-    pub(super) fn served(&self) -> usize {
-        self.owners(0).into_iter().flatten().count()
-    }
-
-    fn owners(&self, seen_by: usize) -> Vec<Option<String>> {
-        let status = self.nodes[seen_by].engine.status(self.reading());
-        status.routers.into_iter().map(|router| router.active).collect()
-    }
-
-    /// A director that serves and does not vote.
-    pub(super) fn victim(&self) -> usize {
-        let owners = self.owners(0);
-        let serving = |node: &usize| owners.iter().flatten().any(|name| *name == format!("lb{}", node + 1));
-        (super::VOTERS..self.fleet.nodes).find(serving).expect("a director without a vote serves")
-    }
-
-    /// The routers a node serves, as places in the map.
-    pub(super) fn owned_by(&self, node: usize) -> Vec<usize> {
-        let name = format!("lb{}", node + 1);
-        let owners = self.owners(0).into_iter().enumerate();
-        owners.filter(|(_, owner)| owner.as_deref() == Some(&name)).map(|(at, _)| at).collect()
-    }
-
-    /// Its host loses power.
-    pub(super) fn kill(&mut self, victim: usize) {
-        self.nodes[victim].alive = false;
-        for node in (0..self.fleet.nodes).filter(|node| *node != victim) {
-            let after = IDLE.0 + (IDLE.1 - IDLE.0).mul_f64(self.rng.random_range(0.0..1.0));
-            self.schedule_input(after, node, Input::PeerDown { node: node_id(victim), left: false });
-        }
-    }
-
-    /// When all had lost their connections to a dead node, and when all knew that nobody hears it.
-    pub(super) fn run_until_known(&mut self, victim: usize, until: Time) -> Option<(Time, Time)> {
-        let mut suspected = None;
-        while self.now < until {
-            self.run_until(self.now + ms(20));
-            let seen: Vec<Liveness> = self.living().map(|node| self.liveness(node, victim)).collect();
-            if suspected.is_none() && seen.iter().all(|liveness| *liveness != Liveness::Alive) {
-                suspected = Some(self.now);
-            }
-            if seen.iter().all(|liveness| *liveness == Liveness::Dead) {
-                return Some((suspected?, self.now));
-            }
-        }
-        None
-    }
-
-    /// When everybody knew that others serve what it did.
-    pub(super) fn run_until_served_by_others(&mut self, lost: &[usize], victim: usize, until: Time) -> Option<Time> {
-        let name = format!("lb{}", victim + 1);
-        let first = self.living().next()?;
-        while self.now < until {
-            let owners = self.owners(first);
-            let all = |owners: &[Option<String>]| {
-                lost.iter().all(|at| owners[*at].as_ref().is_some_and(|owner| *owner != name))
-            };
-            if all(&owners) && self.living().all(|node| all(&self.owners(node))) {
-                return Some(self.now);
-            }
-            self.run_until(self.now + ms(50));
-        }
-        None
-    }
-
-    fn living(&self) -> impl Iterator<Item = usize> {
-        (0..self.fleet.nodes).filter(|node| self.nodes[*node].alive)
-    }
-
-    fn liveness(&self, node: usize, of: usize) -> Liveness {
-        self.nodes[node].engine.liveness(node_id(of))
-    }
-
-    /// What one map costs.
-    pub(super) fn time_status(&self) -> Spread {
-        let times = (0..10).map(|_| {
-            let begin = self.clock.now();
-            std::hint::black_box(self.nodes[0].engine.status(self.reading()));
-            self.clock.now() - begin
-        });
-        Spread::of(times.collect())
     }
 }
 

@@ -81,7 +81,7 @@ fn wire_message() -> impl Strategy<Value = Message> {
             }
         ),
         1 => any::<u8>().prop_map(|priority| Message::Preempt(Preempt { router: KEY, priority })),
-        1 => rosters().prop_map(Message::Roster),
+        1 => rosters().prop_map(|roster| Message::Roster(roster.into())),
     ]
 }
 

@@ -31,9 +31,9 @@ fn a_committed_roster_is_adopted_kept_and_passed_on() {
     expected.extend([Action::Record(Decision::Warning { text }), store(1, roster(2))]);
     assert_eq!(plain(engine.step(ms(1), Input::Roster(roster(2)))), expected);
     engine.step(ms(1), peer_up(LB2));
-    let actions = plain(engine.step(ms(2), message(LB2, Message::Roster(roster(3)))));
+    let actions = plain(engine.step(ms(2), message(LB2, Message::Roster(roster(3).into()))));
     let mut expected = adopted(&roster(3)).to_vec();
-    expected.extend([send(LB2, Message::Roster(roster(3))), store(2, roster(3))]);
+    expected.extend([send(LB2, Message::Roster(roster(3).into())), store(2, roster(3))]);
     assert_eq!(actions, expected, "fenced since the start");
 }
 
@@ -124,7 +124,7 @@ fn a_removed_member_is_told_before_it_is_cut_off() {
     engine.step(ms(1), peer_up(LB1));
     let without = without_lb1(2);
     let actions = plain(engine.step(ms(2), Input::Roster(without.clone())));
-    let told = actions.iter().position(|a| *a == send(LB1, Message::Roster(without.clone())));
+    let told = actions.iter().position(|a| *a == send(LB1, Message::Roster(without.clone().into())));
     let adopted = actions.iter().position(|a| *a == Action::AdoptRoster(without.clone()));
     assert!(told.unwrap() < adopted.unwrap(), "{actions:#?}");
 }
@@ -142,7 +142,7 @@ fn a_request_under_another_roster_is_refused_and_the_newer_roster_sent() {
     let old = Request { roster_epoch: 2, seq: 5, claims: vec![Claim { router: KEY, epoch: 1, duration_ms: 400 }] };
     let reply =
         Reply { seq: 5, clock_ns: ms(3100).as_nanos(), roster_epoch: 3, verdicts: vec![(KEY, Vote::WrongRoster)] };
-    let expected = [send(LB2, Message::Roster(roster(3))), send(LB2, Message::Reply(reply))];
+    let expected = [send(LB2, Message::Roster(roster(3).into())), send(LB2, Message::Reply(reply))];
     assert_eq!(plain(engine.step(ms(3100), message(LB2, Message::Request(old)))), expected);
     assert_eq!(engine.voter.holder(ms(3100), &KEY), None);
 }
@@ -293,5 +293,5 @@ fn a_connected_member_with_an_older_roster_is_sent_the_newer() {
     engine.step(ms(2), says(3));
     assert_eq!(plain(engine.step(ms(3), peer_up(LB2))), []);
     engine.step(ms(4), says(2));
-    assert_eq!(plain(engine.step(ms(5), peer_up(LB2))), [send(LB2, Message::Roster(roster(3)))]);
+    assert_eq!(plain(engine.step(ms(5), peer_up(LB2))), [send(LB2, Message::Roster(roster(3).into()))]);
 }

@@ -72,7 +72,7 @@ fn nobody_is_told_in_a_mesh_without_servers_and_by_nobody_but_directors() {
     let mut engine = Engine::new(setup(LB1, Some(roster(3))), servers(), ms(0));
     assert_eq!(told(&engine.step(ms(0), Input::Timeout)), []);
     let newer = Roster { epoch: 5, ..with_server() };
-    let actions = engine.step(ms(10), message(LB2, Message::Roster(newer)));
+    let actions = engine.step(ms(10), message(LB2, Message::Roster(newer.into())));
     assert_eq!(told(&actions).len(), 1, "the first server joined");
     let mut engine = Engine::new(setup(NodeId(4), Some(with_server())), servers(), ms(0));
     assert_eq!(told(&engine.step(ms(0), Input::Timeout)), []);

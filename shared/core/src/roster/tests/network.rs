@@ -2,6 +2,7 @@
 //! what was not on disk yet.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_wire::mesh::consensus::{Consensus, Step};
@@ -81,7 +82,7 @@ impl World {
                     self.wire.push((node, to, host.run, Event::Message { from: node, message }));
                 }
                 Effect::Send(to, Message::Roster(roster)) => {
-                    self.wire.push((node, to, host.run, Event::Committed(roster)));
+                    self.wire.push((node, to, host.run, Event::Committed(Arc::unwrap_or_clone(roster))));
                 }
                 Effect::Send(_, other) => panic!("{other:?}"),
                 Effect::Store { ticket, state } => host.writing = Some((ticket, state)),

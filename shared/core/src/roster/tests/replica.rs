@@ -122,7 +122,7 @@ fn who_is_behind_or_ahead_is_told() {
     let mut replica = replica(2, mesh(3, &[1, 2, 3]));
     let at_epoch =
         |epoch| Event::Message { from: id(1), message: Consensus { epoch, ballot: ballot(1, 1), step: Step::Prepare } };
-    let roster = Message::Roster(replica.roster().clone());
+    let roster = Message::Roster(replica.roster().clone().into());
     assert_eq!(replica.handle(&at(ms(0)), at_epoch(10)), [Effect::Send(id(1), roster.clone())]);
     let step = Step::Refused(Objection::Behind { epoch: 10 });
     let behind = Message::Consensus(Consensus { epoch: 12, ballot: ballot(1, 1), step: step.clone() });

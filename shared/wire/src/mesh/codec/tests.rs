@@ -77,7 +77,7 @@ fn every_message() -> Vec<Message> {
             reserved_for: None,
         }]),
         Message::Preempt(Preempt { router: router(51), priority: 255 }),
-        Message::Roster(roster.clone()),
+        Message::Roster(roster.clone().into()),
         consensus(Step::Prepare),
         consensus(Step::Promise { accepted: None }),
         consensus(Step::Promise { accepted: Some((ballot, roster.clone())) }),
