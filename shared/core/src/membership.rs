@@ -35,8 +35,8 @@ pub struct Peer {
     pub replies: ReplyTimes,
     /// What it says about itself.
     pub report: Option<NodeReport>,
-    /// What it says about its virtual routers.
-    pub routers: BTreeMap<RouterKey, RouterReport>,
+    /// What it says about its virtual routers. A map makes room for eleven at once, and most of many members have few.
+    pub routers: BTreeMap<RouterKey, Box<RouterReport>>,
     /// Its clock at its last reply, and when we had sent the request it answered.
     pub clock: Option<(u64, Instant)>,
 }
@@ -91,7 +91,7 @@ impl Membership {
             }
             if let Some(report) = report {
                 self.speakers.entry(report.key).or_default().insert(node);
-                peer.routers.insert(report.key, report);
+                peer.routers.insert(report.key, Box::new(report));
             }
         }
     }
@@ -102,7 +102,7 @@ impl Membership {
         let speakers = self.speakers.get(&router).into_iter().flatten();
         speakers.filter_map(move |id| {
             let peer = self.peers.get(id)?;
-            Some((*id, peer, peer.routers.get(&router)?))
+            Some((*id, peer, peer.routers.get(&router)?.as_ref()))
         })
     }
 
@@ -126,14 +126,14 @@ impl Membership {
 
     /// What a member says about one router.
     pub fn router(&self, node: NodeId, router: &RouterKey) -> Option<&RouterReport> {
-        self.peers.get(&node)?.routers.get(router)
+        self.peers.get(&node)?.routers.get(router).map(Box::as_ref)
     }
 
     /// A connected member that says it serves a router without a lease, and that router's name.
     pub fn serves_without_lease(&self) -> Option<(NodeId, &str)> {
         let unleased = |r: &&RouterReport| r.state == RouterState::Active && r.epoch == 0;
         let mut connected = self.peers.iter().filter(|(_, p)| p.connected);
-        connected.find_map(|(id, p)| p.routers.values().find(unleased).map(|r| (*id, r.name.as_str())))
+        connected.find_map(|(id, p)| p.routers.values().map(Box::as_ref).find(unleased).map(|r| (*id, r.name.as_str())))
     }
 
     /// The highest epoch anybody says it held.

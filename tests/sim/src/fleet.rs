@@ -89,7 +89,6 @@ impl Fleet {
         world.begin_watching();
         self.pass(&mut world, SETTLED + WATCHED, "at rest", tell);
         let rest = world.watched();
-        let news = Spread::of(std::mem::take(&mut world.gossip.delays));
         let memory = resident().saturating_sub(before + world.gossip.bytes_of_model()) / self.nodes as u64;
         let status = world.time_status();
         let mut losses = Vec::new();
@@ -97,7 +96,7 @@ impl Fleet {
             tell(loss.name(), world.now);
             losses.push(world.lose(loss));
         }
-        Figures { fleet: self, served, start, rest, news, memory, status, losses }
+        Figures { fleet: self, served, start, rest, memory, status, losses }
     }
 
     fn pass(self, world: &mut World, until: Time, what: &str, tell: &mut dyn FnMut(&str, Time)) {

@@ -4,7 +4,7 @@
 //! asked over the mesh, a moment later, since a change goes from one to the next; and so is one whose
 //! keys and peers have to fit ours, which no digest shows. Nothing is decided by what it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ pub(super) struct Others {
     /// When our configuration came, where others have to fit it though digests are equal; else 0.
     pub(super) fits_since: u64,
     pub(super) nodes: BTreeMap<NodeId, Other>,
-    /// The first of all [`Other::ask_at`]: directors are many, and steps in which one is to be asked few.
-    next: Option<Instant>,
+    /// Who is to be asked when: all of [`Other::ask_at`], as directors are many, and few are to be asked in a step.
+    turns: BTreeSet<(Instant, NodeId)>,
 }
 
 /// Of one director.
@@ -60,16 +60,25 @@ impl Others {
     /// Forgets who is no member any more.
     pub(super) fn retain(&mut self, keep: impl Fn(NodeId) -> bool) {
         self.nodes.retain(|node, _| keep(*node));
-        self.find_next();
+        self.find_turns();
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.next
+        self.turns.first().map(|(at, _)| *at)
     }
 
-    /// To be called after every change of [`Other::ask_at`] but to something earlier.
-    pub(super) fn find_next(&mut self) {
-        self.next = self.nodes.values().filter_map(|other| other.ask_at).min();
+    /// A director is to be asked then, or not at all.
+    fn ask(&mut self, node: NodeId, at: Option<Instant>) {
+        let Some(other) = self.nodes.get_mut(&node) else { return };
+        if let Some(before) = std::mem::replace(&mut other.ask_at, at) {
+            self.turns.remove(&(before, node));
+        }
+        self.turns.extend(at.map(|at| (at, node)));
+    }
+
+    /// To be called where [`Other::ask_at`] was changed otherwise.
+    pub(super) fn find_turns(&mut self) {
+        self.turns = self.nodes.iter().filter_map(|(node, other)| Some((other.ask_at?, *node))).collect();
     }
 }
 
@@ -112,12 +121,7 @@ impl Engine {
         }
         other.of = Some(of);
         other.asked = false;
-        let before = std::mem::replace(&mut other.ask_at, (!agrees).then_some(now + SETTLE));
-        if before.is_some() {
-            self.others.find_next();
-        } else if !agrees {
-            self.others.next = Some(self.others.next.map_or(now + SETTLE, |next| next.min(now + SETTLE)));
-        }
+        self.others.ask(node, (!agrees).then_some(now + SETTLE));
         if agrees {
             let other = self.others.nodes.entry(node).or_default();
             (other.compared, other.silent) = (Compared::default(), None);
@@ -133,17 +137,14 @@ impl Engine {
 
     /// Asks who is to be asked.
     pub(super) fn ask_configurations(&mut self, now: Instant) {
-        if self.others.next.is_none_or(|next| next > now) {
-            return;
-        }
-        for (node, other) in self.others.nodes.iter_mut().filter(|(_, other)| other.ask_at.is_some_and(|t| t <= now)) {
-            other.ask_at = Some(now + AGAIN);
-            if self.membership.is_connected(*node) {
-                other.asked = true;
-                self.out.push(Action::AskSettings { node: *node });
+        while let Some((_, node)) = self.others.turns.first().copied().filter(|(at, _)| *at <= now) {
+            self.others.turns.pop_first();
+            self.others.ask(node, Some(now + AGAIN));
+            if self.membership.is_connected(node) {
+                self.others.nodes.entry(node).or_default().asked = true;
+                self.out.push(Action::AskSettings { node });
             }
         }
-        self.others.find_next();
     }
 
     /// What a director tells of its configuration, or why it does not.
@@ -154,18 +155,18 @@ impl Engine {
             Ok(there) if onlooker => {
                 // Nobody else's keys are kept.
                 other.description = Some(Box::new(Description { secrets: Secrets::default(), ..there }));
-                (other.ask_at, other.silent, other.asked) = (None, None, false);
-                self.others.find_next();
+                (other.silent, other.asked) = (None, false);
+                self.others.ask(node, None);
                 return self.compare_others();
             }
             Ok(there) => {
                 let secrets = self.config.secrets(there.secrets.nonce);
                 other.compared = compare(&name, (&self.others.own, &secrets), &there);
-                (other.ask_at, other.silent, other.asked) = (None, None, false);
+                (other.silent, other.asked) = (None, false);
+                self.others.ask(node, None);
             }
             Err(why) => other.silent = Some(why),
         }
-        self.others.find_next();
         self.tell_drift(node);
     }
 

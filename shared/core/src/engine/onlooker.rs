@@ -42,7 +42,7 @@ impl Engine {
                 other.ask_at.get_or_insert(now + SETTLE);
             }
         }
-        self.others.find_next();
+        self.others.find_turns();
         self.compare_others();
     }
 

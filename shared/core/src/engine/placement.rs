@@ -56,7 +56,7 @@ impl Engine {
 
     /// A member says something about a router.
     pub(super) fn note_place_of(&mut self, node: NodeId, key: &str) {
-        let said = self.membership.peer(node).into_iter().flat_map(|p| p.routers.values());
+        let said = self.membership.peer(node).into_iter().flat_map(|p| p.routers.values()).map(Box::as_ref);
         let spread = |r: &RouterReport| r.place.as_ref().is_some_and(|p| p.spread);
         if !self.places.spread_elsewhere && key.starts_with(mesh_wire::mesh::gossip::ROUTER_PREFIX) {
             self.places.spread_elsewhere = said.into_iter().any(spread);

@@ -95,6 +95,8 @@ pub struct Watched {
     pub messages: Rates,
     /// Bytes of gossip a second that a node sends on average.
     pub gossip: f64,
+    /// How long what was told in this time took to everybody.
+    pub news: Spread,
 }
 
 /// What came of a loss.
@@ -141,8 +143,6 @@ pub struct Figures {
     pub start: Watched,
     /// While nothing happened.
     pub rest: Watched,
-    /// How long news at rest took to everybody.
-    pub news: Spread,
     /// Bytes of memory for each engine.
     pub memory: u64,
     /// What one status takes.
@@ -173,8 +173,7 @@ impl fmt::Display for Figures {
         writeln!(f, "  step at rest                    {}", Micros(rest.steps))?;
         writeln!(f, "  status                          {}", Micros(self.status))?;
         writeln!(f, "  a second at rest, of a node     {}, gossip {}B", rest.messages, Kilo(rest.gossip))?;
-        writeln!(f, "  of the busiest voter            {}", rest.voter)?;
-        write!(f, "  news to everybody               {}", Seconds(self.news))?;
+        write!(f, "  of the busiest voter            {}", rest.voter)?;
         self.losses.iter().try_for_each(|loss| write!(f, "\n{loss}"))
     }
 }
@@ -192,6 +191,7 @@ impl fmt::Display for Aftermath {
         writeln!(f, "  known that nobody hears it      {}", Seconds(self.known))?;
         writeln!(f, "  routers served again            {}", Seconds(self.served))?;
         writeln!(f, "  known who serves them           {}", Seconds(self.told))?;
+        writeln!(f, "  news to everybody               {}", Seconds(watched.news))?;
         writeln!(f, "  step                            {}", Micros(watched.steps))?;
         write!(f, "  a second, of a node             {}, gossip {}B", watched.messages, Kilo(watched.gossip))
     }

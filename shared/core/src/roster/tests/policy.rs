@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use mesh_wire::mesh::roster::Role;
+use proptest::prelude::*;
 
 use super::*;
 use crate::roster::policy::{Census, Policy, Presence};
@@ -141,4 +142,37 @@ fn nothing_is_due_where_time_alone_changes_nothing() {
     let without_third = census(&roster, &[1, 2, 4]);
     assert_eq!(policy(1, &roster, &without_third).deadline(ms(0)), Some(ms(60_000)));
     assert_eq!(policy(2, &roster, &without_third).deadline(ms(0)), None, "it is not up to it");
+}
+
+proptest! {
+    /// Not every member's time is tried, and none that counts is missed.
+    #[test]
+    fn what_time_alone_brings_is_due_when_it_comes(
+        members in prop::collection::vec((any::<bool>(), 0..4u8, 0..4u8, 0..40u64), 3..10),
+    ) {
+        let number = members.len() as u64;
+        let voters: Vec<u64> = (1..=number).zip(&members).filter(|(_, m)| m.0).map(|(n, _)| n).collect();
+        let mut roster = mesh(number, &voters);
+        let mut census = Census::default();
+        for (member, (_, kind, presence, since)) in roster.members.iter_mut().zip(&members) {
+            match kind {
+                0 => member.role = Role::Server,
+                1 if !member.voter => member.vote = VotePolicy::Never,
+                _ => {}
+            }
+            let presence = match presence {
+                0 => Presence::Gone,
+                1 => Presence::Heard,
+                _ => Presence::Connected,
+            };
+            census.note_one(ms(since * 1000), member.id, presence);
+        }
+        for me in &voters {
+            let policy = policy(*me, &roster, &census);
+            if policy.change(ms(40_000)).is_none() {
+                let tried = (41..=120).map(|second| ms(second * 1000)).find(|at| policy.change(*at).is_some());
+                prop_assert_eq!(policy.deadline(ms(40_000)), tried);
+            }
+        }
+    }
 }

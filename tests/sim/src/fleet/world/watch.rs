@@ -25,6 +25,7 @@ impl World {
         self.sent.fill(Bytes::default());
         self.gossip.sent.fill(0);
         self.gossip.since = self.now;
+        self.gossip.delays.clear();
         self.steps = Some(Vec::new());
     }
 
@@ -40,6 +41,7 @@ impl World {
             voter: Rates::new(busiest, seconds),
             messages: Rates::new(all, seconds * self.fleet.nodes as f64),
             gossip: gossip as f64 / seconds / self.fleet.nodes as f64,
+            news: Spread::of(std::mem::take(&mut self.gossip.delays)),
         }
     }
 
