@@ -128,7 +128,9 @@ fn rfc_9568_5_2_4_and_3768_5_3_4_who_has_an_address_of_its_own_is_told_that_it_n
     }
     let mut owner = Host::new(VirtualRouter { initial_active: false, ..router(Version::V3, 255) });
     owner.has(ms(0), &["10.1.1.80/24"]);
-    owner.takes_over_at();
+    let due = owner.deadline();
+    owner.step(due, Input::Timeout);
+    assert_eq!(owner.priorities(), [255]);
     assert!(!owner.warnings().contains(&NEEDS_255.to_owned()), "{:?}", owner.warnings());
 }
 
