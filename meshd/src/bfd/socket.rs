@@ -1,5 +1,8 @@
 //! Sockets of BFD: one for each family and port hears, one for each session speaks (udp(7), ip(7)).
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};

@@ -14,6 +14,10 @@ use crate::model::BfdInstance;
 /// Addresses in one range: each is a service of ip_vs of its own.
 pub(crate) const MOST_ADDRESSES: u128 = 65_536;
 
+/// Of a router whose IPv6 addresses are none of a link: RFC 9568 section 5.2.9 wants one, and keepalived does without.
+pub(crate) const NO_LINK_LOCAL: &str =
+    "adverts begin with no link-local address, as VRRP for IPv6 wants it; some routers drop them";
+
 /// Options of PCRE2 that a regex may have.
 pub(crate) const REGEX_OPTIONS: &[&str] = &[
     "allow_empty_class",

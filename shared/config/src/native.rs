@@ -65,8 +65,16 @@ impl Source<'_> {
     }
 
     fn error(&mut self, span: Range<usize>, message: String) {
+        self.find(span, Severity::Error, message);
+    }
+
+    fn ignored(&mut self, span: Range<usize>, message: String) {
+        self.find(span, Severity::Ignored, message);
+    }
+
+    fn find(&mut self, span: Range<usize>, severity: Severity, message: String) {
         let place = self.place(span);
-        self.report.findings.push(Finding { place, severity: Severity::Error, message });
+        self.report.findings.push(Finding { place, severity, message });
     }
 }
 

@@ -77,7 +77,7 @@ impl Counters {
                 (Some(_), Authentication::Pass(_)) if !router.auth_header => self.authentication_failures += 1,
                 _ => self.authentication_mismatches += 1,
             },
-            Drop::NoAddresses => self.address_list_errors += 1,
+            Drop::NoAddresses | Drop::FirstAddress => self.address_list_errors += 1,
             // keepalived has no figure for these.
             Drop::Transport | Drop::NotAPeer | Drop::Version | Drop::Own => {}
         }

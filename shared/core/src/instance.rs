@@ -292,7 +292,7 @@ impl Instance {
 
     /// Whether a router outside the mesh serves, and is not to be pushed aside.
     pub fn defers_to_foreign(&self, now: Instant) -> bool {
-        self.foreign.is_some_and(|f| f.until > now && (f.priority >= self.vrrp.priority() || !self.config.preempt))
+        self.foreign.is_some_and(|f| f.until > now && (f.priority >= self.vrrp.priority() || !self.vrrp.preempts()))
     }
 
     /// Seconds after which the kernel removes an address by itself, and up to 1.25 s later.

@@ -1,29 +1,67 @@
-//! VRRP sentence by sentence: one test at least for each MUST, MUST NOT and SHOULD of RFC 9568 (sections 5 to 9,
-//! with errata 7947, 7949 and 8298 to 8301) and of RFC 3768 that speaks to a router's software. A test's
+//! VRRP sentence by sentence: one test at least for each MUST, MUST NOT and SHOULD of RFC 9568 (sections 2.5 and 5
+//! to 9, with errata 7947, 7949 and 8298 to 8301) and of RFC 3768 that speaks to a router's software. A test's
 //! name begins with the document and the section. Here is what they share, and what is not so.
 //!
 //! # Deviations
 //!
 //! Each has its reason, and a test that shows it (`deviation_...`):
 //!
+//! - **9568 5.1.1.2, 5.1.1.3, 5.1.2.3, 7.1, 7.2**, unicast peers: what comes from them may have any TTL but where
+//!   `min_ttl` and `max_ttl` say otherwise, and what goes to them has that of `unicast_ttl`. Another group than that
+//!   of VRRP may be configured (`mcast_dst_ip`).
+//! - **9568 5.2.5** (erratum 8299), an advert without addresses is ignored, but where the router has none of
+//!   its own (`no_virtual_ipaddress`).
 //! - **9568 5.2.8**, the checksum of IPv4 without a pseudo header. By default it is sent with one, until
 //!   somebody is heard who sends it without: keepalived drops what has none. Both are accepted.
 //!   `v3_checksum_as_v2` sends what the RFC says.
+//! - **9568 5.2.9, 6.1, 7.1** (erratum 8300), the first IPv6 address is link-local. A router without any is accepted
+//!   and told, and so are adverts that begin with another address. Strict mode discards those, but where the
+//!   router has no link-local address itself: both would serve.
 //! - **9568 6.1**, `Accept_Mode` is off by default. Here it is on, as in keepalived: virtual addresses are
-//!   mostly those of services. `no_accept` and strict mode turn it off.
-//! - **9568 7.2, 7.3, 8.1.2, 8.2.2**, the virtual MAC address. Adverts and answers have that of the
-//!   interface unless a virtual one is asked for, as in keepalived.
+//!   mostly those of services. `no_accept` and strict mode turn it off. **3768 6.4.3** has none but an owner accept.
+//! - **9568 6.1**, an owner always preempts. Here, too, but where it begins as a backup not before its
+//!   `preempt_delay`.
+//! - **9568 6.4.1, 3768 6.4.1**, an owner starts as active. With `state BACKUP` it waits for its down interval.
+//! - **9568 6.4.1, 6.4.2**, the target hardware address of a gratuitous ARP is that of the virtual router. It is
+//!   broadcast, as keepalived and FRR send it; hosts do not look at it.
 //! - **9568 6.4.1, 6.4.2**, unsolicited neighbour advertisements have the router flag. Here they have it where the
 //!   host forwards: neighbours forget routes through an address whose host does not (RFC 4861 section 7.2.5).
+//! - **9568 6.4.2, 3768 6.4.2**, a backup discards frames to the virtual MAC address. In a mesh the fence does so;
+//!   without one they are accepted, as with keepalived.
+//! - **9568 6.4.2**, a backup accepts nothing for the addresses. An owner in Backup keeps those its host has of its
+//!   own: it would lose them.
+//! - **9568 6.4.3**, a less worthy advert is answered. Strict mode is silent in version 3 as well, as in keepalived.
 //! - **9568 7.1, 3768 7.1**, an address owner discards adverts. Here erratum 8298 is followed: it reads them, so that
-//!   two owners find each other. `owner_ignore_adverts` and strict mode discard them.
+//!   two owners find each other, also in strict mode. `owner_ignore_adverts` has them told and not heeded.
+//! - **9568 7.1, 3768 7.1**, what is discarded is logged. An advert of a VRID that is not configured is no mistake
+//!   of anybody; it is told with `log_unknown_vrids`.
+//! - **9568 7.2, 7.3, 8.1.2, 8.2.2**, the virtual MAC address. Adverts and answers have that of the
+//!   interface unless a virtual one is asked for, as in keepalived. In a mesh the last advert, of priority 0, has
+//!   that of the interface in any case: the fence is closed before others hear that they may serve.
 //! - **3768 6.4.3**, a less worthy advert is discarded silently. Here it is answered, as RFC 9568 has it.
 //!   `lower_prio_no_advert` and strict mode are silent.
 //! - **3768 7.1**, an advert with other addresses from no owner is dropped. Here it is told and heeded, as
 //!   RFC 9568 has it: both would serve otherwise.
 //! - **3768 5.3.6**, no authentication but type 0. PASS and AH of RFC 2338 are spoken where configured.
-//! - **9568 5.2.5** (erratum 8299), an advert without addresses is ignored, but where the router has none of
-//!   its own (`no_virtual_ipaddress`).
+//!
+//! In a mesh leases decide (`deviation_in_a_mesh_...`): a backup whose down timer fires asks the voters and stays a
+//! backup until they grant (9568 6.4.2, 3768 6.4.2), it asks for an address they call vacant before that timer fires,
+//! an owner asks before it serves (6.4.1), and the holder of a lease yields to nobody outside the mesh but whom it
+//! trusts (6.4.3).
+//!
+//! # Tested elsewhere
+//!
+//! - 9568 5.2.4, 3768 5.3.4, effective priorities are 1 to 254: `core/src/tracking/tests.rs`.
+//! - 9568 6.1, 6.4.3, neighbour discovery passes without `Accept_Mode`: `meshd/src/kernel/fence/tests/unaccepted.rs`,
+//!   `netns/tests/kernel/wire.rs`.
+//! - 9568 6.4.2, 6.4.3, addresses, groups and answers of the kernel: `netns/tests/kernel/ipv6.rs`, `vmac.rs`,
+//!   `meshd/src/kernel/fence/tests/ipv6.rs`; frames to the virtual MAC address in a mesh: `.../tests/virtual_mac.rs`.
+//! - 9568 7.2, 3768 7.2, MAC address of all adverts: `netns/tests/kernel/vmac.rs`.
+//! - 9568 7.4, no address out of the virtual MAC address: `meshd/src/kernel/netlink/vmac/tests.rs`.
+//! - 9568 8.1.2, 8.2.2, 8.3.1, 3768 8.2, 8.4, who asks is answered with the virtual MAC address, the router flag of
+//!   answers, and nothing for the addresses is forwarded: `netns/tests/kernel/vmac.rs`.
+//! - 9568 8.2.4, unsolicited advertisements are accepted by the kernel: `meshd/src/adverts/tests.rs`.
+//! - BFD (RFC 5880, 5881) beside its code, deviations with it: `core/src/bfd/`.
 //!
 //! Not here: what is the kernel's or a host's (redirects, proxy ARP, router advertisements, duplicate address
 //! detection, forwarding of the group), and the interoperation of versions 2 and 3 on one router (8.4), which is
@@ -35,7 +73,8 @@ use std::time::Duration;
 use mesh_config::model::{Config, Version, VirtualAddress, VirtualRouter};
 use mesh_core::input::{Datagram, Interface};
 use mesh_core::lease::memory::VoterStart;
-use mesh_core::{Action, Engine, Input, Instant, Setup};
+use mesh_core::{Action, Decision, Engine, Input, Instant, Setup};
+use mesh_wire::mesh::roster::Roster;
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 use mesh_wire::vrrp::{self, Advertisement, Authentication, ChecksumForm, Envelope, Interval};
 
@@ -114,10 +153,15 @@ impl Sent {
 impl Host {
     /// Its interface is up since zero.
     pub fn new(router: VirtualRouter) -> Host {
+        Host::configured(Config { routers: vec![router], ..Config::default() }, None)
+    }
+
+    /// The same with more than a router, and in a mesh where there is a roster.
+    pub fn configured(config: Config, roster: Option<Roster>) -> Host {
         let setup = Setup {
             node: NodeId(1),
             name: "lb1".to_owned(),
-            roster: None,
+            roster,
             successor: Default::default(),
             version: "test".to_owned(),
             seed: 1,
@@ -126,12 +170,18 @@ impl Host {
             adopted: Vec::new(),
             holds: Vec::new(),
         };
-        let engine = Engine::new(setup, Config { routers: vec![router], ..Config::default() }, ms(0));
+        let engine = Engine::new(setup, config, ms(0));
         let mut host = Host { engine, actions: Vec::new() };
-        let addresses = ["10.1.1.11/24", "fe80::11/64"].map(|net| net.parse().expect("a net")).to_vec();
-        let (name, unusable) = ("eth0".to_owned(), Vec::new());
-        host.step(ms(0), Input::Interface(Interface { name, running: true, addresses, unusable }));
+        host.has(ms(0), &[]);
         host
+    }
+
+    /// Its interface has these addresses from now on, besides those it has always.
+    pub fn has(&mut self, now: Instant, more: &[&str]) {
+        let always = ["10.1.1.11/24", "fe80::11/64"];
+        let addresses = always.iter().chain(more).map(|net| net.parse().expect("a net")).collect();
+        let (name, unusable) = ("eth0".to_owned(), Vec::new());
+        self.step(now, Input::Interface(Interface { name, running: true, addresses, unusable }));
     }
 
     /// The same, and Active: its down timer has run out.
@@ -209,6 +259,15 @@ impl Host {
     /// Whether the last step took addresses off the host.
     pub fn yields(&self) -> bool {
         self.actions.iter().any(|action| matches!(action, Action::DelAddress { .. }))
+    }
+
+    /// What the last step warned of.
+    pub fn warnings(&self) -> Vec<String> {
+        let warnings = self.actions.iter().filter_map(|action| match action {
+            Action::Record(Decision::Warning { text }) => Some(text.clone()),
+            _ => None,
+        });
+        warnings.collect()
     }
 
     /// Packets dropped so far, by reason.

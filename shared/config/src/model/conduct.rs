@@ -13,8 +13,8 @@ pub struct Conduct {
     /// `accept`, `no_accept`: whether this host takes what is sent to the addresses (RFC 9568
     /// Accept_Mode). Without it they only forward; an owner (priority 255) always accepts.
     pub accept: bool,
-    /// `owner_ignore_adverts`: with priority 255, adverts are not even looked at (RFC 9568 as
-    /// published; erratum 8298 has them processed).
+    /// `owner_ignore_adverts`: with priority 255, adverts are told and not heeded (RFC 9568 as published; erratum
+    /// 8298 has them processed). Strict mode leaves it as it is, as keepalived 2.2.7 does.
     pub owner_ignore_adverts: bool,
     /// `lower_prio_no_advert`: a less worthy advert is not answered by one of ours.
     pub lower_prio_no_advert: bool,

@@ -245,7 +245,8 @@ pub(super) struct Router {
     #[serde(default)]
     pub(super) no_addresses: bool,
     pub(super) accept: Option<Spanned<bool>>,
-    pub(super) owner_ignore_adverts: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) owner_ignore_adverts: bool,
     pub(super) lower_prio_no_advert: Option<Spanned<bool>>,
     pub(super) higher_prio_send_advert: Option<Spanned<bool>>,
     pub(super) down_timer_adverts: Option<Spanned<i64>>,

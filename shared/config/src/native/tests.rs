@@ -125,7 +125,6 @@ fn router_errors_are_placed() {
         ("strict = true\naccept = true", "7:10 strict: version 2 accepts nothing"),
         ("strict = true\nlower_prio_no_advert = false", "7:24 strict: less worthy adverts"),
         ("strict = true\nhigher_prio_send_advert = true", "7:27 strict: no advert before it yields"),
-        ("strict = true\nowner_ignore_adverts = false", "7:24 strict: an owner ignores adverts"),
         ("strict = true\ngarp = { lower_prio_repeat = 1 }", "7:30 strict: less worthy adverts"),
         ("garp = { extra = \"86401s\" }", "6:18 86401s is out of range"),
         ("checksum = \"md5\"", "6:12 unknown variant `md5`"),

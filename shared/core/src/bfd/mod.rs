@@ -13,6 +13,11 @@
 //! it where the other side does. As in keepalived a session may be passive, and may live over several
 //! hops; unlike there a change of state is sent at once instead of with the next packet that is due.
 //!
+//! Where it is not what the RFCs say, as in keepalived but for the last: a session of one hop may be passive (RFC 5881
+//! section 3); keepalived.conf has 64 as the hop limit of IPv6, and `ttl` and `max_hops` let other ones than 255 pass
+//! (section 5). The goodbye is said once and not for a detection time (RFC 5880 section 6.8.16 as a SHOULD): a stop
+//! does not wait, and where that packet is lost the neighbour notices after the same time.
+//!
 //! What is told of a session is what its last change was. A session that never came up is told to be
 //! down once a neighbour that is there would have been heard: `multiplier` times `idle_tx` after it
 //! began. Before, nothing is told: a restart takes nobody out of service. (keepalived says at its start

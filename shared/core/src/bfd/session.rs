@@ -29,6 +29,13 @@ struct Intervals {
     min_rx: u32,
 }
 
+/// What packets say of this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Terms {
+    intervals: Intervals,
+    multiplier: u8,
+}
+
 /// What is known of the other side (RFC 5880 section 6.8.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Remote {
@@ -66,8 +73,12 @@ pub(super) struct Session {
     /// What is in force. While the session is up, a slower rate of packets counts only once the other
     /// side has confirmed it (section 6.8.3).
     in_force: Intervals,
-    /// A Poll Sequence is under way.
-    polling: bool,
+    /// What was last said to the other side.
+    told: Terms,
+    /// Since when a Poll Sequence about it is under way.
+    polling: Option<Instant>,
+    /// No other one before then: an answer could be to either.
+    poll_after: Instant,
     /// When the last periodic packet was sent.
     sent_at: Option<Instant>,
     /// When the next one is due; none while nothing may be sent.
@@ -92,7 +103,9 @@ impl Session {
             since: now,
             remote: NOBODY,
             in_force,
-            polling: false,
+            told: Terms { intervals: in_force, multiplier: 1 },
+            polling: None,
+            poll_after: now,
             sent_at: None,
             send_at: None,
             expires: None,
@@ -100,6 +113,7 @@ impl Session {
             sent: 0,
             received: 0,
         };
+        session.told = session.terms();
         // Not all at once, and soon.
         let first = now + Duration::from_millis(rng.random_range(0..100));
         session.send_at = session.may_send().then_some(first);
@@ -113,17 +127,8 @@ impl Session {
 
     /// Takes over other intervals, weights and the like without leaving its state.
     pub(super) fn adjust(&mut self, settings: BfdInstance, now: Instant, rng: &mut StdRng) {
-        let new = intervals(&settings);
-        let asks = new != intervals(&self.settings);
         self.settings = settings;
-        if self.state == State::Up {
-            // The other side has to know of a slower rate before it is used.
-            self.polling |= asks;
-            self.in_force.min_tx = self.in_force.min_tx.min(new.min_tx);
-            self.in_force.min_rx = self.in_force.min_rx.max(new.min_rx);
-        } else {
-            self.in_force = new;
-        }
+        self.in_force = self.allowed(self.in_force);
         self.pace(now, rng);
     }
 
@@ -139,9 +144,8 @@ impl Session {
             min_tx: packet.desired_min_tx,
             multiplier: packet.detect_multiplier,
         };
-        if packet.answers_poll && self.polling {
-            self.polling = false;
-            self.in_force = intervals(&self.settings);
+        if packet.answers_poll {
+            self.agree(now);
         }
         let before = self.state;
         self.hear(now, packet.state);
@@ -184,6 +188,8 @@ impl Session {
     /// The last packet: this side gives the session up.
     pub(super) fn give_up(&mut self, now: Instant) -> Option<Control> {
         self.enter(now, State::AdminDown, Diagnostic::ADMIN_DOWN);
+        // Nobody is left to hear the answer.
+        self.polling = None;
         (!self.settings.passive || self.remote.discriminator.is_some()).then(|| self.packet())
     }
 
@@ -231,9 +237,6 @@ impl Session {
             (State::Down, State::Down) => self.enter(now, State::Init, self.diagnostic),
             (State::Down, State::Init) | (State::Init, State::Init | State::Up) => {
                 self.enter(now, State::Up, Diagnostic::NONE);
-                // From the idle rate to the configured one (section 6.8.3).
-                self.in_force = intervals(&self.settings);
-                self.polling = true;
             }
             (State::Init, State::AdminDown) | (State::Up, State::AdminDown | State::Down) => {
                 self.enter(now, State::Down, Diagnostic::NEIGHBOUR_DOWN);
@@ -244,14 +247,69 @@ impl Session {
     fn enter(&mut self, now: Instant, state: State, diagnostic: Diagnostic) {
         self.losses += u64::from(self.state == State::Up);
         (self.state, self.diagnostic, self.since) = (state, diagnostic, now);
-        self.polling = false;
         self.in_force = intervals(&self.settings);
+        // From the idle rate to the configured one, or back (section 6.8.3).
+        let terms = self.terms();
+        if terms.intervals != self.told.intervals {
+            self.polling = Some(now);
+        }
+        self.told = terms;
+    }
+
+    /// The other side knows what it was told. Packets of that Poll Sequence may still be on their way, and so may
+    /// answers to them: for as long as a round trip took at most (section 6.8.3).
+    fn agree(&mut self, now: Instant) {
+        let Some(began) = self.polling.take() else { return };
+        self.poll_after = self.sent_at.unwrap_or(began) + now.since(began);
+        // When the next packet is due may be another time now.
+        self.send_at = None;
+        if self.state == State::Up {
+            self.in_force = self.allowed(self.told.intervals);
+        }
+    }
+
+    /// What of the configured intervals may be used while the other side knows of these: while the session is up, it
+    /// has to know of a slower rate, and of a shorter patience, before (section 6.8.3).
+    fn allowed(&self, known: Intervals) -> Intervals {
+        let new = intervals(&self.settings);
+        if self.state != State::Up {
+            return new;
+        }
+        Intervals { min_tx: known.min_tx.min(new.min_tx), min_rx: known.min_rx.max(new.min_rx) }
+    }
+
+    /// What there is to tell: bfd.DesiredMinTxInterval is at least a second while the session is not up.
+    fn terms(&self) -> Terms {
+        let Intervals { min_tx, min_rx } = intervals(&self.settings);
+        let min_tx = if self.state == State::Up { min_tx } else { min_tx.max(micros(self.settings.idle_tx)) };
+        Terms { intervals: Intervals { min_tx, min_rx }, multiplier: self.settings.multiplier }
+    }
+
+    /// Whether the other side wants packets only when there is something to ask or to tell (section 6.6).
+    fn is_on_demand(&self) -> bool {
+        self.remote.demand && (self.state, self.remote.state) == (State::Up, State::Up)
+    }
+
+    /// Whether something changed that takes a Poll Sequence: intervals, and on demand whatever packets say.
+    fn has_news(&self) -> bool {
+        let terms = self.terms();
+        terms.intervals != self.told.intervals || self.is_on_demand() && terms != self.told
+    }
+
+    /// Tells what changed with the packet that is due. What takes a Poll Sequence waits for the end of the one before.
+    fn tell_news(&mut self, now: Instant) {
+        if self.polling.is_none() && self.has_news() && now >= self.poll_after {
+            self.told = self.terms();
+            self.polling = Some(now);
+        } else if !self.is_on_demand() {
+            self.told.multiplier = self.settings.multiplier;
+        }
     }
 
     /// Whether periodic packets may be sent (section 6.8.7).
     fn may_send(&self) -> bool {
         let heard = self.remote.discriminator.is_some();
-        let unasked = self.remote.demand && (self.state, self.remote.state) == (State::Up, State::Up) && !self.polling;
+        let unasked = self.is_on_demand() && self.polling.is_none() && !self.has_news();
         (heard || !self.settings.passive) && self.remote.min_rx != 0 && !unasked && self.state != State::AdminDown
     }
 
@@ -261,7 +319,10 @@ impl Session {
             self.send_at = None;
             return;
         }
-        let due = self.sent_at.map_or(now, |sent| sent + self.jittered(rng)).max(now);
+        let mut due = self.sent_at.map_or(now, |sent| sent + self.jittered(rng)).max(now);
+        if self.is_on_demand() && self.polling.is_none() {
+            due = due.max(self.poll_after);
+        }
         let sooner = self.send_at.is_none_or(|at| at > self.sent_at.unwrap_or(now) + self.transmit_interval());
         if sooner {
             self.send_at = Some(due);
@@ -281,27 +342,27 @@ impl Session {
     }
 
     fn periodic(&mut self, now: Instant) -> Control {
+        self.tell_news(now);
         self.sent_at = Some(now);
         self.sent += 1;
         self.packet()
     }
 
     fn packet(&self) -> Control {
-        let told = intervals(&self.settings);
-        let idle = micros(self.settings.idle_tx);
+        let Terms { intervals, multiplier } = self.told;
         Control {
             diagnostic: self.diagnostic,
             state: self.state,
-            poll: self.polling,
+            poll: self.polling.is_some(),
             answers_poll: false,
             control_plane_independent: false,
             demand: false,
             // The front ends refuse 0.
-            detect_multiplier: NonZeroU8::new(self.settings.multiplier).unwrap_or(NonZeroU8::MIN),
+            detect_multiplier: NonZeroU8::new(multiplier).unwrap_or(NonZeroU8::MIN),
             my_discriminator: self.discriminator,
             your_discriminator: self.remote.discriminator,
-            desired_min_tx: if self.state == State::Up { told.min_tx } else { told.min_tx.max(idle) },
-            required_min_rx: told.min_rx,
+            desired_min_tx: intervals.min_tx,
+            required_min_rx: intervals.min_rx,
             required_min_echo_rx: 0,
         }
     }

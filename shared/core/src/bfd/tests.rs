@@ -1,6 +1,7 @@
 //! Two hosts against each other in virtual time, and one against packets written here.
 
 mod pair;
+mod polls;
 mod random;
 mod session;
 mod sessions;

@@ -2,15 +2,20 @@
 
 use std::iter;
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
-use mesh_config::model::{Transport, VirtualRouter};
+use mesh_config::model::{Transport, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::{Family, RouterKey};
 
 use super::Engine;
 use crate::decision::Decision;
 use crate::input::Unusable;
 use crate::instance::Instance;
+use crate::time::Instant;
 use crate::vrrp;
+
+/// Until then an address that was removed may still be known as there.
+const REMOVAL: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Notes which of its addresses the owner of the addresses has anyway.
@@ -33,6 +38,32 @@ impl Engine {
         self.instances.get_mut(&key).expect("looked up above").own = own;
         self.install_fence();
         self.record(Decision::Warning { text });
+    }
+
+    /// Tells of addresses that are there though this router does not serve: whoever has an address of its own has to
+    /// have priority 255 (RFC 9568 section 5.2.4). What this daemon has put there, or the run before, is gone by then.
+    pub(super) fn look_for_own_addresses(&mut self, now: Instant, key: RouterKey) {
+        let instance = &self.instances[&key];
+        let config = &instance.config;
+        let settled = instance.adopted.is_none() && now >= instance.transition.at + REMOVAL;
+        if config.priority == vrrp::OWNER_PRIORITY || !instance.vrrp.is_backup() || !settled {
+            return;
+        }
+        let has = |address: &VirtualAddress| {
+            let interface = self.interfaces.get(config.interface_of(address));
+            interface.is_some_and(|i| i.addresses.iter().any(|net| net.addr() == address.net.addr()))
+        };
+        let Some(address) = config.served().find(|address| has(address)) else { return };
+        let interface = config.interface_of(address).to_owned();
+        let reason = format!(
+            "{}: {} is there while this router does not serve it; a host's own address needs priority 255, or the \
+             router will take it away",
+            config.name,
+            address.net.addr()
+        );
+        if let Some((from, reason, _)) = self.count(now, interface, &reason) {
+            self.record(Decision::Warning { text: format!("{from}: {reason}") });
+        }
     }
 
     /// Whether one of a router's interfaces is not there, or not known yet.

@@ -14,7 +14,7 @@ use super::Engine;
 use crate::decision::Decision;
 use crate::instance::Instance;
 use crate::time::Instant;
-use crate::vrrp;
+use crate::vrrp::{self, Heard, OWNER_PRIORITY};
 
 /// Who drops adverts that list other addresses, though all else is right.
 const CHECKS_LISTS: &str = "keepalived before 2.3.3";
@@ -39,18 +39,38 @@ impl Engine {
         });
     }
 
-    /// Tells of a neighbour whose interval is not ours (RFC 9568 section 7.1; version 2 does not get here),
-    /// and of a second owner of the addresses (section 8.3.2). Both are heeded.
+    /// Tells of a neighbour whose interval is not ours (RFC 9568 section 7.1; version 2 does not get here), of a
+    /// second owner of the addresses (section 8.3.2), and of whoever advertises beside an owner that serves
+    /// (section 7.1, erratum 8298).
     pub(super) fn compare_settings(&mut self, now: Instant, key: RouterKey, source: IpAddr, packet: &Advertisement) {
-        let config = &self.instances.get(&key).expect("the packet is for it").config;
+        let Instance { config, vrrp, .. } = self.instances.get(&key).expect("the packet is for it");
         let (theirs, ours) = (packet.advert_interval(), config.advert_interval);
         let interval = (theirs != ours)
             .then(|| format!("{}: it advertises every {theirs:?}, and every {ours:?} is configured here", config.name));
-        let owner = (config.priority == 255 && packet.priority == 255)
-            .then(|| format!("{}: it has priority 255, too, and only one can own the addresses", config.name));
+        let owner = match packet.priority {
+            _ if config.priority != OWNER_PRIORITY => None,
+            OWNER_PRIORITY => Some("has priority 255, too, and only one can own the addresses"),
+            _ => vrrp.is_active().then_some("advertises the addresses that this host owns and serves"),
+        };
+        let owner = owner.map(|what| format!("{}: it {what}", config.name));
         for reason in interval.into_iter().chain(owner) {
             self.warn_of(now, source, &reason, |_| String::new());
         }
+    }
+
+    /// Tells of a backup that claims beside this router (RFC 9568 section 2.5): our adverts do not reach it, or too
+    /// late. Who has just taken over may hear the last advert of the one before.
+    pub(super) fn tell_of_rival(&mut self, now: Instant, key: RouterKey, heard: Heard) {
+        let Instance { config, vrrp, transition, .. } = self.instances.get(&key).expect("it heard an advert");
+        // An owner tells of everybody, see above.
+        let settled = now >= transition.at + vrrp.down_interval() && config.priority != OWNER_PRIORITY;
+        if !settled {
+            return;
+        }
+        let (theirs, ours, late) = (heard.priority, vrrp.priority(), vrrp.lateness(now));
+        let late = if late > config.advert_interval { format!(", the last one {late:?} late") } else { String::new() };
+        let reason = format!("{}: it claims the addresses, and our adverts should keep it from that", config.name);
+        self.warn_of(now, heard.source, &reason, |_| format!(": they have priority {ours}, its own {theirs}{late}"));
     }
 
     /// A warning about a neighbour, at a bounded rate; `more` is not counted by.

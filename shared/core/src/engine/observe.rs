@@ -93,9 +93,7 @@ impl Engine {
         };
         let clock = self.wall_clock();
         let instance = self.instances.get_mut(&key).expect("just found");
-        if instance.vrrp.ignores_adverts() {
-            return;
-        }
+        let ignored = instance.vrrp.ignores_adverts();
         let sealed = Sealed { source: from.source, payload: &from.payload, header, received: &received };
         let heard = match judge(instance, clock, from, &sealed) {
             Ok(heard) => heard,
@@ -109,7 +107,10 @@ impl Engine {
         }
         self.compare_addresses(now, key, from.source, packet);
         self.compare_settings(now, key, from.source, packet);
-        self.receive_heard(now, key, heard);
+        self.look_for_own_addresses(now, key);
+        if !ignored {
+            self.receive_heard(now, key, heard);
+        }
     }
 
     /// The time since 1970.
@@ -146,6 +147,7 @@ impl Engine {
         let outranked = holds && instance.vrrp.is_outranked(heard, own);
         if was_active && heard.priority > 0 && !instance.vrrp.is_outranked(heard, own) {
             self.note_lower_priority(now, key);
+            self.tell_of_rival(now, key, heard);
         }
         if holds && member {
             // It believed in its lease for a moment too long; hosts may have learnt its MAC address.

@@ -154,6 +154,8 @@ impl Engine {
             self.out.push(Action::FenceArm { addresses: instance.addresses(), until });
         }
         if !was_active {
+            self.look_for_own_addresses(now, key);
+            let Some(instance) = self.instances.get_mut(&key) else { return };
             instance.vrrp.activate(now);
             instance.counters.became_active += 1;
             instance.refresh_at = Some(now + backstop.refresh());
@@ -212,7 +214,7 @@ impl Engine {
     /// Whom to ask for a router that this node is worthier of, as far as it knows all that decides that.
     fn may_preempt(&self, now: Instant, key: RouterKey, veto: &Veto, ballot: &Ballot) -> Option<(NodeId, Preempt)> {
         let instance = self.instances.get(&key).filter(|_| self.is_informed(now))?;
-        let holder = veto.holder.filter(|_| instance.config.preempt && self.heard_enough(veto, ballot))?;
+        let holder = veto.holder.filter(|_| instance.vrrp.preempts() && self.heard_enough(veto, ballot))?;
         let priority = instance.vrrp.priority();
         let worthier = self.membership.router(holder, &key).is_some_and(|theirs| theirs.priority < priority);
         worthier.then_some((holder, Preempt { router: key, priority }))
@@ -322,8 +324,11 @@ impl Engine {
             Transport::Unicast { peers, .. } => peers.clone(),
         };
         let config = &instance.config;
-        // The last word leaves with the interface's own MAC address: the virtual one is given away.
-        let interface = if priority == Some(0) { &config.interface } else { config.advert_interface() };
+        // In a mesh the fence is closed by then, and holds back what a virtual MAC address sends: the last word leaves
+        // with the interface's own, as it does where that of the virtual one is gone.
+        let made = self.interfaces.get(config.advert_interface()).is_some_and(|interface| interface.running);
+        let below = priority == Some(0) && (self.leased() || !made);
+        let interface = if below { &config.interface } else { config.advert_interface() };
         let packet = |destination| {
             let (envelope, payload) = instance.advertisement(source, destination, priority, number);
             Advert { interface: interface.to_owned(), source, destination, envelope, payload }

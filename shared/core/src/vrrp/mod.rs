@@ -87,8 +87,10 @@ pub struct Router {
     down_adverts: u8,
     /// A less worthy advert is answered, as RFC 9568 has it and RFC 3768 has not.
     answers: bool,
-    /// An owner does not look at adverts.
+    /// An owner does not heed adverts.
     ignores: bool,
+    /// By how much the last advert of its timer was late.
+    late: Duration,
     /// `timer_expired_backup`: the priority of whoever may have taken over from an active router that was late.
     late_rival: Option<u8>,
     /// Since when Backup, for `preempt_delay`.
@@ -110,6 +112,7 @@ impl Router {
             down_adverts: config.conduct.down_timer_adverts,
             answers: !config.conduct.lower_prio_no_advert,
             ignores: config.conduct.owner_ignore_adverts,
+            late: Duration::ZERO,
             late_rival: config.conduct.late_rival.filter(|_| !config.preempt),
             backup_since: Instant::default(),
         }
@@ -153,9 +156,15 @@ impl Router {
         down_interval(self.version, self.priority, self.active_interval, self.down_adverts)
     }
 
-    /// Whether adverts are not even looked at (RFC 9568 section 7.1 as published, for the address owner).
+    /// Whether adverts are told and not heeded (RFC 9568 section 7.1 as published, for the address owner).
     pub fn ignores_adverts(&self) -> bool {
         self.ignores && self.priority == OWNER_PRIORITY
+    }
+
+    /// Whether a less worthy active router is pushed aside: by an owner of the addresses always (RFC 9568 section
+    /// 6.1), though not before its `preempt_delay`, as with keepalived.
+    pub fn preempts(&self) -> bool {
+        self.preempt || self.priority == OWNER_PRIORITY
     }
 
     /// RFC 9568 section 6.4.1, the Startup event. An owner of the addresses that is configured to begin as a
@@ -189,10 +198,19 @@ impl Router {
             State::Active { advert_at } if advert_at <= now => {
                 // Kept on its grid, unless it was missed by more than a period.
                 let next = advert_at + self.interval;
+                self.late = now.since(advert_at);
                 self.state = State::Active { advert_at: if next > now { next } else { now + self.interval } };
                 Verdict::Advertise
             }
             State::Active { .. } => Verdict::Stay,
+        }
+    }
+
+    /// By how much the advert that is due was late, or is by now.
+    pub fn lateness(&self, now: Instant) -> Duration {
+        match self.state {
+            State::Active { advert_at } if advert_at < now => now.since(advert_at),
+            State::Initialize | State::Backup { .. } | State::Active { .. } => self.late,
         }
     }
 
@@ -221,8 +239,7 @@ impl Router {
             self.state = State::Backup { down_at: now + skew };
             return Verdict::Stay;
         }
-        let preempt = self.preempt && now >= self.backup_since + self.preempt_delay;
-        if preempt && heard.priority < self.priority {
+        if self.preempts() && now >= self.backup_since + self.preempt_delay && heard.priority < self.priority {
             return Verdict::Stay;
         }
         if self.version == mesh_config::model::Version::V3 {
@@ -255,6 +272,7 @@ impl Router {
 
     /// The claim was granted: Active from now on; the first advertisement is due at once.
     pub fn activate(&mut self, now: Instant) {
+        self.late = Duration::ZERO;
         self.state = State::Active { advert_at: now + self.interval };
     }
 

@@ -33,6 +33,9 @@ pub enum Drop {
     /// No addresses (RFC 9568 section 5.2.5, erratum 8299), where ours has some.
     #[error("no addresses")]
     NoAddresses,
+    /// Strict mode: the first address in IPv6 is not link-local (RFC 9568 section 7.1, erratum 8300), where ours is.
+    #[error("the first address is not link-local")]
+    FirstAddress,
     /// RFC 3768 section 7.1: version 2 requires equal intervals.
     #[error("advertisement interval differs")]
     Interval,
@@ -97,7 +100,15 @@ pub fn check(
     if packet.addresses.is_empty() && !router.addresses.is_empty() {
         return Err(Drop::NoAddresses);
     }
+    let known = router.addresses.iter().any(|a| is_link_local(a.net.addr()));
+    if router.strict && known && packet.addresses.first().is_some_and(|first| !is_link_local(*first)) {
+        return Err(Drop::FirstAddress);
+    }
     Ok(Heard { source: from.source, priority: packet.priority, interval })
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 /// What adverts of version 2 say of their authentication.

@@ -436,6 +436,13 @@ fn rfc_9568_8_1_2_gratuitous_arp_has_the_address_as_sender_and_target() {
     assert_eq!((&frame[22..28], &frame[28..32], &frame[38..42]), (&mac[..], &VIP.octets()[..], &VIP.octets()[..]));
 }
 
+/// As keepalived and FRR send it: the target's hardware address is broadcast, and not that of the virtual router.
+#[test]
+fn deviation_9568_6_4_1_and_6_4_2_gratuitous_arp_has_broadcast_as_its_target_hardware_address() {
+    let frame = arp::gratuitous_request([0, 0, 0x5e, 0, 1, VRID], VIP);
+    assert_eq!(frame[32..38], [0xff; 6]);
+}
+
 #[test]
 fn deviation_9568_7_3_the_mac_address_is_the_interfaces() {
     let (host, _) = Host::active(v3(150));

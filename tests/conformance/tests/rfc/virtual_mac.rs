@@ -58,6 +58,45 @@ fn rfc_9568_7_2_8_1_2_and_8_2_2_adverts_addresses_and_announcements_are_on_the_v
     }
 }
 
+/// Where adverts left in the last step.
+fn left_from(host: &Host) -> Vec<&str> {
+    let mut left = Vec::new();
+    for action in &host.actions {
+        if let Action::SendAdvertisement { interface, .. } = action {
+            left.push(interface.as_str());
+        }
+    }
+    left
+}
+
+#[test]
+fn rfc_9568_7_2_and_3768_7_2_the_advert_of_priority_0_leaves_from_the_virtual_mac_address_as_well() {
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let mut host = active(family);
+        host.step(ms(5000), Input::Shutdown);
+        assert_eq!((host.priorities(), left_from(&host)), (vec![0], vec!["vrrp.51"]));
+    }
+    // Where somebody took it away there is only the interface below.
+    let mut host = active(Family::Ipv4);
+    host.step(ms(5000), Input::InterfaceGone { name: "vrrp.51".to_owned() });
+    assert_eq!((host.priorities(), left_from(&host)), (vec![0], vec!["eth0"]));
+}
+
+/// As with keepalived, whose host forwards what is sent to the virtual MAC address while it is a backup, too: its
+/// interface is there and up.
+#[test]
+fn deviation_9568_6_4_2_and_3768_6_4_2_without_a_mesh_a_backup_does_not_discard_what_is_for_the_virtual_mac_address() {
+    let mut host = Host::new(with_mac(Family::Ipv4));
+    made(&mut host, ms(0));
+    for second in 1..5 {
+        host.hears(ms(second * 1000), HIGHER, &advert(Version::V3, 200));
+        assert!(!host.serves());
+        let fenced =
+            |action: &Action| matches!(action, Action::FenceInstall { addresses, .. } if !addresses.is_empty());
+        assert!(!host.actions.iter().any(fenced), "{:#?}", host.actions);
+    }
+}
+
 #[test]
 fn rfc_9568_8_1_2_and_8_2_2_nothing_is_announced_before_address_and_mac_address_are_there() {
     for family in [Family::Ipv4, Family::Ipv6] {

@@ -98,6 +98,8 @@ fn beside(owner: Daemon, next: Daemon) -> Result<()> {
     let from = |filter: &str| captured(&client, &file, &["eth.src"], filter);
     let adverts = from("vrrp && vrrp.prio > 0")?;
     ensure!(adverts.len() >= 3 && adverts.iter().all(|mac| mac == MAC), "{adverts:?}");
+    let goodbyes = from("vrrp.prio == 0")?;
+    ensure!(!goodbyes.is_empty() && goodbyes.iter().all(|mac| mac == MAC), "{goodbyes:?}");
     let announced = from(&format!("arp.src.proto_ipv4 == {VIP} && arp.dst.proto_ipv4 == {VIP}"))?;
     ensure!(announced.len() >= 15 && announced.iter().all(|mac| mac == MAC), "{announced:?}");
     let reports = from("igmp")?;
@@ -141,6 +143,46 @@ fn root_virtual_mac_in_a_mesh_outlives_a_killed_daemon() -> Result<()> {
     // Started again by its guard, it gets the address back with its interface as it was.
     wait_owner(&mut cluster, OWNER)?;
     client_reaches(&cluster)
+}
+
+/// What a host has forwarded, of both families.
+fn forwarded(host: &Host) -> Result<[String; 2]> {
+    let ip = host.run(&["awk", "/^Ip: [0-9]/ { print $7 }", "/proc/net/snmp"])?;
+    let ip6 = host.run(&["awk", "/^Ip6OutForwDatagrams/ { print $2 }", "/proc/net/snmp6"])?;
+    Ok([ip, ip6].map(|count| count.trim().to_owned()))
+}
+
+/// RFC 9568 sections 8.1.2, 8.2.2, 8.3.1 and 6.4.3 (RFC 3768 sections 8.2 and 8.4): nobody told the client where the
+/// addresses are, so that what it knows is what it was answered.
+#[test]
+fn root_a_virtual_mac_answers_those_who_ask_and_what_is_for_the_addresses_is_not_forwarded() -> Result<()> {
+    let _turn = Lab::beside()?;
+    let lab = super::ipv6::lab(1)?;
+    lab.host(OWNER).run(&["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1"])?;
+    let both = |name: &str| {
+        conf(name, " use_vmac\n")
+            + "vrrp_instance VI_6 {\n state BACKUP\n interface eth0\n virtual_router_id 51\n version 3\n priority 200\n use_vmac\n \
+               virtual_ipaddress {\n  fe80::80/64\n  fd77::80/64\n }\n}\n"
+    };
+    let mut cluster = Cluster::launch_all(lab, &[(OWNER, Daemon::Plain)], &both)?;
+    wait_owner(&mut cluster, OWNER)?;
+    let (client, owner) = (cluster.lab_ref().host(CLIENT).clone(), cluster.lab_ref().host(OWNER).clone());
+    let vip = VIP.to_string();
+    for (family, address, mac) in [("-4", vip.as_str(), MAC), ("-6", "fd77::80", "00:00:5e:00:02:33")] {
+        clock::wait_for("the client gets an answer", NOTICED, || {
+            client.run(&["ip", family, "neigh", "flush", "dev", "eth0"])?;
+            let ping = client.output(&["ping", "-q", "-c", "1", "-W", "0.5", address])?;
+            Ok(ping.status.success().then_some(()))
+        })?;
+        let known = client.run(&["ip", family, "neigh", "show", address])?;
+        ensure!(known.contains(mac), "{known}");
+        ensure!(family == "-4" || known.contains(" router "), "the answer has no router flag: {known}");
+        let before = forwarded(&owner)?;
+        client.run(&["ping", "-q", "-c", "5", "-i", "0.05", "-W", "1", address])?;
+        // A port where nobody listens: refused here, and not passed on.
+        ensure!(forwarded(&owner)? == before, "{before:?}, and then {:?}", forwarded(&owner)?);
+    }
+    Ok(())
 }
 
 const ROUTING: &str = " virtual_routes {

@@ -256,7 +256,7 @@ fn link_local_first(lower: &mut Lower<'_>, draft: &mut Draft) {
     let found = draft.addresses.iter().position(|d| is_link_local(d.address.net.addr()));
     match (draft.addresses.first(), found) {
         (Some(first), None) if first.address.net.addr().is_ipv6() => {
-            let message = "adverts begin with no link-local address, as VRRP for IPv6 wants it; some routers drop them";
+            let message = common::NO_LINK_LOCAL;
             if draft.strict {
                 lower.warning(first.at, format!("strict mode: {message}"));
             } else {

@@ -206,7 +206,7 @@ impl Draft {
         }
         Conduct {
             accept,
-            owner_ignore_adverts: strict || choices.owner_ignore_adverts.unwrap_or(false),
+            owner_ignore_adverts: choices.owner_ignore_adverts.unwrap_or(false),
             lower_prio_no_advert: strict || set(choices.lower_prio_no_advert),
             higher_prio_send_advert: !strict && set(choices.higher_prio_send_advert),
             down_timer_adverts: down,

@@ -167,8 +167,7 @@ fn an_election_without_addresses() {
 #[test]
 fn strict_mode_is_the_letter_of_vrrp() {
     let strict = only(&with(" strict_mode"));
-    let expected =
-        Conduct { accept: false, owner_ignore_adverts: true, lower_prio_no_advert: true, ..Conduct::default() };
+    let expected = Conduct { accept: false, lower_prio_no_advert: true, ..Conduct::default() };
     assert_eq!((strict.conduct, strict.garp.lower_prio_repeat), (expected.clone(), 0));
     assert!(only(&with(" strict_mode\n priority 255")).conduct.accept, "an owner accepts");
     assert!(only(&with(" strict_mode\n version 3\n accept")).conduct.accept, "version 3 leaves it open");

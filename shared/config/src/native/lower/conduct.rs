@@ -86,7 +86,6 @@ pub(super) fn conduct(source: &mut Source<'_>, router: &Router, frame: Frame<'_>
     let answers = "less worthy adverts are not answered";
     let lower = choice(&router.lower_prio_no_advert, strict, refused(false), answers);
     let higher = choice(&router.higher_prio_send_advert, false, refused(true), "no advert before it yields");
-    let ignore = choice(&router.owner_ignore_adverts, strict, refused(false), "an owner ignores adverts");
     if let Some(down) = router.down_timer_adverts.as_ref().filter(|down| strict && *down.get_ref() != 3) {
         source.error(down.span(), "strict: three missed adverts start an election".into());
     }
@@ -96,7 +95,7 @@ pub(super) fn conduct(source: &mut Source<'_>, router: &Router, frame: Frame<'_>
     let unicast = router.unicast.as_ref().map(Spanned::get_ref);
     Conduct {
         accept,
-        owner_ignore_adverts: ignore,
+        owner_ignore_adverts: router.owner_ignore_adverts,
         lower_prio_no_advert: lower,
         higher_prio_send_advert: higher,
         down_timer_adverts: number(source, router.down_timer_adverts.as_ref(), 1..=100, 3),

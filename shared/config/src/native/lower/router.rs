@@ -210,9 +210,14 @@ fn of_family(source: &mut Source<'_>, family: Family, address: IpAddr, span: Ran
 fn link_local_first(source: &mut Source<'_>, addresses: &Spans, strict: bool) {
     let link_local = |a: &VirtualAddress| matches!(a.net.addr(), IpAddr::V6(a) if a.is_unicast_link_local());
     let Some((first, span)) = addresses.first().filter(|(a, _)| a.net.addr().is_ipv6()) else { return };
-    if strict && !addresses.iter().any(|(a, _)| link_local(a)) {
+    if addresses.iter().any(|(a, _)| link_local(a)) {
+        return;
+    }
+    if strict {
         let message = format!("strict: adverts would begin with {}; expected a link-local address", first.net.addr());
         source.error(span.clone(), message);
+    } else {
+        source.ignored(span.clone(), common::NO_LINK_LOCAL.into());
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn conduct(writer: &mut Writer, router: &VirtualRouter, transport: &T
         }
     }
     writer.unless(*accept, !strict || router.priority == u8::MAX, "accept");
-    writer.unless(*owner_ignore_adverts, strict, "owner_ignore_adverts");
+    writer.unless(*owner_ignore_adverts, false, "owner_ignore_adverts");
     writer.unless(*lower_prio_no_advert, strict, "lower_prio_no_advert");
     writer.unless(*higher_prio_send_advert, false, "higher_prio_send_advert");
     writer.unless(*down_timer_adverts, Conduct::default().down_timer_adverts, "down_timer_adverts");

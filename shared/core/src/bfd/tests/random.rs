@@ -75,7 +75,7 @@ proptest! {
         for packet in packets(&done) {
             prop_assert!(!(packet.poll && packet.answers_poll));
             prop_assert!(packet.state == State::Up || packet.desired_min_tx >= 1_000_000);
-            prop_assert!(!packet.poll || packet.state == State::Up);
+            prop_assert!(packet.state != State::AdminDown || !packet.poll);
         }
         // 71 minutes, 255 times, is the longest detection time there is: fourteen days.
         let session = &host.sessions.sessions["peer"].session;

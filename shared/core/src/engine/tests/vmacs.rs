@@ -47,12 +47,12 @@ fn places(actions: &[Action]) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn it_serves_on_it_and_resigns_below_it() {
+fn it_serves_and_resigns_on_it() {
     let mut engine = started();
     let active = engine.step(CLAIM, Input::Timeout);
     assert_eq!(places(&active), [("add", "vrrp.51"), ("advert", "vrrp.51"), ("announce", "vrrp.51")]);
     let stopped = engine.step(ms(3500), Input::Shutdown);
-    assert_eq!(places(&stopped), [("del", "vrrp.51"), ("advert", "eth0"), ("make", "")]);
+    assert_eq!(places(&stopped), [("del", "vrrp.51"), ("advert", "vrrp.51"), ("make", "")]);
     assert!(stopped.contains(&Action::MakeVmacs { wanted: vec![] }));
 }
 
