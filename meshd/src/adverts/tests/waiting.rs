@@ -5,8 +5,8 @@ use super::*;
 /// Takes what waits until so many are there: the kernel may be late itself.
 fn take(adverts: &mut Adverts, wanted: usize) -> (Vec<Input>, bool) {
     let (mut all, mut complete) = adverts.waiting();
-    let begin = std::time::Instant::now();
-    while all.len() < wanted && begin.elapsed() < LIMIT {
+    let begin = crate::clock::now();
+    while all.len() < wanted && crate::clock::now().since(begin) < LIMIT {
         let (more, complete_too) = adverts.waiting();
         all.extend(more);
         complete &= complete_too;
