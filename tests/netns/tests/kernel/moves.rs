@@ -31,8 +31,8 @@ fn root_twenty_moves_take_milliseconds_each() -> Result<()> {
     })
 }
 
-/// Clients that ask again and again, each time on a new connection, one for each address, until a file is there. A
-/// request that is not answered within three seconds, or is broken off, is lost: of those it says of which client they
+/// Clients that ask again and again, each time on a new connection, one for each address, until a file is there; another
+/// one says that they have begun. A request that is not answered within three seconds, or is broken off, is lost: of those it says of which client they
 /// are, and from when to when, on the clock of [`clock::now`].
 const LOAD: &str = r#"
 import http.client, os, sys, threading, time
@@ -47,6 +47,7 @@ def ask(index, vip):
         except Exception:
             pass
         asked.append((answered, index, begin, time.monotonic()))
+        if answered: open(stop + ".begun", "w").close()
         time.sleep(0.003)
 clients = [threading.Thread(target=ask, args=client) for client in enumerate(sys.argv[2:])]
 for client in clients: client.start()
@@ -99,13 +100,13 @@ pub(crate) fn under_load(
     act: impl FnOnce(&mut Cluster) -> Result<()>,
 ) -> Result<Load> {
     let client = cluster.lab_ref().host(CLIENT).clone();
-    let stop = client.dir.join("stop");
+    let (stop, begun) = (client.dir.join("stop"), client.dir.join("stop.begun"));
     let mut command: Vec<String> = ["python3", "-c", LOAD].map(str::to_owned).to_vec();
     command.push(stop.display().to_string());
     command.extend(vips.iter().map(Ipv4Addr::to_string));
     let load = std::thread::spawn(move || client.run(&command.iter().map(String::as_str).collect::<Vec<_>>()));
-    clock::pass(Duration::from_millis(300))?;
-    let acted = act(cluster);
+    let began = clock::wait_for("the load has begun", PATIENCE, || Ok(begun.exists().then_some(())));
+    let acted = began.and_then(|()| act(cluster));
     clock::pass(Duration::from_millis(300))?;
     std::fs::write(&stop, "")?;
     let said = load.join().map_err(|_| anyhow::anyhow!("the client panicked"))?;
@@ -136,7 +137,9 @@ fn root_a_drain_under_load_loses_nothing_and_is_undone() -> Result<()> {
     in_cluster(|cluster| {
         serve_http(cluster)?;
         let judge = Judge::start(cluster.lab_ref())?;
-        let load = under_load(cluster, &[VIP], |cluster| {
+        // A client whose packet falls into a gap of milliseconds asks nothing for a second, or three.
+        let clients = [VIP; 3];
+        let load = under_load(cluster, &clients, |cluster| {
             let plan = cluster.meshctl(NEXT, &["plan", "--drain", OWNER])?;
             ensure!(plan.contains("lb1 is drained") && plan.contains("1 moves"), "{plan}");
             let said = cluster.meshctl("lb3", &["drain", OWNER])?;
@@ -152,8 +155,8 @@ fn root_a_drain_under_load_loses_nothing_and_is_undone() -> Result<()> {
         println!("drain and undrain: {load}; {seen}");
         ensure!(seen.dual().is_zero() && seen.owners() == [OWNER, NEXT, OWNER], "{seen}");
         ensure!(seen.gap() <= Duration::from_millis(150), "{seen}");
-        // One may be under way at each of the two moves; how many are asked is the machine's affair.
-        ensure!(load.done > 30 && load.lost.len() <= 2, "{load}");
+        // One of each may be under way at each of the two moves; how many are asked is the machine's affair.
+        ensure!(load.done > 10 && load.lost.len() <= 2 * clients.len(), "{load}");
         // Refused, by whom, and why.
         let refusal = cluster.meshctl("lb3", &["move", "VI_1", "lb9"]).err().context("not refused")?;
         ensure!(format!("{refusal:#}").contains("no director \"lb9\"; there is lb1, lb2, lb3"), "{refusal:#}");
