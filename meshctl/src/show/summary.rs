@@ -161,7 +161,7 @@ fn of_cluster(status: &Status) -> Vec<String> {
 fn of_daemon(status: &Status, look: &Look) -> Vec<String> {
     let node = &status.node;
     let refused = status.config_refused.as_ref().map(|refused| {
-        let (first, more) = shortened(&refused.error);
+        let (first, more) = shortened(&refused.errors);
         let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
         format!("{node}: the configuration read at {} is not used, the one before runs: {first}{more}", refused.at)
     });
@@ -175,9 +175,9 @@ fn of_daemon(status: &Status, look: &Look) -> Vec<String> {
 }
 
 /// The first line, with what follows it where it only leads there, and how many lines are left.
-fn shortened(text: &str) -> (String, usize) {
-    let mut lines = text.lines();
-    let mut first = lines.next().unwrap_or_default().to_owned();
+fn shortened(lines: &[String]) -> (String, usize) {
+    let mut lines = lines.iter();
+    let mut first = lines.next().cloned().unwrap_or_default();
     if first.ends_with(':')
         && let Some(next) = lines.next()
     {

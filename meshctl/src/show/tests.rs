@@ -217,11 +217,11 @@ fn what_became_of_the_daemon_is_said() {
     assert!(at(&map).contains(expected), "{}", at(&map));
     map["guard"] = died(11);
     assert!(!at(&map).contains("died"), "a day ago: {}", at(&map));
-    map["config_refused"] = json!({"at": "2026-03-01T11:58:00Z", "error": "f cannot be used:\nf:3:4: error: bad"});
+    map["config_refused"] = json!({"at": "2026-03-01T11:58:00Z", "errors": ["f cannot be used:", "f:3:4: error: bad"]});
     let one = "! lb2: the configuration read at 2026-03-01T11:58:00Z is not used, the one before runs: \
                f cannot be used: f:3:4: error: bad\n";
     assert!(at(&map).contains(one), "{}", at(&map));
-    map["config_refused"]["error"] = json!("f cannot be used:\nf:3:4: error: bad\nf:5:6: error: worse");
+    map["config_refused"]["errors"] = json!(["f cannot be used:", "f:3:4: error: bad", "f:5:6: error: worse"]);
     assert!(at(&map).contains("f:3:4: error: bad (and 1 more)\n"), "{}", at(&map));
 }
 

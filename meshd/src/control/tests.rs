@@ -517,7 +517,7 @@ async fn a_reload_is_answered_once_it_is_done() {
 
 #[tokio::test]
 async fn a_configuration_that_was_refused_is_in_the_status() {
-    let refused = ConfigRefused { at: "2030-01-01T00:00:00Z".to_owned(), error: "f:3:4: error: bad".to_owned() };
+    let refused = ConfigRefused { at: "2030-01-01T00:00:00Z".to_owned(), errors: vec!["f:3:4: error: bad".to_owned()] };
     let (tell, config_refused) = watch::channel(Some(refused.clone()));
     let daemon = Daemon::with(|state| ControlState { shown: Shown { config_refused, ..state.shown }, ..state });
     let seen = async || serde_json::from_str::<Status>(&daemon.get("/status").await.1).unwrap().config_refused;

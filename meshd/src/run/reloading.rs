@@ -96,7 +96,7 @@ impl<'a> Reloading<'a> {
         let read = self.read_again(services, bfd).await.map_err(|error| format!("{error:#}"));
         let refused = read.as_ref().err().map(|error| ConfigRefused {
             at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-            error: error.clone(),
+            errors: error.lines().map(str::to_owned).collect(),
         });
         self.telemetry.record_life(match &read {
             Ok(reply) => Life::ConfigurationRead { summary: reply.summary.clone() },

@@ -75,8 +75,8 @@ pub struct Status {
 pub struct ConfigRefused {
     /// When; RFC 3339, UTC.
     pub at: String,
-    /// What is wrong with it, each finding with its file and line.
-    pub error: String,
+    /// What is wrong with it, in lines, each finding with its file and line.
+    pub errors: Vec<String>,
 }
 
 /// The process that watches over a daemon.

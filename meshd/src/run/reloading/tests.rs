@@ -95,7 +95,8 @@ async fn a_refused_configuration_is_shown_until_another_is_taken() {
     let mut reloading = Reloading { telemetry, refused, ..reloading(&places, &inputs) };
     fs::write(&file, ROUTER.replace(" 51", " 510")).unwrap();
     let error = reloading.reload(None, None).await.unwrap_err();
-    let ConfigRefused { at, error: said } = shown.borrow().clone().expect("it is shown");
+    let ConfigRefused { at, errors } = shown.borrow().clone().expect("it is shown");
+    let said = errors.join("\n");
     assert_eq!(said, error);
     assert!(said.contains("f.conf:3:20: error: ") && at.parse::<jiff::Timestamp>().is_ok(), "{at}: {said}");
     assert!(taken.try_recv().is_err());
