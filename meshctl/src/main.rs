@@ -8,6 +8,7 @@
 //! top      the mesh on a whole screen
 //! story    events, traces, explanations
 //! convert  keepalived.conf to meshd.toml
+//! reload   has the daemon read its configuration again
 //! stop     ends the daemon, and waits for it
 //! moves    orders to move something, and waits until it is so
 //! screen   the terminal while it is redrawn
@@ -35,6 +36,7 @@ mod client;
 mod convert;
 mod moves;
 mod pick;
+mod reload;
 mod screen;
 mod show;
 mod stop;
@@ -133,6 +135,9 @@ enum Command {
         #[arg(long)]
         keep: bool,
     },
+    /// Have the daemon of this host read its configuration again; comes back when it is in use, or tells why it cannot
+    /// be used.
+    Reload,
     /// Write a keepalived.conf as a meshd.toml that means the same, and a line for everything that changes.
     Convert {
         /// The keepalived.conf.
@@ -301,6 +306,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             }
         }
         Command::Stop { keep } => stop::stop(&client, keep).await,
+        Command::Reload => reload::reload(&client, cli.json).await,
         Command::Upgrade => {
             let pid = stop::upgrade(&client).await?;
             if cli.json {
@@ -424,7 +430,9 @@ fn fail(failure: Failure) -> ExitCode {
         }
         Failure::NoDaemon { error, hint } => (3, error, Some(hint.to_owned())),
     };
-    let mut text = format!("meshctl: {}\n", show::clean(&error));
+    // A finding of a configuration is a line.
+    let error = error.lines().map(show::clean).collect::<Vec<_>>().join("\n");
+    let mut text = format!("meshctl: {error}\n");
     if let Some(hint) = hint {
         text += &format!("  hint: {}\n", show::clean(&hint));
     }

@@ -11,6 +11,8 @@ use crate::show;
 
 /// A handover takes milliseconds, a daemon that cannot reach its voters a little longer.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The program on disk tells its version and judges the configuration first.
+const JUDGES: Duration = Duration::from_secs(15);
 /// A daemon that answers finds its peers within this, if they are there.
 const SETTLES: Duration = Duration::from_secs(3);
 /// Between two looks.
@@ -18,14 +20,14 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Has the daemon hand over, or leave all to its next run.
 pub(crate) async fn stop(client: &Client, keep: bool) -> Result<(), Failure> {
-    let reply: StopReply = show::read(client.post("/stop", &StopRequest { keep }).await?)?;
+    let reply: StopReply = show::read(client.post_within("/stop", &StopRequest { keep }, JUDGES).await?)?;
     ended(&reply.pids).await
 }
 
 /// Has the guard start the program on disk in the daemon's place; tells its process id once it knows its guard and
 /// a majority of the voters, or has had time to.
 pub(crate) async fn upgrade(client: &Client) -> Result<u32, Failure> {
-    let reply: StopReply = show::read(client.post("/upgrade", &serde_json::json!({})).await?)?;
+    let reply: StopReply = show::read(client.post_within("/upgrade", &serde_json::json!({}), JUDGES).await?)?;
     ended(&reply.pids).await?;
     let until = Instant::now() + PATIENCE;
     let mut settles_until = until;

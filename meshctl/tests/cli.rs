@@ -172,6 +172,22 @@ fn a_change_that_is_refused_is_1() {
 }
 
 #[test]
+fn a_reload_says_what_is_in_use_or_what_is_wrong() {
+    let done = r#"{"findings":["f:1:2: warning: odd"],"summary":"usable after changes"}"#;
+    let refused = r#"{"error":"configuration not changed: f cannot be used:\nf:3:4: error: bad","hint":null}"#;
+    let fake = Fake::new(&[answer("200 OK", done), answer("409 Conflict", refused)]);
+    let output = meshctl(&fake.socket(), &["reload"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), "Configuration read again: usable after changes\n");
+    assert_eq!(text(&output.stderr), "f:1:2: warning: odd\n");
+    assert!(fake.request().starts_with("POST /reload HTTP/1.1\r\n"));
+    let output = meshctl(&fake.socket(), &["reload"]);
+    assert_eq!(output.status.code(), Some(1));
+    let expected = "meshctl: configuration not changed: f cannot be used:\nf:3:4: error: bad\n";
+    assert_eq!((text(&output.stderr), text(&output.stdout)), (expected, ""));
+}
+
+#[test]
 fn voters_are_listed() {
     let fake = Fake::new(&[answer("200 OK", STATUS), answer("200 OK", STATUS)]);
     let output = meshctl(&fake.socket(), &["voters"]);

@@ -49,17 +49,19 @@ pub fn run_into(file: &Path, config_id: Option<&str>, findings: &mut dyn Write) 
     ExitCode::from(examined.exit_code())
 }
 
-/// Reads a configuration for the daemon. The error holds every error-level finding, one in a line.
+/// Reads a configuration for the daemon; what there is to say about it comes with it, and in a line. The error holds
+/// every error-level finding, one in a line.
 ///
 /// # Errors
 ///
 /// A file cannot be read, or something in it is an error.
-pub fn load(file: &Path, config_id: Option<&str>) -> anyhow::Result<(Config, Report)> {
+pub fn load(file: &Path, config_id: Option<&str>) -> anyhow::Result<(Config, Report, String)> {
     let examined =
         examine(file, &interfaces(), config_id).with_context(|| format!("cannot read {}", file.display()))?;
+    let summary = examined.summary();
     let report = examined.report;
     match examined.config {
-        Some(config) if report.worst() != Some(Severity::Error) => Ok((config, report)),
+        Some(config) if report.worst() != Some(Severity::Error) => Ok((config, report, summary)),
         _ => {
             let errors = report.findings.iter().filter(|f| f.severity == Severity::Error);
             let lines: Vec<String> = errors.map(ToString::to_string).collect();

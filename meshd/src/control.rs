@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{Stream, unfold};
-use mesh_control::{Refusal, Service, Status, TokenReply, TokenRequest};
+use mesh_control::{ConfigRefused, Refusal, Service, Status, TokenReply, TokenRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -33,8 +33,9 @@ use connection::Limited;
 pub use ending::{Command, Ending};
 pub use orders::{OrderAccess, Ordering};
 pub use pages::{listen, serve_pages};
+pub use reload::{Reload, Reloads};
 pub use roster::{Changing, RosterAccess};
-pub(crate) use socket::lock;
+pub(crate) use socket::{Lock, lock, make_directory, try_lock};
 pub use socket::{Socket, bind, is_held};
 
 mod connection;
@@ -42,6 +43,7 @@ mod ending;
 mod metrics;
 mod orders;
 mod pages;
+mod reload;
 mod roster;
 mod socket;
 mod story;
@@ -65,6 +67,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const TOKEN: Duration = Duration::from_secs(5);
 /// How long after the stop open connections may finish.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// What makes a node a member. `init` on a second one would make a second mesh.
+const NO_MESH: &str = "`meshd join` enters a mesh that is there, `meshd init` makes a new one";
 /// Longest life of a token in seconds, a week.
 const MAX_TTL: u32 = 604_800;
 
@@ -81,6 +85,8 @@ pub struct Shown {
     pub services: Asker<Vec<Service>>,
     /// Refreshed by the thread of the BFD sessions; empty without any.
     pub bfd: watch::Receiver<Arc<bfd::Shown>>,
+    /// Why the configuration that was read last is not in use.
+    pub config_refused: watch::Receiver<Option<ConfigRefused>>,
 }
 
 /// What the answers come from.
@@ -100,6 +106,8 @@ pub struct ControlState {
     pub seed: String,
     /// Ends the daemon.
     pub ending: Ending,
+    /// Has the configuration read again.
+    pub reloads: Reloads,
 }
 
 /// Answers until `stop`, then lets open requests finish and removes the socket.
@@ -133,6 +141,7 @@ fn routes(shared: Shared) -> Router {
         .route("/explain", get(story::explain))
         .route("/stop", post(ending::stop))
         .route("/upgrade", post(ending::upgrade))
+        .route("/reload", post(reload::reload))
         .route("/tokens", get(roster::tokens).post(make_token))
         .route("/tokens/revoke", post(roster::revoke_token))
         .route("/voters/add", post(roster::add_voter))
@@ -176,12 +185,14 @@ impl Shown {
     /// The engine's map, with services and sessions as their own threads see them.
     fn whole(&self, status: Arc<Status>, services: &[Service]) -> Arc<Status> {
         let bfd = Arc::clone(&self.bfd.borrow());
-        if services.is_empty() && *bfd == bfd::Shown::default() {
+        let config_refused = self.config_refused.borrow().clone();
+        if services.is_empty() && *bfd == bfd::Shown::default() && config_refused.is_none() {
             return status;
         }
         let mut drops = status.drops.clone();
         drops.extend(bfd.dropped.clone());
-        Arc::new(Status { services: services.to_vec(), bfd: bfd.sessions.clone(), drops, ..(*status).clone() })
+        let (services, bfd) = (services.to_vec(), bfd.sessions.clone());
+        Arc::new(Status { services, bfd, drops, config_refused, ..(*status).clone() })
     }
 }
 
@@ -226,7 +237,7 @@ async fn make_token(
     let Json(request) = request.map_err(|bad| refuse(bad.status(), bad.body_text()))?;
     let Some(make) = shared.state.tokens else {
         let error = refuse(StatusCode::CONFLICT, "this node is in no mesh, so there is nothing to join");
-        return Err(error.hint("meshd init"));
+        return Err(error.hint(NO_MESH));
     };
     if !(1..=MAX_TTL).contains(&request.ttl_s) {
         let error = format!("a token cannot live for {} s", request.ttl_s);

@@ -12,6 +12,7 @@
 //! It has one thread, no runtime and no open socket until it is needed. When the guard dies first,
 //! the daemon gets SIGTERM and hands over.
 
+mod alone;
 mod deputy;
 mod link;
 mod policy;
@@ -58,6 +59,8 @@ fn forwarded() -> [i32; 7] {
 pub fn run(places: &Places, pids: Option<PidFiles>, without_meaning: &[&str]) -> anyhow::Result<ExitCode> {
     // Before any other thread: they inherit it.
     let signals = Signals::block().context("cannot wait for signals")?;
+    // Before anything of another one's is touched, its PID files for example.
+    let _alone = alone::in_directory(&places.runtime_dir)?;
     let _log = run::init_logging(places.syslog);
     if !without_meaning.is_empty() {
         tracing::info!("options that have no effect here: {}", without_meaning.join(", "));
@@ -71,7 +74,8 @@ pub fn run(places: &Places, pids: Option<PidFiles>, without_meaning: &[&str]) ->
     if let Some(pids) = &pids {
         pids.write_parent();
     }
-    let mut guard = Guard { places, program, signals, policy: Policy::default(), task, stopping: false, pids };
+    let mut guard =
+        Guard { places, program, signals, policy: Policy::default(), task, stopping: false, died_at: None, pids };
     guard.run()
 }
 
@@ -84,6 +88,8 @@ struct Guard<'a> {
     task: Task,
     /// Somebody asked for the end.
     stopping: bool,
+    /// When the daemon died last, in seconds since 1970.
+    died_at: Option<u64>,
     pids: Option<PidFiles>,
 }
 
@@ -101,6 +107,9 @@ impl Guard<'_> {
                     return Ok(ExitCode::from(code));
                 }
                 Next::Restart { will, pause } => {
+                    if self.policy.after_death() {
+                        self.died_at = Some(clock::unix_time().as_secs());
+                    }
                     if will {
                         self.act(&death, lived);
                     }
@@ -140,6 +149,8 @@ impl Guard<'_> {
             pid: std::process::id(),
             restarts: self.policy.restarts(),
             last_death: self.policy.last_death().map(str::to_owned),
+            died_at: self.died_at,
+            after_death: self.policy.after_death(),
             program: self.program.clone(),
             will: WILL_VERSION,
         };

@@ -1,6 +1,7 @@
 //! The commands that make, join and run: what is read and checked before the daemon proper begins.
 
 mod life;
+mod next;
 mod parts;
 mod reload_file;
 mod reload_time;
@@ -13,12 +14,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use mesh_config::model::{Config, Process};
 use mesh_config::report::Report;
 use mesh_core::roster::State;
 use mesh_wire::mesh::roster::{Role, Roster};
 
+pub use self::next::NextRun;
 use self::serve::serve;
 use crate::director::check_privileges;
 use crate::guard::Link;
@@ -138,7 +140,7 @@ pub fn join(
     role: Role,
 ) -> anyhow::Result<()> {
     let _guard = init_logging(places.syslog);
-    if mesh::load(&places.state_dir)?.is_some() {
+    if mesh::is_member(&places.state_dir)? {
         tracing::info!("this node is a member already: --seed, --token and --role are not looked at");
     } else {
         let config = optional_config(places)?;
@@ -183,14 +185,22 @@ pub fn run(places: &Places, guard: Option<Link>, signals: Signals) -> anyhow::Re
 fn what_to_run(places: &Places) -> anyhow::Result<(Option<Member>, Config)> {
     let member = mesh::load(&places.state_dir)?;
     let config = optional_config(places)?;
-    if member.is_none() && serves_nothing(&config) {
-        bail!(
-            "nothing to do: no virtual router, virtual server or BFD session is configured, and {} holds no identity of a mesh; \
-             give a configuration with --config, or use `meshd init` or `meshd join`",
+    if member.is_none() {
+        ensure!(!serves_nothing(&config), nothing_to_do(&places.state_dir));
+        tracing::warn!(
+            "no identity in {}: a plain VRRP router, in no mesh (`meshd join` enters one, `meshd init` makes one)",
             places.state_dir.display()
         );
     }
     Ok((member, config))
+}
+
+fn nothing_to_do(state_dir: &Path) -> String {
+    format!(
+        "nothing to do: no virtual router, virtual server or BFD session is configured, and {} holds no identity of a mesh; \
+         give a configuration with --config, or use `meshd init` or `meshd join`",
+        state_dir.display()
+    )
 }
 
 fn serves_nothing(config: &Config) -> bool {
@@ -242,7 +252,7 @@ fn role_of((identity, state): &Member) -> Role {
 fn optional_config(places: &Places) -> anyhow::Result<Config> {
     match config_file(places.config.clone()) {
         Ok(file) => {
-            let (config, _) = load_config(places, &file)?;
+            let (config, ..) = load_config(places, &file)?;
             if let Some(directory) = &config.process.save_directory {
                 saved::keep(directory, &file);
             }
@@ -256,18 +266,23 @@ fn optional_config(places: &Places) -> anyhow::Result<Config> {
 }
 
 /// A configuration, and what there is to say about it.
-fn load_config(places: &Places, file: &Path) -> anyhow::Result<(Config, Report)> {
-    let (mut config, report) = check::load(file, places.config_id.as_deref())?;
+fn load_config(places: &Places, file: &Path) -> anyhow::Result<(Config, Report, String)> {
+    let (mut config, report, summary) = check::load(file, places.config_id.as_deref())?;
     for finding in &report.findings {
         tracing::warn!("{finding}");
     }
     config.process.umask = places.umask.or(config.process.umask);
-    match places.only {
+    leave_out(&mut config, places.only);
+    Ok((config, report, summary))
+}
+
+/// What `--only` leaves out.
+fn leave_out(config: &mut Config, only: Option<Only>) {
+    match only {
         Some(Only::Vrrp) => config.virtual_servers.clear(),
         Some(Only::Checks) => config.routers.clear(),
         None => {}
     }
-    Ok((config, report))
 }
 
 /// What a configuration says of the process: needed before the host can be looked at. One that cannot be

@@ -15,6 +15,7 @@ mod collector;
 mod effects;
 mod event;
 mod journal;
+mod life;
 mod log;
 pub mod otlp;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use self::collector::run as collect;
 pub(crate) use self::effects::Effects;
 pub use self::effects::Measured;
 pub use self::journal::Journal;
+pub use self::life::Life;
 pub(crate) use self::log::record_bfd;
 
 /// Reports that may wait; the collector takes microseconds for each, and 255 routers that change at
@@ -53,6 +55,7 @@ pub struct Report {
 enum What {
     Decision(Decision),
     Services(services::action::Decision),
+    Life(Life),
     Story(Vec<Told>, Vec<Measured>),
     /// A notify script ended.
     Script(ScriptRun),
@@ -88,6 +91,12 @@ impl Telemetry {
     pub fn record_services(&self, decision: services::action::Decision) {
         log::record_services(&decision);
         self.report(What::Services(decision));
+    }
+
+    /// Tells what became of this daemon itself.
+    pub fn record_life(&self, life: Life) {
+        life::record(&life);
+        self.report(What::Life(life));
     }
 
     /// Tells what happened, and how long the effects of it took.

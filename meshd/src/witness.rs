@@ -142,6 +142,7 @@ impl Witness {
         let now = clock::now();
         let mut status = self.engine.status(now);
         status.counters.extend(self.outputs.counters());
+        status.guard.clone_from(&self.outputs.guard);
         self.outputs.status.show(status, status_pause(clock::now().since(now)));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::SignedDuration;
 use mesh_control::drift::Drift;
 use mesh_control::{Cluster, Liveness, Protection, Router, RouterState, Status};
 
@@ -10,6 +11,9 @@ use crate::pick::{Picked, natural};
 
 /// Routers named in one warning.
 const NAMED: usize = 3;
+
+/// So long a death of the daemon is told; how often it died stays in the JSON.
+const DEATH_TOLD: SignedDuration = SignedDuration::from_hours(24);
 
 /// Lines on configurations that differ.
 const DRIFT: usize = 12;
@@ -123,6 +127,7 @@ fn wrapped(line: &str, look: &Look) -> String {
 /// What should not be as it is, one line each.
 pub(super) fn warnings(status: &Status, picked: &Picked, look: &Look) -> String {
     let mut lines = of_cluster(status);
+    lines.extend(of_daemon(status, look));
     lines.extend(of_routers(status, picked));
     if !picked.part {
         lines.extend(services::troubles(status));
@@ -150,6 +155,35 @@ fn of_cluster(status: &Status) -> Vec<String> {
         lines.push(format!("{}: a killed daemon is not acted for, its leases run out: {why}", status.node));
     }
     lines
+}
+
+/// What became of the daemon that answers.
+fn of_daemon(status: &Status, look: &Look) -> Vec<String> {
+    let node = &status.node;
+    let refused = status.config_refused.as_ref().map(|refused| {
+        let (first, more) = shortened(&refused.errors);
+        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+        format!("{node}: the configuration read at {} is not used, the one before runs: {first}{more}", refused.at)
+    });
+    let died = status.guard.as_ref().filter(|guard| guard.restarts > 0).and_then(|guard| {
+        let (how, at) = (guard.last_death.as_ref()?, guard.last_death_at.as_ref()?);
+        let ago = look.now.duration_since(at.parse().ok()?);
+        let times = plural(usize::try_from(guard.restarts).unwrap_or(usize::MAX), "time");
+        (ago < DEATH_TOLD).then(|| format!("{node}: meshd died and was started again {times}, last at {at}: {how}"))
+    });
+    refused.into_iter().chain(died).collect()
+}
+
+/// The first line, with what follows it where it only leads there, and how many lines are left.
+fn shortened(lines: &[String]) -> (String, usize) {
+    let mut lines = lines.iter();
+    let mut first = lines.next().cloned().unwrap_or_default();
+    if first.ends_with(':')
+        && let Some(next) = lines.next()
+    {
+        first = format!("{first} {next}");
+    }
+    (first, lines.count())
 }
 
 /// How other directors are configured otherwise.

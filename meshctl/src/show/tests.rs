@@ -204,6 +204,28 @@ fn a_guard_that_cannot_act_is_said() {
 }
 
 #[test]
+fn what_became_of_the_daemon_is_said() {
+    let mut map = cluster();
+    let at = |map: &Value| status(&parsed(map.clone()), &plain());
+    let died = |hour: u8| {
+        json!({"pid": 7, "daemon_pid": 8, "restarts": 2, "last_death": "SIGKILL (signal 9)",
+        "last_death_at": format!("2026-02-28T{hour:02}:00:00Z")})
+    };
+    map["guard"] = died(13);
+    let expected =
+        "! lb2: meshd died and was started again 2 times, last at 2026-02-28T13:00:00Z: SIGKILL (signal 9)\n";
+    assert!(at(&map).contains(expected), "{}", at(&map));
+    map["guard"] = died(11);
+    assert!(!at(&map).contains("died"), "a day ago: {}", at(&map));
+    map["config_refused"] = json!({"at": "2026-03-01T11:58:00Z", "errors": ["f cannot be used:", "f:3:4: error: bad"]});
+    let one = "! lb2: the configuration read at 2026-03-01T11:58:00Z is not used, the one before runs: \
+               f cannot be used: f:3:4: error: bad\n";
+    assert!(at(&map).contains(one), "{}", at(&map));
+    map["config_refused"]["errors"] = json!(["f cannot be used:", "f:3:4: error: bad", "f:5:6: error: worse"]);
+    assert!(at(&map).contains("f:3:4: error: bad (and 1 more)\n"), "{}", at(&map));
+}
+
+#[test]
 fn settings_that_differ_take_the_place_of_the_digests() {
     let differs = |vrid: usize| {
         json!({"node": "lb1", "subject": format!("4.{vrid}"), "name": format!("VI_{vrid}"), "setting": "advert_int",

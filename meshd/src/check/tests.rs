@@ -194,9 +194,11 @@ fn load_names_every_error() {
 fn load_gives_what_is_usable() {
     let files = Files::new();
     let text = INSTANCE.replace("eth0", "lo");
-    let (config, report) = load(&files.write("f.conf", text, 0o644), None).unwrap();
+    let (config, report, summary) = load(&files.write("f.conf", text, 0o644), None).unwrap();
     assert_eq!(config.routers[0].interface, "lo");
     assert_eq!(report.worst(), Some(Severity::Warning));
+    let count = report.findings.len();
+    assert!(summary.contains(&format!(": 0 errors, {count} warnings")), "{summary}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use tracing::info;
 
 use super::{Refused, Shared, refuse};
 use crate::guard::Link;
+use crate::run::NextRun;
 
 /// How long the program on disk may take to tell its version.
 const TRIAL: Duration = Duration::from_secs(3);
@@ -36,12 +37,21 @@ pub struct Ending {
     pub commands: mpsc::Sender<Command>,
     /// The guard, where there is one.
     pub guard: Option<Link>,
+    /// What a next run finds.
+    pub next: NextRun,
 }
 
 impl Ending {
     fn ask(&self, command: Command) -> Result<(), Refused> {
         info!(?command, "asked by meshctl");
         self.commands.try_send(command).map_err(|_| refuse(StatusCode::CONFLICT, "meshd is stopping already"))
+    }
+
+    /// Whoever leaves everything to a next run has one.
+    async fn rehearse(&self) -> Result<(), Refused> {
+        let program = self.guard.as_ref().map(|guard| guard.program.as_path());
+        let checked = self.next.clone().check(program).await;
+        checked.map_err(|error| refuse(StatusCode::CONFLICT, format!("{error:#}")))
     }
 }
 
@@ -51,13 +61,16 @@ pub(super) async fn stop(
 ) -> Result<Json<StopReply>, Refused> {
     let Json(request) = request.map_err(|bad| refuse(bad.status(), bad.body_text()))?;
     let ending = &shared.state.ending;
+    if request.keep {
+        ending.rehearse().await?;
+    }
     ending.ask(if request.keep { Command::Keep } else { Command::Stop })?;
     let pids = [std::process::id()].into_iter().chain(ending.guard.as_ref().map(|guard| guard.pid));
     Ok(Json(StopReply { pids: pids.collect() }))
 }
 
-/// The new program has to start at all: what else is wrong with it shows when it runs, and then the
-/// guard takes over.
+/// The new program has to start at all, and to take the configuration on disk: what else is wrong with it shows when
+/// it runs, and then the guard takes over.
 pub(super) async fn upgrade(State(shared): State<Shared>) -> Result<Json<StopReply>, Refused> {
     let ending = &shared.state.ending;
     let Some(guard) = &ending.guard else {
@@ -75,6 +88,7 @@ pub(super) async fn upgrade(State(shared): State<Shared>) -> Result<Json<StopRep
     if !ended.success() {
         return Err(failed(&ended));
     }
+    ending.rehearse().await?;
     ending.ask(Command::Upgrade)?;
     Ok(Json(StopReply { pids: vec![std::process::id()] }))
 }

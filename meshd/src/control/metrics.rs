@@ -226,6 +226,7 @@ mod tests {
             }],
             drift: drifted(),
             guard: None,
+            config_refused: None,
             failovers: BTreeMap::from([("expiry".into(), 3)]),
             vetoes: vec![mesh_control::story::VetoCount { voter: "lb3".into(), reason: "held".into(), count: 4 }],
             counters: BTreeMap::from([("fence_repairs".into(), 2)]),

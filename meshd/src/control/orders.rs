@@ -10,7 +10,7 @@ use mesh_control::{BackRequest, MoveRequest, NodeRequest, Ordered, Plan, PlanReq
 use mesh_core::orders::{Answer, Refused as NotOrdered, Wish};
 use tracing::info;
 
-use super::{Refused, Shared, refuse};
+use super::{NO_MESH, Refused, Shared, refuse};
 use crate::mesh::MeshHandle;
 
 /// The answer, in time.
@@ -68,7 +68,7 @@ pub(super) async fn plan(State(shared): State<Shared>, request: Body<PlanRequest
 }
 
 async fn done(shared: &Shared, wish: Wish) -> Result<Json<Ordered>, Refused> {
-    let what = format!("{wish:?}");
+    let what = words(&wish);
     match order(shared, wish).await? {
         Answer::Done { text: done, by } => {
             info!(order = what, by, "{done}");
@@ -79,8 +79,7 @@ async fn done(shared: &Shared, wish: Wish) -> Result<Json<Ordered>, Refused> {
 }
 
 async fn order(shared: &Shared, wish: Wish) -> Result<Answer, Refused> {
-    let no_mesh =
-        || refuse(StatusCode::CONFLICT, "this node is in no mesh, so nothing can be moved").hint("meshd init");
+    let no_mesh = || refuse(StatusCode::CONFLICT, "this node is in no mesh, so nothing can be moved").hint(NO_MESH);
     let access = shared.state.orders.clone().ok_or_else(no_mesh)?;
     access.order(wish).await.map_err(|NotOrdered { text, unknown }| {
         if unknown {
@@ -88,6 +87,18 @@ async fn order(shared: &Shared, wish: Wish) -> Result<Answer, Refused> {
         }
         refuse(StatusCode::CONFLICT, text)
     })
+}
+
+/// As meshctl takes it.
+fn words(wish: &Wish) -> String {
+    match wish {
+        Wish::Move { what, node } => format!("move {what} {node}"),
+        Wish::Back { what } => format!("move {what} --back"),
+        Wish::Drain { node } => format!("drain {node}"),
+        Wish::Undrain { node } => format!("undrain {node}"),
+        Wish::Plan { drain: Some(node) } => format!("plan --drain {node}"),
+        Wish::Plan { drain: None } => "plan".to_owned(),
+    }
 }
 
 fn body<T>(request: Body<T>) -> Result<T, Refused> {

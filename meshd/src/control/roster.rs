@@ -13,7 +13,7 @@ use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Roster;
 use tracing::info;
 
-use super::{Refused, Shared, refuse};
+use super::{NO_MESH, Refused, Shared, refuse};
 use crate::mesh::MeshHandle;
 
 /// The answer of the voters, in time.
@@ -93,7 +93,7 @@ pub(super) async fn remove_node(
 }
 
 fn access(shared: &Shared) -> Result<Arc<dyn RosterAccess>, Refused> {
-    let no_mesh = || refuse(StatusCode::CONFLICT, "this node is in no mesh, so there is no roster").hint("meshd init");
+    let no_mesh = || refuse(StatusCode::CONFLICT, "this node is in no mesh, so there is no roster").hint(NO_MESH);
     shared.state.roster.clone().ok_or_else(no_mesh)
 }
 

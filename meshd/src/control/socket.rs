@@ -49,10 +49,7 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
     let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         bail!("control socket {shown}: not a path with a directory");
     };
-    let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
-    made.with_context(|| {
-        format!("runtime directory {}: cannot be made; choose one with --runtime-dir", directory.display())
-    })?;
+    make_directory(directory)?;
     let lock = lock(&path.with_extension("lock"), &format!("on {shown}"), "--runtime-dir")?;
     match symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {
@@ -68,9 +65,36 @@ pub fn bind(path: &Path) -> anyhow::Result<Socket> {
     Ok(Socket { listener, held: Held { path: path.to_owned(), _lock: lock } })
 }
 
+/// Makes a runtime directory where it is missing.
+pub(crate) fn make_directory(directory: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o755).create(directory);
+    made.with_context(|| {
+        format!("runtime directory {}: cannot be made; choose one with --runtime-dir", directory.display())
+    })
+}
+
 /// Locks a file that says what one daemon alone may use, and holds its process id. The kernel lets go of the lock
 /// when this process ends, however it ends.
 pub(crate) fn lock(path: &Path, what: &str, option: &str) -> anyhow::Result<File> {
+    match try_lock(path)? {
+        Lock::Taken(file) => Ok(file),
+        Lock::Held(pid) => {
+            let pid = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+            bail!("another meshd{pid} is running {what}; stop it or choose another {option}")
+        }
+    }
+}
+
+/// What became of an attempt to lock a file.
+pub(crate) enum Lock {
+    /// It is ours while it is open.
+    Taken(File),
+    /// It is another process's; its id, where the file tells it.
+    Held(Option<u32>),
+}
+
+/// [`lock`], for who has words of its own for another that holds it.
+pub(crate) fn try_lock(path: &Path) -> anyhow::Result<Lock> {
     let context = || format!("lock file {}", path.display());
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -81,8 +105,7 @@ pub(crate) fn lock(path: &Path, what: &str, option: &str) -> anyhow::Result<File
             let mut pid = String::new();
             // Only for the message; an unreadable number is left out.
             let _ = file.take(16).read_to_string(&mut pid);
-            let pid = pid.trim().parse::<u32>().map(|pid| format!(" (process {pid})")).unwrap_or_default();
-            bail!("another meshd{pid} is running {what}; stop it or choose another {option}");
+            return Ok(Lock::Held(pid.trim().parse().ok()));
         }
         Err(TryLockError::Error(error)) => return Err(error).with_context(context),
     }
@@ -90,7 +113,7 @@ pub(crate) fn lock(path: &Path, what: &str, option: &str) -> anyhow::Result<File
         .and_then(|()| file.rewind())
         .and_then(|()| writeln!(file, "{}", std::process::id()))
         .with_context(context)?;
-    Ok(file)
+    Ok(Lock::Taken(file))
 }
 
 /// Whether a daemon lives that holds this socket.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_control::{Cluster, Protection, Quorum, Refusal, Status, StopReply, TokenReply};
+use mesh_control::{Cluster, ConfigRefused, Protection, Quorum, Refusal, ReloadReply, Status, StopReply, TokenReply};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -14,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connection::Connection;
-use super::{Command, ControlState, Ending, MakeToken, Shown, bind, serve};
+use super::{Command, ControlState, Ending, MakeToken, Reload, Shown, bind, serve};
 use crate::guard::Link;
 use crate::on_demand::{self, Asker, Maker};
+use crate::run::NextRun;
 
 fn empty(node: &str) -> Status {
     let quorum = Quorum { voters: 3, needed: 2, reachable: 3, roster_epoch: 1 };
@@ -38,10 +39,14 @@ fn empty(node: &str) -> Status {
         drops: Default::default(),
         drift: mesh_control::drift::Drift::default(),
         guard: None,
+        config_refused: None,
         failovers: Default::default(),
         vetoes: vec![],
     }
 }
+
+const ROUTER: &str =
+    "vrrp_instance A {\n interface lo\n virtual_router_id 51\n virtual_ipaddress {\n  192.0.2.80\n }\n}\n";
 
 /// Between two of the engine's answers.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -63,6 +68,7 @@ pub(super) struct Daemon {
     stop: CancellationToken,
     server: JoinHandle<anyhow::Result<()>>,
     asked: mpsc::Receiver<Command>,
+    reload: mpsc::Receiver<Reload>,
 }
 
 impl Daemon {
@@ -82,12 +88,17 @@ impl Daemon {
         let stop = CancellationToken::new();
         let socket = bind(&dir.path().join("meshd.sock")).unwrap();
         let (commands, asked) = mpsc::channel(1);
-        let ending = Ending { commands, guard: None };
+        let (reloads, reload) = mpsc::channel(1);
+        let file = dir.path().join("good.conf");
+        fs::write(&file, ROUTER).unwrap();
+        let next = NextRun { config: Some(file), state_dir: dir.path().join("state"), ..NextRun::default() };
+        let ending = Ending { commands, guard: None, next };
         let bare = ControlState {
             shown: Shown {
                 status: asker.clone(),
                 services: on_demand::channel(vec![]).1,
                 bfd: watch::channel(Arc::default()).1,
+                config_refused: watch::channel(None).1,
             },
             tokens: None,
             roster: None,
@@ -95,9 +106,10 @@ impl Daemon {
             orders: None,
             seed: "10.1.1.11:7946".to_owned(),
             ending,
+            reloads,
         };
         let server = tokio::spawn(serve(socket, state(bare), stop.clone()));
-        Daemon { dir, status, asker, engine, stop, server, asked }
+        Daemon { dir, status, asker, engine, stop, server, asked, reload }
     }
 
     /// What pages on TCP are made of.
@@ -108,13 +120,15 @@ impl Daemon {
                 status: self.asker.clone(),
                 services: on_demand::channel(vec![]).1,
                 bfd: watch::channel(Arc::default()).1,
+                config_refused: watch::channel(None).1,
             },
             tokens: None,
             roster: None,
             orders: None,
             archive: Some(archive),
             seed: String::new(),
-            ending: Ending { commands, guard: None },
+            ending: Ending { commands, guard: None, next: NextRun::default() },
+            reloads: mpsc::channel(1).0,
         }
     }
 
@@ -218,7 +232,7 @@ async fn what_is_refused_is_refused_in_json() {
 async fn tokens_need_a_mesh() {
     let daemon = Daemon::start(None);
     let (code, refusal) = refusal(&daemon.post("{\"ttl_s\":60}").await);
-    assert_eq!((code, refusal.hint.as_deref()), (409, Some("meshd init")));
+    assert_eq!((code, refusal.hint.as_deref()), (409, Some(super::NO_MESH)));
 }
 
 #[tokio::test]
@@ -258,7 +272,7 @@ async fn a_status_the_engine_does_not_answer_with_is_not_shown() {
     assert_eq!(refusal(&daemon.get("/status/watch").await).0, 503);
     daemon.status.send_replace(Some(empty("back")));
     assert_eq!(daemon.get("/status").await.0, 200);
-    let Daemon { dir, status: _status, asker: _asker, engine, stop, server, asked: _asked } = daemon;
+    let Daemon { dir, status: _status, asker: _asker, engine, stop, server, asked: _asked, reload: _reload } = daemon;
     drop(engine);
     assert_eq!(refusal(&ask(&dir.path().join("meshd.sock"), "GET /status HTTP/1.1\r\n", "").await).0, 503);
     stop.cancel();
@@ -409,7 +423,8 @@ async fn a_path_that_cannot_be_had_is_named() {
 }
 
 fn guard(program: &str) -> Link {
-    Link { pid: 7, restarts: 0, last_death: None, program: program.into(), will: crate::legacy::WILL_VERSION }
+    let will = crate::legacy::WILL_VERSION;
+    Link { pid: 7, restarts: 0, last_death: None, died_at: None, after_death: false, program: program.into(), will }
 }
 
 #[tokio::test]
@@ -443,4 +458,70 @@ async fn an_upgrade_takes_a_guard_and_a_program_that_starts() {
     let reply: StopReply = serde_json::from_str(&answer).unwrap();
     assert_eq!((code, reply.pids), (200, vec![std::process::id()]), "the guard stays");
     assert_eq!(daemon.asked.recv().await, Some(Command::Upgrade));
+}
+
+/// What would leave nobody to go on: the broken file is said, and this run goes on.
+#[tokio::test]
+async fn nothing_is_left_to_a_next_run_that_could_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("f.conf");
+    fs::write(&file, "vrrp_instance A {\n virtual_router_id 510\n").unwrap();
+    let next = NextRun { config: Some(file.clone()), state_dir: dir.path().join("state"), ..NextRun::default() };
+    let broken = |guard| {
+        let next = next.clone();
+        Daemon::with(|state| ControlState { ending: Ending { guard, next, ..state.ending }, ..state })
+    };
+    let program = dir.path().join("meshd");
+    fs::write(&program, "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\necho 'f.conf:2:3: error: bad' >&2\nexit 3\n")
+        .unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let guarded = Some(guard(program.to_str().unwrap()));
+    for (path, body, guard) in
+        [("/upgrade", "{}", guarded.clone()), ("/stop", "{\"keep\":true}", guarded), ("/stop", "{\"keep\":true}", None)]
+    {
+        let mut daemon = broken(guard);
+        let (code, refused) = refusal(&daemon.post_to(path, body).await);
+        let said = refused.error.contains("so nothing was changed") && refused.error.contains("f.conf:");
+        assert_eq!((code, said), (409, true), "{path}: {}", refused.error);
+        assert!(daemon.asked.try_recv().is_err(), "{path}");
+    }
+    let mut daemon = broken(None);
+    assert_eq!(daemon.post_to("/stop", "{}").await.0, 200, "nothing is left to a next run");
+    assert_eq!(daemon.asked.recv().await, Some(Command::Stop));
+}
+
+#[tokio::test]
+async fn a_reload_is_answered_once_it_is_done() {
+    let mut daemon = Daemon::start(None);
+    let socket = daemon.path();
+    let done = ReloadReply { findings: vec!["f:1:2: warning: odd".to_owned()], summary: "usable".to_owned() };
+    for result in [Ok(done.clone()), Err("f cannot be used:\nf:3:4: error: bad".to_owned())] {
+        let asked = async {
+            let reload = daemon.reload.recv().await.unwrap();
+            reload.send(result.clone()).unwrap();
+        };
+        let head = "POST /reload HTTP/1.1\r\nContent-Length: 0\r\n";
+        let (answer, ()) = tokio::join!(ask(&socket, head, ""), asked);
+        match result {
+            Ok(done) => assert_eq!((answer.0, serde_json::from_str::<ReloadReply>(&answer.1).unwrap()), (200, done)),
+            Err(_) => {
+                let (code, refused) = refusal(&answer);
+                let expected = "configuration not changed: f cannot be used:\nf:3:4: error: bad";
+                assert_eq!((code, refused.error.as_str()), (409, expected));
+            }
+        }
+    }
+    daemon.reload.close();
+    assert_eq!(refusal(&daemon.post_to("/reload", "{}").await).0, 409, "it ends");
+}
+
+#[tokio::test]
+async fn a_configuration_that_was_refused_is_in_the_status() {
+    let refused = ConfigRefused { at: "2030-01-01T00:00:00Z".to_owned(), errors: vec!["f:3:4: error: bad".to_owned()] };
+    let (tell, config_refused) = watch::channel(Some(refused.clone()));
+    let daemon = Daemon::with(|state| ControlState { shown: Shown { config_refused, ..state.shown }, ..state });
+    let seen = async || serde_json::from_str::<Status>(&daemon.get("/status").await.1).unwrap().config_refused;
+    assert_eq!(seen().await, Some(refused));
+    tell.send_replace(None);
+    assert_eq!(seen().await, None);
 }

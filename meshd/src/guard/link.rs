@@ -24,6 +24,12 @@ pub struct Link {
     pub restarts: u64,
     /// How the daemon died last, in words.
     pub last_death: Option<String>,
+    /// When, in seconds since 1970-01-01 UTC.
+    #[serde(default)]
+    pub died_at: Option<u64>,
+    /// Whether it is what this start follows.
+    #[serde(default)]
+    pub after_death: bool,
     /// What it starts.
     pub program: PathBuf,
     /// The version of wills that it reads. It runs on when the daemon is replaced by another version.
@@ -46,6 +52,11 @@ impl Link {
                  restart the service (`systemctl restart meshd`)"
             )
         })
+    }
+
+    /// How the run before this one died, in words; none where it ended in order, or there was none.
+    pub fn died(&self) -> Option<String> {
+        self.last_death.clone().filter(|_| self.after_death)
     }
 
     pub(super) fn to_text(&self) -> io::Result<String> {
@@ -117,8 +128,21 @@ mod tests {
     #[test]
     fn a_program_whose_path_is_no_text_is_an_error() {
         let program = PathBuf::from(OsString::from_vec(b"/opt/m\xffshd".to_vec()));
-        let link = Link { pid: 1, restarts: 0, last_death: None, program, will: WILL_VERSION };
+        let (last_death, died_at, after_death) = (None, None, false);
+        let link = Link { pid: 1, restarts: 0, last_death, died_at, after_death, program, will: WILL_VERSION };
         assert!(link.to_text().is_err());
+    }
+
+    /// An upgrade after a death is none, though the death is still known; a guard that does not tell counts as that.
+    #[test]
+    fn a_death_is_told_to_the_run_that_follows_it() {
+        let died = |more: &str| {
+            let text = format!(r#"{{"pid":7,"restarts":1,"last_death":"SIGKILL (signal 9)","program":"/m"{more}}}"#);
+            serde_json::from_str::<Link>(&text).expect("what guards write").died()
+        };
+        assert_eq!(died(r#","died_at":1,"after_death":true"#).as_deref(), Some("SIGKILL (signal 9)"));
+        assert_eq!(died(r#","died_at":1,"after_death":false"#), None);
+        assert_eq!(died(""), None);
     }
 
     /// Also one that does not tell its version, or tells more than is known.

@@ -60,6 +60,8 @@ pub(super) struct Policy {
     pause: Duration,
     restarts: u64,
     last_death: Option<String>,
+    /// Whether the next start follows it.
+    after_death: bool,
 }
 
 impl Policy {
@@ -67,6 +69,7 @@ impl Policy {
     /// somebody asked for the end.
     pub(super) fn after(&mut self, death: &Death, ready: bool, lived: Duration, stopping: bool) -> Next {
         self.was_ready |= ready;
+        self.after_death = false;
         let restart = *death == Death::Exit(RESTART.into());
         match death {
             Death::Exit(0) => return Next::Exit { code: 0, will: false },
@@ -88,6 +91,7 @@ impl Policy {
         self.pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         self.restarts += 1;
         self.last_death = Some(death.to_string());
+        self.after_death = true;
         Next::Restart { will: true, pause }
     }
 
@@ -99,6 +103,11 @@ impl Policy {
     /// Starts after a death.
     pub(super) fn restarts(&self) -> u64 {
         self.restarts
+    }
+
+    /// Whether the next start follows a death.
+    pub(super) fn after_death(&self) -> bool {
+        self.after_death
     }
 
     /// The last one, in words.
@@ -172,9 +181,12 @@ mod tests {
         let mut policy = Policy::default();
         let at_once = Next::Restart { will: false, pause: Duration::ZERO };
         assert_eq!(policy.after(&Death::Exit(RESTART.into()), true, SHORT, false), at_once);
-        assert_eq!(policy.restarts(), 0);
+        assert_eq!((policy.restarts(), policy.after_death()), (0, false));
         // What the old one left to the new one is not left to nobody.
         assert_eq!(policy.after(&Death::Exit(1), false, SHORT, false), again(0));
+        assert!(policy.after_death());
+        assert_eq!(policy.after(&Death::Exit(RESTART.into()), true, SHORT, false), at_once);
+        assert_eq!((policy.after_death(), policy.last_death()), (false, Some("exit code 1")));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use mesh_wire::mesh::codec;
 use mesh_wire::mesh::enrol::{ALPN_ENROL, ALPN_MESH};
 use mesh_wire::mesh::roster::Roster;
 use quinn::crypto::rustls::HandshakeData;
-use quinn::{Connection, Incoming};
+use quinn::{Connection, ConnectionError, Incoming, TransportErrorCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -54,6 +54,10 @@ async fn arrive(shared: Arc<Shared>, incoming: Incoming, slot: (OwnedSemaphorePe
     let from = incoming.remote_address();
     let connection = match timeout(HANDSHAKE_TIME, incoming).await {
         Ok(Ok(connection)) => connection,
+        Ok(Err(error)) if is_left_over(&error) => {
+            shared.counters.count(Counter::HandshakesFailed);
+            return debug!(%from, "a packet of an attempt that is over");
+        }
         Ok(Err(error)) => return failed(&shared, &format!("{from}: {error}")),
         Err(_) => return failed(&shared, &format!("{from}: no end in time")),
     };
@@ -80,6 +84,14 @@ async fn arrive(shared: Arc<Shared>, incoming: Incoming, slot: (OwnedSemaphorePe
         // TLS lets none of these through.
         _ => failed(&shared, &format!("{from}: no known protocol")),
     }
+}
+
+/// Whether it is a packet of a handshake whose other packets were lost, or came while this node did not know of it: what
+/// is sent again after a link came back is readable to nobody any more.
+fn is_left_over(error: &ConnectionError) -> bool {
+    // quinn's word where the first packet of what looks like an attempt cannot be decrypted.
+    matches!(error, ConnectionError::TransportError(error)
+        if error.code == TransportErrorCode::PROTOCOL_VIOLATION && error.reason == "authentication failed")
 }
 
 /// Gives a member's connection to the task that owns this member, after telling it so.

@@ -75,7 +75,7 @@ pub async fn enrol(
     state_dir: &Path,
 ) -> anyhow::Result<(Identity, State)> {
     let claims = token::read(token)?;
-    if let Some((known, state)) = Identity::load(state_dir)? {
+    if let Some((known, state)) = Identity::find(state_dir)? {
         ensure!(
             token::fingerprint(&known.ca_certificate) == claims.fingerprint,
             "{} holds an identity in another cluster ({}) than the token's: start it with `meshd run`, or name another directory with --state-dir",

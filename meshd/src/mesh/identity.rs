@@ -110,10 +110,21 @@ impl Identity {
         Ok(Some(token::Issuer::new(&self.ca_certificate, key.serialized_der())))
     }
 
-    /// Reads the identity of a member; `None` where there is none (yet).
+    /// Reads the identity of a member; `None` where there is none. One without its certificate is incomplete: it is
+    /// no reason to go on as if there had never been a mesh.
     pub(super) fn load(state_dir: &Path) -> anyhow::Result<Option<(Identity, State)>> {
+        let found = Identity::find(state_dir)?;
+        if found.is_none() {
+            StateDir::open(state_dir).is_empty_of_identity()?;
+        }
+        Ok(found)
+    }
+
+    /// The same for who joins: `None` also where a join was broken off, which goes on with what there is.
+    pub(super) fn find(state_dir: &Path) -> anyhow::Result<Option<(Identity, State)>> {
         let dir = StateDir::open(state_dir);
         let Some(certificate) = dir.read(NODE_CERT)? else { return Ok(None) };
+        dir.keep_private();
         let ca_certificate = dir.read_required(CA_CERT)?;
         let key = dir.read_required(NODE_KEY)?;
         let ca_key = dir.read(CA_KEY)?;

@@ -96,6 +96,14 @@ pub fn load(state_dir: &Path) -> anyhow::Result<Option<(Identity, State)>> {
     Identity::load(state_dir)
 }
 
+/// Whether a join would find an identity here.
+///
+/// # Errors
+/// As [`load`], but for a certificate that is missing: a join that was broken off is gone on with.
+pub fn is_member(state_dir: &Path) -> anyhow::Result<bool> {
+    Ok(Identity::find(state_dir)?.is_some())
+}
+
 /// Binds the mesh port and starts connecting to the other members.
 pub async fn start(options: MeshOptions) -> anyhow::Result<MeshHandle> {
     let MeshOptions { identity, roster, listen, inputs, services } = options;

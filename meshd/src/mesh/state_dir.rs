@@ -5,15 +5,16 @@
 //! ```
 //!
 //! Mode 0700, files 0600, each replaced by rename after an fsync: a file holds the old content or
-//! the new one, also after a power failure. `node.crt` is written last when a member is made: a
-//! directory without it holds no identity, one with it is complete.
+//! the new one, also after a power failure. `node.crt` is written last when a member is made, right after
+//! `ca.crt` and `roster.json`: a directory without the three holds no identity, one with some of them is
+//! incomplete.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use mesh_core::roster::State;
 
 use crate::control;
@@ -93,12 +94,47 @@ impl StateDir {
     /// The content of a file every member has.
     pub(super) fn read_required(&self, name: &str) -> anyhow::Result<String> {
         let Some(text) = self.read(name)? else {
-            bail!(
-                "the state directory {} is incomplete ({NODE_CERT} is there, {name} is missing): restore the file from a backup, or empty the directory and join again with a new token",
-                self.path.display()
-            );
+            bail!(self.incomplete(NODE_CERT, name));
         };
         Ok(text)
+    }
+
+    /// Of a directory without a certificate: whether one was there.
+    pub(super) fn is_empty_of_identity(&self) -> anyhow::Result<()> {
+        // Both are written a moment before the certificate, by who becomes a member.
+        for name in [ROSTER, CA_CERT] {
+            ensure!(self.read(name)?.is_none(), self.incomplete(name, NODE_CERT));
+        }
+        Ok(())
+    }
+
+    fn incomplete(&self, there: &str, missing: &str) -> String {
+        format!(
+            "the state directory {} is incomplete ({there} is there, {missing} is missing): restore the file from a backup, or empty the directory and join again with a new token",
+            self.path.display()
+        )
+    }
+
+    /// Takes from others what they may do with keys. A director that does not start for it would help nobody, and who
+    /// may have read them is for the operator to judge.
+    pub(super) fn keep_private(&self) {
+        for (name, mode) in [("", 0o700), (NODE_KEY, 0o600), (CA_KEY, 0o600)] {
+            let path = if name.is_empty() { self.path.clone() } else { self.path.join(name) };
+            // What is missing is told elsewhere.
+            let Ok(found) = fs::metadata(&path) else { continue };
+            let found = found.permissions().mode() & 0o777;
+            if found & 0o077 == 0 {
+                continue;
+            }
+            let shown = path.display();
+            match fs::set_permissions(&path, Permissions::from_mode(mode)) {
+                Ok(()) => tracing::warn!(
+                    "{shown} was open to other users (mode 0{found:o}); it is 0{mode:o} now. Who may have read a key of \
+                     the mesh can enter it"
+                ),
+                Err(error) => tracing::warn!(%error, "{shown} is open to other users (mode 0{found:o}), and stays so"),
+            }
+        }
     }
 
     /// Replaces a file: all of the new content is on the disk, or the old content stays.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use mesh_core::Input;
+use nix::unistd::getppid;
 use tokio::sync::oneshot::error::RecvError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::reloading::Reloading;
 use crate::bfd::BfdThread;
-use crate::control::Command;
+use crate::control::{Command, Reload};
 use crate::dump::Wanted;
 use crate::mesh::MeshHandle;
 use crate::probes::notify::teller::NotifyThread;
@@ -38,6 +39,8 @@ pub(super) struct Parts {
     pub(super) bfd: Option<BfdThread>,
     pub(super) mesh: Option<MeshThread>,
     pub(super) real_server: Option<ServerThread>,
+    /// The guard's process id, where there is one.
+    pub(super) guard: Option<u32>,
 }
 
 impl Parts {
@@ -46,16 +49,20 @@ impl Parts {
         &mut self,
         signals: &mut Signals,
         reloading: &mut Reloading<'_>,
-        commands: &mut mpsc::Receiver<Command>,
+        (commands, reloads): (&mut mpsc::Receiver<Command>, &mut mpsc::Receiver<Reload>),
     ) -> anyhow::Result<Command> {
         let Signals { terminate, interrupt, hangup, dump_data, dump_stats, dump_json, clear_stats } = signals;
-        let Parts { director, server, runner, tracker, services, notify, bfd, mesh, real_server } = self;
+        let Parts { director, server, runner, tracker, services, notify, bfd, mesh, real_server, guard } = self;
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(Command::Stop),
-                _ = interrupt.recv() => return Ok(Command::Stop),
+                _ = terminate.recv() => return Ok(stop_by(terminated_by(*guard))),
+                _ = interrupt.recv() => return Ok(stop_by("SIGINT".to_owned())),
                 Some(command) = commands.recv() => return Ok(command),
-                _ = hangup.recv() => reloading.reload(services.as_ref(), bfd.as_ref()).await,
+                _ = hangup.recv() => drop(reloading.reload(services.as_ref(), bfd.as_ref()).await),
+                Some(asked) = reloads.recv() => {
+                    // Who asked may have given up waiting; it is in the log, too.
+                    let _ = asked.send(reloading.reload(services.as_ref(), bfd.as_ref()).await);
+                }
                 () = reloading.due() => reloading.reload_in_time(services.as_ref(), bfd.as_ref()).await,
                 _ = dump_data.recv() => reloading.dump(Wanted::Data),
                 _ = dump_stats.recv() => reloading.dump(Wanted::Stats),
@@ -154,6 +161,21 @@ impl ServerThread {
     }
 }
 
+/// A stop, and in the log who wants it.
+fn stop_by(who: String) -> Command {
+    tracing::info!("asked to stop by {who}");
+    Command::Stop
+}
+
+/// The kernel sends SIGTERM, too: where the guard died ([`crate::guard::attach`]).
+fn terminated_by(guard: Option<u32>) -> String {
+    let parent = getppid().as_raw();
+    match guard {
+        Some(guard) if i32::try_from(guard) != Ok(parent) => format!("the death of its guard, process {guard}"),
+        _ => "SIGTERM".to_owned(),
+    }
+}
+
 /// The end of a part; one that is not there does not end.
 async fn end_of(part: Option<&mut Ended>) -> Result<anyhow::Result<()>, RecvError> {
     match part {
@@ -187,5 +209,19 @@ async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::R
     };
     if tokio::time::timeout(STOP_DEADLINE, handed_over).await.is_err() {
         tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guard_that_died_is_not_taken_for_a_signal_of_somebody() {
+        let parent = u32::try_from(getppid().as_raw()).unwrap();
+        assert_eq!(terminated_by(None), "SIGTERM");
+        assert_eq!(terminated_by(Some(parent)), "SIGTERM");
+        let own = std::process::id();
+        assert_eq!(terminated_by(Some(own)), format!("the death of its guard, process {own}"));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use mesh_config::model::{Config, ScriptSecurity};
+use mesh_control::{ConfigRefused, ReloadReply};
 use mesh_core::Input;
 use tokio::sync::{mpsc, watch};
 
@@ -18,6 +19,7 @@ use crate::dump::{Dumps, Wanted};
 use crate::probes::notify::NotifySettings;
 use crate::probes::notify::teller::Teller;
 use crate::services::ServicesThread;
+use crate::telemetry::{Life, Telemetry};
 
 /// How long a configuration read again waits for room in the queue: nothing else is noticed meanwhile.
 const TAKEN_WITHIN: Duration = Duration::from_secs(1);
@@ -31,6 +33,9 @@ pub(super) struct Reloading<'a> {
     /// Whom tracked scripts run as, for when the engine has them run.
     secure: watch::Sender<ScriptSecurity>,
     dumps: Dumps,
+    telemetry: Telemetry,
+    /// Shown until a reload succeeds.
+    refused: watch::Sender<Option<ConfigRefused>>,
     /// How long is waited for room in the queue of either.
     patience: Duration,
     /// What engine and services go by.
@@ -40,18 +45,21 @@ pub(super) struct Reloading<'a> {
 }
 
 impl<'a> Reloading<'a> {
-    /// `directs` tells whether there is anything to serve, and then the teller whom.
+    /// `directs` tells whether there is anything to serve, and then the teller whom. What comes of reloads is told by
+    /// the telemetry, and a configuration that cannot be used is shown.
     pub(super) fn new(
         places: &'a Places,
         inputs: &'a mpsc::Sender<Input>,
         (directs, teller): (bool, Option<Teller>),
         secure: watch::Sender<ScriptSecurity>,
         dumps: Dumps,
+        (telemetry, refused): (Telemetry, watch::Sender<Option<ConfigRefused>>),
         config: Config,
     ) -> Self {
         let time = time_file(&config);
         let config = Arc::new(config);
-        Reloading { places, inputs, directs, teller, secure, dumps, patience: TAKEN_WITHIN, config, time }
+        let patience = TAKEN_WITHIN;
+        Reloading { places, inputs, directs, teller, secure, dumps, telemetry, refused, patience, config, time }
     }
 
     pub(super) fn dump(&self, wanted: Wanted) {
@@ -71,11 +79,38 @@ impl<'a> Reloading<'a> {
         if let Some(time) = &mut self.time {
             time.done();
         }
-        self.reload(services, bfd).await;
+        let _told = self.reload(services, bfd).await;
     }
 
-    /// SIGHUP: a file that cannot be used leaves everything as it is.
-    pub(super) async fn reload(&mut self, services: Option<&ServicesThread>, bfd: Option<&BfdThread>) {
+    /// SIGHUP, or `meshctl reload`: a file that cannot be used leaves everything as it is, and is told wherever one
+    /// looks until another reload finds it better.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be used.
+    pub(super) async fn reload(
+        &mut self,
+        services: Option<&ServicesThread>,
+        bfd: Option<&BfdThread>,
+    ) -> Result<ReloadReply, String> {
+        let read = self.read_again(services, bfd).await.map_err(|error| format!("{error:#}"));
+        let refused = read.as_ref().err().map(|error| ConfigRefused {
+            at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            errors: error.lines().map(str::to_owned).collect(),
+        });
+        self.telemetry.record_life(match &read {
+            Ok(reply) => Life::ConfigurationRead { summary: reply.summary.clone() },
+            Err(error) => Life::ConfigurationRefused { error: error.clone() },
+        });
+        self.refused.send_replace(refused);
+        read
+    }
+
+    async fn read_again(
+        &mut self,
+        services: Option<&ServicesThread>,
+        bfd: Option<&BfdThread>,
+    ) -> anyhow::Result<ReloadReply> {
         let process = &self.config.process;
         let reading = process.reload_file.as_deref().and_then(ReloadFile::new);
         let file = config_file(self.places.config.clone());
@@ -85,21 +120,14 @@ impl<'a> Reloading<'a> {
         let read = file.and_then(|file| load_config(self.places, &file));
         drop(reading);
         if let Some(log) = &process.reload_log {
-            saved::tell(log, read.as_ref().map(|(_, report)| report));
+            saved::tell(log, read.as_ref().map(|(_, report, _)| report));
         }
-        let read = read.map(|(config, _)| config);
-        let taken = match read {
-            // Witnesses and servers serve none anyway.
-            Ok(config) if super::serves_nothing(&config) && self.directs => {
-                Err(anyhow::anyhow!("nothing to serve is left in it; stop meshd to serve nothing"))
-            }
-            Ok(config) => self.hand_on(services, bfd, config).await,
-            Err(error) => Err(error),
-        };
-        match taken {
-            Ok(()) => tracing::info!("configuration read again"),
-            Err(error) => tracing::error!("configuration not changed: {error:#}"),
-        }
+        let (config, report, summary) = read?;
+        // Witnesses and servers serve none anyway.
+        let nothing = super::serves_nothing(&config) && self.directs;
+        ensure!(!nothing, "nothing to serve is left in it; stop meshd to serve nothing");
+        self.hand_on(services, bfd, config).await?;
+        Ok(ReloadReply { findings: report.findings.iter().map(ToString::to_string).collect(), summary })
     }
 
     /// Engine and services take over a configuration, or neither does: nothing is sent before there is

@@ -20,7 +20,7 @@ use super::life::Life;
 use super::parts::{Parts, ServerThread};
 use super::reloading::Reloading;
 use super::telling::Telling;
-use super::{End, Member, Places, address_of, check_role, listen, node_name, role_of, socket, what_to_run};
+use super::{End, Member, NextRun, Places, address_of, check_role, listen, node_name, role_of, socket, what_to_run};
 use crate::bfd;
 use crate::control::{self, Command, ControlState};
 use crate::director::{Director, Outputs};
@@ -37,7 +37,7 @@ use crate::probes::tracked::Tracked;
 use crate::server::{RealServer, Told};
 use crate::services;
 use crate::signals::Signals;
-use crate::telemetry::Archive;
+use crate::telemetry::{Archive, Life as Lives};
 use crate::threads::{self, Ended, MeshThread};
 use crate::witness::Witness;
 use crate::{clock, descriptors, memory, on_demand};
@@ -111,8 +111,12 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         daemon_pid: std::process::id(),
         restarts: link.restarts,
         last_death: link.last_death.clone(),
+        last_death_at: link.died_at.and_then(in_words),
         cannot_act: link.cannot_act(),
     });
+    if let Some(how) = guard.as_ref().and_then(Link::died) {
+        telemetry.record_life(Lives::Died { how });
+    }
     if let Some(why) = shown.as_ref().and_then(|guard| guard.cannot_act.as_ref()) {
         tracing::warn!("killed, this daemon is not acted for, and its leases run out: {why}");
     }
@@ -136,6 +140,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         stopped: Some(stopped),
     };
     let dumps = Dumps::new(asks, services_seen.clone());
+    let life_told = telemetry.clone();
     let outlets = |teller| services::Outputs {
         engine: inputs.clone(),
         mesh: mesh.clone(),
@@ -153,9 +158,11 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let runner = tokio::spawn(run_scripts(Scripts::new(inputs.clone(), config.scripts.clone()), script_sets, secured));
     let tracker = tokio::spawn(Tracked::new(&inputs)?.follow(tracked_sets));
     let (commands, mut command_queue) = mpsc::channel(1);
-    let ending = control::Ending { commands, guard: guard.clone() };
-    let shown = control::Shown { status: status_seen, services: services_seen, bfd: sessions_seen };
-    let state = control_state(mesh.as_ref(), join_at, shown, ending, archive);
+    let ending = control::Ending { commands, guard: guard.clone(), next: NextRun::of(places) };
+    let (refused, config_refused) = watch::channel(None);
+    let (reloads, mut reload_queue) = mpsc::channel(1);
+    let shown = control::Shown { status: status_seen, services: services_seen, bfd: sessions_seen, config_refused };
+    let state = control_state(mesh.as_ref(), join_at, shown, (ending, reloads), archive);
     let pages = pages.map(|listener| (listener, state.clone()));
     let server = tokio::spawn(serve_control(socket, state, pages, stop.clone()));
 
@@ -163,7 +170,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     if let Some(guard) = &guard {
         guard.tell_ready(if directs { Task::Kernel } else { Task::Nothing });
     }
-    let mut reloading = Reloading::new(places, &inputs, (directs, teller), secure, dumps, config);
+    let mut reloading = Reloading::new(places, &inputs, (directs, teller), secure, dumps, (life_told, refused), config);
     let mut parts = Parts {
         director,
         server,
@@ -174,8 +181,9 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         bfd,
         mesh: mesh_thread,
         real_server: server_thread,
+        guard: guard.as_ref().map(|guard| guard.pid),
     };
-    let asked = parts.watch(&mut signals, &mut reloading, &mut command_queue).await;
+    let asked = parts.watch(&mut signals, &mut reloading, (&mut command_queue, &mut reload_queue)).await;
     parts.end(&asked, (&inputs, stopped_seen), mesh.as_ref(), &stop).await;
     told.finish().await;
     if directs && matches!(asked, Ok(Command::Stop)) {
@@ -199,6 +207,12 @@ fn start_server(
         Ok(())
     })?;
     Ok((Some(told), Some(ServerThread { leave, ended })))
+}
+
+/// A time in seconds since 1970, as it is shown.
+fn in_words(unix: u64) -> Option<String> {
+    let second = i64::try_from(unix).ok().and_then(|unix| jiff::Timestamp::from_second(unix).ok())?;
+    Some(second.to_string())
 }
 
 /// What this node remembers as a voter of a mesh.
@@ -272,7 +286,7 @@ fn control_state(
     mesh: Option<&MeshHandle>,
     seed: String,
     shown: control::Shown,
-    ending: control::Ending,
+    (ending, reloads): (control::Ending, control::Reloads),
     archive: Archive,
 ) -> ControlState {
     let tokens = mesh.cloned().map(|mesh| {
@@ -281,7 +295,7 @@ fn control_state(
     });
     let roster = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::RosterAccess>);
     let orders = mesh.cloned().map(|mesh| Arc::new(mesh) as Arc<dyn control::OrderAccess>);
-    ControlState { shown, tokens, roster, orders, archive: Some(archive), seed, ending }
+    ControlState { shown, tokens, roster, orders, archive: Some(archive), seed, ending, reloads }
 }
 
 /// The control socket, and the pages on TCP where they are asked for: one ends with the other.

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::acts::{Acts, ScriptRun};
 use super::effects::Measured;
 use super::otlp::Exporter;
-use super::{Journal, Report, What, event};
+use super::{Journal, Report, What, event, life};
 use crate::adverts::users::{User, Users};
 use crate::clock;
 
@@ -98,6 +98,7 @@ impl Collector {
     pub(super) fn take(&mut self, Report { at, what }: Report) {
         match what {
             What::Decision(decision) => self.event(at, event::of(decision)),
+            What::Life(life) => self.event(at, life::event(life)),
             What::Services(decision) => self.event(at, event::of_services(decision)),
             What::Story(told, measured) => told.into_iter().for_each(|told| self.told(at, told, &measured)),
             What::Script(run) => self.script(at, &run),

@@ -104,11 +104,11 @@ pub(super) fn listed(lines: &[String]) -> String {
     if more > 0 { format!("{first}; and {more} more") } else { first }
 }
 
-fn severity(bad: bool) -> &'static str {
+pub(super) fn severity(bad: bool) -> &'static str {
     if bad { "warning" } else { "info" }
 }
 
-fn plain(kind: &str, severity: &str, text: String, cause: String) -> Event {
+pub(super) fn plain(kind: &str, severity: &str, text: String, cause: String) -> Event {
     Event {
         at_unix_us: 0,
         at: String::new(),

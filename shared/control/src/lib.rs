@@ -12,6 +12,7 @@
 //! | `POST /tokens` with [`TokenRequest`] | [`TokenReply`] |
 //! | `POST /stop` with [`StopRequest`] | [`StopReply`]; the daemon stops |
 //! | `POST /upgrade` | [`StopReply`]; the guard starts the program on disk in the daemon's place |
+//! | `POST /reload` | [`ReloadReply`], once the configuration on disk is in use |
 //! | `GET /tokens` | a list of [`TokenInfo`] |
 //! | `POST /tokens/revoke` with [`TokenRevocation`] | [`RosterChanged`] |
 //! | `POST /voters/add`, `/voters/remove`, `/nodes/remove` with [`NodeRequest`] | [`RosterChanged`] |
@@ -64,6 +65,18 @@ pub struct Status {
     /// What the guard of its daemon did; none without a guard.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// Why the configuration that was read last is not in use, while the one before it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_refused: Option<ConfigRefused>,
+}
+
+/// A configuration that was read again and cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRefused {
+    /// When; RFC 3339, UTC.
+    pub at: String,
+    /// What is wrong with it, in lines, each finding with its file and line.
+    pub errors: Vec<String>,
 }
 
 /// The process that watches over a daemon.
@@ -78,6 +91,9 @@ pub struct Guard {
     /// How the daemon died last, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_death: Option<String>,
+    /// When; RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_death_at: Option<String>,
     /// Why it cannot act for a killed daemon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cannot_act: Option<String>,
@@ -390,6 +406,15 @@ pub struct StopRequest {
 pub struct StopReply {
     /// The processes that end.
     pub pids: Vec<u32>,
+}
+
+/// The configuration was read again, and is in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadReply {
+    /// What there is to say about it, as `meshd check` does: `FILE:LINE:COLUMN: SEVERITY: TEXT`.
+    pub findings: Vec<String>,
+    /// And in a line.
+    pub summary: String,
 }
 
 /// What is known about one token.

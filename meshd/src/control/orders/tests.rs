@@ -68,5 +68,5 @@ async fn refusals_say_who_and_why() {
     assert_eq!(refusal(&post(&unknown, "/nodes/drain", r#"{"node":"x"}"#).await).0, 404);
     let alone = Daemon::with(|state| state);
     let (code, refused) = refusal(&post(&alone, "/nodes/drain", r#"{"node":"lb1"}"#).await);
-    assert_eq!((code, refused.hint.as_deref()), (409, Some("meshd init")));
+    assert_eq!((code, refused.hint.as_deref()), (409, Some(NO_MESH)));
 }

@@ -112,5 +112,5 @@ async fn a_node_that_removes_itself_says_that_it_is_done() {
 async fn without_a_mesh_there_is_no_roster() {
     let daemon = Daemon::with(|state| state);
     let (code, refused) = refusal(&post(&daemon, "/voters/add", r#"{"node":"lb1"}"#).await);
-    assert_eq!((code, refused.hint.as_deref()), (409, Some("meshd init")));
+    assert_eq!((code, refused.hint.as_deref()), (409, Some(NO_MESH)));
 }

@@ -48,3 +48,34 @@ fn one_daemon_alone_runs_with_it() {
     drop(first);
     dir.lock().unwrap();
 }
+
+#[test]
+fn a_certificate_that_is_gone_is_missed() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::create(temp.path()).unwrap();
+    dir.is_empty_of_identity().unwrap();
+    dir.write(NODE_KEY, "of a join that had no answer").unwrap();
+    dir.is_empty_of_identity().unwrap();
+    for name in [CA_CERT, ROSTER] {
+        dir.write(name, "").unwrap();
+        let error = dir.is_empty_of_identity().unwrap_err().to_string();
+        assert!(error.contains(&format!("incomplete ({name} is there, node.crt is missing)")), "{error}");
+    }
+}
+
+#[test]
+fn keys_that_others_may_read_are_taken_from_them() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateDir::create(temp.path()).unwrap();
+    for (name, open) in [(NODE_KEY, 0o644), (CA_KEY, 0o640), (CA_CERT, 0o644)] {
+        dir.write(name, "").unwrap();
+        fs::set_permissions(temp.path().join(name), Permissions::from_mode(open)).unwrap();
+    }
+    fs::set_permissions(temp.path(), Permissions::from_mode(0o755)).unwrap();
+    dir.keep_private();
+    let modes = ["", NODE_KEY, CA_KEY, CA_CERT].map(|name| mode(&temp.path().join(name)));
+    assert_eq!(modes, [0o700, 0o600, 0o600, 0o644]);
+    fs::set_permissions(temp.path().join(NODE_KEY), Permissions::from_mode(0o400)).unwrap();
+    dir.keep_private();
+    assert_eq!(mode(&temp.path().join(NODE_KEY)), 0o400, "what nobody else may read stays as it is");
+}

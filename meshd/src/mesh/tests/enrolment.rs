@@ -13,7 +13,7 @@ use tokio::net::UdpSocket;
 
 use super::cluster::{Node, fresh_address, state, three, until, until_connected, until_voters};
 use crate::clock;
-use crate::mesh::{MeshOptions, enrol, init, load, start};
+use crate::mesh::{MeshOptions, enrol, init, is_member, load, start};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -84,7 +84,9 @@ async fn a_token_works_once_but_a_lost_answer_is_given_again() {
 
     // As if the answer had been lost: the key is there, the certificate is not.
     std::fs::remove_file(state(&dir).join("node.crt")).unwrap();
-    assert!(load(&state(&dir)).unwrap().is_none());
+    assert!(!is_member(&state(&dir)).unwrap());
+    let error = format!("{:#}", load(&state(&dir)).unwrap_err());
+    assert!(error.contains("incomplete (roster.json is there, node.crt is missing)"), "{error}");
     let again = enrol(&seed, &token, "lb2", Role::Director, Some(address), &state(&dir)).await.unwrap();
     assert_eq!((first.0.node, first.1), (again.0.node, again.1.clone()));
     assert_eq!(a.roster(), again.1.roster);

@@ -22,7 +22,8 @@ fn places(directory: &tempfile::TempDir, file: std::path::PathBuf) -> Places {
 fn reloading<'a>(places: &'a Places, inputs: &'a mpsc::Sender<Input>) -> Reloading<'a> {
     let dumps = Dumps::new(mpsc::channel(1).0, crate::on_demand::channel(Vec::new()).1);
     let secure = watch::channel(ScriptSecurity::default()).0;
-    let reloading = Reloading::new(places, inputs, (true, None), secure, dumps, Config::default());
+    let told = (Telemetry::new().0, watch::channel(None).0);
+    let reloading = Reloading::new(places, inputs, (true, None), secure, dumps, told, Config::default());
     Reloading { patience: Duration::from_millis(10), ..reloading }
 }
 
@@ -38,15 +39,15 @@ async fn engine_and_services_change_together() {
     let thread = ServicesThread::taking(service_inputs.clone());
     let mut reloading = reloading(&places, &inputs);
     inputs.send(Input::Timeout).await.unwrap();
-    reloading.reload(Some(&thread), None).await;
+    assert!(reloading.reload(Some(&thread), None).await.is_err());
     assert!(services.try_recv().is_err(), "the engine has no room");
     assert_eq!(engine.try_recv(), Ok(Input::Timeout));
     service_inputs.send(mesh_core::services::Input::Timeout).await.unwrap();
-    reloading.reload(Some(&thread), None).await;
+    assert!(reloading.reload(Some(&thread), None).await.is_err());
     assert!(engine.try_recv().is_err(), "the services have no room");
     assert_eq!(*reloading.config, Config::default());
     assert!(matches!(services.try_recv(), Ok(mesh_core::services::Input::Timeout)));
-    reloading.reload(Some(&thread), None).await;
+    reloading.reload(Some(&thread), None).await.unwrap();
     let Ok(Input::Configure(config)) = engine.try_recv() else { panic!("no configuration") };
     let Ok(mesh_core::services::Input::Configure(same)) = services.try_recv() else { panic!("no configuration") };
     assert_eq!(config, same);
@@ -62,19 +63,46 @@ async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
     let mut reloading = reloading(&places, &inputs);
     let mut reload = async |text: &str| {
         fs::write(&included, text).unwrap();
-        reloading.reload(None, None).await;
+        reloading.reload(None, None).await
     };
-    reload(&ROUTER.replace(" 51", " 510")).await;
-    reload(ROUTER.trim_end().trim_end_matches('}')).await;
-    reload("").await;
+    let mut refused = async |text: &str, expected: &str| {
+        let error = reload(text).await.unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    };
+    refused(&ROUTER.replace(" 51", " 510"), "routers.conf:3:20: error").await;
+    refused(ROUTER.trim_end().trim_end_matches('}'), "not closed").await;
+    refused("", "nothing to serve is left").await;
     assert!(taken.try_recv().is_err());
-    reload(&ROUTER.replace("100", "90")).await;
+    let reply = reload(&ROUTER.replace("100", "90")).await.unwrap();
+    assert!(reply.findings.is_empty() && reply.summary.starts_with("usable: 0 errors"), "{reply:?}");
     let Ok(Input::Configure(config)) = taken.try_recv() else { panic!("no configuration") };
     assert_eq!(config.routers[0].priority, 90);
     assert_eq!(*config, *reloading.config);
     fs::remove_file(&included).unwrap();
-    reloading.reload(None, None).await;
+    assert!(reloading.reload(None, None).await.is_err());
     assert!(taken.try_recv().is_err());
+}
+
+/// What nobody who was there saw is still shown, until it is right.
+#[tokio::test]
+async fn a_refused_configuration_is_shown_until_another_is_taken() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("f.conf");
+    let places = places(&directory, file.clone());
+    let (inputs, mut taken) = mpsc::channel(2);
+    let (refused, shown) = watch::channel(None);
+    let (telemetry, _reports) = Telemetry::new();
+    let mut reloading = Reloading { telemetry, refused, ..reloading(&places, &inputs) };
+    fs::write(&file, ROUTER.replace(" 51", " 510")).unwrap();
+    let error = reloading.reload(None, None).await.unwrap_err();
+    let ConfigRefused { at, errors } = shown.borrow().clone().expect("it is shown");
+    let said = errors.join("\n");
+    assert_eq!(said, error);
+    assert!(said.contains("f.conf:3:20: error: ") && at.parse::<jiff::Timestamp>().is_ok(), "{at}: {said}");
+    assert!(taken.try_recv().is_err());
+    fs::write(&file, ROUTER).unwrap();
+    reloading.reload(None, None).await.unwrap();
+    assert_eq!(*shown.borrow(), None);
 }
 
 /// What the running configuration says of reloads holds for the next one.
@@ -92,17 +120,18 @@ async fn a_reload_is_told_kept_and_comes_in_time() {
     let places = places(&directory, file.clone());
     let (inputs, mut taken) = mpsc::channel(1);
     let mut reloading = reloading(&places, &inputs);
-    reloading.reload(None, None).await;
+    reloading.reload(None, None).await.unwrap();
     assert!(matches!(taken.try_recv(), Ok(Input::Configure(_))));
     assert!(!log.exists() && !kept.exists(), "nobody had asked for it");
 
     fs::write(&file, format!("{globals}{}", ROUTER.replace("priority 100", "prioritie 90"))).unwrap();
-    reloading.reload(None, None).await;
+    let reply = reloading.reload(None, None).await.unwrap();
+    assert!(reply.findings[0].contains("unknown keyword `prioritie`"), "{reply:?}");
     assert!(matches!(taken.try_recv(), Ok(Input::Configure(_))));
     let told = fs::read_to_string(&log).unwrap();
     assert!(told.contains("unknown keyword `prioritie`"), "{told}");
     fs::write(&file, format!("{globals}{}", ROUTER.replace(" 51", " 510"))).unwrap();
-    reloading.reload(None, None).await;
+    assert!(reloading.reload(None, None).await.is_err());
     assert!(fs::read_to_string(&log).unwrap().contains("`510` is no value"), "{told}");
     assert_eq!(fs::read_dir(&kept).unwrap().count(), 2);
 

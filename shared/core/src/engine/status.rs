@@ -33,6 +33,7 @@ impl Engine {
             vetoes: self.vetoes().map(veto_count).collect(),
             drift: self.drift(),
             guard: None,
+            config_refused: None,
         }
     }
 

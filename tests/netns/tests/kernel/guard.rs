@@ -171,10 +171,10 @@ fn root_without_a_mesh_the_next_one_waits_for_its_skew_only() -> Result<()> {
     })
 }
 
-/// A program that shows its version, and dies as soon as it shall do anything else.
+/// A program that shows its version and takes any configuration, and dies as soon as it shall do anything else.
 fn broken(file: &Path) -> Result<()> {
     let script = file.with_extension("sh");
-    fs::write(&script, "#!/bin/sh\n[ \"$1\" = --version ] || kill -9 $$\n")?;
+    fs::write(&script, "#!/bin/sh\ncase $1 in --version|check) ;; *) kill -9 $$ ;; esac\n")?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
     install(&script, file)
 }
