@@ -23,6 +23,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::Timestamp;
 use mesh_control::{DEFAULT_SOCKET, NodeRequest, RosterChanged, TokenInfo, TokenReply, TokenRequest, TokenRevocation};
@@ -43,6 +44,9 @@ mod stop;
 mod story;
 mod top;
 mod watch;
+
+/// With fewer voters than these VRRP decides alone where they do not answer.
+const PROTECTING: usize = 3;
 
 /// Shows and steers the mesh from any of its nodes.
 #[derive(Parser)]
@@ -101,7 +105,7 @@ enum Command {
         #[arg(value_name = "ID|VIP")]
         which: Option<String>,
     },
-    /// Why a VIP is where it is, what every voter would answer now, and what would happen if this node died.
+    /// Why a VIP is where it is, what every voter would answer now, and what would happen if who serves it died, or this node.
     Explain {
         /// A VIP, or a router's name.
         vip: String,
@@ -319,7 +323,10 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "meshctl", &mut text);
             print(&String::from_utf8(text).map_err(anyhow::Error::from)?)
         }
-        Command::Man { directory } => clap_mangen::generate_to(Cli::command(), directory).map_err(Failure::Output),
+        Command::Man { directory } => {
+            let cannot = || format!("cannot write manual pages into {}", directory.display());
+            clap_mangen::generate_to(Cli::command(), &directory).with_context(cannot).map_err(Failure::Failed)
+        }
         Command::Token(Token { command: TokenCommand::List }) => {
             let tokens = client.get("/tokens").await?;
             if cli.json {
@@ -367,7 +374,16 @@ async fn change(client: &Client, json: bool, path: &str, request: &impl serde::S
         return print(&pretty(&reply));
     }
     let RosterChanged { roster_epoch, voters, needed } = show::read(reply)?;
-    print(&format!("Roster epoch {roster_epoch}: {needed} of {} voters decide: {}\n", voters.len(), voters.join(" ")))
+    let (all, names) = (show::plural(voters.len(), "voter"), voters.join(" "));
+    let decide = if needed == 1 { "decides" } else { "decide" };
+    print(&format!("Roster epoch {roster_epoch}: {needed} of {all} {decide}: {names}\n"))?;
+    if voters.len() < PROTECTING {
+        // Not part of what one may want to pipe somewhere.
+        let cost =
+            "two nodes can serve one address when they do not reach each other, unless on_quorum_loss is \"fence\"";
+        let _ = writeln!(io::stderr(), "UNPROTECTED with fewer than {PROTECTING} voters: {cost}");
+    }
+    Ok(())
 }
 
 /// Writes to standard output.
@@ -400,17 +416,9 @@ fn terminal_size() -> Option<(u16, u16)> {
 /// A life span as people write it, in seconds.
 fn ttl(text: &str) -> Result<u32, String> {
     const MOST: u32 = 604_800;
-    let (number, unit) = match text.strip_suffix(['s', 'm', 'h', 'd']) {
-        Some(number) => (number, &text[number.len()..]),
-        None => (text, "s"),
-    };
-    let unit = match unit {
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => 1,
-    };
-    let seconds = number.parse::<u32>().ok().and_then(|number| number.checked_mul(unit));
+    let with = |unit: char, seconds: u32| text.strip_suffix(unit).map(|number| (number, seconds));
+    let parts = with('s', 1).or(with('m', 60)).or(with('h', 3600)).or(with('d', 86_400));
+    let seconds = parts.and_then(|(number, unit)| number.parse::<u32>().ok()?.checked_mul(unit));
     seconds.filter(|s| (1..=MOST).contains(s)).ok_or_else(|| "1s to 7d, as in 90s, 30m, 1h or 7d".to_owned())
 }
 

@@ -97,7 +97,7 @@ async fn ordered(client: &Client, json: bool, path: &str, request: &impl Seriali
         return print(&pretty(&reply));
     }
     let Ordered { done, by } = show::read(reply)?;
-    print(&format!("{done} (ordered by {by})\n"))
+    print(&format!("{done} (ordered by {by}, which orders all moves)\n"))
 }
 
 async fn order(client: &Client, path: &str, request: &impl Serialize) -> Result<Ordered, Failure> {

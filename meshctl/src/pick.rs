@@ -187,6 +187,8 @@ pub(crate) fn is_trouble(router: &Router) -> bool {
         || router.unprotected_because.is_some()
         || router.veto.is_some()
         || router.foreign.is_some()
+        || !router.faults.is_empty()
+        || !router.lowered.is_empty()
 }
 
 /// Whether a node is not as it should be. Who said goodbye is.

@@ -19,7 +19,7 @@ pub(crate) mod tests;
 pub(crate) use plan::plan;
 pub(crate) use services::{services, services_json};
 pub(crate) use story::{event, events, explanation, trace};
-pub(crate) use summary::{node_counts, router_counts, serving};
+pub(crate) use summary::{node_counts, plural, router_counts, serving};
 
 /// So many digits of a digest tell two configurations apart.
 const DIGEST: usize = 8;
@@ -163,7 +163,8 @@ fn routers(routers: &[&Router], look: &Look) -> String {
     // Breaking inside a pair would be unreadable.
     let shown = routers.iter().flat_map(|router| priorities(router));
     let pair = shown.map(|pair| pair.chars().count()).max();
-    let mut table = table(heads, pair.unwrap_or(0), look);
+    let least = pair.unwrap_or(0).max("PRIORITY".len());
+    let mut table = table(heads, least, look);
     for router in routers {
         let color = if router.state == RouterState::Active { Color::Green } else { Color::Red };
         table.add_row([
@@ -171,8 +172,8 @@ fn routers(routers: &[&Router], look: &Look) -> String {
             Cell::new(&router.interface),
             Cell::new(router.vrid),
             Cell::new(router.vips.join("\n")),
-            Cell::new(word(&router.state)).fg(color),
-            Cell::new(router.active.as_deref().or(router.foreign.as_deref()).unwrap_or("-")),
+            Cell::new(state_word(router)).fg(color),
+            Cell::new(served_by(router)),
             Cell::new(if router.unprotected_because.is_some() {
                 "UNPROTECTED".to_owned()
             } else {
@@ -182,7 +183,31 @@ fn routers(routers: &[&Router], look: &Look) -> String {
             Cell::new(priorities(router).join(" ")),
         ]);
     }
+    tighten(&mut table, least, look);
     finish(&table)
+}
+
+/// One space between columns where two leave no room for the last one.
+fn tighten(table: &mut Table, least: usize, look: &Look) {
+    let widths = table.column_max_content_widths();
+    let Some((_, others)) = widths.split_last() else { return };
+    let together = others.iter().map(|width| usize::from(*width) + 2).sum::<usize>() + least;
+    if look.width.is_some_and(|width| usize::from(width) < together) {
+        for column in table.column_iter_mut().take(others.len()) {
+            column.set_padding((0, 1));
+        }
+    }
+}
+
+/// The state, where it is known.
+pub(crate) fn state_word(router: &Router) -> String {
+    if router.cannot_tell.is_some() { "unknown".to_owned() } else { word(&router.state) }
+}
+
+/// Who serves, as far as known.
+pub(crate) fn served_by(router: &Router) -> &str {
+    let foreign = router.foreign.as_deref().filter(|_| router.cannot_tell.is_none());
+    router.active.as_deref().or(foreign).unwrap_or("-")
 }
 
 /// What is left of the lease, and whose it is where that is not the one who serves.

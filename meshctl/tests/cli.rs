@@ -161,6 +161,17 @@ fn changes_of_the_roster_say_what_is_true_now() {
 }
 
 #[test]
+fn too_few_voters_are_told_what_they_cost() {
+    let left = r#"{"roster_epoch":8,"voters":["lb3"],"needed":1}"#;
+    let fake = Fake::new(&[answer("200 OK", left)]);
+    let output = meshctl(&fake.socket(), &["voters", "remove", "lb1"]);
+    assert_eq!(text(&output.stdout), "Roster epoch 8: 1 of 1 voter decides: lb3\n");
+    let cost = "UNPROTECTED with fewer than 3 voters: two nodes can serve one address when they do not reach each other, \
+                unless on_quorum_loss is \"fence\"\n";
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), cost));
+}
+
+#[test]
 fn a_change_that_is_refused_is_1() {
     let refusal = r#"{"error":"only 1 of the 2 voters needed agreed: no answer from lb2","hint":"try again"}"#;
     let fake = Fake::new(&[answer("409 Conflict", refusal)]);
@@ -247,7 +258,7 @@ fn usage_is_2() {
     {
         assert_eq!(meshctl(nowhere, arguments).status.code(), Some(2), "{arguments:?}");
     }
-    for ttl in ["8d", "604801", "1w", "-1s", "h", "", "99999999d", "1.5h"] {
+    for ttl in ["5", "8d", "604801", "1w", "-1s", "h", "", "99999999d", "1.5h"] {
         assert_eq!(meshctl(nowhere, &["token", "create", &format!("--ttl={ttl}")]).status.code(), Some(2), "{ttl}");
     }
     assert_eq!(meshctl(nowhere, &["token", "create", "--ttl=7d"]).status.code(), Some(3));
@@ -581,7 +592,10 @@ fn moves_are_ordered_and_refusals_say_who_and_why() {
         answer("409 Conflict", refused),
     ]);
     let output = meshctl(&fake.socket(), &["move", "10.1.1.80", "lb2"]);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "lb2 serves VI_1 (ordered by lb1)\n"));
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(0), "lb2 serves VI_1 (ordered by lb1, which orders all moves)\n")
+    );
     let request = fake.request();
     assert!(request.starts_with("POST /moves HTTP/1.1\r\n"), "{request}");
     assert!(request.ends_with(r#"{"what":"10.1.1.80","node":"lb2"}"#), "{request}");
@@ -628,7 +642,7 @@ fn a_plan_is_a_table() {
 ROUTER  FROM  TO   BECAUSE
 VI_1    lb1   lb2  lb1 is drained
 
-1 moves, 60 a minute at most, ordered by lb1
+1 move, 60 a minute at most, ordered by lb1
 VI_2 stays on lb1: no other director can serve it
 ";
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), expected));
@@ -649,5 +663,7 @@ fn completions_and_manual_pages_come_from_the_commands() {
     assert!(run(&["man", "."]).status.success());
     let page = std::fs::read_to_string(dir.path().join("meshctl-token-create.1")).unwrap();
     assert!(page.contains("\\-\\-ttl"), "{page}");
-    assert_eq!(run(&["man", "nonesuch"]).status.code(), Some(1));
+    let output = run(&["man", "nonesuch"]);
+    let said = "meshctl: cannot write manual pages into nonesuch: No such file or directory (os error 2)\n";
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), said));
 }

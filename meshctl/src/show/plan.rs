@@ -3,7 +3,7 @@
 use comfy_table::Cell;
 use mesh_control::Plan;
 
-use super::{Look, finish, table};
+use super::{Look, finish, plural, table};
 
 /// Every move in its order, and what stays where it should not be.
 pub(crate) fn plan(plan: &Plan, look: &Look) -> String {
@@ -18,7 +18,8 @@ pub(crate) fn plan(plan: &Plan, look: &Look) -> String {
         }
         text += &finish(&moves);
         let by = plan.ordered_by.as_deref().unwrap_or("nobody");
-        text += &format!("\n{} moves, {} a minute at most, ordered by {by}\n", plan.moves.len(), plan.moves_per_minute);
+        let moves = plural(plan.moves.len(), "move");
+        text += &format!("\n{moves}, {} a minute at most, ordered by {by}\n", plan.moves_per_minute);
     }
     for stays in &plan.stuck {
         text += &format!("{} stays on {}: {}\n", stays.routers.join(" "), stays.on, stays.because);

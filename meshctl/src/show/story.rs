@@ -6,9 +6,12 @@ use std::fmt::Write;
 use mesh_control::story::{Event, Events, Explanation, Span, Trace, Unreachable, names};
 
 use super::Look;
+use super::summary::wrapped;
 
-/// Columns of a waterfall's bars, where the terminal has room for more than the words.
+/// Columns of a waterfall's bars, where the terminal has room for them beside the words.
 const BAR: usize = 32;
+/// Fewer show nothing.
+const LEAST_BAR: usize = 8;
 
 /// All events, the newest last.
 pub(crate) fn events(found: &Events, look: &Look) -> String {
@@ -64,20 +67,44 @@ fn waterfall(trace: &Trace, look: &Look) -> String {
     let ordered = tree(&trace.spans);
     let node = ordered.iter().map(|(_, s)| s.node.chars().count()).chain([4]).max().unwrap_or(4);
     let step = ordered.iter().map(|(depth, s)| depth * 2 + title(s).chars().count()).chain([4]).max().unwrap_or(4);
-    let mut text =
-        format!("{:node$}  {:step$}  {:>12}  {:>12}  \n", "NODE", "STEP", "BEGIN", "TOOK").replace("  \n", "\n");
+    let words = |node_name: &str, title: &str, begin: &str, took: &str| {
+        format!("{node_name:node$}  {title:step$}  {begin:>12}  {took:>12}")
+    };
+    let head = words("NODE", "STEP", "BEGIN", "TOOK");
+    // Between the two ends of the bar.
+    let room = look.width.map_or(BAR, |w| usize::from(w).saturating_sub(head.chars().count() + 4).min(BAR));
+    let mut text = cut(&head, look);
     for (depth, span) in ordered {
         let title = format!("{:indent$}{}", "", title(span), indent = depth * 2);
         let (begin, took) = (span.begin_unix_us - zero, span.end_unix_us.saturating_sub(span.begin_unix_us));
-        let bar = bar(begin, took, end - zero);
-        let line = format!("{:node$}  {title:step$}  {:>12}  {:>12}  {bar}", span.node, millis(begin), millis(took));
+        let mut line = words(&span.node, &title, &millis(begin), &millis(took));
+        if room >= LEAST_BAR {
+            line += &format!("  {}", bar(begin, took, end - zero, room));
+        }
         let note = span.failed.clone().or_else(|| span.attribute(names::REASON)).unwrap_or_default();
-        let line = if note.is_empty() { line } else { format!("{line}  {note}") };
-        let line = look.width.map_or(line.clone(), |w| line.chars().take(usize::from(w)).collect());
-        text += line.trim_end();
-        text.push('\n');
+        let together = format!("{line}  {note}");
+        if look.width.is_none_or(|w| together.trim_end().chars().count() <= usize::from(w)) {
+            text += &cut(&together, look);
+        } else {
+            text += &cut(&line, look);
+            text += &below(&note, node + 2 + depth * 2 + 2, look);
+        }
     }
     text
+}
+
+/// A line, without what the terminal has no room for.
+fn cut(line: &str, look: &Look) -> String {
+    let most = look.width.map_or(usize::MAX, usize::from);
+    line.chars().take(most).collect::<String>().trim_end().to_owned() + "\n"
+}
+
+/// A note on lines of its own, as far to the right as leaves room for a word or two.
+fn below(note: &str, indent: usize, look: &Look) -> String {
+    let width = look.width.map_or(usize::MAX, usize::from);
+    let indent = indent.min(width / 3);
+    let inside = Look { width: u16::try_from(width - indent).ok(), ..*look };
+    wrapped(note, &inside).lines().map(|line| format!("{:indent$}{line}\n", "")).collect()
 }
 
 fn title(span: &Span) -> String {
@@ -87,11 +114,11 @@ fn title(span: &Span) -> String {
     }
 }
 
-fn bar(begin: u64, took: u64, whole: u64) -> String {
-    let column = |us: u64| usize::try_from(us * BAR as u64 / whole.max(1)).unwrap_or(BAR).min(BAR);
-    let first = column(begin).min(BAR - 1);
+fn bar(begin: u64, took: u64, whole: u64, room: usize) -> String {
+    let column = |us: u64| usize::try_from(us * room as u64 / whole.max(1)).unwrap_or(room).min(room);
+    let first = column(begin).min(room - 1);
     let last = column(begin + took).max(first + 1);
-    format!("|{}{}{}|", " ".repeat(first), "#".repeat(last - first), " ".repeat(BAR - last))
+    format!("|{}{}{}|", " ".repeat(first), "#".repeat(last - first), " ".repeat(room - last))
 }
 
 /// Each span with its depth, parts after the whole. What is a part of something that is missing (its node does not
@@ -121,6 +148,7 @@ pub(crate) fn explanation(why: &Explanation) -> String {
     let router = &why.router;
     let mut text =
         format!("{} ({}), VRID {} on {}\n", router.name, router.vips.join(", "), router.vrid, router.interface);
+    let here = if why.node.is_empty() { "this node" } else { why.node.as_str() };
     let served = match (&router.active, &router.foreign) {
         (Some(node), _) => format!("served by {node}"),
         (None, Some(foreign)) => format!("served by {foreign}, a router outside the mesh"),
@@ -128,19 +156,36 @@ pub(crate) fn explanation(why: &Explanation) -> String {
     };
     let last = router.last_transition.as_ref();
     let since = last.map_or_else(String::new, |t| format!(" since {}: {}", t.at, t.cause));
-    let _ = writeln!(text, "{served}{since}");
+    let _ = match &router.cannot_tell {
+        Some(because) => writeln!(text, "{here} cannot tell who serves it: {because}"),
+        None => writeln!(text, "{served}{since}"),
+    };
     if let Some(lease) = &router.lease {
         let _ = writeln!(text, "lease: {} holds epoch {}, {} ms left", lease.owner, lease.epoch, lease.remaining_ms);
     }
     let mut priorities: Vec<_> = router.priority.iter().collect();
     priorities.sort_by_key(|(_, priority)| std::cmp::Reverse(**priority));
-    let priorities: Vec<String> = priorities.into_iter().map(|(node, p)| format!("{node} {p}")).collect();
-    let _ = writeln!(text, "priorities: {}", priorities.join(", "));
+    let configured = |node: &String| router.configured_priority.get(node);
+    let pair = |(node, p): (&String, &u8)| match configured(node) {
+        Some(configured) => format!("{node} {p} ({configured} configured)"),
+        None => format!("{node} {p}"),
+    };
+    let _ = writeln!(text, "priorities: {}", priorities.into_iter().map(pair).collect::<Vec<_>>().join(", "));
+    if let Some(director) = &router.pinned_to {
+        let undo = format!("`meshctl move {} --back` undoes it", router.name);
+        let _ = writeln!(text, "kept on {director} by an operator: {undo}");
+    }
     if let Some(because) = &router.unprotected_because {
         let _ = writeln!(text, "UNPROTECTED: {because}");
     }
     for (director, held) in &router.held_on {
         let _ = writeln!(text, "{director} is held back until {}: {}", held.until, held.because);
+    }
+    for (director, fault) in &router.faults {
+        let _ = writeln!(text, "{director} cannot serve it: {fault}");
+    }
+    for (director, because) in &router.lowered {
+        let _ = writeln!(text, "{director}'s priority: {because}");
     }
     if let Some(trace) = last.filter(|t| !t.trace_id.is_empty()) {
         let _ = writeln!(text, "trace: {}", trace.trace_id);
@@ -162,7 +207,11 @@ pub(crate) fn explanation(why: &Explanation) -> String {
         text += "\nConfigured otherwise:\n";
         text.extend(why.drift.lines().map(|line| format!("  {line}\n")));
     }
-    let _ = writeln!(text, "\nIf this node died now: {}", why.if_this_node_died);
+    text.push('\n');
+    if let (Some(died), Some(owner)) = (&why.if_owner_died, &router.active) {
+        let _ = writeln!(text, "If {owner}, which serves it, died now: {died}");
+    }
+    let _ = writeln!(text, "If {here} died now: {}", why.if_this_node_died);
     if !why.vetoes.is_empty() {
         text += "\nLast vetoes:\n";
         for veto in &why.vetoes {

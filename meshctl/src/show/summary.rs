@@ -25,6 +25,7 @@ pub(super) fn headline(status: &Status, look: &Look) -> String {
         return format!("No mesh: {} is a plain VRRP router\n", status.node);
     }
     let protection = match protection {
+        Protection::Protected if quorum.reachable < quorum.needed => paint("NO QUORUM", "1;31", look),
         Protection::Protected => paint("protected", "1;32", look),
         _ => paint("UNPROTECTED", "1;31", look),
     };
@@ -48,22 +49,26 @@ fn counted(kinds: &[(&str, usize)], between: &str) -> String {
     kinds.map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(between)
 }
 
-fn plural(count: usize, what: &str) -> String {
+pub(crate) fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 pub(crate) fn router_counts(status: &Status) -> Option<String> {
     let count = |is: &dyn Fn(&Router) -> bool| status.routers.iter().filter(|router| is(router)).count();
+    let known = |state| count(&|r| r.state == state && r.cannot_tell.is_none());
     let states = [
-        ("active", count(&|r| r.state == RouterState::Active)),
-        ("served by nobody", count(&|r| r.state == RouterState::Vacant)),
-        ("served from outside the mesh", count(&|r| r.state == RouterState::Foreign)),
-        ("in fault", count(&|r| r.state == RouterState::Fault)),
+        ("active", known(RouterState::Active)),
+        ("served by nobody", known(RouterState::Vacant)),
+        ("served from outside the mesh", known(RouterState::Foreign)),
+        ("in fault", known(RouterState::Fault)),
+        ("not known here", count(&|r| r.cannot_tell.is_some())),
     ];
     let besides = [
         ("without a lease", count(&|r| r.unprotected_because.is_some())),
         ("refused here", count(&|r| r.veto.is_some())),
         ("contested from outside", count(&|r| r.state == RouterState::Active && r.foreign.is_some())),
+        ("in fault on a director", count(&|r| r.state != RouterState::Fault && !r.faults.is_empty())),
+        ("kept on a director by an operator", count(&|r| r.pinned_to.is_some())),
     ];
     let besides = counted(&besides, ", ");
     let besides = if besides.is_empty() { besides } else { format!("; {besides}") };
@@ -105,7 +110,7 @@ pub(crate) fn serving(status: &Status) -> Vec<(String, usize)> {
 }
 
 /// Broken between words where the terminal is narrow, further lines indented.
-fn wrapped(line: &str, look: &Look) -> String {
+pub(super) fn wrapped(line: &str, look: &Look) -> String {
     let width = look.width.map_or(usize::MAX, usize::from);
     let (mut text, mut column) = (String::new(), 0);
     for word in line.split(' ') {
@@ -234,6 +239,15 @@ pub(crate) fn of_router(router: &Router, node: &str) -> Vec<String> {
     }
     for (director, held) in &router.held_on {
         lines.push(format!("{director} is held back until {}: {}", held.until, held.because));
+    }
+    lines.extend(router.faults.iter().map(|(director, why)| format!("{director} cannot serve it: {why}")));
+    for (director, why) in &router.lowered {
+        let priority = router.priority.get(director).map_or_else(String::new, |p| format!("priority {p}, "));
+        lines.push(format!("{director} has {priority}{why}"));
+    }
+    if let Some(why) = &router.cannot_tell {
+        lines.push(format!("{node} cannot tell who serves it: {why}"));
+        return lines;
     }
     match (&router.state, &router.foreign) {
         (RouterState::Foreign, Some(foreign)) => {

@@ -7,7 +7,7 @@ use mesh_control::Status;
 use serde_json::{Value, json};
 
 use super::{Look, age, nodes, read};
-use crate::pick::Pick;
+use crate::pick::{Pick, is_trouble};
 
 fn look(color: bool, width: Option<u16>) -> Look {
     Look { color, width, now: "2026-03-01T12:00:00Z".parse().unwrap() }
@@ -137,6 +137,7 @@ fn a_lost_quorum_is_said_aloud() {
     let mut minority = cluster();
     minority["cluster"]["protection"] = json!("protected");
     let text = status(&parsed(minority), &plain());
+    assert!(text.starts_with("Cluster lab  NO QUORUM  quorum 1/3 reachable, 2 needed  (as seen by lb2)\n"), "{text}");
     assert!(text.contains("\n! NO QUORUM: lb2 reaches too few voters and can serve nothing\n"), "{text}");
 }
 
@@ -245,4 +246,57 @@ fn settings_that_differ_take_the_place_of_the_digests() {
     assert!(!few.contains("see CONFIG"), "{few}");
     let many = shown(20);
     assert!(many.contains("! lb1: VI_12: advert_int 1 s, here 2 s\n! 9 more lines"), "{many}");
+}
+
+/// What is not known is not said to be so.
+#[test]
+fn who_serves_may_be_unknown() {
+    let mut map = cluster();
+    for router in [0, 1, 2] {
+        map["routers"][router]["active"] = json!(null);
+        map["routers"][router]["veto"] = json!(null);
+        map["routers"][router]["lease"] = json!(null);
+        map["routers"][router]["state"] = json!(["fault", "vacant", "foreign"][router]);
+        map["routers"][router]["cannot_tell"] = json!("lb1 and lb3 are not reachable by the mesh");
+    }
+    let text = status(&parsed(map), &plain());
+    assert!(text.contains("\n3 virtual routers: 3 not known here\n"), "{text}");
+    let line = "VI_1, VI_2, VI_3: lb2 cannot tell who serves it: lb1 and lb3 are not reachable by the mesh";
+    assert!(text.contains(&format!("\n! {line}\n")), "{text}");
+    assert!(text.contains("\nVI_3  eth1       53    10.2.0.3/32   unknown  -       -      backup\n"), "{text}");
+    for wrong in ["served by", "in fault", "outside the mesh", "vacant"] {
+        assert!(!text.contains(wrong), "{wrong}: {text}");
+    }
+}
+
+#[test]
+fn what_a_director_cannot_do_is_a_problem() {
+    let mut map = cluster();
+    map["routers"][0]["veto"] = json!(null);
+    map["routers"][0]["pinned_to"] = json!("lb1");
+    assert!(!is_trouble(&parsed(map.clone()).routers[0]), "a pin is none");
+    map["routers"][0]["faults"] = json!({"lb2": "script chk is down"});
+    map["routers"][0]["lowered"] = json!({"lb1": "30 less: script other is down"});
+    let map = parsed(map);
+    assert!(is_trouble(&map.routers[0]));
+    let text = status(&map, &plain());
+    let lines = "\n! VI_1: lb2 cannot serve it: script chk is down\n! VI_1: lb1 has priority 200, 30 less: script other is down\n";
+    assert!(text.contains(lines), "{text}");
+    assert!(text.contains("; 1 in fault on a director, 1 kept on a director by an operator\n"), "{text}");
+}
+
+/// The names of three directors, shorter than the column's head.
+#[test]
+fn the_head_of_the_last_column_is_whole() {
+    let mut narrow = cluster();
+    narrow["routers"].as_array_mut().unwrap().truncate(1);
+    narrow["routers"][0]["vips"] = json!(["192.168.88.180/24"]);
+    narrow["routers"][0]["priority"] = json!({"lb1": 100, "lb2": 90, "lb3": 80});
+    let text = status(&parsed(narrow), &look(false, Some(80)));
+    let table = "
+NAME INTERFACE VRID VIPS              STATE  ACTIVE LEASE  HERE   PRIORITY
+VI_1 eth0      51   192.168.88.180/24 active lb1    812 ms vetoed lb1:100 lb2:90
+                                                                  lb3:80
+";
+    assert!(text.contains(table), "{text}");
 }

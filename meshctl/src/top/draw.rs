@@ -22,7 +22,7 @@ const HELP: [&str; 9] = [
     "Tab, arrows      other pane, other row",
     "PgUp PgDn g G    faster",
     "/                show only what has a text in it; Esc shows all",
-    "s                order of VIPs: as they come, by name, node, address, last change",
+    "s                VIPs as they come, by name, node, address, last change",
     "p                pause, and go on",
     "q, Ctrl-C        leave",
     "",
@@ -83,6 +83,7 @@ fn cluster(status: &Status, age: &str) -> String {
     let quorum = &status.cluster.quorum;
     let protection = match status.cluster.protection {
         Protection::None => return format!("No mesh: {} is a plain VRRP router  {age}", status.node),
+        Protection::Protected if quorum.reachable < quorum.needed => "NO QUORUM",
         Protection::Protected => "protected",
         Protection::Unprotected => "UNPROTECTED",
     };

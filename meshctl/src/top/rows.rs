@@ -100,7 +100,7 @@ fn router(router: &Router, now: Timestamp) -> (Vec<String>, Tone) {
         [only] => only.clone(),
         [first, more @ ..] => format!("{first} +{}", more.len()),
     };
-    let served = router.active.as_deref().or(router.foreign.as_deref()).unwrap_or("-");
+    let served = show::served_by(router);
     let lease = match (&router.unprotected_because, &router.lease) {
         (Some(_), _) => "NONE".to_owned(),
         (None, Some(lease)) => format!("{} ms", lease.remaining_ms),
@@ -114,7 +114,7 @@ fn router(router: &Router, now: Timestamp) -> (Vec<String>, Tone) {
         mesh_control::RouterState::Active => Tone::Notable,
         _ => Tone::Bad,
     };
-    let cells = [&router.name, &vip, &show::word(&router.state), served, &lease, &since, &router.here];
+    let cells = [&router.name, &vip, &show::state_word(router), served, &lease, &since, &router.here];
     (cells.map(str::to_owned).to_vec(), tone)
 }
 

@@ -87,7 +87,7 @@ fn a_small_terminal_has_one_pane() {
     press(&mut state, &[KeyCode::Tab, KeyCode::Tab]);
     assert_eq!(text(&state, 60, 9), include_str!("tests/events.txt"));
     press(&mut state, &[KeyCode::Char('?')]);
-    assert_eq!(text(&state, 100, 16), include_str!("tests/help.txt"));
+    assert_eq!(text(&state, 80, 16), include_str!("tests/help.txt"));
 }
 
 #[test]

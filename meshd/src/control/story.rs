@@ -87,6 +87,11 @@ pub(super) async fn trace(State(shared): State<Shared>, wanted: Wanted<WhichTrac
     let (named, of) = (id.clone(), router.clone());
     let trace = archive(&shared)?.trace(id, router).await;
     if trace.spans.is_empty() {
+        if let (None, Some(router)) = (&named, &of)
+            && !archive(&shared)?.knows(router).await
+        {
+            return Err(no_router(router));
+        }
         let what = match (named, of) {
             (Some(id), _) => format!("no trace {id} is remembered"),
             (None, Some(router)) => format!("no takeover of {router} is remembered"),
@@ -112,8 +117,11 @@ pub(super) async fn explain(
     let Query(WhichRouter { router }) = wanted.map_err(|bad| refuse(bad.status(), bad.body_text()))?;
     let explained = archive(&shared)?.explain(&router).await;
     let explained = explained.map_err(|error| refuse(StatusCode::SERVICE_UNAVAILABLE, format!("{error:#}")))?;
-    let unknown = || refuse(StatusCode::NOT_FOUND, format!("no virtual router {router:?}"));
-    explained.map(Json).ok_or_else(|| unknown().hint("a VIP or a name: see meshctl status"))
+    explained.map(Json).ok_or_else(|| no_router(&router))
+}
+
+fn no_router(named: &str) -> Refused {
+    refuse(StatusCode::NOT_FOUND, format!("no virtual router {named:?}")).hint("a VIP or a name: see meshctl status")
 }
 
 fn archive(shared: &Shared) -> Result<&Archive, Refused> {

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Journal;
+use super::journal::latest;
 use crate::clock;
 use crate::mesh::MeshHandle;
 
@@ -113,7 +114,7 @@ impl Archive {
                 let (answers, unreachable) = self.ask_all::<Trace>(&question).await;
                 let own = one(self.journal.latest(router.as_deref()));
                 let roots = [own].into_iter().chain(answers).flat_map(|a| a.spans);
-                match roots.max_by_key(|s| s.begin_unix_us) {
+                match roots.max_by_key(latest) {
                     Some(root) => root.trace_id,
                     None => return Trace { unreachable, ..Trace::default() },
                 }
@@ -136,7 +137,7 @@ impl Archive {
     /// The engine does not answer.
     pub async fn explain(&self, router: &str) -> anyhow::Result<Option<Explanation>> {
         let Some(explained) = self.ask_engine(router).await? else { return Ok(None) };
-        let Explained { key, router, opinion, if_died, drift } = *explained;
+        let Explained { key, router, opinion, if_died, if_owner_died, drift } = *explained;
         let (answers, mut unreachable) = self.ask_all::<Option<Opinion>>(&Question::Opinion { router: key }).await;
         let mut voters: Vec<Opinion> = opinion.into_iter().chain(answers.into_iter().flatten()).collect();
         voters.sort_by(|a, b| a.node.cmp(&b.node));
@@ -147,7 +148,9 @@ impl Archive {
         let refusals = events.into_iter().filter(|e| e.state.as_deref() == Some("vetoed"));
         let mut vetoes: Vec<_> = refusals.filter(|e| e.router.as_deref() == Some(router.name.as_str())).collect();
         vetoes.drain(..vetoes.len().saturating_sub(VETOES));
-        Ok(Some(Explanation { router, voters, if_this_node_died: if_died, vetoes, unreachable, drift }))
+        let node = self.journal.node().to_owned();
+        let if_this_node_died = if_died;
+        Ok(Some(Explanation { node, router, voters, if_this_node_died, if_owner_died, vetoes, unreachable, drift }))
     }
 
     /// Events of one other node, later than number `after`; for following them.
@@ -162,6 +165,11 @@ impl Archive {
         events.sort_by(|a, b| (a.at_unix_us, &a.node, a.seq).cmp(&(b.at_unix_us, &b.node, b.seq)));
         events.iter().for_each(|event| cursors.note(&event.node, event.seq));
         Events { events, unreachable }
+    }
+
+    /// Whether this node knows a router of this name or address; what cannot be found out counts as known.
+    pub async fn knows(&self, router: &str) -> bool {
+        self.ask_engine(router).await.map_or(true, |explained| explained.is_some())
     }
 
     async fn ask_engine(&self, router: &str) -> anyhow::Result<Option<Box<Explained>>> {

@@ -27,6 +27,15 @@ pub(super) fn of(decision: Decision) -> Event {
             router: Some(name.clone()),
             ..plain("held", "warning", format!("{name}: held back for {lasts:?}"), cause)
         },
+        Decision::Weighed { name, priority, because, .. } => Event {
+            router: Some(name.clone()),
+            ..plain(
+                "priority",
+                severity(because.is_some()),
+                weighed(&name, priority, because.as_deref()),
+                String::new(),
+            )
+        },
         Decision::Move { name, from, to, event, cause, .. } => {
             let (bad, text) = match event {
                 MoveEvent::Begun => (false, format!("{name}: moves from {from} to {to}")),
@@ -95,6 +104,11 @@ fn router(name: String, event: RouterEvent, cause: String, trace_id: String) -> 
         trace_id: Some(trace_id),
         ..plain("router", severity(bad), String::new(), cause)
     }
+}
+
+/// A priority, and what keeps it low.
+pub(super) fn weighed(name: &str, priority: u8, because: Option<&str>) -> String {
+    format!("{name}: priority {priority}, {}", because.unwrap_or("nothing lowers it any more"))
 }
 
 /// Some lines of many.

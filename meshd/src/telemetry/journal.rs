@@ -59,14 +59,14 @@ impl Journal {
         Events { events, unreachable: Vec::new() }
     }
 
-    /// The latest root, of this router where one is named.
+    /// The latest root, of this router where one is named; what came to nothing only where nothing else is there.
     pub fn latest(&self, router: Option<&str>) -> Option<Span> {
         let named = |s: &&Span| {
             let is = |wanted| [names::ROUTER, names::VIP].iter().any(|a| s.attribute(a).as_deref() == Some(wanted));
             router.is_none_or(is)
         };
         let kept = self.kept();
-        kept.spans.iter().filter(|s| s.parent_span_id.is_none()).filter(named).max_by_key(|s| s.begin_unix_us).cloned()
+        kept.spans.iter().filter(|s| s.parent_span_id.is_none()).filter(named).max_by_key(|s| latest(s)).cloned()
     }
 
     /// All spans of the traces whose id begins so; the later trace where there are several.
@@ -82,6 +82,11 @@ impl Journal {
         // Nothing is left half done where one can panic.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Later is more. An attempt that came to nothing, perhaps of a node that was cut off, does not hide what happened.
+pub(super) fn latest(span: &Span) -> (bool, u64) {
+    (span.failed.is_none(), span.begin_unix_us)
 }
 
 fn push<T>(list: &mut VecDeque<T>, item: T, most: usize) {

@@ -3,7 +3,7 @@
 use mesh_core::decision::{GroupState, MoveEvent, RouterEvent};
 use mesh_core::{Decision, bfd, services};
 
-use super::event::listed;
+use super::event::{listed, weighed};
 
 /// Tells a decision.
 pub(super) fn record(decision: &Decision) {
@@ -17,6 +17,13 @@ pub(super) fn record(decision: &Decision) {
         Decision::Script { name, up: false, cause } => tracing::warn!(script = %name, "script {name} is down: {cause}"),
         Decision::Held { name, key, lasts, cause } => {
             tracing::warn!(vrid = key.vrid, cause, "{name}: held back for {lasts:?}");
+        }
+        Decision::Weighed { name, key, priority, because } => {
+            let text = weighed(name, *priority, because.as_deref());
+            match because {
+                Some(_) => tracing::warn!(vrid = key.vrid, "{text}"),
+                None => tracing::info!(vrid = key.vrid, "{text}"),
+            }
         }
         Decision::Move { name, key, from, to, event, cause } => {
             let vrid = key.vrid;

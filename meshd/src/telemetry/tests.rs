@@ -116,6 +116,38 @@ fn ip_vs_is_a_part_of_the_takeover_right_before() {
     assert_eq!(found[1].failed.as_deref(), Some("1 of 3 changes failed"));
 }
 
+/// As of a node that is cut off, and tries again and again.
+#[test]
+fn an_attempt_that_came_to_nothing_hides_no_takeover() {
+    let (mut collector, journal) = collector();
+    let t = clock::now() - Duration::from_secs(1);
+    let attempt = |begin, id, failed: Option<&str>| {
+        let span = Span { id, failed: failed.map(str::to_owned), ..span(names::TAKEOVER, begin, begin, false) };
+        Report { at: t, what: What::Story(vec![Told::Span(span)], Vec::new()) }
+    };
+    let latest = |journal: &Journal| journal.latest(Some("VI_1")).map(|s| s.span_id);
+    collector.take(attempt(t, 1, Some("no majority")));
+    assert_eq!(latest(&journal).as_deref(), Some("0000000000000001"), "there is nothing else");
+    collector.take(attempt(t + Duration::from_millis(1), 2, None));
+    collector.take(attempt(t + Duration::from_millis(2), 3, Some("no majority")));
+    assert_eq!(latest(&journal).as_deref(), Some("0000000000000002"));
+}
+
+#[test]
+fn what_weighs_on_a_priority_is_an_event() {
+    let (mut collector, journal) = collector();
+    for because in [Some("30 less: script chk is down".to_owned()), None] {
+        let weighed = Decision::Weighed { name: "VI_1".to_owned(), key: KEY, priority: 70, because };
+        collector.take(Report { at: clock::now(), what: What::Decision(weighed) });
+    }
+    let found = journal.events(0, 0, 10).events;
+    let told: Vec<_> = found.iter().map(|e| (e.kind.as_str(), e.severity.as_str(), e.text.as_str())).collect();
+    let lowered = "VI_1: priority 70, 30 less: script chk is down";
+    let over = "VI_1: priority 70, nothing lowers it any more";
+    assert_eq!(told, [("priority", "warning", lowered), ("priority", "info", over)]);
+    assert!(found.iter().all(|e| e.router.as_deref() == Some("VI_1")));
+}
+
 #[test]
 fn decisions_are_events_numbered_and_bounded() {
     let (mut collector, journal) = collector();

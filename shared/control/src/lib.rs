@@ -207,6 +207,19 @@ pub struct Router {
     pub priority: std::collections::BTreeMap<String, u8>,
     /// The last takeover or loss anywhere.
     pub last_transition: Option<Transition>,
+    /// Why the node that answers cannot tell who serves it, in words: `state` is what it would be if directors
+    /// that are not reached from there did not serve.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cannot_tell: Option<String>,
+    /// Directors that cannot serve it, and why, in words.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub faults: std::collections::BTreeMap<String, String>,
+    /// Directors whose priority is lower than it could be, and what lowers it, in words.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub lowered: std::collections::BTreeMap<String, String>,
+    /// What is configured on directors that the mesh, or an operator, gave another priority.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub configured_priority: std::collections::BTreeMap<String, u8>,
     /// Why this node was refused, while `here` is `vetoed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub veto: Option<Veto>,

@@ -23,7 +23,7 @@ pub struct Event {
     pub node: String,
     /// `info` or `warning`.
     pub severity: String,
-    /// `router`, `peer`, `roster`, `script`, `drift`, `repair`, `warning`, `dropped`, `real_server` or `quorum`.
+    /// `router`, `peer`, `roster`, `script`, `drift`, `repair`, `warning`, `dropped`, `priority`, `real_server` or `quorum`.
     pub kind: String,
     /// The virtual router it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -151,12 +151,18 @@ impl Trace {
 /// The answer to `GET /explain`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
+    /// The node that answers.
+    #[serde(default)]
+    pub node: String,
     /// The router, as in [`crate::Status`].
     pub router: Router,
     /// What every voter would answer now.
     pub voters: Vec<Opinion>,
     /// What would happen if the node that answers died now, in words.
     pub if_this_node_died: String,
+    /// The same of the node that serves, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_owner_died: Option<String>,
     /// The last refusals of this router's claims, the newest last.
     pub vetoes: Vec<Event>,
     /// Voters that did not answer.

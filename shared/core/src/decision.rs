@@ -69,6 +69,17 @@ pub enum Decision {
         /// What fell and how often, in words.
         cause: String,
     },
+    /// What is tracked changed a virtual router's priority.
+    Weighed {
+        /// The instance's name.
+        name: String,
+        /// Its key.
+        key: RouterKey,
+        /// What the priority is now.
+        priority: u8,
+        /// What keeps it lower than it could be, in words; none where nothing does any more.
+        because: Option<String>,
+    },
     /// A planned move; told by the director that orders it.
     Move {
         /// The router's name, the first one's of a group.

@@ -50,6 +50,8 @@ pub struct Instance {
     pub veto: Option<Veto>,
     /// Why it cannot run; it starts in fault until its interface is known.
     pub fault: Option<String>,
+    /// What keeps its priority lower than it could be, in words.
+    pub lowered: Option<String>,
     /// An effect failed: not before then again.
     pub blocked: Option<(Instant, String)>,
     /// For how long after the next failure.
@@ -87,6 +89,8 @@ pub struct Instance {
     pub counters: Counters,
     /// The last advert that passed all checks.
     pub heard: Option<Heard>,
+    /// When that was.
+    pub heard_at: Instant,
     /// Where it stands while no majority of the voters answers.
     pub silence: Silence,
     /// Serves because the run before did, but its interface is not known yet: until then at most.
@@ -212,6 +216,7 @@ impl Instance {
             failures: 0,
             veto: None,
             fault: Some(missing.unwrap_or_else(|| format!("interface {} is not there", config.interface))),
+            lowered: None,
             blocked: None,
             block_time: None,
             damper: Damper::default(),
@@ -230,6 +235,7 @@ impl Instance {
             transition: Transition { at: now, cause: "started".to_owned(), trace_id: String::new() },
             counters: Counters::default(),
             heard: None,
+            heard_at: now,
             silence: Silence::new(now),
             adopted: None,
             goes_on: false,
@@ -283,6 +289,17 @@ impl Instance {
     /// Effective priority, 0 in fault.
     pub fn shown_priority(&self) -> u8 {
         if self.fault.is_some() { 0 } else { self.vrrp.priority() }
+    }
+
+    /// What is not well with it, in words.
+    pub fn because(&self) -> Option<&String> {
+        self.fault.as_ref().or(self.lowered.as_ref())
+    }
+
+    /// The address of whoever advertises here, unless that has fallen silent or given up.
+    pub fn heard_now(&self, now: Instant) -> Option<IpAddr> {
+        let heard = self.heard.filter(|h| h.priority > 0)?;
+        (now < self.heard_at + heard.interval * 3 + Duration::from_secs(1)).then_some(heard.source)
     }
 
     /// The epoch of the lease held, 0 without one.

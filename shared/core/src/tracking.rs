@@ -71,6 +71,9 @@ enum Standing {
     Number(i64),
 }
 
+/// Something tracked: its kind, its name, the weight that counts, how it stands.
+type Object<'a> = (&'static str, &'a str, Weight, Standing);
+
 impl Tracking {
     /// Takes over a configuration; what did not change keeps its state.
     pub fn configure(&mut self, config: &Config) {
@@ -158,14 +161,7 @@ impl Tracking {
         goes_on: bool,
     ) -> Effect {
         let mut priority = i64::from(router.priority);
-        let mut objects = self.objects(&router.track, link, goes_on);
-        if group.is_some_and(|group| !group.member_weights) {
-            objects.retain(|(_, _, weight, _)| weight.by == 0);
-        }
-        if let Some(group) = group {
-            objects.extend(self.objects(&group.track, link, goes_on));
-        }
-        for (what, name, weight, standing) in objects {
+        for (what, name, weight, standing) in self.counting(router, group, link, goes_on) {
             match change(weight, &standing) {
                 Some(by) => priority += by,
                 None => return Effect::Fault(fault(what, name, &standing)),
@@ -177,13 +173,48 @@ impl Tracking {
         Effect::Priority(u8::try_from(priority.clamp(1, 254)).expect("clamped to 1..=254"))
     }
 
-    /// What is tracked: its kind, its name, the weight that counts, how it stands. What is not defined has no effect.
-    fn objects<'a>(
+    /// What keeps a priority lower than it could be, in words; none where nothing does. Arguments as in
+    /// [`Tracking::effect`].
+    pub fn lowers(
         &self,
-        tracks: &'a Tracks,
+        router: &VirtualRouter,
+        group: Option<&SyncGroup>,
         link: &dyn Fn(&str) -> bool,
         goes_on: bool,
-    ) -> Vec<(&'static str, &'a str, Weight, Standing)> {
+    ) -> Option<String> {
+        let counting =
+            if router.priority == OWNER_PRIORITY { Vec::new() } else { self.counting(router, group, link, goes_on) };
+        let lower = |(what, name, weight, standing): &Object<'_>| match (change(*weight, standing)?, best(*weight)) {
+            (by @ ..0, _) => Some(format!("{} less: {}", -by, fault(what, name, standing))),
+            (0, best @ 1..) if !matches!(standing, Standing::Number(_)) => {
+                Some(format!("{best} not added: {}", fault(what, name, standing)))
+            }
+            _ => None,
+        };
+        let lines: Vec<String> = counting.iter().filter_map(lower).collect();
+        (!lines.is_empty()).then(|| lines.join(", "))
+    }
+
+    /// What counts for a router, of its own and of its group.
+    fn counting<'a>(
+        &self,
+        router: &'a VirtualRouter,
+        group: Option<&'a SyncGroup>,
+        link: &dyn Fn(&str) -> bool,
+        goes_on: bool,
+    ) -> Vec<Object<'a>> {
+        let mut objects = self.objects(&router.track, link, goes_on);
+        if group.is_some_and(|group| !group.member_weights) {
+            objects.retain(|(_, _, weight, _)| weight.by == 0);
+        }
+        if let Some(group) = group {
+            objects.extend(self.objects(&group.track, link, goes_on));
+        }
+        objects
+    }
+
+    /// What is tracked. What is not defined has no effect.
+    fn objects<'a>(&self, tracks: &'a Tracks, link: &dyn Fn(&str) -> bool, goes_on: bool) -> Vec<Object<'a>> {
         let mut objects = Vec::new();
         let mut add = |what, tracked: &'a Tracked, own: Weight, standing| {
             objects.push((what, tracked.name.as_str(), tracked.weight.unwrap_or(own), standing));
@@ -249,6 +280,12 @@ fn change(weight: Weight, standing: &Standing) -> Option<i64> {
         Standing::Up => Some(if by > 0 { by * sign } else { 0 }),
         Standing::Down(_) => Some(if by < 0 { by * sign } else { 0 }),
     }
+}
+
+/// The most that an object can add that is up or down.
+fn best(weight: Weight) -> i64 {
+    let by = |standing| change(weight, &standing).unwrap_or(0);
+    by(Standing::Up).max(by(Standing::Down("")))
 }
 
 fn fault(what: &str, name: &str, standing: &Standing) -> String {

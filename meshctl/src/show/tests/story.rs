@@ -45,7 +45,22 @@ lb2     announcement              990.0 ms       10.0 ms  |                     
 lb4   vote                        904.0 ms        0.0 ms  |                            #   |
 ";
     assert_eq!(trace(&read(failover()).unwrap(), &plain()), expected);
+    let usual = "\
+NODE  STEP                           BEGIN          TOOK
+lb2   takeover                      0.0 ms     1000.0 ms  |################|
+lb2     detection                   0.0 ms      900.0 ms  |##############  |
+lb1     retirement                500.0 ms       10.0 ms  |        #       |
+lb2     lease request to lb3      900.0 ms        5.5 ms  |              # |
+          granted under epoch 8
+lb3       vote                    903.0 ms        0.0 ms  |              # |
+            granted under epoch 8
+lb2     announcement              990.0 ms       10.0 ms  |               #|
+lb4   vote                        904.0 ms        0.0 ms  |              # |
+";
+    let shown = trace(&read(failover()).unwrap(), &look(false, Some(76)));
+    assert!(shown.ends_with(usual), "{shown}");
     let narrow = trace(&read(failover()).unwrap(), &look(false, Some(40)));
+    assert!(narrow.matches("granted under epoch 8").count() == 2, "{narrow}");
     assert!(narrow.lines().skip(7).all(|line| line.chars().count() <= 40), "{narrow}");
 }
 
@@ -77,6 +92,7 @@ fn an_explanation_says_who_would_answer_what() {
     let answers = json!({"lb1": "yes, renewed", "lb2": "no: lb1 holds it"});
     let why = json!({"router": router, "voters": [{"node": "lb2", "answers": answers}],
         "drift": {"settings": [{"node": "lb2", "subject": "4.51", "name": "VI_1", "setting": "version", "here": "2", "there": "3"}]},
+        "node": "lb2", "if_owner_died": "lb3 would take over",
         "if_this_node_died": "nothing would change", "unreachable": [{"node": "lb3", "because": "not connected"}],
         "vetoes": [{"at_unix_us": 1, "at": "2026-03-01T11:57:00Z", "seq": 3, "node": "lb2", "severity": "warning",
             "kind": "router", "text": "", "cause": "lb1 holds the lease, say lb3"}]});
@@ -95,10 +111,41 @@ Were they asked for the lease now:
 Configured otherwise:
   lb2: VI_1: version 3, here 2
 
-If this node died now: nothing would change
+If lb1, which serves it, died now: lb3 would take over
+If lb2 died now: nothing would change
 
 Last vetoes:
   2026-03-01T11:57:00Z  lb2 was refused: lb1 holds the lease, say lb3
 ";
     assert_eq!(explanation(&read(why).unwrap()), expected);
+}
+
+#[test]
+fn an_explanation_says_what_an_operator_did_and_what_is_not_well() {
+    let mut router = cluster()["routers"][0].clone();
+    router["pinned_to"] = json!("lb1");
+    router["configured_priority"] = json!({"lb1": 150, "lb2": 200});
+    router["faults"] = json!({"w": "script chk is down"});
+    router["lowered"] = json!({"lb3": "1 less: file load holds -1"});
+    let why = json!({"router": router, "voters": [], "if_this_node_died": "nothing would change", "vetoes": []});
+    let expected = "\
+priorities: lb1 200 (150 configured), lb3 199, lb2 150 (200 configured)
+kept on lb1 by an operator: `meshctl move VI_1 --back` undoes it
+w cannot serve it: script chk is down
+lb3's priority: 1 less: file load holds -1
+trace: 00
+
+If this node died now: nothing would change
+";
+    let shown = explanation(&read(why.clone()).unwrap());
+    assert!(shown.ends_with(expected), "an older daemon does not say who it is: {shown}");
+
+    let mut why = why;
+    why["router"]["active"] = json!(null);
+    why["router"]["foreign"] = json!("10.1.1.13");
+    why["router"]["cannot_tell"] = json!("lb1 and lb3 are not reachable by the mesh");
+    why["node"] = json!("lb2");
+    let shown = explanation(&read(why).unwrap());
+    let line = "\nlb2 cannot tell who serves it: lb1 and lb3 are not reachable by the mesh\n";
+    assert!(shown.contains(line) && !shown.contains("outside") && !shown.contains("since"), "{shown}");
 }

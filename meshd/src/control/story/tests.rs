@@ -51,6 +51,22 @@ async fn events_are_told_and_bad_questions_refused() {
     assert_eq!(refusal(&daemon.get("/explain").await).0, 400);
 }
 
+/// A router that nobody knows has no takeovers to be remembered.
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_refused_as_such() {
+    let (daemon, _archive, _telemetry, mut asked) = daemon().await;
+    tokio::spawn(async move {
+        while let Some(Asked::Router { answer, .. }) = asked.recv().await {
+            drop(answer.send(None));
+        }
+    });
+    for path in ["/traces?router=nosuch", "/explain?router=nosuch"] {
+        let (code, none) = refusal(&daemon.get(path).await);
+        assert_eq!((code, none.error.as_str()), (404, "no virtual router \"nosuch\""));
+        assert_eq!(none.hint.as_deref(), Some("a VIP or a name: see meshctl status"));
+    }
+}
+
 #[tokio::test]
 async fn an_engine_that_hangs_explains_nothing_in_time() {
     let (daemon, archive, _telemetry, _asked) = daemon().await;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use mesh_wire::mesh::RouterKey;
 
 use super::Engine;
-use crate::decision::RouterEvent;
+use crate::decision::{Decision, RouterEvent};
 use crate::time::Instant;
 use crate::tracking;
 
@@ -18,6 +18,8 @@ struct Look {
     fault: Option<String>,
     /// Its effective priority; `None` leaves it as it was.
     priority: Option<u8>,
+    /// What keeps that lower than it could be, in words.
+    lowered: Option<String>,
 }
 
 impl Engine {
@@ -46,6 +48,7 @@ impl Engine {
             instance.source = look.source;
             if let Some(priority) = look.priority {
                 instance.vrrp.set_priority(priority);
+                self.note_weights(look.key, look.lowered);
             }
             self.note_priority(look.key);
             let Some(instance) = self.instances.get_mut(&look.key) else { return };
@@ -92,11 +95,23 @@ impl Engine {
             (tracking::Effect::Priority(priority), fault) => (fault, Some(priority)),
             (tracking::Effect::Fault(fault), missing) => (missing.or(Some(fault)), None),
         };
+        let lowered = self.tracking.lowers(&instance.config, self.groups.config_of(key), &link, instance.goes_on);
         self.damp(now, key, &mut fault, &mut priority);
         let instance = &self.instances[&key];
         let fault = fault.or_else(|| instance.blocked.as_ref().map(|(_, reason)| reason.clone()));
         let priority = priority.map(|priority| self.fit_priority(instance, priority));
-        Look { key, source: self.source_of(instance), fault, priority }
+        Look { key, source: self.source_of(instance), fault, priority, lowered }
+    }
+
+    /// What keeps a router's priority low may be something else than before: that is told.
+    fn note_weights(&mut self, key: RouterKey, lowered: Option<String>) {
+        let Some(instance) = self.instances.get_mut(&key) else { return };
+        if instance.lowered == lowered {
+            return;
+        }
+        instance.lowered.clone_from(&lowered);
+        let (name, priority) = (instance.config.name.clone(), instance.vrrp.priority());
+        self.record(Decision::Weighed { name, key, priority, because: lowered });
     }
 
     /// All are let go of before the first is told to have a fault: it may be another's.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mesh_config::model::QuorumLoss;
 use mesh_control::Router;
 use mesh_control::drift::Drift;
 use mesh_control::story::Opinion;
@@ -23,6 +24,8 @@ pub struct Explained {
     pub opinion: Option<Opinion>,
     /// What would happen if this node died now.
     pub if_died: String,
+    /// The same of the node that serves, where that is another one.
+    pub if_owner_died: Option<String>,
     /// How other directors have it configured otherwise.
     pub drift: Drift,
 }
@@ -31,11 +34,14 @@ impl Engine {
     /// Explains the router of this name, virtual address or key; `None` where nobody knows it.
     pub fn explain(&self, now: Instant, named: &str) -> Option<Explained> {
         let key = self.find_router(named)?;
+        let me = self.setup.node;
+        let owner = self.active(now, key).filter(|owner| *owner != me && self.roster.is_some());
         Some(Explained {
             key: key.to_string(),
             router: self.router_status(now, key),
             opinion: self.opinion(now, key),
-            if_died: self.if_died(now, key),
+            if_died: self.if_died(now, key, me),
+            if_owner_died: owner.map(|owner| self.if_died(now, key, owner)),
             drift: self.drift_about(key),
         })
     }
@@ -79,31 +85,63 @@ impl Engine {
         }
     }
 
-    fn if_died(&self, now: Instant, key: RouterKey) -> String {
-        let me = self.setup.node;
+    /// What would become of a router without that node.
+    fn if_died(&self, now: Instant, key: RouterKey, who: NodeId) -> String {
         let active = self.active_node(now, key, &self.reports(key));
         let Some(roster) = &self.roster else {
             return "other VRRP routers on the segment, if any, would take over: there is no mesh".to_owned();
         };
-        let votes = usize::from(roster.is_voter(me));
-        let (left, needed) = (self.reachable_voters().saturating_sub(votes), roster.quorum());
+        let votes = roster.is_voter(who) && (who == self.setup.node || self.membership.is_connected(who));
+        let (left, needed) = (self.reachable_voters() - usize::from(votes), roster.quorum());
         let voters = format!("{left} of {} voters would be left, {needed} are needed", roster.voters().count());
-        let decides = left >= needed;
-        match (active == Some(me), decides) {
-            (false, true) => format!("nothing would change for this router: {voters}"),
-            (false, false) => format!("its lease could not be renewed any more: {voters}"),
-            (true, false) => format!("nobody could take over: {voters}"),
-            (true, true) => match self.membership.candidates(&key).max_by_key(|(node, priority)| (*priority, *node)) {
-                Some((node, priority)) => {
-                    let lease = self.instances.get(&key).map_or(0, |i| i.lease_time.as_millis());
-                    format!(
-                        "{} (priority {priority}) would take over: at once where the guard lives, else when the lease \
-                         ends, at most {lease} ms later; {voters}",
-                        self.name_of(node)
-                    )
+        let without = self.goes_without(key);
+        match (active, left >= needed) {
+            (Some(active), true) if active == who => self.successor(key, who, &voters),
+            (Some(active), false) if active == who && without => match self.heir(key, who) {
+                Some((heir, _)) => {
+                    let heir = self.node_name(heir);
+                    format!("{heir} would take over without a lease, if a probe finds the address free; {voters}")
                 }
                 None => format!("nobody could take over: no other director that is there can serve it; {voters}"),
             },
+            (Some(active), false) if active == who => format!("nobody could take over: {voters}"),
+            (Some(active), false) if without => {
+                format!("{} would go on, UNPROTECTED: {voters}", self.node_name(active))
+            }
+            (Some(_), false) => format!("its lease could not be renewed any more: {voters}"),
+            (None, _) if self.cannot_tell(now, key).is_some() => {
+                format!("that cannot be told while it is not known who serves; {voters}")
+            }
+            (None, false) => format!("nobody could take it over any more: {voters}"),
+            (_, true) => format!("nothing would change for this router: {voters}"),
         }
+    }
+
+    fn successor(&self, key: RouterKey, who: NodeId, voters: &str) -> String {
+        let Some((heir, priority)) = self.heir(key, who) else {
+            return format!("nobody could take over: no other director that is there can serve it; {voters}");
+        };
+        let lease = self.instances.get(&key).map_or(0, |i| i.lease_time.as_millis());
+        let most = if lease > 0 { format!(", at most {lease} ms later") } else { String::new() };
+        format!(
+            "{} (priority {priority}) would take over: at once where the guard lives, else when the lease ends{most}; \
+             {voters}",
+            self.node_name(heir)
+        )
+    }
+
+    /// Who would come after a director that serves, and with which priority.
+    fn heir(&self, key: RouterKey, who: NodeId) -> Option<(NodeId, u8)> {
+        let own = self.instances.get(&key).filter(|_| !self.drains_here());
+        let own = own.map(|i| (self.setup.node, i.shown_priority())).filter(|(_, priority)| *priority > 0);
+        let all = self.membership.candidates(&key).chain(own).filter(|(node, _)| *node != who);
+        all.max_by_key(|(node, priority)| (*priority, *node))
+    }
+
+    /// Whether it is served without a lease where no majority of the voters answers.
+    fn goes_without(&self, key: RouterKey) -> bool {
+        let mesh = &self.config.mesh.policy;
+        let loss = self.instances.get(&key).map_or_else(|| self.quorum_loss(mesh, mesh), |i| self.on_quorum_loss(i));
+        loss == QuorumLoss::Vrrp
     }
 }

@@ -29,6 +29,7 @@ mod routing;
 mod segment;
 mod serves;
 mod services;
+mod sight;
 mod silence;
 mod status;
 mod story;

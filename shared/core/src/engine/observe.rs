@@ -96,7 +96,10 @@ impl Engine {
         let ignored = instance.vrrp.ignores_adverts();
         let sealed = Sealed { source: from.source, payload: &from.payload, header, received: &received };
         let heard = match judge(instance, clock, from, &sealed) {
-            Ok(heard) => heard,
+            Ok(heard) => {
+                instance.heard_at = now;
+                heard
+            }
             Err(error) => {
                 let reason = format!("{}: {error}", instance.config.name);
                 return self.count_drop(now, from.source.to_string(), &reason);

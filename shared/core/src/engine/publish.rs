@@ -59,6 +59,7 @@ impl Engine {
             && report.epoch == instance.held_epoch()
             && report.source == instance.source
             && report.foreign == instance.foreign.map(|f| f.source)
+            && report.because.as_ref() == instance.because()
             && report.held.as_ref().map(|held| held.until_unix_ms) == self.held_until(instance)
             && report.transition.at_unix_ms == self.unix_ms(transition.at)
             && report.transition.cause == transition.cause
@@ -88,6 +89,7 @@ impl Engine {
                 cause: instance.transition.cause.clone(),
                 trace_id: instance.transition.trace_id.clone(),
             },
+            because: instance.because().cloned(),
             held: self.hold_report(instance),
             place: Some(self.place_report(instance)),
         }

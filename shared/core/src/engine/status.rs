@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh_control as control;
-use mesh_wire::mesh::gossip::{HoldReport, RouterReport, RouterState};
+use mesh_wire::mesh::gossip::{Drain, HoldReport, RouterReport, RouterState};
 use mesh_wire::mesh::roster::{Member, Role, VotePolicy};
 use mesh_wire::mesh::{Family, NodeId, RouterKey};
 
@@ -98,7 +98,12 @@ impl Engine {
             .to_owned(),
             liveness: self.liveness(member.id),
             address: member.address.to_string(),
-            draining: if own { self.drains_here() } else { report.is_some_and(|r| r.draining) },
+            draining: match peer {
+                _ if own => self.drains_here(),
+                // Who stops says that it is to be empty; only an operator keeps it so.
+                Some(peer) if peer.left => self.moves.marks.drain(member.id) == Drain::Draining,
+                _ => report.is_some_and(|r| r.draining),
+            },
             rtt_ms: rtt,
             config_digest: if own {
                 self.digest.clone()
@@ -140,6 +145,9 @@ impl Engine {
         };
         let live = reports.iter().filter(|(_, alive, _)| *alive);
         let held_on = live.clone().filter_map(|(id, _, r)| Some((*id, r.held.as_ref()?)));
+        let cannot_tell = if active.is_some() { None } else { self.cannot_tell(now, key) };
+        let (faults, lowered) = self.not_well(&reports);
+        let configured_priority = self.displaced(&reports);
         // Whoever serves says under which epoch, and 0 is none.
         let leased = reports.iter().any(|(id, _, r)| Some(*id) == active && r.epoch > 0);
         // A sync group is pinned as a whole.
@@ -159,6 +167,10 @@ impl Engine {
             lease,
             priority: live.map(|(id, _, r)| (self.node_name(*id), r.priority)).collect::<BTreeMap<_, _>>(),
             last_transition: last_transition(&reports),
+            cannot_tell,
+            faults,
+            lowered,
+            configured_priority,
             veto: here.and_then(|i| i.veto.as_ref()).map(|v| control::Veto {
                 by: v.by.iter().map(|id| self.name_of(*id)).collect(),
                 holder: v.holder.map(|id| self.name_of(id)),
@@ -216,7 +228,7 @@ impl Engine {
         Some(control::Lease { owner: self.name_of(owner), epoch, remaining_ms: millis(remaining) })
     }
 
-    fn node_name(&self, id: NodeId) -> String {
+    pub(super) fn node_name(&self, id: NodeId) -> String {
         if id == self.setup.node { self.setup.name.clone() } else { self.name_of(id) }
     }
 }

@@ -19,6 +19,7 @@ fn report(router: RouterKey, priority: u8, epoch: u64) -> String {
         source: Some(IpAddr::from([10, 1, 1, 11])),
         foreign: None,
         transition: Transition { at_unix_ms: 0, cause: "started".to_owned(), trace_id: String::new() },
+        because: None,
         held: None,
         place: None,
     };

@@ -97,6 +97,40 @@ fn a_positive_weight_is_added_while_up_a_negative_one_while_down() {
 }
 
 #[test]
+fn what_lowers_a_priority_has_its_words() {
+    let mut tracking = tracking(&[script("plus", 20), script("minus", -30)]);
+    let lowers = |tracking: &Tracking, router: &VirtualRouter| tracking.lowers(router, None, &|_| true, false);
+    let router = tracks(100, &[("plus", None), ("minus", None)]);
+    assert_eq!(lowers(&tracking, &router), None);
+    tracking.result("minus", ScriptOutcome::Exit(1));
+    assert_eq!(lowers(&tracking, &router).as_deref(), Some("30 less: script minus is down"));
+    tracking.result("plus", ScriptOutcome::Exit(1));
+    let both = "20 not added: script plus is down, 30 less: script minus is down";
+    assert_eq!(lowers(&tracking, &router).as_deref(), Some(both));
+    assert_eq!(lowers(&tracking, &tracks(255, &[("minus", None)])), None, "the owner of the addresses");
+    assert_eq!(lowers(&tracking, &tracks(100, &[("minus", Some(0))])), None, "that is a fault");
+
+    let mut group = SyncGroup::new("G", vec!["VI_1".to_owned()]);
+    group.track.scripts = vec![Tracked::new("minus")];
+    let grouped = tracking.lowers(&tracks(100, &[("plus", None)]), Some(&group), &|_| true, false);
+    assert_eq!(grouped.as_deref(), Some("30 less: script minus is down"), "a member's weight does not count there");
+}
+
+#[test]
+fn what_lowers_a_priority_the_other_way_round() {
+    let interface = |weight| {
+        let tracked = Tracked { weight, ..Tracked::new("eth1") };
+        VirtualRouter { track: Tracks { interfaces: vec![tracked], ..Tracks::default() }, ..router(100) }
+    };
+    let lowers = |weight, up: bool| tracking(&[]).lowers(&interface(weight), None, &|_| up, false);
+    assert_eq!(lowers(reversed(10), true).as_deref(), Some("10 less: interface eth1 is up"));
+    assert_eq!(lowers(reversed(10), false), None);
+    assert_eq!(lowers(reversed(-10), true).as_deref(), Some("10 not added: interface eth1 is up"));
+    assert_eq!(lowers(reversed(-10), false), None);
+    assert_eq!(lowers(by(-10), false).as_deref(), Some("10 less: interface eth1 has no link"));
+}
+
+#[test]
 fn a_routers_own_weight_comes_first() {
     let mut tracking = tracking(&[script("chk", -30)]);
     tracking.result("chk", ScriptOutcome::Exit(1));

@@ -102,6 +102,9 @@ pub struct RouterReport {
     pub foreign: Option<IpAddr>,
     /// The last change of `state`.
     pub transition: Transition,
+    /// Why it cannot serve there, or what keeps its priority lower than it could be, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
     /// It is held back there, because it came and went too often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HoldReport>,

@@ -141,7 +141,8 @@ impl Engine {
             return self.moves.dispatch.early.push((asker, order));
         }
         if !self.reaches_quorum() {
-            let text = format!("{} refused: it reaches no majority of the voters", self.setup.name);
+            let text =
+                format!("{}, which orders moves, refused: it reaches no majority of the voters", self.setup.name);
             return self.answer_order(asker, Err(text));
         }
         match order {
@@ -154,7 +155,10 @@ impl Engine {
                 self.answer_order(asker, outcome);
             }
             Order::Move { .. } | Order::Back { .. } if self.moves.dispatch.queue.len() >= MOST_ORDERS => {
-                let text = format!("{} refused: {MOST_ORDERS} orders are waiting already", self.setup.name);
+                let text = format!(
+                    "{}, which orders moves, refused: {MOST_ORDERS} orders are waiting already",
+                    self.setup.name
+                );
                 self.answer_order(asker, Err(text));
             }
             Order::Move { .. } | Order::Back { .. } => {
@@ -182,14 +186,14 @@ impl Engine {
         }
         let mut view = self.view(now);
         let Some(director) = view.nodes.get_mut(&node) else {
-            return Err(format!("{} refused: {name} is not there", self.setup.name));
+            return Err(format!("{}, which orders moves, refused: {name} is not there", self.setup.name));
         };
         director.drain = Drain::Draining;
         view.forget_refusals();
         let plan = placement::plan(&view);
         if let Some(stuck) = plan.stuck.iter().find(|s| s.on == node && !s.owned) {
             let names = self.router_names(&view.groups[&stuck.group].routers).join(", ");
-            return Err(format!("{} refused: {names}: {}", self.setup.name, stuck_because(false)));
+            return Err(format!("{}, which orders moves, refused: {names}: {}", self.setup.name, stuck_because(false)));
         }
         let stays: Vec<String> = plan
             .stuck
@@ -290,8 +294,10 @@ impl Engine {
             let Some(waiting) = self.moves.dispatch.queue.front() else { return };
             if waiting.until <= now && !due {
                 let rate = self.config.mesh.placement.moves_per_minute;
-                let text =
-                    format!("{} refused: {rate} moves a minute leave no turn within {TURN_WITHIN:?}", self.setup.name);
+                let text = format!(
+                    "{}, which orders moves, refused: {rate} moves a minute leave no turn within {TURN_WITHIN:?}",
+                    self.setup.name
+                );
                 let asker = waiting.asker;
                 self.moves.dispatch.queue.pop_front();
                 self.answer_order(asker, Err(text));
@@ -305,7 +311,8 @@ impl Engine {
                 match begun {
                     Ok(None) => {}
                     Ok(Some(text)) => self.answer_order(asker, Ok(text)),
-                    Err(text) => self.answer_order(asker, Err(format!("{} refused: {text}", self.setup.name))),
+                    Err(text) => self
+                        .answer_order(asker, Err(format!("{}, which orders moves, refused: {text}", self.setup.name))),
                 }
             } else {
                 return;

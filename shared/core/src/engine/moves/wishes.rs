@@ -67,6 +67,14 @@ impl Engine {
     fn grant(&mut self, now: Instant, ticket: u64, wish: &Wish) {
         match self.understand(wish) {
             Err(refused) => self.out.push(Action::Ordered { ticket, result: Err(refused) }),
+            Ok(Meant::Plan(_)) if !self.reaches_quorum() => {
+                let (reached, all) = (self.reachable_voters(), self.voters().len());
+                let text = format!(
+                    "{} cannot know what would move: it reaches no majority of the voters, {reached} of {all}",
+                    self.setup.name
+                );
+                self.out.push(Action::Ordered { ticket, result: Err(Refused { text, unknown: false }) });
+            }
             Ok(Meant::Plan(drain)) => {
                 let plan = self.show_plan(now, drain);
                 self.out.push(Action::Ordered { ticket, result: Ok(Answer::Plan(plan)) });

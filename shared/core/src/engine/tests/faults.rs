@@ -107,9 +107,21 @@ fn a_weight_changes_the_priority_of_the_next_advert() {
     let mut engine = tracking(-30);
     engine.step(ms(3300), ended(ScriptOutcome::TimedOut));
     let told = turned(false, "no answer within 1s, 2 in a row");
-    assert_eq!(plain(engine.step(ms(3400), ended(ScriptOutcome::TimedOut))), [told]);
+    let weighed = |priority, because: Option<&str>| {
+        let because = because.map(str::to_owned);
+        Action::Record(Decision::Weighed { name: "VI_1".to_owned(), key: KEY, priority, because })
+    };
+    let because = "30 less: script chk is down";
+    let lowered = weighed(170, Some(because));
+    assert_eq!(plain(engine.step(ms(3400), ended(ScriptOutcome::TimedOut))), [told, lowered]);
+    let shown = engine.status(ms(3400)).routers.remove(0);
+    assert_eq!((shown.priority["lb1"], shown.lowered["lb1"].as_str()), (170, because));
     assert_eq!(plain(engine.step(us(4_218_750), Input::Timeout))[0], advert(170));
     assert_eq!(engine.instances[&KEY].shown_priority(), 170);
+    engine.step(ms(4300), ended(ScriptOutcome::Success));
+    let told = turned(true, "exit status 0, 2 in a row");
+    assert_eq!(plain(engine.step(ms(4400), ended(ScriptOutcome::Success))), [told, weighed(200, None)]);
+    assert_eq!(engine.status(ms(4400)).routers.remove(0).lowered, BTreeMap::new());
 }
 
 #[test]

@@ -180,6 +180,61 @@ fn what_would_happen_if_this_node_died() {
     assert_eq!(died(&engine), lb3);
 }
 
+/// Asked anywhere, with one voter less: with a pair, the other goes on, or begins, without a lease.
+#[test]
+fn what_would_happen_if_one_of_a_pair_died() {
+    let mut owner = silence::unprotected();
+    owner.step(ms(3300), peer_up(LB2));
+    let died = |engine: &Engine| {
+        let explained = engine.explain(ms(3301), "VI_1").unwrap();
+        (explained.if_died, explained.if_owner_died)
+    };
+    let voters = "1 of 2 voters would be left, 2 are needed";
+    let nobody = format!("nobody could take over: no other director that is there can serve it; {voters}");
+    assert_eq!(died(&owner), (nobody, None));
+    owner.step(ms(3300), gossip(&report(LB2, RouterState::Backup, 150, 0), LB2));
+    let other = format!("lb2 would take over without a lease, if a probe finds the address free; {voters}");
+    assert_eq!(died(&owner), (other, None));
+
+    let mut backup = started(LB1, vec![router(200)], Some(roster(2)));
+    backup.step(ms(1), peer_up(LB2));
+    backup.step(ms(1), gossip(&report(LB2, RouterState::Active, 250, 4), LB2));
+    let this = format!("lb2 would go on, UNPROTECTED: {voters}");
+    let owner = format!("lb1 would take over without a lease, if a probe finds the address free; {voters}");
+    assert_eq!(died(&backup), (this, Some(owner)));
+}
+
+#[test]
+fn what_would_happen_if_another_node_died() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
+    let died = |engine: &Engine| {
+        let explained = engine.explain(ms(9), "VI_1").unwrap();
+        (explained.if_died, explained.if_owner_died)
+    };
+    let known = "that cannot be told while it is not known who serves; 0 of 3 voters would be left, 2 are needed";
+    assert_eq!(died(&engine), (known.to_owned(), None));
+    for node in [LB2, LB3] {
+        engine.step(ms(1), peer_up(node));
+    }
+    engine.step(ms(1), gossip(&report(LB2, RouterState::Active, 250, 4), LB2));
+    engine.step(ms(1), gossip(&report(LB3, RouterState::Backup, 210, 0), LB3));
+    let voters = "2 of 3 voters would be left, 2 are needed";
+    let heir = |heir: &str| {
+        format!(
+            "{heir} would take over: at once where the guard lives, else when the lease ends, at most 1000 ms later; \
+             {voters}"
+        )
+    };
+    let nothing = format!("nothing would change for this router: {voters}");
+    assert_eq!(died(&engine), (nothing.clone(), Some(heir("lb3 (priority 210)"))));
+    engine.step(ms(2), gossip(&report(LB3, RouterState::Backup, 190, 0), LB3));
+    assert_eq!(died(&engine), (nothing, Some(heir("lb1 (priority 200)"))), "it may be the node that is asked");
+    engine.step(ms(3), Input::PeerDown { node: LB3, left: false });
+    let voters = "1 of 3 voters would be left, 2 are needed";
+    let this = format!("its lease could not be renewed any more: {voters}");
+    assert_eq!(died(&engine), (this, Some(format!("nobody could take over: {voters}"))));
+}
+
 #[test]
 fn a_member_that_speaks_of_many_routers_fills_no_memory() {
     let mut engine = started(LB1, vec![router(200)], Some(roster(3)));

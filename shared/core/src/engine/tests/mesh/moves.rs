@@ -131,7 +131,7 @@ fn an_operator_moves_an_address_from_any_node_and_it_stays() {
     assert_eq!((mesh.serving(), mesh.vetoes(), mesh.priorities()), (vec![LB1], 0, vec![200, 150, 100]));
     assert_eq!(mesh.last_cause(LB1), "taken over from lb3: moved back by operator to lb1");
     let text = mesh.refused(LB2, Wish::Back { what: "VI_1".to_owned() });
-    assert_eq!(text, "lb1 refused: VI_1 was not moved by an operator");
+    assert_eq!(text, "lb1, which orders moves, refused: VI_1 was not moved by an operator");
 }
 
 #[test]
@@ -170,7 +170,10 @@ fn a_drained_director_is_empty_and_stays_so_until_the_operator_says_otherwise() 
         status.nodes.iter().map(|n| n.draining).collect::<Vec<_>>()
     };
     assert_eq!(draining(&mesh), [true, false, false]);
-    assert_eq!(mesh.refused(LB2, to("lb1")), "lb1 refused: lb1 is being emptied (meshctl undrain lb1)");
+    assert_eq!(
+        mesh.refused(LB2, to("lb1")),
+        "lb1, which orders moves, refused: lb1 is being emptied (meshctl undrain lb1)"
+    );
     assert_eq!(mesh.ordered(LB2, drain("lb1")), "lb1 is being emptied already, or empty");
 
     // Over a restart, too.
@@ -273,6 +276,15 @@ fn who_has_just_started_plans_when_it_knows() {
 }
 
 #[test]
+fn without_a_majority_nobody_knows_what_would_move() {
+    let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
+    wait(&mut engine, ms(10_000));
+    let actions = engine.step(ms(10_001), Input::Order { ticket: 1, wish: Wish::Plan { drain: None } });
+    let text = "lb1 cannot know what would move: it reaches no majority of the voters, 1 of 3".to_owned();
+    assert!(actions.contains(&Action::Ordered { ticket: 1, result: Err(Refused { text, unknown: false }) }));
+}
+
+#[test]
 fn nothing_moves_where_the_successor_cannot() {
     let mut mesh = acquainted();
     let before = mesh.nodes[&LB1].decisions.len();
@@ -281,13 +293,13 @@ fn nothing_moves_where_the_successor_cannot() {
     assert_eq!(mesh.refused(LB2, nothing), "no virtual router or address \"VI_9\"");
     // Who orders moves for the first time waits a moment, in which gossip would tell.
     let back = Wish::Back { what: "VI_1".to_owned() };
-    assert_eq!(mesh.refused(LB2, back), "lb1 refused: VI_1 was not moved by an operator");
+    assert_eq!(mesh.refused(LB2, back), "lb1, which orders moves, refused: VI_1 was not moved by an operator");
     mesh.step(LB3, Input::Interface(Interface { running: false, ..eth0(LB3) }));
     // Said by the successor, before gossip has told of it.
     let refusal = mesh.refused(LB1, to("lb3"));
     assert!(refusal.starts_with("lb3 refused: VI_1 is in fault there: interface eth0 has no link"), "{refusal}");
     mesh.pass(1);
-    assert_eq!(mesh.refused(LB2, to("lb3")), "lb1 refused: VI_1 is in fault on lb3");
+    assert_eq!(mesh.refused(LB2, to("lb3")), "lb1, which orders moves, refused: VI_1 is in fault on lb3");
     mesh.step(LB3, Input::Interface(eth0(LB3)));
     mesh.pass(6);
     // It does not answer.
@@ -295,7 +307,7 @@ fn nothing_moves_where_the_successor_cannot() {
     let refusal = mesh.refused(LB2, to("lb3"));
     assert_eq!(refusal, "lb3 did not say within 300ms that it is ready; nothing moved");
     mesh.step(LB1, Input::PeerDown { node: LB3, left: false });
-    assert_eq!(mesh.refused(LB2, to("lb3")), "lb1 refused: lb3 is not there");
+    assert_eq!(mesh.refused(LB2, to("lb3")), "lb1, which orders moves, refused: lb3 is not there");
     assert_eq!(mesh.serving(), [LB1]);
     let since = mesh.nodes[&LB1].decisions[before..].iter().filter(|(_, d)| matches!(d, Decision::Router { .. }));
     assert_eq!(since.count(), 0, "it served all the time");
@@ -357,7 +369,7 @@ fn moves_are_spaced_and_orders_wait_their_turn() {
             Ok(Answer::Plan(_)) => "a plan".to_owned(),
         })
         .collect();
-    let late = "lb1 refused: 12 moves a minute leave no turn within 10s";
+    let late = "lb1, which orders moves, refused: 12 moves a minute leave no turn within 10s";
     assert_eq!(texts, ["lb1 serves VI_1", "lb2 serves VI_1", late]);
 }
 
@@ -392,7 +404,10 @@ fn the_last_director_is_not_drained() {
     mesh.step(LB3, Input::Interface(Interface { running: false, ..eth0(LB3) }));
     mesh.step(LB2, Input::Interface(Interface { running: false, ..eth0(LB2) }));
     mesh.pass(1);
-    assert_eq!(mesh.refused(LB2, drain("lb1")), "lb1 refused: VI_1: no other director can serve it");
+    assert_eq!(
+        mesh.refused(LB2, drain("lb1")),
+        "lb1, which orders moves, refused: VI_1: no other director can serve it"
+    );
     assert_eq!(mesh.serving(), [LB1]);
 }
 
