@@ -413,12 +413,13 @@ fn terminal_size() -> Option<(u16, u16)> {
     crossterm::terminal::size().ok().filter(|(columns, lines)| *columns > 0 && *lines > 0)
 }
 
-/// A life span as people write it, in seconds.
+/// A time as people write it, in seconds, which is also the unit where none is given.
 fn ttl(text: &str) -> Result<u32, String> {
     const MOST: u32 = 604_800;
     let with = |unit: char, seconds: u32| text.strip_suffix(unit).map(|number| (number, seconds));
     let parts = with('s', 1).or(with('m', 60)).or(with('h', 3600)).or(with('d', 86_400));
-    let seconds = parts.and_then(|(number, unit)| number.parse::<u32>().ok()?.checked_mul(unit));
+    let (number, unit) = parts.unwrap_or((text, 1));
+    let seconds = number.parse::<u32>().ok().and_then(|number| number.checked_mul(unit));
     seconds.filter(|s| (1..=MOST).contains(s)).ok_or_else(|| "1s to 7d, as in 90s, 30m, 1h or 7d".to_owned())
 }
 
