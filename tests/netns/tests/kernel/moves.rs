@@ -141,7 +141,7 @@ fn root_a_drain_under_load_loses_nothing_and_is_undone() -> Result<()> {
         let clients = [VIP; 3];
         let load = under_load(cluster, &clients, |cluster| {
             let plan = cluster.meshctl(NEXT, &["plan", "--drain", OWNER])?;
-            ensure!(plan.contains("lb1 is drained") && plan.contains("1 moves"), "{plan}");
+            ensure!(plan.contains("lb1 is drained") && plan.contains("1 move,"), "{plan}");
             let said = cluster.meshctl("lb3", &["drain", OWNER])?;
             ensure!(said == "lb1 serves nothing\n", "{said}");
             cluster.wait_holder(NEXT)?;
