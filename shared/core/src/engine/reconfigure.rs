@@ -13,12 +13,27 @@ use crate::action::Action;
 use crate::time::Instant;
 use crate::vrrp;
 
-/// What a router that serves has yet to get of its new configuration.
-pub(super) struct Gain {
-    key: RouterKey,
+/// What comes and goes with a router's state, and one configuration has of it that another has not.
+struct Difference {
     addresses: Vec<VirtualAddress>,
     routes: Vec<Route>,
     rules: Vec<Rule>,
+}
+
+impl Difference {
+    fn of(this: &VirtualRouter, other: &VirtualRouter) -> Difference {
+        Difference {
+            addresses: missing(this.served(), other.served()),
+            routes: missing(&this.routes, &other.routes),
+            rules: missing(&this.rules, &other.rules),
+        }
+    }
+}
+
+/// What a router that serves has yet to get of its new configuration.
+pub(super) struct Gain {
+    key: RouterKey,
+    what: Difference,
 }
 
 /// Whether a router can go on under another configuration: under the same name, on the same interfaces, with the
@@ -71,21 +86,13 @@ impl Engine {
             instance.extra_at = announce::first_extra(instance, now);
         }
         self.take_away(now, after.key, &before);
-        Some(Gain {
-            key: after.key,
-            addresses: missing(after.served(), &before.served().collect::<Vec<_>>()),
-            routes: missing(after.routes.iter(), &before.routes.iter().collect::<Vec<_>>()),
-            rules: missing(after.rules.iter(), &before.rules.iter().collect::<Vec<_>>()),
-        })
+        Some(Gain { key: after.key, what: Difference::of(after, &before) })
     }
 
     /// Takes away what the configuration before had and this one has not.
     fn take_away(&mut self, now: Instant, key: RouterKey, before: &VirtualRouter) {
         let instance = &self.instances[&key];
-        let after = &instance.config;
-        let routes = missing(before.routes.iter(), &after.routes.iter().collect::<Vec<_>>());
-        let rules = missing(before.rules.iter(), &after.rules.iter().collect::<Vec<_>>());
-        let mut addresses = missing(before.served(), &after.served().collect::<Vec<_>>());
+        let Difference { mut addresses, routes, rules } = Difference::of(before, &instance.config);
         addresses.retain(|a| !instance.own.contains(&a.net.addr()));
         let plain: Vec<_> = addresses.iter().map(|a| a.net.addr()).collect();
         let fenced = instance.armed_until.is_some();
@@ -110,7 +117,7 @@ impl Engine {
     pub(super) fn gain(&mut self, now: Instant, gain: Gain) {
         let backstop = self.backstop(now);
         let Some(instance) = self.instances.get_mut(&gain.key).filter(|i| i.vrrp.is_active()) else { return };
-        let mut addresses = gain.addresses;
+        let Difference { mut addresses, routes, rules } = gain.what;
         addresses.retain(|a| !instance.own.contains(&a.net.addr()));
         let garp = instance.config.garp;
         if !addresses.is_empty() && !garp.delay.is_zero() {
@@ -124,7 +131,7 @@ impl Engine {
         let places: Vec<_> =
             addresses.iter().map(|a| (instance.config.interface_of(a).to_owned(), a.net.addr())).collect();
         add_addresses_of(&mut self.out, instance, addresses.iter(), lifetime_s);
-        add_routes_of(&mut self.out, gain.routes, gain.rules, false);
+        add_routes_of(&mut self.out, routes, rules, false);
         for (interface, address) in places {
             self.announce_one(interface, address, garp.repeat);
         }
@@ -132,8 +139,12 @@ impl Engine {
 }
 
 /// Those of `all` that are not among `others`.
-fn missing<'a, T: Clone + PartialEq + 'a>(all: impl Iterator<Item = &'a T>, others: &[&T]) -> Vec<T> {
-    all.filter(|one| !others.contains(one)).cloned().collect()
+fn missing<'a, T: Clone + PartialEq + 'a>(
+    all: impl IntoIterator<Item = &'a T>,
+    others: impl IntoIterator<Item = &'a T>,
+) -> Vec<T> {
+    let others: Vec<&T> = others.into_iter().collect();
+    all.into_iter().filter(|one| !others.contains(one)).cloned().collect()
 }
 
 #[cfg(test)]
