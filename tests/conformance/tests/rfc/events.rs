@@ -48,11 +48,13 @@ fn rfc_9568_6_4_2_and_3768_6_4_2_when_the_down_timer_fires_each_address_is_told(
 
 /// It does not answer ARP, and accepts nothing: the addresses are not there.
 #[test]
-fn rfc_3768_6_4_2_a_backup_has_none_of_the_addresses_and_says_nothing() {
-    let mut host = Host::new(router(Version::V2, 150));
-    for second in 1..10 {
-        host.hears(ms(second * 1000), HIGHER, &advert(Version::V2, 200));
-        assert!(!host.serves() && host.sent().is_empty() && host.announced().is_empty());
+fn rfc_9568_6_4_2_and_3768_6_4_2_a_backup_has_none_of_the_addresses_and_says_nothing() {
+    for version in BOTH {
+        let mut host = Host::new(router(version, 150));
+        for second in 1..10 {
+            host.hears(ms(second * 1000), HIGHER, &advert(version, 200));
+            assert!(!host.serves() && host.sent().is_empty() && host.announced().is_empty());
+        }
     }
 }
 

@@ -245,16 +245,6 @@ fn rfc_9568_6_4_1_a_backup_waits_for_its_whole_down_interval() {
     assert_eq!(host.deadline(), ms(0) + Duration::from_micros(3_609_375));
 }
 
-/// It does not answer ARP or neighbour solicitations, and accepts nothing: the addresses are not there.
-#[test]
-fn rfc_9568_6_4_2_a_backup_has_none_of_the_addresses_and_says_nothing() {
-    let mut host = Host::new(v3(150));
-    for second in 1..10 {
-        host.hears(ms(second * 1000), HIGHER, &heard(200));
-        assert!(!host.serves() && host.sent().is_empty() && host.announced().is_empty());
-    }
-}
-
 #[test]
 fn rfc_9568_6_4_2_shutdown_of_a_backup_cancels_its_timer_and_sends_nothing() {
     let mut host = Host::new(v3(150));
