@@ -8,14 +8,13 @@
 //! anything is sent or read, and it starts anew under a new generation.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use async_trait::async_trait;
 use chitchat::transport::{Socket, Transport};
 use chitchat::{
     Chitchat, ChitchatConfig, ChitchatHandle, ChitchatId, ChitchatMessage, Deserializable, FailureDetectorConfig,
@@ -142,8 +141,8 @@ enum Ended {
 }
 
 async fn one_generation(shared: &Arc<Shared>, generation: u64, view: &mut View) -> anyhow::Result<Ended> {
-    let pulse = Arc::new(Pulse::new());
-    let handle = start(shared, generation, pulse.clone()).await?;
+    let standstill = Arc::new(Standstill::new());
+    let handle = start(shared, generation, standstill.clone()).await?;
     let started = clock::now();
     let learnt = Arc::new(Notify::new());
     let wake = learnt.clone();
@@ -160,7 +159,7 @@ async fn one_generation(shared: &Arc<Shared>, generation: u64, view: &mut View) 
         let publish = tokio::select! {
             () = shared.closing.cancelled() => break Ok(Ended::Closing),
             result = &mut ended => break match result {
-                _ if pulse.stood_still() => Ok(Ended::StoodStill),
+                _ if standstill.noticed() => Ok(Ended::StoodStill),
                 Ok(()) => Err(anyhow::anyhow!("chitchat ended")),
                 Err(error) => Err(error.context("chitchat failed")),
             },
@@ -168,7 +167,7 @@ async fn one_generation(shared: &Arc<Shared>, generation: u64, view: &mut View) 
             () = learnt.notified() => false,
             () = shared.gossip.wake.notified() => true,
         };
-        if pulse.stood_still() {
+        if standstill.noticed() {
             break Ok(Ended::StoodStill);
         }
         if publish {
@@ -184,7 +183,7 @@ async fn one_generation(shared: &Arc<Shared>, generation: u64, view: &mut View) 
     outcome
 }
 
-async fn start(shared: &Arc<Shared>, generation: u64, pulse: Arc<Pulse>) -> anyhow::Result<ChitchatHandle> {
+async fn start(shared: &Arc<Shared>, generation: u64, standstill: Arc<Standstill>) -> anyhow::Result<ChitchatHandle> {
     let roster = shared.roster();
     let node = shared.identity.node;
     let own_address = roster.member(node).context("this node is not in the roster")?.address;
@@ -207,7 +206,7 @@ async fn start(shared: &Arc<Shared>, generation: u64, pulse: Arc<Pulse>) -> anyh
         catchup_callback: None,
         extra_liveness_predicate: None,
     };
-    let link = Link { shared: shared.clone(), inbox: Mutex::new(Some(inbox)), pulse };
+    let link = Link { shared: shared.clone(), inbox: Mutex::new(Some(inbox)), standstill };
     spawn_chitchat(config, shared.gossip.own().into_iter().collect(), &link).await
 }
 
@@ -358,18 +357,19 @@ fn offer(shared: &Shared, input: Input) -> bool {
     queued < QUEUE_SHARE && shared.inputs.try_send(input).is_ok()
 }
 
-/// Notices that the process stood still. Whoever asks first notices, and it stays noticed.
-struct Pulse {
+/// Notices that gossip stood still, with the process or alone: chitchat judges others by when it was told of them.
+/// Whoever asks first notices, and it stays noticed.
+struct Standstill {
     last: AtomicU64,
     stopped: AtomicBool,
 }
 
-impl Pulse {
-    fn new() -> Pulse {
-        Pulse { last: AtomicU64::new(clock::now().as_nanos()), stopped: AtomicBool::new(false) }
+impl Standstill {
+    fn new() -> Standstill {
+        Standstill { last: AtomicU64::new(clock::now().as_nanos()), stopped: AtomicBool::new(false) }
     }
 
-    fn stood_still(&self) -> bool {
+    fn noticed(&self) -> bool {
         let now = clock::now();
         let last = Instant::from_nanos(self.last.swap(now.as_nanos(), Ordering::Relaxed));
         if now.since(last) > STOOD_STILL {
@@ -383,73 +383,49 @@ impl Pulse {
 struct Link {
     shared: Arc<Shared>,
     inbox: Mutex<Option<mpsc::Receiver<(SocketAddr, ChitchatMessage)>>>,
-    pulse: Arc<Pulse>,
+    standstill: Arc<Standstill>,
 }
 
 struct LinkSocket {
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<(SocketAddr, ChitchatMessage)>,
-    pulse: Arc<Pulse>,
+    standstill: Arc<Standstill>,
 }
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 'a>>;
-
-// Both traits are declared with the async_trait macro; these are the signatures it makes.
+#[async_trait]
 impl Transport for Link {
-    fn open<'life0, 'async_trait>(&'life0 self, _listen: SocketAddr) -> Answer<'async_trait, Box<dyn Socket>>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async move {
-            let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let inbox = inbox.context("gossip is open already")?;
-            let socket = LinkSocket { shared: self.shared.clone(), inbox, pulse: self.pulse.clone() };
-            Ok(Box::new(socket) as Box<dyn Socket>)
-        })
+    async fn open(&self, _listen: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
+        let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let inbox = inbox.context("gossip is open already")?;
+        Ok(Box::new(LinkSocket { shared: self.shared.clone(), inbox, standstill: self.standstill.clone() }))
     }
 }
 
+#[async_trait]
 impl Socket for LinkSocket {
-    fn send<'life0, 'async_trait>(
-        &'life0 mut self,
-        to: SocketAddr,
-        message: ChitchatMessage,
-    ) -> Answer<'async_trait, ()>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async move {
-            if self.pulse.stood_still() {
-                return Ok(());
-            }
-            let roster = self.shared.roster();
-            let member = roster.members.iter().find(|m| m.address == to);
-            // Without a connection there is nobody to gossip with, which is not worth counting.
-            let Some(member) = member.filter(|m| self.shared.peers.contains_key(&m.id)) else { return Ok(()) };
-            let mut frame = vec![FRAME_GOSSIP];
-            message.serialize(&mut frame);
-            if frame.len() > MAX_FRAME {
-                bail!("a gossip message of {} bytes", frame.len());
-            }
-            traffic::send(&self.shared, member.id, frame);
-            Ok(())
-        })
+    async fn send(&mut self, to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
+        if self.standstill.noticed() {
+            return Ok(());
+        }
+        let roster = self.shared.roster();
+        let member = roster.members.iter().find(|m| m.address == to);
+        // Without a connection there is nobody to gossip with, which is not worth counting.
+        let Some(member) = member.filter(|m| self.shared.peers.contains_key(&m.id)) else { return Ok(()) };
+        let mut frame = vec![FRAME_GOSSIP];
+        message.serialize(&mut frame);
+        if frame.len() > MAX_FRAME {
+            bail!("a gossip message of {} bytes", frame.len());
+        }
+        traffic::send(&self.shared, member.id, frame);
+        Ok(())
     }
 
-    fn recv<'life0, 'async_trait>(&'life0 mut self) -> Answer<'async_trait, (SocketAddr, ChitchatMessage)>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async move {
-            let message = self.inbox.recv().await.context("the mesh is closed")?;
-            if self.pulse.stood_still() {
-                bail!("the process had stood still");
-            }
-            Ok(message)
-        })
+    async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
+        let message = self.inbox.recv().await.context("the mesh is closed")?;
+        if self.standstill.noticed() {
+            bail!("the process had stood still");
+        }
+        Ok(message)
     }
 }
 

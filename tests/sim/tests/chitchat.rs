@@ -1,11 +1,10 @@
 //! The sizes of gossip that fleets are simulated with, against chitchat itself.
 
-use std::future::Future;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chitchat::transport::{Socket, Transport};
 use chitchat::{
     ChitchatConfig, ChitchatHandle, ChitchatId, ChitchatMessage, Deserializable, FailureDetectorConfig, Serializable,
@@ -18,8 +17,6 @@ use tokio::time::timeout;
 /// As long as meshd's.
 const CLUSTER: &str = "00000000000f1ee7";
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = anyhow::Result<T>> + Send + 'a>>;
-
 /// What one node sends and receives, in the hands of the test.
 struct Link {
     sent: UnboundedSender<Vec<u8>>,
@@ -31,39 +28,22 @@ struct End {
     inbox: UnboundedReceiver<ChitchatMessage>,
 }
 
-// Both traits are declared with the async_trait macro; these are the signatures it makes.
+#[async_trait]
 impl Transport for Link {
-    fn open<'life0, 'async_trait>(&'life0 self, _listen: SocketAddr) -> Answer<'async_trait, Box<dyn Socket>>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async move {
-            let inbox = self.inbox.lock().expect("no test panics with it").take().expect("it is opened once");
-            Ok(Box::new(End { sent: self.sent.clone(), inbox }) as Box<dyn Socket>)
-        })
+    async fn open(&self, _listen: SocketAddr) -> anyhow::Result<Box<dyn Socket>> {
+        let inbox = self.inbox.lock().expect("no test panics with it").take().expect("it is opened once");
+        Ok(Box::new(End { sent: self.sent.clone(), inbox }))
     }
 }
 
+#[async_trait]
 impl Socket for End {
-    fn send<'life0, 'async_trait>(
-        &'life0 mut self,
-        _to: SocketAddr,
-        message: ChitchatMessage,
-    ) -> Answer<'async_trait, ()>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async move { Ok(self.sent.send(message.serialize_to_vec())?) })
+    async fn send(&mut self, _to: SocketAddr, message: ChitchatMessage) -> anyhow::Result<()> {
+        Ok(self.sent.send(message.serialize_to_vec())?)
     }
 
-    fn recv<'life0, 'async_trait>(&'life0 mut self) -> Answer<'async_trait, (SocketAddr, ChitchatMessage)>
-    where
-        'life0: 'async_trait,
-        Self: 'async_trait,
-    {
-        Box::pin(async move { Ok((address(1), self.inbox.recv().await.expect("the test holds the other end"))) })
+    async fn recv(&mut self) -> anyhow::Result<(SocketAddr, ChitchatMessage)> {
+        Ok((address(1), self.inbox.recv().await.expect("the test holds the other end")))
     }
 }
 
