@@ -184,7 +184,7 @@ impl MeshHandle {
             // Said once: nobody asks for it again.
             return traffic::send_reliably(&self.shared, to, frame);
         }
-        if matches!(message, Message::Release(_)) {
+        if matches!(message, Message::Release(_) | Message::Parting(_)) {
             // A lost request is repeated by whoever asks; a lost release would cost a whole lease.
             // The second one to arrive changes nothing.
             traffic::send_reliably(&self.shared, to, frame.clone());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use mesh_core::Will;
-use mesh_wire::mesh::lease::Message;
+use mesh_wire::mesh::lease::{Message, Parting};
 use mesh_wire::mesh::{NodeId, codec};
 use quinn::Endpoint;
 use tokio::task::JoinSet;
@@ -21,6 +21,8 @@ use super::peer::peer_node;
 use super::shared::{CLOSE_RESTART, FRAME_MESSAGE};
 use super::tls;
 
+/// Why leases are given back, in the dead daemon's words.
+const CAUSE: &str = "this daemon died";
 /// For all voters together: whoever is not reached by then lets the leases run out.
 const DEADLINE: Duration = Duration::from_millis(300);
 /// Between the acknowledgement and the end of the connection: a voter may still have to read what
@@ -36,12 +38,17 @@ const GRACE: Duration = Duration::from_millis(20);
 pub async fn release(state_dir: &Path, will: &Will) -> anyhow::Result<usize> {
     let (identity, _) = Identity::load(state_dir)?.context("the identity is gone")?;
     let client = tls::member_client(&identity)?;
-    let mut frame = vec![FRAME_MESSAGE];
-    frame.extend(codec::encode(&Message::Release(will.releases.clone())));
+    let leases = will.releases.iter().map(|release| (release.router, release.epoch)).collect();
+    let said = [Message::Parting(Parting::new(CAUSE, leases)), Message::Release(will.releases.clone())];
+    let frames = said.map(|message| {
+        let mut frame = vec![FRAME_MESSAGE];
+        frame.extend(codec::encode(&message));
+        frame
+    });
     let mut attempts = JoinSet::new();
     for (voter, address) in will.voters.iter().copied() {
         let endpoint = Endpoint::client(any(address.ip())).context("no UDP socket")?;
-        attempts.spawn(tell(endpoint, client.clone(), voter, address, frame.clone()));
+        attempts.spawn(tell(endpoint, client.clone(), voter, address, frames.clone()));
     }
     let mut told = 0;
     let all = async {
@@ -58,23 +65,30 @@ pub async fn release(state_dir: &Path, will: &Will) -> anyhow::Result<usize> {
     Ok(told)
 }
 
-/// Says it as a datagram and as a stream: the stream's acknowledgement tells that it arrived.
+/// Says each as a datagram and in a stream of its own, whose acknowledgement tells that it arrived.
 async fn tell(
     endpoint: Endpoint,
     client: quinn::ClientConfig,
     voter: NodeId,
     address: SocketAddr,
-    frame: Vec<u8>,
+    frames: [Vec<u8>; 2],
 ) -> anyhow::Result<()> {
     let connection = endpoint.connect_with(client, address, SERVER_NAME)?.await?;
     ensure!(peer_node(&connection)? == voter, "another node answers at {address}");
-    if connection.max_datagram_size().is_some_and(|max| frame.len() <= max) {
+    let fit = connection.max_datagram_size().unwrap_or(0);
+    for frame in frames.iter().filter(|frame| frame.len() <= fit) {
         connection.send_datagram(frame.clone().into())?;
     }
-    let mut stream = connection.open_uni().await?;
-    stream.write_all(&frame).await?;
-    stream.finish()?;
-    stream.stopped().await?;
+    let mut streams = Vec::new();
+    for frame in &frames {
+        let mut stream = connection.open_uni().await?;
+        stream.write_all(frame).await?;
+        stream.finish()?;
+        streams.push(stream);
+    }
+    for stream in streams {
+        stream.stopped().await?;
+    }
     sleep(GRACE).await;
     connection.close(CLOSE_RESTART, b"in the name of a daemon that died");
     // The close is sent by the endpoint's own task.

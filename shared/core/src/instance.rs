@@ -11,6 +11,7 @@ use mesh_wire::vrrp::{self as wire, Advertisement, ChecksumForm, Envelope, Inter
 
 use crate::counters::Counters;
 use crate::damping::Damper;
+use crate::engine::parting::Parted;
 use crate::engine::vmacs::absence;
 use crate::lease::ballot::Lease;
 use crate::lease::lease_time;
@@ -42,6 +43,8 @@ pub struct Instance {
     pub stands_back: Option<Instant>,
     /// How the last lease ended, in words.
     pub vacancy: String,
+    /// What its owner said when it gave a lease back, in case a voter says that it is over.
+    pub parted: Option<Parted>,
     /// Voters that refused the last claim, and until when.
     pub vetoes: BTreeMap<NodeId, Instant>,
     /// Claims in a row that failed.
@@ -212,6 +215,7 @@ impl Instance {
             wants: false,
             stands_back: None,
             vacancy: String::new(),
+            parted: None,
             vetoes: BTreeMap::new(),
             failures: 0,
             veto: None,

@@ -103,6 +103,7 @@ impl Engine {
             Message::Roster(roster) => self.hear_roster(now, roster),
             Message::Consensus(message) => self.consult(now, Event::Message { from, message }),
             Message::Move(message) => self.receive_move(now, from, message),
+            Message::Parting(parting) => self.hear_parting(from, parting),
         }
     }
 
@@ -313,17 +314,13 @@ impl Engine {
     /// A voter says that a lease ended there. Whoever stands by asks, the highest priority first,
     /// unless other voters' refusals still stand.
     pub(super) fn hear_vacant(&mut self, now: Instant, voter: NodeId, vacant: &Vacant) {
-        let owner = self.name_of(vacant.owner);
         if self.instances.contains_key(&vacant.router) {
             self.chronicle.vacant(now, self.setup.node, vacant);
         }
         let planned = self.expected_because(&vacant.router).filter(|_| vacant.released);
+        let vacancy = planned.unwrap_or_else(|| self.ended_because(vacant.router, vacant));
         let Some(instance) = self.instances.get_mut(&vacant.router) else { return };
-        instance.vacancy = match planned {
-            Some(cause) => cause,
-            None if vacant.released => format!("{owner} released the lease"),
-            None => format!("{owner}'s lease ran out"),
-        };
+        instance.vacancy = vacancy;
         instance.epoch_seen = instance.epoch_seen.max(vacant.epoch);
         instance.silence.probe_after = None;
         instance.vetoes.remove(&voter);

@@ -19,6 +19,7 @@ mod moves;
 mod notify;
 mod observe;
 mod onlooker;
+pub(crate) mod parting;
 mod placement;
 mod publish;
 mod reconfigure;

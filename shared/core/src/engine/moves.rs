@@ -16,7 +16,7 @@ mod wishes;
 
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Message;
-use mesh_wire::mesh::moves::{LONGEST_TEXT, MoveMessage};
+use mesh_wire::mesh::moves::MoveMessage;
 use mesh_wire::mesh::roster::Role;
 
 use super::Engine;
@@ -85,13 +85,4 @@ impl Engine {
         self.moves.id = now.as_nanos().max(self.moves.id + 1);
         self.moves.id
     }
-}
-
-/// As much of a text as a message may carry.
-fn short(text: &str) -> String {
-    let mut end = text.len().min(LONGEST_TEXT);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }

@@ -293,6 +293,9 @@ impl Engine {
             }
         }
         if let Some(ballot) = lease.ballot() {
+            if was_active {
+                self.explain_release(key, ballot.epoch, cause);
+            }
             self.release(now, key, ballot, successor);
         }
         if was_active {

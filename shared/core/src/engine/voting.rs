@@ -1,8 +1,9 @@
 //! The engine as a voter: answers, ends of grants, and what has to be remembered of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh_wire::mesh::lease::{Claim, Message, Release, Reply, Request, Vacant, Verdict};
+use mesh_wire::mesh::lease::{Claim, Message, Parting, Release, Reply, Request, Vacant, Verdict};
 use mesh_wire::mesh::{NodeId, RouterKey};
 
 use super::Engine;
@@ -17,6 +18,8 @@ use crate::time::Instant;
 pub(super) struct Ends {
     vacancies: Vec<Vacant>,
     releases: Vec<Release>,
+    /// What of these was served, by the reason why it is given back.
+    partings: BTreeMap<String, Vec<(RouterKey, u64)>>,
     /// Among the step's actions.
     place: usize,
 }
@@ -91,6 +94,11 @@ impl Engine {
         }
     }
 
+    /// Has the others know why a lease is about to be released.
+    pub(super) fn explain_release(&mut self, router: RouterKey, epoch: u64, cause: &str) {
+        self.ends.partings.entry(cause.to_owned()).or_default().push((router, epoch));
+    }
+
     fn tell_vacant(&mut self, vacant: Vacant) {
         self.ends.vacancies.push(vacant);
         self.ends.place = self.out.len();
@@ -119,10 +127,17 @@ impl Engine {
             return;
         }
         let others = |nodes: Vec<NodeId>| nodes.into_iter().filter(|n| *n != self.setup.node).collect::<Vec<_>>();
-        let members = self.other_members().into_iter().filter(|m| self.membership.is_connected(*m)).collect();
+        let members: Vec<NodeId> =
+            self.other_members().into_iter().filter(|m| self.membership.is_connected(*m)).collect();
+        let partings = ends.partings.iter().flat_map(|(cause, leases)| {
+            leases.chunks(LONGEST_LIST).map(|part| Message::Parting(Parting::new(cause, part.to_vec())))
+        });
         let vacancies = ends.vacancies.chunks(LONGEST_LIST).map(|part| Message::Vacant(part.to_vec()));
         let releases = ends.releases.chunks(LONGEST_LIST).map(|part| Message::Release(part.to_vec()));
-        let messages = to_each(members, vacancies).chain(to_each(others(self.voters()), releases));
+        // The reason is there before the news, whichever of the two messages below brings it.
+        let messages = to_each(members.clone(), partings)
+            .chain(to_each(members, vacancies))
+            .chain(to_each(others(self.voters()), releases));
         let messages: Vec<Action> = messages.collect();
         self.out.splice(ends.place..ends.place, messages);
     }

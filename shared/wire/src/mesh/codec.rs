@@ -103,6 +103,10 @@ fn check_ranges(message: &Message) -> Result<(), DecodeError> {
             exists(&preempt.router)
         }
         Message::Move(message) => check_move(message)?.iter().all(exists),
+        Message::Parting(parting) => {
+            check_text(Some(&parting.cause))?;
+            parting.leases.iter().all(|(router, _)| exists(router))
+        }
         Message::Roster(_) | Message::Consensus(_) => true,
     };
     if routers_exist { Ok(()) } else { Err(DecodeError::Range("virtual router identifier 0")) }
@@ -130,8 +134,13 @@ fn check_move(message: &MoveMessage) -> Result<Vec<RouterKey>, DecodeError> {
         }
         MoveMessage::Order { .. } | MoveMessage::Taken { .. } => (Vec::new(), None),
     };
-    if text.is_some_and(|text| text.len() > LONGEST_TEXT) {
-        return Err(DecodeError::Range("length of a text"));
-    }
+    check_text(text)?;
     Ok(routers)
+}
+
+fn check_text(text: Option<&String>) -> Result<(), DecodeError> {
+    match text {
+        Some(text) if text.len() > LONGEST_TEXT => Err(DecodeError::Range("length of a text")),
+        _ => Ok(()),
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::consensus::Consensus;
-use super::moves::MoveMessage;
+use super::moves::{MoveMessage, short};
 use super::{NodeId, RouterKey, roster::Roster};
 
 /// Any message between two nodes of the mesh on the fast path (QUIC datagrams, or a stream where
@@ -29,8 +29,11 @@ pub enum Message {
     Roster(Arc<Roster>),
     /// Between a proposer of a new roster and the voters.
     Consensus(Consensus),
-    /// About a planned move. The last kind: older versions, whose bytes for all others are the same, drop it.
+    /// About a planned move. Older versions, whose bytes for the kinds before are the same, drop this and
+    /// what follows.
     Move(MoveMessage),
+    /// Ahead of a release: why. For people only, nothing is decided by it.
+    Parting(Parting),
 }
 
 /// Grant or renew leases.
@@ -116,10 +119,26 @@ pub struct Release {
     pub successor: Option<NodeId>,
 }
 
+impl Parting {
+    /// As much of the cause as a message may carry.
+    pub fn new(cause: &str, leases: Vec<(RouterKey, u64)>) -> Self {
+        Self { cause: short(cause), leases }
+    }
+}
+
 impl Release {
     /// The `seq` of a run that is over: no request it sent under these epochs counts any more. The
     /// runs after it use later epochs.
     pub const LAST: u64 = u64::MAX;
+}
+
+/// Why the sender gives leases back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parting {
+    /// In words, at most [`LONGEST_TEXT`](super::moves::LONGEST_TEXT) bytes.
+    pub cause: String,
+    /// Which, each with its epoch.
+    pub leases: Vec<(RouterKey, u64)>,
 }
 
 /// A lease ended at this voter.

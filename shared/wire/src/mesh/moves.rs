@@ -19,6 +19,11 @@ use super::{NodeId, RouterKey};
 /// Bytes of a text in such a message, at most.
 pub const LONGEST_TEXT: usize = 512;
 
+/// As much of a text as such a message may carry.
+pub fn short(text: &str) -> String {
+    text[..text.floor_char_boundary(LONGEST_TEXT)].to_owned()
+}
+
 /// Routers moved together, at most.
 pub const MOST_ROUTERS: usize = 255;
 

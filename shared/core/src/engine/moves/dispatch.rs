@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use mesh_wire::mesh::gossip::{Drain, RouterState};
-use mesh_wire::mesh::moves::{MoveMessage, Order, Pin};
+use mesh_wire::mesh::moves::{MoveMessage, Order, Pin, short};
 use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
 
 use super::super::Engine;
+use super::handover;
 use super::wishes::stuck_because;
-use super::{handover, short};
 use crate::decision::{Decision, MoveEvent};
 use crate::placement::{self, Move, View};
 use crate::time::Instant;

@@ -6,11 +6,10 @@
 
 use std::time::Duration;
 
-use mesh_wire::mesh::moves::{MoveMessage, Pin};
+use mesh_wire::mesh::moves::{MoveMessage, Pin, short};
 use mesh_wire::mesh::{NodeId, RouterKey};
 
 use super::super::Engine;
-use super::short;
 use crate::time::Instant;
 
 /// The successor has to say that it is ready within this.

@@ -189,10 +189,12 @@ fn all_leases_of_a_stopping_node_are_given_back_in_one_message() {
     assert_eq!(engine.instances.values().filter(|i| i.vrrp.is_active()).count(), 200);
     let renewal = request(&won);
     let actions = engine.step(ms(3300), Input::Shutdown);
-    let [Message::Vacant(vacancies), Message::Release(releases)] = messages_to(LB2, &actions)[..] else {
+    let [Message::Parting(parting), Message::Vacant(vacancies), Message::Release(releases)] =
+        messages_to(LB2, &actions)[..]
+    else {
         panic!("{:?}", messages_to(LB2, &actions))
     };
-    assert_eq!((vacancies.len(), releases.len()), (200, 200));
+    assert_eq!((parting.leases.len(), vacancies.len(), releases.len()), (200, 200, 200));
     assert!(releases.iter().all(|r| r.seq == renewal.seq), "the last request");
     assert_eq!(messages_to(LB3, &actions).len(), 1, "not connected: a voter, but not told of vacancies");
     let last_close = actions.iter().rposition(|a| matches!(a, Action::FenceClose { .. } | Action::DelAddress { .. }));

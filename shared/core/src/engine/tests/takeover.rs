@@ -1,6 +1,6 @@
 //! Becoming active, and the orderly ways to stop being it.
 
-use mesh_wire::mesh::lease::{Claim, Preempt, Release, Vacant};
+use mesh_wire::mesh::lease::{Claim, Parting, Preempt, Release, Vacant};
 
 use super::actions::*;
 use super::*;
@@ -11,6 +11,10 @@ fn claim(epoch: u64, duration_ms: u32) -> Vec<Claim> {
 
 fn release(epochs: std::ops::RangeInclusive<u64>, successor: Option<NodeId>) -> Message {
     Message::Release(epochs.map(|epoch| Release { router: KEY, epoch, seq: 0, successor }).collect())
+}
+
+fn parting(epoch: u64, cause: &str) -> Message {
+    Message::Parting(Parting { cause: cause.to_owned(), leases: vec![(KEY, epoch)] })
 }
 
 #[test]
@@ -128,6 +132,8 @@ fn an_orderly_stop_closes_removes_resigns_and_releases_in_this_order() {
     engine.step(ms(3300), gossip(&report(LB3, RouterState::Backup, 100, 0), LB3));
     let vacant = Vacant { router: KEY, owner: LB1, epoch: 1, released: true, reserved_for: Some(LB2) };
     let mut expected = vec![close(), del(), advert(0)];
+    // Why, ahead of all that follows from it.
+    expected.extend(to_both(parting(1, "this director is stopping")));
     // Our own voter tells the others: it lets lb2 have it at once.
     expected.extend(to_both(Message::Vacant(vec![vacant])));
     expected.extend(to_both(release(1..=1, Some(LB2))));
@@ -136,6 +142,25 @@ fn an_orderly_stop_closes_removes_resigns_and_releases_in_this_order() {
     assert_eq!(actions.last(), Some(&Action::Stopped), "also after what is gossiped");
     assert_eq!(plain(actions), expected);
     assert_eq!(engine.instances[&KEY].state(), RouterState::Fault);
+}
+
+#[test]
+fn a_successor_tells_why_the_owner_let_go() {
+    let vacant = |epoch, released| Vacant { router: KEY, owner: LB2, epoch, released, reserved_for: Some(LB1) };
+    let cause = |said: Option<Message>, vacant| {
+        let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
+        for said in said {
+            assert_eq!(plain(engine.step(ms(3109), message(LB2, said))), [], "nothing follows from it");
+        }
+        engine.step(ms(3110), message(LB3, Message::Vacant(vec![vacant])));
+        engine.instances[&KEY].lease.ballot().unwrap().cause.clone()
+    };
+    let said = parting(4, "script chk_nginx is down");
+    assert_eq!(cause(Some(said.clone()), vacant(4, true)), "lb2 let go: script chk_nginx is down");
+    assert_eq!(cause(Some(said.clone()), vacant(5, true)), "lb2 released the lease", "another lease");
+    assert_eq!(cause(Some(said), vacant(4, false)), "lb2's lease ran out");
+    assert_eq!(cause(Some(parting(4, "this director is stopping")), vacant(4, true)), "lb2 is stopping");
+    assert_eq!(cause(None, vacant(4, true)), "lb2 released the lease", "by a node of the version before");
 }
 
 #[test]
@@ -190,9 +215,10 @@ fn a_worthier_backup_asks_and_is_handed_the_lease() {
     assert_eq!(plain(engine.step(ms(3301), preempt(200))), [], "an equal is not worthier");
 
     let vacant = Vacant { router: KEY, owner: LB1, epoch: 1, released: true, reserved_for: Some(LB2) };
-    let mut expected = vec![close(), del(), advert(0), send(LB2, Message::Vacant(vec![vacant]))];
-    expected.extend(to_both(release(1..=1, Some(LB2))));
     let cause = "handed over to lb2, whose priority 201 is higher than 200";
+    let mut expected = vec![close(), del(), advert(0), send(LB2, parting(1, cause))];
+    expected.push(send(LB2, Message::Vacant(vec![vacant])));
+    expected.extend(to_both(release(1..=1, Some(LB2))));
     expected.push(told(RouterEvent::Backup, cause));
     assert_eq!(plain(engine.step(ms(3302), preempt(201))), expected);
     assert_eq!(plain(engine.step(ms(3303), preempt(201))), [], "nothing left to hand over");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::*;
 use crate::mesh::consensus::{Consensus, Objection, Step};
 use crate::mesh::gossip::{Drain, DrainReport, PinReport};
-use crate::mesh::lease::{Claim, Preempt, Release, Reply, Request, Vacant, Verdict};
+use crate::mesh::lease::{Claim, Parting, Preempt, Release, Reply, Request, Vacant, Verdict};
 use crate::mesh::moves::Pin;
 use crate::mesh::roster::{
     Ballot, MAX_TOMBSTONES, Member, Role, Roster, Tombstone, UNKNOWN_EXPIRY, UsedToken, VotePolicy,
@@ -86,6 +86,7 @@ fn every_message() -> Vec<Message> {
     ];
     all.extend(refused);
     all.extend(every_move().map(Message::Move));
+    all.push(Message::Parting(Parting { cause: "this daemon died".to_owned(), leases: vec![(router(51), 7)] }));
     all
 }
 
@@ -141,6 +142,19 @@ fn moves_have_routers_and_short_texts() {
 }
 
 #[test]
+fn partings_have_routers_and_short_texts() {
+    let parting = |vrid, cause: String| {
+        let message = Message::Parting(Parting { cause, leases: vec![(router(vrid), 7)] });
+        decode(&encode(&message)).err()
+    };
+    assert_eq!(parting(51, "x".repeat(LONGEST_TEXT)), None);
+    assert_eq!(parting(51, "x".repeat(LONGEST_TEXT + 1)), Some(DecodeError::Range("length of a text")));
+    assert_eq!(parting(0, String::new()), Some(DecodeError::Range("virtual router identifier 0")));
+    let cut = Parting::new(&"\u{e9}".repeat(LONGEST_TEXT), Vec::new());
+    assert_eq!(cut.cause, "\u{e9}".repeat(LONGEST_TEXT / 2), "no half of a character");
+}
+
+#[test]
 fn every_message_comes_back() {
     for message in every_message() {
         assert_eq!(decode(&encode(&message)), Ok(message));
@@ -165,7 +179,8 @@ fn the_format_is_what_version_2_says() {
     let tags: Vec<u8> = every_message().iter().map(|m| encode(m)[1]).collect();
     assert_eq!(tags[..8], [0, 0, 1, 2, 3, 4, 5, 6]);
     assert_eq!(tags[8..18], [6; 10]);
-    assert_eq!(tags[18..], [7; 11]);
+    assert_eq!(tags[18..29], [7; 11]);
+    assert_eq!(tags[29..], [8]);
 }
 
 #[test]
