@@ -64,6 +64,7 @@ pub(super) fn of(decision: Decision) -> Event {
         Decision::Order { text } => plain("order", "info", text, String::new()),
         Decision::Repaired { what } => plain("repair", "warning", format!("repaired: {what}"), String::new()),
         Decision::Warning { text } => plain("warning", "warning", text, String::new()),
+        Decision::Standing { good, text } => plain("mesh", severity(!good), text, String::new()),
         Decision::Dropped { from, reason, count } => {
             plain("dropped", "warning", format!("dropped {count} from {from}"), reason)
         }

@@ -46,6 +46,8 @@ pub(super) fn record(decision: &Decision) {
         Decision::Tracked { kind, name, cause } => tracing::info!(%kind, tracked = %name, "{kind} {name} {cause}"),
         Decision::Repaired { what } => tracing::warn!("repaired: {what}"),
         Decision::Warning { text } => tracing::warn!("{text}"),
+        Decision::Standing { good: true, text } => tracing::info!("{text}"),
+        Decision::Standing { good: false, text } => tracing::warn!("{text}"),
         Decision::Dropped { from, reason, count } => tracing::warn!(from = %from, count, "dropped: {reason}"),
     }
 }

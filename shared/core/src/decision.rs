@@ -126,6 +126,13 @@ pub enum Decision {
         /// In words.
         text: String,
     },
+    /// How the mesh as a whole stands, where that changed.
+    Standing {
+        /// As it should: what was told before is over.
+        good: bool,
+        /// In words.
+        text: String,
+    },
     /// A received packet was dropped.
     Dropped {
         /// From where.

@@ -37,8 +37,8 @@ pub struct Instance {
     pub epoch_seen: u64,
     /// When to claim because voters said it is vacant.
     pub claim_at: Option<Instant>,
-    /// Its turn to claim has come, and its group was not ready yet.
-    pub wants: bool,
+    /// Its turn to claim has come, for this reason, and its group was not ready yet.
+    pub wants: Option<&'static str>,
     /// Left to others until then, while nobody has served it.
     pub stands_back: Option<Instant>,
     /// How the last lease ended, in words.
@@ -212,7 +212,7 @@ impl Instance {
             armed_until: None,
             epoch_seen: 0,
             claim_at: None,
-            wants: false,
+            wants: None,
             stands_back: None,
             vacancy: String::new(),
             parted: None,

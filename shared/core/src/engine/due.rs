@@ -15,6 +15,12 @@ use crate::time::Instant;
 impl Engine {
     /// When to call [`Engine::step`] with [`Input::Timeout`] at the latest, and what for.
     pub fn deadline(&self) -> Option<(Instant, TimerKind)> {
+        let news = self.standing.look_at.map(|at| (at, TimerKind::Standing));
+        self.work_due().into_iter().chain(news).min()
+    }
+
+    /// The same, but for what is only to be told: work that is late shows that the daemon stood still.
+    pub(super) fn work_due(&self) -> Option<(Instant, TimerKind)> {
         let mut first = self.instances.first_timer();
         let mut due = |at: Option<Instant>, kind| {
             first = first.into_iter().chain(at.map(|at| (at, kind))).min();

@@ -71,6 +71,7 @@ impl Engine {
             self.fence.told = Some(error.clone());
         }
         self.fence.failure = Some(error);
+        self.note_standing(now);
         self.fence.retry.get_or_insert(now + RETRY);
     }
 
@@ -79,6 +80,7 @@ impl Engine {
         if self.fence.retry.is_some_and(|t| t <= now) {
             self.fence.retry = None;
             self.fence.failure = None;
+            self.note_standing(now);
             self.rearm_all();
         }
     }
@@ -89,7 +91,7 @@ impl Engine {
             self.shorten_lifetimes(now);
         }
         self.fence.gaps = gaps;
-        self.warn_unprotected();
+        self.note_standing(now);
     }
 
     /// The fence was touched by somebody else: all of it is put back, and opened where a lease lives.

@@ -117,7 +117,7 @@ impl Engine {
         if members.len() == 1 {
             return self.instances.get(&key).is_some_and(idle);
         }
-        let turn = |i: &Instance| i.config.key == key || i.wants || leased && !i.defers_to_foreign(now);
+        let turn = |i: &Instance| i.config.key == key || i.wants.is_some() || leased && !i.defers_to_foreign(now);
         members.iter().map(|m| &self.instances[m]).all(|i| i.vrrp.is_backup() && idle(i) && turn(i))
     }
 
@@ -216,11 +216,11 @@ impl Engine {
                 continue;
             }
             self.keep_together(now, &members);
-            let wants = members.iter().find(|m| self.instances[m].wants).copied();
-            if let Some(key) = wants.filter(|_| members.len() > 1)
+            let wants = members.iter().find_map(|m| Some((*m, self.instances[m].wants?)));
+            if let Some((key, cause)) = wants.filter(|_| members.len() > 1)
                 && self.may_claim(now, key, &members)
             {
-                self.claim(now, key, "no advertisement for the whole down interval".to_owned());
+                self.claim(now, key, cause.to_owned());
             }
             self.tell_group(index, &members);
         }

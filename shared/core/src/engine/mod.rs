@@ -32,6 +32,7 @@ mod serves;
 mod services;
 mod sight;
 mod silence;
+mod standing;
 mod status;
 mod story;
 mod takeover;
@@ -173,6 +174,8 @@ pub struct Engine {
     segments: segment::Segments,
     /// What others were told of the routers.
     herald: Herald,
+    /// What was told of the mesh as a whole.
+    standing: standing::Standing,
     /// How others are configured.
     others: drift::Others,
     /// Counts configurations.
@@ -240,6 +243,8 @@ pub enum TimerKind {
     Segment,
     /// A director is to be asked how it is configured.
     Drift,
+    /// A look at how the mesh stands as a whole.
+    Standing,
 }
 
 impl Engine {
@@ -295,6 +300,7 @@ impl Engine {
             moves: moves::Moves::default(),
             segments: segment::Segments::default(),
             herald: Herald::default(),
+            standing: standing::Standing::default(),
             others: drift::Others::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
@@ -306,7 +312,7 @@ impl Engine {
         let adopted = engine.take_over_kernel(now, left, &config);
         let kept = adopted.iter().map(|a| a.router).collect();
         engine.voter.release_own(engine.setup.node, &kept);
-        engine.warn_unprotected();
+        engine.begin_standing(now);
         engine.set_config(now, config);
         engine.resume_holds(now);
         adopted.into_iter().for_each(|a| engine.adopt(now, a));
@@ -331,7 +337,7 @@ impl Engine {
     pub fn step_all(&mut self, now: Instant, inputs: impl IntoIterator<Item = Input>) -> Vec<Action> {
         let mut stop = false;
         self.now = now;
-        let late = self.deadline().is_some_and(|(due, _)| now > due + STALL);
+        let late = self.work_due().is_some_and(|(due, _)| now > due + STALL);
         let mut inputs = inputs.into_iter().peekable();
         self.expire(now);
         if late && inputs.peek() != Some(&Input::Listened) {
@@ -356,6 +362,7 @@ impl Engine {
         let changed = self.index_changed();
         self.publish(&changed);
         self.tell_surroundings(now);
+        self.tell_standing(now);
         self.remember();
         self.keep_will(&changed);
         self.tell_others();
@@ -620,13 +627,6 @@ impl Engine {
     /// A member's name, or its identity where the roster has none.
     fn name_of(&self, node: NodeId) -> String {
         self.roster.as_ref().and_then(|r| r.name_of(node)).map_or_else(|| node.to_string(), str::to_owned)
-    }
-
-    /// Says so in the log, too.
-    fn warn_unprotected(&mut self) {
-        if let Some(because) = self.unprotected_because() {
-            self.record(Decision::Warning { text: format!("UNPROTECTED: {because}") });
-        }
     }
 
     fn record(&mut self, decision: Decision) {

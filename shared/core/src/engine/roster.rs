@@ -204,7 +204,6 @@ impl Engine {
         self.out.push(Action::AdoptRoster(roster.clone()));
         let voters = roster.voters().map(|m| m.name.clone()).collect();
         self.record(Decision::Roster { epoch: roster.epoch, voters });
-        self.warn_unprotected();
         for to in self.other_members() {
             self.send_roster(to);
         }

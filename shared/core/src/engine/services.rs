@@ -35,6 +35,7 @@ impl Engine {
     /// Something changed that services may have to know.
     pub(super) fn note_surroundings(&mut self, now: Instant) {
         self.note_places(now);
+        self.note_standing(now);
         if !self.config.virtual_servers.is_empty() || self.config.lvs.sync.is_some() {
             self.neighbour.tell_at.get_or_insert(now + TELL_PAUSE);
         }

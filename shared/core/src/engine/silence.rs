@@ -220,8 +220,11 @@ impl Engine {
 
     /// Voters this node reaches, itself included.
     pub(super) fn reachable_voters(&self) -> usize {
-        let reaches = |v: &&NodeId| **v == self.setup.node || self.membership.is_connected(**v);
-        self.voters().iter().filter(reaches).count()
+        self.voters().into_iter().filter(|voter| self.reaches(*voter)).count()
+    }
+
+    pub(super) fn reaches(&self, node: NodeId) -> bool {
+        node == self.setup.node || self.membership.is_connected(node)
     }
 
     /// Whether these are a majority.

@@ -54,7 +54,7 @@ impl Engine {
             Verdict::Stay => {}
             Verdict::Defer => self.defer(now, key),
             Verdict::Claim(cause) => {
-                self.instances.get_mut(&key).expect("a verdict is an instance's").wants = true;
+                self.instances.get_mut(&key).expect("a verdict is an instance's").wants = Some(cause);
                 self.claim(now, key, cause.to_owned());
             }
             Verdict::Yield(cause) => {
@@ -78,7 +78,7 @@ impl Engine {
         }
         let Some(instance) = self.instances.get_mut(&key) else { return };
         instance.claim_at = None;
-        instance.wants = false;
+        instance.wants = None;
         instance.failures = 0;
         instance.silence.probe_after = None;
         instance.silence.probe_wait = None;
@@ -106,7 +106,7 @@ impl Engine {
         for member in members {
             let seen = self.voter.max_epoch(&member).max(self.membership.max_epoch(&member));
             let Some(instance) = self.instances.get_mut(&member) else { return };
-            instance.wants = false;
+            instance.wants = None;
             if leased {
                 instance.epoch_seen = instance.epoch_seen.max(seen);
                 let ballot = Ballot::new(now, instance.epoch_seen.saturating_add(1), cause.clone());
@@ -143,7 +143,7 @@ impl Engine {
         instance.silence.probe_wait = None;
         instance.veto = None;
         instance.claim_at = None;
-        instance.wants = false;
+        instance.wants = None;
         instance.vetoes.clear();
         instance.failures = 0;
         if was_active || unprotected {
@@ -189,7 +189,7 @@ impl Engine {
         for (key, ..) in &losses {
             let Some(instance) = self.instances.get_mut(key) else { return };
             instance.vrrp.back_up(now);
-            instance.wants = false;
+            instance.wants = None;
         }
         // Members that were granted have nobody to ask.
         let held = losses.iter().filter(|(_, veto, _)| veto.holder.is_some());
@@ -267,7 +267,7 @@ impl Engine {
         instance.extra_at = None;
         instance.refresh_at = None;
         instance.claim_at = None;
-        instance.wants = false;
+        instance.wants = None;
         if instance.vrrp.state() != vrrp::State::Initialize {
             instance.vrrp.back_up(now);
         }

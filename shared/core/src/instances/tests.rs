@@ -18,9 +18,9 @@ fn looks(instances: &mut Instances, more: impl Fn(u8) -> Option<u8>) -> Vec<u8> 
     let mut last = None;
     while let Some(at) = instances.look_after(last) {
         order.push(at.vrid);
-        instances.get_mut(&at).unwrap().wants = true;
+        instances.get_mut(&at).unwrap().wants = Some("");
         if let Some(other) = more(at.vrid) {
-            instances.get_mut(&key(other)).unwrap().wants = true;
+            instances.get_mut(&key(other)).unwrap().wants = Some("");
         }
         last = Some(at);
     }
@@ -32,7 +32,7 @@ fn a_change_is_looked_at_once_and_a_look_changes_nothing_that_has_to_be_looked_a
     let mut instances = three();
     assert_eq!(looks(&mut instances, |_| None), [1, 2, 3]);
     assert!(looks(&mut instances, |_| None).is_empty());
-    instances.get_mut(&key(2)).unwrap().wants = false;
+    instances.get_mut(&key(2)).unwrap().wants = None;
     assert_eq!(looks(&mut instances, |_| None), [2]);
     instances.touch_all();
     assert_eq!(looks(&mut instances, |_| None), [1, 2, 3]);
@@ -42,7 +42,7 @@ fn a_change_is_looked_at_once_and_a_look_changes_nothing_that_has_to_be_looked_a
 fn what_a_look_changes_elsewhere_is_looked_at_in_its_turn_or_in_the_next_step() {
     let mut instances = three();
     looks(&mut instances, |_| None);
-    instances.get_mut(&key(2)).unwrap().wants = false;
+    instances.get_mut(&key(2)).unwrap().wants = None;
     let neighbour = |vrid| match vrid {
         2 => Some(3),
         3 => Some(1),

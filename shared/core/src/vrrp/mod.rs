@@ -95,7 +95,11 @@ pub struct Router {
     late_rival: Option<u8>,
     /// Since when Backup, for `preempt_delay`.
     backup_since: Instant,
+    /// Why it claims as a backup when its timer ends, by what it heard since the timer was set.
+    reason: &'static str,
 }
+
+const SILENCE: &str = "no advertisement for the whole down interval";
 
 impl Router {
     /// In Initialize.
@@ -115,6 +119,7 @@ impl Router {
             late: Duration::ZERO,
             late_rival: config.conduct.late_rival.filter(|_| !config.preempt),
             backup_since: Instant::default(),
+            reason: SILENCE,
         }
     }
 
@@ -172,6 +177,7 @@ impl Router {
     pub fn startup(&mut self, now: Instant) -> Verdict {
         self.active_interval = self.interval;
         self.backup_since = now;
+        self.reason = SILENCE;
         self.state = State::Backup { down_at: now + self.down_interval() };
         let at_once = self.priority == OWNER_PRIORITY && self.starts_active;
         if at_once { Verdict::Claim("owner of the addresses started") } else { Verdict::Stay }
@@ -189,7 +195,7 @@ impl Router {
             State::Backup { down_at } if down_at <= now => {
                 // Armed again at once: a claim that is refused is repeated after a whole interval.
                 self.state = State::Backup { down_at: now + self.down_interval() };
-                Verdict::Claim("no advertisement for the whole down interval")
+                Verdict::Claim(std::mem::replace(&mut self.reason, SILENCE))
             }
             State::Backup { .. } => Verdict::Stay,
             State::Active { advert_at } if self.is_overtaken(now, advert_at) => {
@@ -237,15 +243,18 @@ impl Router {
         if heard.priority == 0 {
             let skew = skew_time(self.version, self.priority, self.active_interval);
             self.state = State::Backup { down_at: now + skew };
+            self.reason = "the active router resigned";
             return Verdict::Stay;
         }
         if self.preempts() && now >= self.backup_since + self.preempt_delay && heard.priority < self.priority {
+            self.reason = "the active router's priority is lower";
             return Verdict::Stay;
         }
         if self.version == mesh_config::model::Version::V3 {
             self.active_interval = heard.interval;
         }
         self.state = State::Backup { down_at: now + self.down_interval() };
+        self.reason = SILENCE;
         Verdict::Defer
     }
 
@@ -281,6 +290,7 @@ impl Router {
     pub fn back_up(&mut self, now: Instant) {
         if !self.is_backup() {
             self.backup_since = now;
+            self.reason = SILENCE;
         }
         self.state = State::Backup { down_at: now + self.down_interval() };
     }

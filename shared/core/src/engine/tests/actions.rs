@@ -5,11 +5,12 @@ use mesh_wire::vrrp::{Advertisement, Authentication, ChecksumForm, Envelope, GRO
 
 use super::*;
 
-/// Actions without gossip, memory, wills, trace ids and the numbers of releases, which have tests of
-/// their own.
+/// Actions without gossip, memory, wills, what is told of the mesh as a whole, trace ids and the numbers of
+/// releases, which have tests of their own.
 pub(super) fn plain(actions: Vec<Action>) -> Vec<Action> {
     let aside = |a: &Action| {
         matches!(a, Action::Publish { .. } | Action::Remember(_) | Action::KeepWill(_) | Action::KeepHolds(_))
+            || matches!(a, Action::Record(Decision::Standing { .. }))
     };
     let mut actions: Vec<Action> = actions.into_iter().filter(|a| !aside(a)).collect();
     for action in &mut actions {

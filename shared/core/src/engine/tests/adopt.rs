@@ -52,17 +52,17 @@ fn leases_are_renewed_for_as_long_as_voters_grant_then_left_behind() {
     assert_eq!(adopted, [Adopted { router: KEY, epochs: Some((1, 1)), until, addresses: placed(), digest }]);
     let expected = [arm(until), add(4), advert(200), Action::LeaveBehind(adopted), Action::Stopped];
     assert_eq!(plain(engine.step(ms(3301), granted(LB2, ms(3301), &last))), expected);
-    assert!(engine.deadline().is_some_and(|(at, _)| at > ms(3301)), "it does not spin");
+    assert!(engine.work_due().is_some_and(|(at, _)| at > ms(3301)), "it does not spin");
 }
 
 #[test]
 fn voters_that_do_not_answer_are_asked_again_but_not_waited_for() {
     let mut engine = holding();
     engine.step(ms(3300), Input::Keep);
-    assert_eq!(engine.deadline(), Some((ms(3330), TimerKind::LeaseRequest)));
+    assert_eq!(engine.work_due(), Some((ms(3330), TimerKind::LeaseRequest)));
     let mut actions = Vec::new();
     while actions.iter().all(|a| *a != Action::Stopped) {
-        let (at, _) = engine.deadline().unwrap();
+        let (at, _) = engine.work_due().unwrap();
         assert!(at <= ms(3450));
         actions = engine.step(at, Input::Timeout);
     }
@@ -342,7 +342,7 @@ fn what_loses_its_lease_while_it_is_kept_is_left_behind_without() {
     engine.step(end - Duration::from_millis(110), Input::Keep);
     let mut actions = Vec::new();
     while actions.iter().all(|a| *a != Action::Stopped) {
-        let (at, _) = engine.deadline().unwrap();
+        let (at, _) = engine.work_due().unwrap();
         actions = plain(engine.step(at, Input::Timeout));
     }
     let left = left_by(&actions);

@@ -108,7 +108,7 @@ fn silent_voters_that_are_connected_are_asked_again_soon() {
     let mut began = Vec::new();
     let (mut now, mut was) = (ms(3100), false);
     while now < ms(20_000) {
-        (now, _) = engine.deadline().unwrap();
+        (now, _) = engine.work_due().unwrap();
         engine.step(now, Input::Timeout);
         if claims(&engine) && !was {
             began.push(now);

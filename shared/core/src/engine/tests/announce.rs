@@ -44,13 +44,13 @@ fn a_pace_lets_one_packet_go_at_a_time() {
     let mut engine = paced(VrrpSettings { pace: pace(20), ..VrrpSettings::default() }, two_addresses());
     let mut seen = vec![announced(&engine.step(CLAIM, Input::Timeout))];
     for _ in 0..3 {
-        let (due, kind) = engine.deadline().unwrap();
+        let (due, kind) = engine.work_due().unwrap();
         assert_eq!(kind, TimerKind::Announce);
         seen.push(announced(&engine.step(due, Input::Timeout)));
     }
     let [one, two] = ["10.1.1.80", "10.1.1.81"].map(|a| vec![garp_at("eth0", a)]);
     assert_eq!(seen, [one.clone(), two.clone(), one, two]);
-    assert_eq!(engine.deadline(), Some((at(1000), TimerKind::Vrrp)), "nothing waits any more");
+    assert_eq!(engine.work_due(), Some((at(1000), TimerKind::Vrrp)), "nothing waits any more");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn interfaces_of_a_group_share_its_pace_and_others_have_their_own() {
     let mut engine = paced(settings, router);
     let first = announced(&engine.step(CLAIM, Input::Timeout));
     assert_eq!(first, [garp_at("eth0", "10.1.1.80"), garp_at("eth2", "10.1.1.82")]);
-    assert_eq!(engine.deadline(), Some((at(50), TimerKind::Announce)));
+    assert_eq!(engine.work_due(), Some((at(50), TimerKind::Announce)));
     assert_eq!(announced(&engine.step(at(50), Input::Timeout)), [garp_at("eth1", "10.1.1.81")]);
 }
 
@@ -97,7 +97,7 @@ fn addresses_on_other_interfaces_are_announced_again_and_again() {
     let mut engine = paced(VrrpSettings::default(), router.clone());
     engine.step(CLAIM, Input::Timeout);
     let mut times = Vec::new();
-    while let Some((due, _)) = engine.deadline().filter(|(due, _)| *due <= at(61_000)) {
+    while let Some((due, _)) = engine.work_due().filter(|(due, _)| *due <= at(61_000)) {
         let actions = announced(&engine.step(due, Input::Timeout));
         times.extend(actions.iter().map(|action| (due, action.clone())));
     }

@@ -46,7 +46,7 @@ fn heard(vrid: u8, priority: u8) -> Input {
 fn one_router_s_takeover_delays_others_by_its_own_time_only() {
     let now = CLAIM + EFFECTS;
     let mut engine = taking_over();
-    assert_eq!(engine.deadline(), Some((LATER, TimerKind::Vrrp)));
+    assert_eq!(engine.work_due(), Some((LATER, TimerKind::Vrrp)));
     assert!(now > LATER + STALL);
     engine.step_all(now, [Input::Listened, Input::Timeout]);
     assert_eq!(served(&engine), [51, 52, 53, 54]);

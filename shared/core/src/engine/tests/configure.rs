@@ -14,10 +14,10 @@ const VIP_2: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 81));
 #[test]
 fn the_same_again_changes_nothing() {
     let mut engine = holding();
-    let before = engine.deadline();
+    let before = engine.work_due();
     let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(config(vec![router(200)])))));
     assert_eq!(actions, [run(&[]), install(&[VIP])], "what is armed stays armed");
-    assert_eq!(engine.deadline(), before);
+    assert_eq!(engine.work_due(), before);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_removed_router_is_retired_and_its_fence_removed() {
     let actions = plain(engine.step(ms(3300), Input::Configure(Box::new(config(Vec::new())))));
     assert_eq!(actions[..3], [close(), del(), advert(0)]);
     assert_eq!(actions.last(), Some(&install(&[])));
-    assert_eq!(engine.deadline(), None);
+    assert_eq!(engine.work_due(), None);
 }
 
 /// A voter takes a used epoch for a duplicate of what was released.

@@ -18,9 +18,9 @@ fn routers_begin_after_the_start_has_been_waited_for() {
         let delays = Delays { startup, after_boot, ..Delays::default() };
         let mut engine = Engine::new(setup(LB1, None), delayed(delays), ms(10_000));
         assert_eq!(plain(engine.step(ms(10_000), Input::Interface(eth0(LB1)))), [sweep(), run(&[]), install(&[])]);
-        assert_eq!(engine.deadline(), Some((ms(begins * 1000), TimerKind::Delay)));
+        assert_eq!(engine.work_due(), Some((ms(begins * 1000), TimerKind::Delay)));
         assert_eq!(plain(engine.step(ms(begins * 1000), Input::Timeout)), [told(RouterEvent::Backup, "ready")]);
-        assert_eq!(engine.deadline(), Some((ms(begins * 1000) + CLAIM.since(ms(0)), TimerKind::Vrrp)));
+        assert_eq!(engine.work_due(), Some((ms(begins * 1000) + CLAIM.since(ms(0)), TimerKind::Vrrp)));
     }
     let delays = Delays { after_boot: second * 9, ..Delays::default() };
     let mut engine = Engine::new(setup(LB1, None), delayed(delays), ms(10_000));

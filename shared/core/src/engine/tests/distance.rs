@@ -38,7 +38,7 @@ fn a_lease_is_kept_over_a_long_way() {
     let mut answers: VecDeque<(Instant, Request)> = VecDeque::new();
     let mut served = None;
     for _ in 0..2000 {
-        let timer = engine.deadline().unwrap().0;
+        let timer = engine.work_due().unwrap().0;
         let answer = answers.front().map(|(at, _)| *at);
         let now = answer.map_or(timer, |at| at.min(timer));
         let input = match answers.pop_front_if(|(at, _)| *at <= now) {

@@ -39,8 +39,8 @@ fn sent(router: &VirtualRouter) -> Option<Input> {
     let mut engine = started(LB1, vec![router.clone()], None);
     let late = Instant::default() + Duration::from_secs(30);
     let mut actions = Vec::new();
-    while actions.is_empty() && engine.deadline().is_some_and(|(at, _)| at < late) {
-        let (at, _) = engine.deadline().unwrap();
+    while actions.is_empty() && engine.work_due().is_some_and(|(at, _)| at < late) {
+        let (at, _) = engine.work_due().unwrap();
         actions = engine.step(at, Input::Timeout);
         actions.retain(|a| {
             matches!(a, Action::SendAdvertisement { destination, .. }

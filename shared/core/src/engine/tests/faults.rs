@@ -49,10 +49,10 @@ fn a_lost_link_stops_it_and_its_return_starts_it_as_backup() {
     let fault = "interface eth0 has no link";
     let expected = [del(), advert(0), told(RouterEvent::Backup, fault), told(RouterEvent::Fault, fault)];
     assert_eq!(plain(engine.step(ms(3300), Input::Interface(down))), expected);
-    assert_eq!(engine.deadline(), None);
+    assert_eq!(engine.work_due(), None);
     assert_eq!(engine.instances[&KEY].shown_priority(), 0);
     assert_eq!(plain(engine.step(ms(4000), Input::Interface(eth0(LB1)))), [told(RouterEvent::Backup, "ready")]);
-    assert_eq!(engine.deadline(), Some((us(4_000_000 + 3_218_750), TimerKind::Vrrp)));
+    assert_eq!(engine.work_due(), Some((us(4_000_000 + 3_218_750), TimerKind::Vrrp)));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn an_address_that_cannot_be_added_makes_room_for_others_and_is_tried_again() {
     assert_eq!(actions[..3], [close(), del(), advert(0)]);
     let fault = "address 10.1.1.80 cannot be put on eth0: no buffers";
     assert_eq!(actions.last(), Some(&told(RouterEvent::Fault, fault)));
-    assert_eq!(engine.deadline(), Some((ms(8300), TimerKind::Claim)));
+    assert_eq!(engine.work_due(), Some((ms(8300), TimerKind::Claim)));
     let again = Input::Failed { effect, error: "no buffers".to_owned() };
     assert_eq!(plain(engine.step(ms(3301), again)), [], "the rest of the same failure");
     assert_eq!(plain(engine.step(ms(8300), Input::Timeout)), [told(RouterEvent::Backup, "ready")]);

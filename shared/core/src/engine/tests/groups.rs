@@ -107,7 +107,7 @@ fn a_member_that_follows_a_worthier_router_holds_back_all() {
         wait(&mut engine, ms(second * 1000 + 999));
         assert_eq!(states(&engine), [RouterState::Backup; 2], "{second}");
     }
-    assert!(engine.instances[&KEY].wants);
+    assert!(engine.instances[&KEY].wants.is_some());
     // That router gives up: its turn comes after the skew, and the group's with it.
     engine.step(ms(7000), foreign(false, 0));
     let skew = vrrp::skew_time(mesh_config::model::Version::V3, 200, Duration::from_secs(1));

@@ -119,7 +119,7 @@ fn without_a_usable_link_local_address_it_waits_and_says_why() {
         let mut engine = Engine::new(setup(LB1, None), config(vec![six(200)]), ms(0));
         let addresses = vec!["10.1.1.11/24".parse().unwrap(), "2001:db8::11/64".parse().unwrap()];
         engine.step(ms(0), Input::Interface(Interface { addresses, unusable, ..eth0(LB1) }));
-        assert!(engine.deadline().is_none(), "in fault no timer runs");
+        assert!(engine.work_due().is_none(), "in fault no timer runs");
         (engine.instances[&SIX].fault.clone().unwrap(), engine)
     };
     let elsewhere: Ipv6Addr = "2001:db8::99".parse().unwrap();

@@ -25,7 +25,7 @@ fn unanswered() -> (Engine, Instant) {
     let end = engine.instances[&KEY].armed_until.unwrap();
     wait(&mut engine, end - Duration::from_nanos(1));
     assert!(engine.instances[&KEY].vrrp.is_active());
-    assert_eq!(engine.deadline(), Some((end, TimerKind::LeaseEnd)));
+    assert_eq!(engine.work_due(), Some((end, TimerKind::LeaseEnd)));
     (engine, end)
 }
 
@@ -71,7 +71,7 @@ fn renewals_every_quarter_keep_it() {
     let mut engine = holding();
     let mut now = ms(3221);
     for _ in 0..40 {
-        let (at, _) = engine.deadline().unwrap();
+        let (at, _) = engine.work_due().unwrap();
         now = at;
         let actions = engine.step(now, Input::Timeout);
         if actions.iter().any(|a| matches!(a, Action::SendMessage { message: Message::Request(_), .. })) {
@@ -229,7 +229,7 @@ fn our_own_voter_tells_whose_lease_ended() {
     };
     assert_eq!(answer, [send(LB2, Message::Reply(expected))]);
     engine.step(ms(3200), adverts::multicast(LB2, 250));
-    assert_eq!(engine.deadline(), Some((ms(3500), TimerKind::GrantEnd)));
+    assert_eq!(engine.work_due(), Some((ms(3500), TimerKind::GrantEnd)));
     let actions = plain(engine.step(ms(3500), Input::Timeout));
     let vacant = Vacant { router: KEY, owner: LB2, epoch: 4, released: false, reserved_for: None };
     assert_eq!(actions[0], send(LB2, Message::Vacant(vec![vacant])), "to whoever is connected");

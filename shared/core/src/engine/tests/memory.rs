@@ -112,7 +112,7 @@ fn who_cannot_remember_votes_no_more_until_it_can() {
     let text = "this voter is silent, for it cannot remember what it grants: read-only file system";
     let warning = Action::Record(Decision::Warning { text: text.to_owned() });
     assert_eq!(plain(engine.step(ms(3100), failed())), [warning]);
-    assert_eq!(engine.deadline(), Some((ms(4100), TimerKind::GrantEnd)));
+    assert_eq!(engine.work_due(), Some((ms(4100), TimerKind::GrantEnd)));
     let answer = engine.step(ms(3101), asks(LB2, 2, 1));
     assert_eq!(remembered(&answer).len(), 0);
     assert!(matches!(verdict(&answer), Some(Vote::Quarantine { remaining_ms: 999 | 1000 })), "{answer:?}");
@@ -122,7 +122,7 @@ fn who_cannot_remember_votes_no_more_until_it_can() {
     assert_eq!(remembered(&actions)[0].slots.len(), 1, "all of it, not only what changed");
     assert_eq!(plain(engine.step(retry, failed())), [], "told once");
     let retry = retry + MEMORY_RETRY;
-    assert_eq!(engine.deadline(), Some((retry, TimerKind::Memory)));
+    assert_eq!(engine.work_due(), Some((retry, TimerKind::Memory)));
     engine.step(retry, Input::Timeout);
     let answer = engine.step(retry + Duration::from_millis(1), asks(LB3, 1, 2));
     assert_eq!(verdict(&answer), Some(Vote::Granted { epoch: 2 }), "it worked: nobody said otherwise");
@@ -223,7 +223,7 @@ fn renewals_go_out_before_the_advertisement_of_the_same_tick() {
         let renewal = request(&engine.step(now, Input::Timeout));
         engine.step(now, granted(LB2, now, &renewal));
     }
-    let (due, _) = engine.deadline().unwrap();
+    let (due, _) = engine.work_due().unwrap();
     let actions = engine.step(due.max(at), Input::Timeout);
     let renewal = position(&actions, |a| matches!(a, Action::SendMessage { message: Message::Request(_), .. }));
     let advert = position(&actions, |a| matches!(a, Action::SendAdvertisement { .. }));

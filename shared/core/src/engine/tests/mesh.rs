@@ -235,7 +235,7 @@ impl Mesh {
         // Far more than any test needs in one go: a timer that spins fails the test.
         for budget in (0..200_000).rev() {
             assert!(budget > 0, "time stands still at {:?}", self.now);
-            let due = |n: &Node| n.engine.deadline().filter(|_| !n.frozen).map(|(at, _)| at);
+            let due = |n: &Node| n.engine.work_due().filter(|_| !n.frozen).map(|(at, _)| at);
             let timer = self.nodes.iter().filter_map(|(id, n)| Some((due(n)?, *id))).min();
             let parcel = self.wire.first_key_value().map(|(at, _)| *at);
             let next = timer.map(|(at, _)| at).into_iter().chain(parcel.map(|(at, _)| at)).min();

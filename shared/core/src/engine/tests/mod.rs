@@ -27,6 +27,7 @@ mod segment;
 mod serves;
 mod services;
 mod silence;
+mod standing;
 mod start;
 mod status;
 mod story;
@@ -122,10 +123,10 @@ fn holding() -> Engine {
 /// Lets every timer up to and including `until` run; a timer that spins fails the test.
 fn wait(engine: &mut Engine, until: Instant) {
     for _ in 0..10_000 {
-        let Some((at, _)) = engine.deadline().filter(|(at, _)| *at <= until) else { return };
+        let Some((at, _)) = engine.work_due().filter(|(at, _)| *at <= until) else { return };
         engine.step(at, Input::Timeout);
     }
-    panic!("{:?} is due for ever", engine.deadline());
+    panic!("{:?} is due for ever", engine.work_due());
 }
 
 /// The request to voters among these actions.

@@ -140,7 +140,7 @@ fn a_made_up_resignation_leads_to_a_claim_that_is_vetoed() {
     engine.step(ms(3000), gossip(&report(LB1, RouterState::Active, 200, 7), LB1));
     engine.step(ms(3100), multicast(LB1, 200));
     engine.step(ms(3200), multicast(LB1, 0));
-    let (at, kind) = engine.deadline().unwrap();
+    let (at, kind) = engine.work_due().unwrap();
     assert_eq!(kind, TimerKind::Vrrp);
     assert_eq!(at, ms(3200) + Duration::from_secs(1) * (256 - 150) / 256);
     let claim = request(&engine.step(at, Input::Timeout));

@@ -254,12 +254,12 @@ impl Kernel {
 /// After a Timeout at `now` nothing is due at `now` any more.
 fn does_not_spin(engine: &mut Engine, kernel: &mut Kernel, now: Instant) -> Result<(), TestCaseError> {
     for _ in 0..8 {
-        if engine.deadline().is_none_or(|(at, _)| at > now) {
+        if engine.work_due().is_none_or(|(at, _)| at > now) {
             return Ok(());
         }
         kernel.perform(engine.step(now, Input::Timeout));
     }
-    prop_assert!(false, "{:?} is due for ever at {:?}", engine.deadline(), now);
+    prop_assert!(false, "{:?} is due for ever at {:?}", engine.work_due(), now);
     Ok(())
 }
 
@@ -287,7 +287,7 @@ fn run(start: Option<Roster>, first: Config, ops: Vec<(u64, Op)>, stop: bool) ->
     let stop_at = if stop { ops.len() * 3 / 4 } else { usize::MAX };
     for (n, (wait, op)) in ops.into_iter().enumerate() {
         // Short waits as such, long ones to the next deadline and a little beyond, some far beyond.
-        now = match (wait, engine.deadline()) {
+        now = match (wait, engine.work_due()) {
             (0..1000, _) => now + Duration::from_micros(wait * 20),
             (1000..1950, Some((at, _))) => now.max(at) + Duration::from_nanos(wait - 1000),
             _ => now + Duration::from_millis(wait),
@@ -304,7 +304,7 @@ fn run(start: Option<Roster>, first: Config, ops: Vec<(u64, Op)>, stop: bool) ->
     // Left alone it wakes up now and then, not all the time.
     let alone = now;
     for _ in 0..400 {
-        let Some((at, _)) = engine.deadline() else { return Ok(served) };
+        let Some((at, _)) = engine.work_due() else { return Ok(served) };
         now = now.max(at);
         kernel.perform(engine.step(now, Input::Timeout));
     }

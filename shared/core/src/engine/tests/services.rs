@@ -25,7 +25,7 @@ fn told(actions: &[Action]) -> Option<Surroundings> {
 /// What is told from here until then.
 fn until(engine: &mut Engine, then: Instant) -> Vec<Surroundings> {
     let mut all = Vec::new();
-    while let Some((due, _)) = engine.deadline().filter(|(due, _)| *due <= then) {
+    while let Some((due, _)) = engine.work_due().filter(|(due, _)| *due <= then) {
         all.extend(told(&engine.step(due, Input::Timeout)));
     }
     all

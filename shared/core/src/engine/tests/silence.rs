@@ -120,7 +120,7 @@ fn an_address_that_answers_is_a_veto_and_looked_for_again_later_each_time() {
 fn next_look(engine: &mut Engine, number: u64) -> (Instant, Vec<Decision>) {
     let mut told = Vec::new();
     for _ in 0..10_000 {
-        let (at, _) = engine.deadline().unwrap();
+        let (at, _) = engine.work_due().unwrap();
         for action in engine.step(at, Input::Timeout) {
             if action == look(number) {
                 return (at, told);
@@ -370,7 +370,7 @@ fn three_voters_fall_back_only_where_that_is_wanted_and_after_the_delay() {
         started(LB1, vec![VirtualRouter { policy, ..router(200) }], Some(roster(3)))
     };
     let first_look = |mut engine: Engine| {
-        while let Some((at, _)) = engine.deadline().filter(|(at, _)| *at < ms(30_000)) {
+        while let Some((at, _)) = engine.work_due().filter(|(at, _)| *at < ms(30_000)) {
             if engine.step(at, Input::Timeout).iter().any(is_look) {
                 return Some(at);
             }

@@ -8,7 +8,7 @@ fn what_an_earlier_run_left_goes_before_anything_else() {
     let mut engine = Engine::new(setup(LB1, Some(roster(3))), config(vec![router(200)]), ms(0));
     let expected = [sweep(), run(&[]), install(&[VIP]), told(RouterEvent::Backup, "ready")];
     assert_eq!(plain(engine.step(ms(0), Input::Interface(eth0(LB1)))), expected);
-    assert_eq!(engine.deadline(), Some((CLAIM, TimerKind::Vrrp)));
+    assert_eq!(engine.work_due(), Some((CLAIM, TimerKind::Vrrp)));
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn without_a_mesh_nothing_is_fenced() {
 fn it_waits_for_its_interface() {
     let mut engine = Engine::new(setup(LB1, None), config(vec![router(200)]), ms(0));
     assert_eq!(plain(engine.step(ms(0), Input::Timeout)), [sweep(), run(&[]), install(&[])]);
-    assert_eq!(engine.deadline(), None);
+    assert_eq!(engine.work_due(), None);
 
     let down = Interface { running: false, ..eth0(LB1) };
     let fault = "interface eth0 has no link";
@@ -77,7 +77,7 @@ fn in_a_mesh_the_address_owner_asks() {
         let verdict = Vote::Quarantine { remaining_ms: 3062 };
         engine.step(ms(1), reply(voter, ms(1), &first, verdict));
     }
-    let (at, kind) = engine.deadline().unwrap();
+    let (at, kind) = engine.work_due().unwrap();
     assert_eq!(kind, TimerKind::Vrrp, "its own down timer comes first");
     assert!(at < ms(3062));
     assert!(engine.instances[&KEY].claim_at.unwrap() >= ms(3062));

@@ -32,7 +32,7 @@ fn asking_after_silence() -> (Engine, Request, Instant) {
     engine.step(ms(1), gossip(&report(LB3, RouterState::Active, 210, 7), LB3));
     heard(&mut engine, ms(2000));
     engine.take_story();
-    let at = engine.deadline().unwrap().0;
+    let at = engine.work_due().unwrap().0;
     let request = request(&engine.step(at, Input::Timeout));
     (engine, request, at)
 }
@@ -104,7 +104,7 @@ fn a_refused_claim_fails_once_and_every_refusal_is_counted() {
     assert_eq!(attribute_of(root, names::OUTCOME).as_deref(), Some("vetoed"));
     assert_eq!(spans(&told).len(), 5, "detection, three voters, root");
     assert!(root.addresses.is_empty(), "no effect is a part of it");
-    let next = engine.deadline().unwrap().0;
+    let next = engine.work_due().unwrap().0;
     let second = request(&engine.step(next, Input::Timeout));
     engine.step(next, held(LB2, next, &second, LB3, 900));
     engine.step(next, held(LB3, next, &second, LB3, 900));

@@ -24,7 +24,7 @@ fn plain_vrrp_takes_over_by_itself() {
     assert_eq!(plain(engine.step(before, Input::Timeout)), []);
     let expected = [add(5), advert(200), garp(5), told(active(0, &[]), SILENCE)];
     assert_eq!(plain(engine.step(CLAIM, Input::Timeout)), expected);
-    assert_eq!(engine.deadline(), Some((CLAIM + Duration::from_secs(1), TimerKind::Vrrp)));
+    assert_eq!(engine.work_due(), Some((CLAIM + Duration::from_secs(1), TimerKind::Vrrp)));
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn in_a_mesh_a_majority_has_to_agree_first() {
     let first = request(&asked);
     assert_eq!(asked, to_both(Message::Request(first.clone())));
     assert_eq!((first.roster_epoch, &first.claims), (3, &claim(1, 400)));
-    assert_eq!(engine.deadline(), Some((CLAIM + Duration::from_millis(30), TimerKind::LeaseRequest)));
+    assert_eq!(engine.work_due(), Some((CLAIM + Duration::from_millis(30), TimerKind::LeaseRequest)));
 
     let actions = plain(engine.step(ms(3220), granted(LB2, ms(3220), &first)));
     let renewal = request(&actions);
@@ -102,7 +102,7 @@ fn an_unanswered_claim_is_repeated_and_given_back() {
 
     // The next try after a whole interval, under another epoch, told no second time.
     let next = at(100) + engine.instances[&KEY].vrrp.down_interval();
-    assert_eq!(engine.deadline(), Some((next, TimerKind::Vrrp)));
+    assert_eq!(engine.work_due(), Some((next, TimerKind::Vrrp)));
     assert_eq!(request(&engine.step(next, Input::Timeout)).claims, claim(2, 400));
     let again = plain(engine.step(next + Duration::from_millis(100), Input::Timeout));
     assert_eq!(again, to_both(release(2..=2, None)));
@@ -149,7 +149,7 @@ fn a_successor_tells_why_the_owner_let_go() {
     let vacant = |epoch, released| Vacant { router: KEY, owner: LB2, epoch, released, reserved_for: Some(LB1) };
     let cause = |said: Option<Message>, vacant| {
         let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
-        for said in said {
+        if let Some(said) = said {
             assert_eq!(plain(engine.step(ms(3109), message(LB2, said))), [], "nothing follows from it");
         }
         engine.step(ms(3110), message(LB3, Message::Vacant(vec![vacant])));
@@ -241,7 +241,7 @@ fn a_successor_claims_at_once_others_wait_their_turn() {
 
     let mut engine = ready();
     assert_eq!(plain(engine.step(ms(3110), vacant(Some(LB3)))), []);
-    assert_eq!(engine.deadline(), Some((ms(3175), TimerKind::Claim)), "after the reservation, and one candidate");
+    assert_eq!(engine.work_due(), Some((ms(3175), TimerKind::Claim)), "after the reservation, and one candidate");
     let asked = engine.step(ms(3175), Input::Timeout);
     assert_eq!(request(&asked).claims, claim(5, 400));
     assert_eq!(engine.instances[&KEY].lease.ballot().unwrap().cause, "lb2 released the lease");

@@ -34,7 +34,7 @@ fn the_same_veto_is_told_once() {
         engine.step(ms(at), held(LB2, ms(at), request, owner, 900));
         let actions = engine.step(ms(at), held(LB3, ms(at), request, owner, 900));
         let told = actions.iter().filter(|a| matches!(a, Action::Record(_))).count();
-        (told, engine.deadline().unwrap().0)
+        (told, engine.work_due().unwrap().0)
     };
     let (told, next) = round(&first, 3220, LB3);
     assert_eq!(told, 1);
@@ -42,7 +42,7 @@ fn the_same_veto_is_told_once() {
     let mut round = |request: &Request, at: Instant, owner: NodeId| {
         engine.step(at, held(LB2, at, request, owner, 900));
         let actions = engine.step(at, held(LB3, at, request, owner, 900));
-        (actions.iter().filter(|a| matches!(a, Action::Record(_))).count(), engine.deadline().unwrap().0)
+        (actions.iter().filter(|a| matches!(a, Action::Record(_))).count(), engine.work_due().unwrap().0)
     };
     let (told, next) = round(&second, next, LB3);
     assert_eq!(told, 0, "nothing new");

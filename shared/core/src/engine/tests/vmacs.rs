@@ -99,7 +99,7 @@ fn one_that_cannot_be_made_is_a_fault_with_its_reason_and_tried_again() {
     engine.step(ms(1), Input::Failed { effect, error: "this kernel has no macvlan".to_owned() });
     let fault = engine.instances[&KEY].fault.as_deref();
     assert_eq!(fault, Some("interface vrrp.51 cannot be made: this kernel has no macvlan"));
-    assert_eq!(engine.deadline().map(|(at, _)| at), Some(ms(1001)));
+    assert_eq!(engine.work_due().map(|(at, _)| at), Some(ms(1001)));
     assert!(engine.step(ms(1001), Input::Timeout).contains(&make()));
     engine.step(ms(1002), vrrp51(true));
     assert_eq!(engine.instances[&KEY].fault, None);

@@ -59,7 +59,7 @@ fn a_claim_is_in_it_before_voters_are_asked_and_service_before_the_fence_opens()
 #[test]
 fn it_stays_the_same_while_nothing_but_time_changes() {
     let mut engine = holding();
-    while let Some((at, _)) = engine.deadline().filter(|(at, _)| *at < ms(4100)) {
+    while let Some((at, _)) = engine.work_due().filter(|(at, _)| *at < ms(4100)) {
         let actions = engine.step(at, Input::Timeout);
         assert_eq!(wills(&actions), [], "at {at:?}");
         if let Some(Action::SendMessage { message: Message::Request(request), .. }) =
@@ -129,7 +129,7 @@ fn behind_an_authentication_header_the_last_word_has_a_number_ahead() {
             }
         }
         assert!(last.unwrap() > sent, "{last:?} and {sent}");
-        now = engine.deadline().unwrap().0;
+        now = engine.work_due().unwrap().0;
     }
     assert!((2..=6).contains(&written), "{written} times");
 }

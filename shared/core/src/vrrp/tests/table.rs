@@ -178,6 +178,24 @@ fn after_it_yields_the_whole_down_interval_passes() {
     assert_eq!(after(&machine), After::Backup(100_000 + 6_000_000 + 1_218_750));
 }
 
+#[test]
+fn a_claim_says_what_was_heard() {
+    let claim = |adverts: &[u8]| {
+        let mut machine = backup(Version::V3, Instant::default());
+        for priority in adverts {
+            machine.receive(ms(500), heard(*priority, LOWER), OWN);
+        }
+        let due = machine.deadline().unwrap();
+        let first = machine.timeout(due);
+        assert_eq!(machine.timeout(machine.deadline().unwrap()), CLAIM, "nothing was heard since");
+        first
+    };
+    assert_eq!(claim(&[0]), Verdict::Claim("the active router resigned"));
+    assert_eq!(claim(&[99]), Verdict::Claim("the active router's priority is lower"));
+    assert_eq!(claim(&[99, 0]), Verdict::Claim("the active router resigned"));
+    assert_eq!(claim(&[99, 200]), CLAIM, "the last one is worthier, and silent since");
+}
+
 /// keepalived: `state BACKUP` with priority 255.
 #[test]
 fn an_owner_that_begins_as_a_backup_waits() {
