@@ -19,6 +19,9 @@ struct Args {
     /// One of the measurements alone.
     #[arg(long, value_enum)]
     only: Option<What>,
+    /// One of the daemons.
+    #[arg(long, value_parser = ["keepalived", "alone", "mesh"])]
+    daemon: Option<String>,
     /// JSON on standard output in place of the table.
     #[arg(long)]
     json: bool,
@@ -48,7 +51,8 @@ fn main() -> Result<()> {
     let args = Args::parse();
     let mut rows = Vec::new();
     for run in 1..=args.runs {
-        for (column, (daemon, name)) in DAEMONS.into_iter().enumerate() {
+        let wanted = |name: &str| args.daemon.as_ref().is_none_or(|only| name.ends_with(only));
+        for (column, (daemon, name)) in DAEMONS.into_iter().enumerate().filter(|(_, (_, name))| wanted(name)) {
             let _alone = Lab::alone()?;
             for what in What::value_variants().iter().filter(|what| args.only.is_none_or(|only| only == **what)) {
                 // Neither alone nor in a mesh is a file read differently.
