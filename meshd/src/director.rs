@@ -283,6 +283,10 @@ impl Director {
                     let more = std::iter::from_fn(|| actions.next_if(|a| matches!(a, Action::AddAddress { .. })));
                     let additions: Vec<_> = std::iter::once(action).chain(more).collect();
                     self.add_addresses(additions).await
+                } else if matches!(action, Action::DelAddress { .. }) {
+                    let more = std::iter::from_fn(|| actions.next_if(|a| matches!(a, Action::DelAddress { .. })));
+                    let removals: Vec<_> = std::iter::once(action).chain(more).collect();
+                    self.del_addresses(removals).await
                 } else {
                     self.act_on_several(action).await
                 };
@@ -331,6 +335,24 @@ impl Director {
         failed.collect()
     }
 
+    /// Removes addresses in the same way.
+    async fn del_addresses(&mut self, removals: Vec<Action>) -> Vec<(Effect, String)> {
+        let gone: Vec<_> = removals
+            .iter()
+            .filter_map(|action| match action {
+                Action::DelAddress { interface, address } => Some((interface.as_str(), address)),
+                _ => None,
+            })
+            .collect();
+        let removed = self.netlink.del_addresses(&gone).await;
+        let failed = gone.iter().zip(removed).filter_map(|((interface, address), removed)| {
+            let error = removed.err()?;
+            let effect = Effect::Removal { address: address.net.addr(), interface: (*interface).to_owned() };
+            Some((effect, format!("{:#}", anyhow::Error::from(error))))
+        });
+        failed.collect()
+    }
+
     /// Effects of which a part may fail; any other, too.
     async fn act_on_several(&mut self, action: Action) -> Vec<(Effect, String)> {
         let routes = |failed: Vec<(String, String)>| {
@@ -363,11 +385,6 @@ impl Director {
                 let failed = |e: io::Error| (Effect::Probe { probe }, e.to_string());
                 let search = self.adverts.probe(&addresses).map_err(failed)?;
                 self.probes.spawn(async move { (probe, search.await) });
-            }
-            Action::DelAddress { interface, address } => {
-                let removed = self.netlink.del_address(&interface, &address).await;
-                let effect = || Effect::Removal { address: address.net.addr(), interface };
-                removed.map_err(|e| (effect(), format!("{e:#}")))?;
             }
             Action::SweepAddresses { except } => {
                 if self.vmacs.is_empty() {
@@ -435,6 +452,7 @@ impl Director {
                 self.outputs.stopped.take().map(|stopped| stopped.send(()));
             }
             Action::AddAddress { .. }
+            | Action::DelAddress { .. }
             | Action::MakeVmacs { .. }
             | Action::AddRoutes { .. }
             | Action::HaveStatics(_) => unreachable!("above"),

@@ -1,26 +1,51 @@
-//! Many routers taken over in one step cost as few requests to the kernel as one.
+//! Many routers taken over or let go in one step cost as few requests to the kernel as one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use mesh_core::Action;
+use mesh_core::{Action, Instant};
 
-/// Puts the effects of a takeover that follow each other in another order with the same outcome: first
-/// the fence for all of them, one request for all that end together, then all addresses, then what is
-/// announced. Nothing is moved over any other effect, so that nothing is opened that was to be closed.
+/// Puts the effects of takeovers that follow each other in another order with the same outcome: first the fence
+/// for all of them, one request for all that end together, then all addresses, then what is announced. The same of
+/// routers that are let go: first the fence, then routes and addresses, then the last words. Nothing is moved over
+/// any other effect, nor one of these over one of the others, so that nothing is opened that was to be closed.
 pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
     let mut all = Vec::with_capacity(actions.len());
-    let mut takeover = Takeover::default();
-    for action in actions {
+    let (mut takeover, mut retreat) = (Takeover::default(), Retreat::default());
+    for action in few_installs(actions) {
         match action {
-            Action::FenceArm { addresses, until } => takeover.arms.entry(until).or_default().extend(addresses),
-            Action::AddAddress { .. } => takeover.additions.push(action),
-            Action::AddRoutes { .. } => takeover.routes.push(action),
-            Action::SendAdvertisement { .. } | Action::Announce { .. } | Action::Record(_) => {
-                takeover.announcements.push(action);
+            Action::FenceArm { addresses, until } => {
+                retreat.flush(&mut all);
+                takeover.arms.entry(until).or_default().extend(addresses);
             }
-            Action::DelAddress { .. }
-            | Action::MakeVmacs { .. }
-            | Action::DelRoutes { .. }
+            Action::AddAddress { .. } => {
+                retreat.flush(&mut all);
+                takeover.additions.push(action);
+            }
+            Action::AddRoutes { .. } => {
+                retreat.flush(&mut all);
+                takeover.routes.push(action);
+            }
+            Action::FenceClose { addresses } => {
+                takeover.flush(&mut all);
+                retreat.closes.extend(addresses);
+            }
+            Action::DelRoutes { .. } => {
+                takeover.flush(&mut all);
+                retreat.routes.push(action);
+            }
+            Action::DelAddress { .. } => {
+                takeover.flush(&mut all);
+                retreat.removals.push(action);
+            }
+            Action::SendAdvertisement { .. } | Action::Announce { .. } | Action::Record(_) => {
+                if retreat.is_empty() {
+                    takeover.announcements.push(action);
+                } else {
+                    retreat.last_words.push(action);
+                }
+            }
+            Action::MakeVmacs { .. }
             | Action::HaveStatics(_)
             | Action::SweepAddresses { .. }
             | Action::FenceAdopt { .. }
@@ -30,7 +55,6 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::LeaveBehind(_)
             | Action::KeepHolds(_)
             | Action::FenceInstall { .. }
-            | Action::FenceClose { .. }
             | Action::SendMessage { .. }
             | Action::Publish { .. }
             | Action::AdoptRoster(_)
@@ -44,17 +68,48 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
             | Action::Tell(_)
             | Action::Stopped => {
                 takeover.flush(&mut all);
+                retreat.flush(&mut all);
                 all.push(action);
             }
         }
     }
     takeover.flush(&mut all);
+    retreat.flush(&mut all);
     all
+}
+
+/// A fence that is installed for each of many routers is installed twice: in the place of the first with everything
+/// that any of them closes, in the place of the last as that one has it. So nothing is closed later, or open sooner.
+fn few_installs(mut actions: Vec<Action>) -> Vec<Action> {
+    let installs = || {
+        actions.iter().enumerate().filter_map(|(at, action)| match action {
+            Action::FenceInstall { addresses, unaccepted } => Some((at, addresses, unaccepted)),
+            _ => None,
+        })
+    };
+    let places: Vec<usize> = installs().map(|(at, ..)| at).collect();
+    let (Some((first, rest)), Some(last)) = (places.split_first(), places.last()) else { return actions };
+    if rest.is_empty() {
+        return actions;
+    }
+    let union = |of: fn((usize, &Vec<IpAddr>, &Vec<IpAddr>)) -> Vec<IpAddr>| {
+        installs().flat_map(of).collect::<BTreeSet<IpAddr>>().into_iter().collect::<Vec<_>>()
+    };
+    let addresses = union(|(_, addresses, _)| addresses.clone());
+    let unaccepted = union(|(.., unaccepted)| unaccepted.clone());
+    actions[*first] = Action::FenceInstall { addresses, unaccepted };
+    let mut at = 0;
+    actions.retain(|action| {
+        let stays = !matches!(action, Action::FenceInstall { .. }) || at == *first || at == *last;
+        at += 1;
+        stays
+    });
+    actions
 }
 
 #[derive(Default)]
 struct Takeover {
-    arms: BTreeMap<mesh_core::Instant, Vec<std::net::IpAddr>>,
+    arms: BTreeMap<Instant, Vec<IpAddr>>,
     additions: Vec<Action>,
     routes: Vec<Action>,
     announcements: Vec<Action>,
@@ -67,6 +122,29 @@ impl Takeover {
         all.append(&mut self.additions);
         all.append(&mut self.routes);
         all.append(&mut self.announcements);
+    }
+}
+
+#[derive(Default)]
+struct Retreat {
+    closes: Vec<IpAddr>,
+    routes: Vec<Action>,
+    removals: Vec<Action>,
+    last_words: Vec<Action>,
+}
+
+impl Retreat {
+    fn is_empty(&self) -> bool {
+        self.closes.is_empty() && self.routes.is_empty() && self.removals.is_empty()
+    }
+
+    fn flush(&mut self, all: &mut Vec<Action>) {
+        if !self.closes.is_empty() {
+            all.push(Action::FenceClose { addresses: std::mem::take(&mut self.closes) });
+        }
+        all.append(&mut self.routes);
+        all.append(&mut self.removals);
+        all.append(&mut self.last_words);
     }
 }
 

@@ -182,16 +182,36 @@ impl Netlink {
 
     /// Removes an address; one that is not there is no failure, nor is an interface that is gone.
     pub async fn del_address(&self, interface: &str, address: &VirtualAddress) -> Result<(), AddressError> {
-        let net = address.net;
+        self.del_addresses(&[(interface, address)]).await.remove(0)
+    }
+
+    /// The same for many, all in one go.
+    pub async fn del_addresses(&self, gone: &[(&str, &VirtualAddress)]) -> Vec<Result<(), AddressError>> {
         let mut placed = self.placed.lock().await;
-        // The interface may have got another name since.
-        let known = placed.addresses.remove(&(interface.to_owned(), net));
-        let Some(index) = known.or_else(|| if_nametoindex(interface).ok()) else { return Ok(()) };
-        placed.prepare(interface, index, net);
-        match remove(&self.requests, index, net).await {
-            Err(refusal) if !refusal.is_absence() => Err(refused(interface, net, refusal)),
-            _ => Ok(()),
-        }
+        let indexes: Vec<Option<u32>> = gone
+            .iter()
+            .map(|(interface, address)| {
+                // The interface may have got another name since.
+                let known = placed.addresses.remove(&((*interface).to_owned(), address.net));
+                let index = known.or_else(|| if_nametoindex(*interface).ok())?;
+                placed.prepare(interface, index, address.net);
+                Some(index)
+            })
+            .collect();
+        let removals =
+            gone.iter().zip(&indexes).filter_map(|((_, address), index)| Some(removal((*index)?, address.net)));
+        let mut batch = self.batch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut answers = batch.execute(removals.collect(), NLM_F_REQUEST).into_iter();
+        let outcome = |((interface, address), index): (&(&str, &VirtualAddress), Option<u32>)| {
+            if index.is_none() {
+                return Ok(());
+            }
+            match answers.next().unwrap_or_else(|| Err(Refusal::late())) {
+                Err(refusal) if !refusal.is_absence() => Err(refused(interface, address.net, refusal)),
+                _ => Ok(()),
+            }
+        };
+        gone.iter().zip(indexes).map(outcome).collect()
     }
 
     /// Removes every address with our mark from every interface but these, and routes and rules that
@@ -263,11 +283,14 @@ async fn sweep(
 }
 
 async fn remove(requests: &Requests, index: u32, net: IpNet) -> Result<(), Refusal> {
+    requests.execute(removal(index, net), NLM_F_REQUEST | NLM_F_ACK).await
+}
+
+fn removal(index: u32, net: IpNet) -> RouteNetlinkMessage {
     let mut message = message(index, net);
     // Where there is another end, the kernel compares that.
     message.attributes.truncate(1);
-    let message = RouteNetlinkMessage::DelAddress(message);
-    requests.execute(message, NLM_F_REQUEST | NLM_F_ACK).await
+    RouteNetlinkMessage::DelAddress(message)
 }
 
 /// A socket for requests. To be called within a tokio runtime.
