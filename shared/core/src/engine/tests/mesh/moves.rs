@@ -6,6 +6,8 @@ use super::*;
 use crate::decision::MoveEvent;
 use crate::orders::Wish;
 
+mod removal;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Mesh {
