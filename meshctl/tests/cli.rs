@@ -144,7 +144,7 @@ fn changes_of_the_roster_say_what_is_true_now() {
     let cases: [(&[&str], &str, &str); 4] = [
         (&["voters", "add", "lb3"], "/voters/add", r#"{"node":"lb3"}"#),
         (&["voters", "remove", "lb3"], "/voters/remove", r#"{"node":"lb3"}"#),
-        (&["nodes", "remove", "lb3"], "/nodes/remove", r#"{"node":"lb3"}"#),
+        (&["nodes", "remove", "lb3", "--now"], "/nodes/remove", r#"{"node":"lb3","now":true}"#),
         (&["token", "revoke", "00000000000000ff"], "/tokens/revoke", r#"{"token":"00000000000000ff"}"#),
     ];
     for (arguments, path, body) in cases {

@@ -94,7 +94,7 @@ pub enum ChangeRefusal {
         name: String,
     },
     /// The voters did not agree in time.
-    #[error("only {accepted} of the {needed} voters needed agreed{}", why(.silent, .objections))]
+    #[error("{}{}", agreed(*.accepted, *.needed), why(.silent, .objections))]
     NoMajority {
         /// How many said yes.
         accepted: usize,
@@ -219,6 +219,15 @@ pub fn is_eligible(member: &Member) -> bool {
     match member.vote {
         VotePolicy::Auto | VotePolicy::Always => true,
         VotePolicy::Never => false,
+    }
+}
+
+/// Who wants a change begins nothing that it could not remember, however many agree.
+fn agreed(accepted: usize, needed: usize) -> String {
+    if accepted < needed {
+        format!("only {accepted} of the {needed} voters needed agreed")
+    } else {
+        format!("{accepted} voters agreed, which would do, but not the node that asked them")
     }
 }
 
