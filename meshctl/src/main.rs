@@ -38,6 +38,7 @@ mod convert;
 mod moves;
 mod pick;
 mod reload;
+mod removal;
 mod screen;
 mod show;
 mod stop;
@@ -170,11 +171,17 @@ enum Command {
 
 #[derive(Subcommand)]
 enum NodesCommand {
-    /// Remove a member for good: it serves nothing more, and comes back only with an empty state directory and a
-    /// new token.
+    /// Remove a member for good: what it serves is handed over first, and it comes back only with an empty state
+    /// directory and a new token.
     Remove {
         /// Its name, or its identity.
         node: String,
+        /// Hand nothing over: what it serves is served by nobody until its leases have run out.
+        #[arg(long)]
+        now: bool,
+        /// How long handing over may take: a number and s, m, h or d.
+        #[arg(long, default_value = "10m", value_parser = ttl, conflicts_with = "now")]
+        within: u32,
     },
 }
 
@@ -249,8 +256,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             }
             print(&show::services(&show::read(status)?, &text, &look()))
         }
-        Command::Nodes { command: Some(NodesCommand::Remove { node }) } => {
-            change(&client, cli.json, "/nodes/remove", &NodeRequest { node }).await
+        Command::Nodes { command: Some(NodesCommand::Remove { node, now, within }) } => {
+            removal::remove(&client, cli.json, node, (!now).then_some(within)).await
         }
         Command::Voters { command: Some(VotersCommand::Add { node }) } => {
             change(&client, cli.json, "/voters/add", &NodeRequest { node }).await

@@ -28,11 +28,17 @@ pub(crate) async fn move_back(client: &Client, json: bool, what: String) -> Resu
 pub(crate) async fn drain(client: &Client, json: bool, node: String, within: Option<u32>) -> Result<(), Failure> {
     let Some(within) = within else { return ordered(client, json, "/nodes/drain", &NodeRequest { node }).await };
     let order: Ordered = order(client, "/nodes/drain", &NodeRequest { node: node.clone() }).await?;
+    let (done, serves) = emptied(client, &node, within).await?;
+    finish(json, &order, done, &serves)
+}
+
+/// Waits for so many seconds until a drained director is empty: in words, and what stays.
+pub(crate) async fn emptied(client: &Client, node: &str, within: u32) -> Result<(String, Vec<String>), Failure> {
     let mut told = usize::MAX;
     let until = Instant::now() + Duration::from_secs(within.into());
     loop {
         let status: Status = show::read(client.get("/status").await?)?;
-        let name = name_of(&status, &node);
+        let name = name_of(&status, node);
         let draining = status.nodes.iter().any(|n| n.name == name && n.draining);
         let serves = serves(&status, &name);
         let stays = if serves.is_empty() { Vec::new() } else { stuck(client, &name).await? };
@@ -42,7 +48,7 @@ pub(crate) async fn drain(client: &Client, json: bool, node: String, within: Opt
             } else {
                 format!("{name} serves only what cannot go: {}", stays.join(", "))
             };
-            return finish(json, &order, done, &serves);
+            return Ok((done, serves));
         }
         if Instant::now() >= until {
             return Err(late(format!("{name} still serves {} after {within} s", serves.join(", "))));
@@ -100,17 +106,17 @@ async fn ordered(client: &Client, json: bool, path: &str, request: &impl Seriali
     print(&format!("{done} (ordered by {by}, which orders all moves)\n"))
 }
 
-async fn order(client: &Client, path: &str, request: &impl Serialize) -> Result<Ordered, Failure> {
+pub(crate) async fn order(client: &Client, path: &str, request: &impl Serialize) -> Result<Ordered, Failure> {
     Ok(show::read(client.post_within(path, request, PATIENCE).await?)?)
 }
 
 /// A director's name, where it was called by its identity or in other letters.
-fn name_of(status: &Status, node: &str) -> String {
+pub(crate) fn name_of(status: &Status, node: &str) -> String {
     let named = status.nodes.iter().find(|n| n.name.eq_ignore_ascii_case(node));
     named.map_or_else(|| node.to_owned(), |n| n.name.clone())
 }
 
-fn serves(status: &Status, node: &str) -> Vec<String> {
+pub(crate) fn serves(status: &Status, node: &str) -> Vec<String> {
     let served = status.routers.iter().filter(|r| r.active.as_deref() == Some(node));
     served.map(|r| r.name.clone()).collect()
 }
@@ -133,7 +139,7 @@ fn late(error: String) -> Failure {
 }
 
 /// Not part of what one may want to pipe somewhere.
-fn progress(text: &str) {
+pub(crate) fn progress(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 

@@ -19,7 +19,7 @@ pub(crate) mod tests;
 pub(crate) use plan::plan;
 pub(crate) use services::{services, services_json};
 pub(crate) use story::{event, events, explanation, trace};
-pub(crate) use summary::{node_counts, plural, router_counts, serving};
+pub(crate) use summary::{node_counts, plural, router_counts, serving, without_mesh};
 
 /// So many digits of a digest tell two configurations apart.
 const DIGEST: usize = 8;

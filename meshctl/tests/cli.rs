@@ -144,7 +144,7 @@ fn changes_of_the_roster_say_what_is_true_now() {
     let cases: [(&[&str], &str, &str); 4] = [
         (&["voters", "add", "lb3"], "/voters/add", r#"{"node":"lb3"}"#),
         (&["voters", "remove", "lb3"], "/voters/remove", r#"{"node":"lb3"}"#),
-        (&["nodes", "remove", "lb3"], "/nodes/remove", r#"{"node":"lb3"}"#),
+        (&["nodes", "remove", "lb3", "--now"], "/nodes/remove", r#"{"node":"lb3","now":true}"#),
         (&["token", "revoke", "00000000000000ff"], "/tokens/revoke", r#"{"token":"00000000000000ff"}"#),
     ];
     for (arguments, path, body) in cases {
@@ -633,6 +633,63 @@ fn a_drain_waits_until_the_director_is_empty() {
     assert_eq!(text(&output.stderr), "lb1 serves 1 more\n");
     let output = meshctl(&fake.socket(), &["drain", "lb1", "--within", "0s"]);
     assert_eq!(output.status.code(), Some(2), "at least a second");
+}
+
+#[test]
+fn a_removal_hands_over_first() {
+    let changed = answer("200 OK", r#"{"roster_epoch":8,"voters":["lb2","lb3","lb4"],"needed":2}"#);
+    let order = answer("200 OK", r#"{"done":"taken","by":"lb2"}"#);
+    let empty = answer("200 OK", &STATUS.replace(r#""active":"lb1""#, r#""active":"lb2""#));
+    let emptied = answer(
+        "200 OK",
+        &STATUS.replace(r#""draining":false"#, r#""draining":true"#).replace(r#""active":"lb1""#, r#""active":"lb2""#),
+    );
+    let serving = answer("200 OK", STATUS);
+    let done = "Roster epoch 8: 2 of 3 voters decide: lb2 lb3 lb4\n";
+    let said = |output: &Output| (output.status.code(), text(&output.stdout).to_owned());
+
+    let fake = Fake::new(&[serving.clone(), order.clone(), emptied.clone(), changed.clone()]);
+    assert_eq!(said(&meshctl(&fake.socket(), &["nodes", "remove", "LB1"])), (Some(0), done.to_owned()));
+    let asked = [fake.request(), fake.request(), fake.request(), fake.request()];
+    assert!(asked[0].starts_with("GET /status ") && asked[2].starts_with("GET /status "), "{asked:?}");
+    assert!(asked[1].starts_with("POST /nodes/drain ") && asked[1].ends_with(r#"{"node":"lb1"}"#), "{asked:?}");
+    assert!(asked[3].starts_with("POST /nodes/remove "), "{asked:?}");
+    assert!(asked[3].ends_with(r#"{"node":"LB1","now":false}"#), "{asked:?}");
+
+    // There is nothing to hand over, or nobody to do it, or it is not wanted.
+    let dead = answer("200 OK", &STATUS.replace(r#""liveness":"alive""#, r#""liveness":"dead""#));
+    for (status, arguments, now) in [
+        (Some(empty), &["nodes", "remove", "lb1"][..], false),
+        (Some(dead), &["nodes", "remove", "lb1"], false),
+        (None, &["nodes", "remove", "lb1", "--now"], true),
+    ] {
+        let answers: Vec<String> = status.iter().cloned().chain([changed.clone()]).collect();
+        let fake = Fake::new(&answers);
+        assert_eq!(said(&meshctl(&fake.socket(), arguments)), (Some(0), done.to_owned()));
+        let requests: Vec<String> = answers.iter().map(|_| fake.request()).collect();
+        let last = requests.last().unwrap();
+        assert!(last.ends_with(&format!(r#"{{"node":"lb1","now":{now}}}"#)), "{last}");
+    }
+    let fake = Fake::new(&[]);
+    assert_eq!(meshctl(&fake.socket(), &["nodes", "remove", "lb1", "--now", "--within", "9s"]).status.code(), Some(2));
+
+    // What cannot be removed serves again, unless an operator had drained it before.
+    let no = answer("409 Conflict", r#"{"error":"lb1 is the last voter","hint":null}"#);
+    let fake = Fake::new(&[serving.clone(), order.clone(), emptied, no.clone(), order.clone()]);
+    let output = meshctl(&fake.socket(), &["nodes", "remove", "lb1"]);
+    let expected = "lb1 stays a member, and what belongs to it comes back\nmeshctl: lb1 is the last voter\n";
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), expected));
+    let undone = std::iter::repeat_with(|| fake.request()).nth(4).unwrap();
+    assert!(undone.starts_with("POST /nodes/undrain ") && undone.ends_with(r#"{"node":"lb1"}"#), "{undone}");
+
+    // Nobody could take it.
+    let stuck = r#"{"error":"lb2, which orders moves, refused: VI_1: no other director can serve it","hint":null}"#;
+    let fake = Fake::new(&[serving, answer("409 Conflict", stuck)]);
+    let output = meshctl(&fake.socket(), &["nodes", "remove", "lb1"]);
+    let error = text(&output.stderr);
+    assert!(error.contains("no other director can serve it"), "{error}");
+    assert!(error.contains("meshctl nodes remove lb1 --now hands nothing over"), "{error}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

@@ -22,7 +22,7 @@ const DRIFT: usize = 12;
 pub(super) fn headline(status: &Status, look: &Look) -> String {
     let Cluster { name, protection, quorum, .. } = &status.cluster;
     if *protection == Protection::None {
-        return format!("No mesh: {} is a plain VRRP router\n", status.node);
+        return format!("No mesh: {}\n", without_mesh(status));
     }
     let protection = match protection {
         Protection::Protected if quorum.reachable < quorum.needed => paint("NO QUORUM", "1;31", look),
@@ -32,6 +32,14 @@ pub(super) fn headline(status: &Status, look: &Look) -> String {
     let votes = format!("quorum {}/{} reachable, {} needed", quorum.reachable, quorum.voters, quorum.needed);
     let votes = if quorum.reachable < quorum.needed { paint(&votes, "1;31", look) } else { votes };
     format!("Cluster {name}  {protection}  {votes}  (as seen by {})\n", status.node)
+}
+
+/// What a node in no mesh is.
+pub(crate) fn without_mesh(status: &Status) -> String {
+    match &status.cluster.unprotected_because {
+        Some(removed) => format!("{} serves nothing: {removed}", status.node),
+        None => format!("{} is a plain VRRP router", status.node),
+    }
 }
 
 /// Counts: routers by state, nodes by liveness, routers by the node that serves them.

@@ -127,6 +127,11 @@ fn without_a_mesh_there_are_only_routers() {
     alone["cluster"]["protection"] = json!("none");
     alone["nodes"] = json!([]);
     alone["routers"] = json!([]);
+    alone["cluster"].as_object_mut().unwrap().remove("unprotected_because");
+    let mut removed = alone.clone();
+    removed["cluster"]["unprotected_because"] = json!("this node was removed from the mesh by roster epoch 9");
+    let expected = "No mesh: lb2 serves nothing: this node was removed from the mesh by roster epoch 9\n";
+    assert_eq!(status(&parsed(removed), &plain()), format!("{expected}\nNo virtual routers.\n"));
     let alone = parsed(alone);
     assert_eq!(status(&alone, &plain()), "No mesh: lb2 is a plain VRRP router\n\nNo virtual routers.\n");
     assert_eq!(nodes(&alone, &plain()), "No nodes: this node is in no mesh.\n");

@@ -82,7 +82,7 @@ fn headline(state: &State, now: Timestamp) -> Paragraph<'static> {
 fn cluster(status: &Status, age: &str) -> String {
     let quorum = &status.cluster.quorum;
     let protection = match status.cluster.protection {
-        Protection::None => return format!("No mesh: {} is a plain VRRP router  {age}", status.node),
+        Protection::None => return format!("No mesh: {}  {age}", show::without_mesh(status)),
         Protection::Protected if quorum.reachable < quorum.needed => "NO QUORUM",
         Protection::Protected => "protected",
         Protection::Unprotected => "UNPROTECTED",

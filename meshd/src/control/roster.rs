@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
-use mesh_control::{NodeRequest, RosterChanged, TokenInfo, TokenRevocation};
+use mesh_control::{NodeRemoval, NodeRequest, RosterChanged, TokenInfo, TokenRevocation};
 use mesh_core::roster::{Change, ChangeRefusal};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Roster;
@@ -72,7 +72,7 @@ pub(super) async fn add_voter(
     State(shared): State<Shared>,
     request: Body<NodeRequest>,
 ) -> Result<Json<RosterChanged>, Refused> {
-    let node = find(&shared, request)?;
+    let node = named(&shared, request)?;
     decide(&shared, Change::AddVoter(node)).await
 }
 
@@ -80,16 +80,17 @@ pub(super) async fn remove_voter(
     State(shared): State<Shared>,
     request: Body<NodeRequest>,
 ) -> Result<Json<RosterChanged>, Refused> {
-    let node = find(&shared, request)?;
+    let node = named(&shared, request)?;
     decide(&shared, Change::RemoveVoter(node)).await
 }
 
 pub(super) async fn remove_node(
     State(shared): State<Shared>,
-    request: Body<NodeRequest>,
+    request: Body<NodeRemoval>,
 ) -> Result<Json<RosterChanged>, Refused> {
-    let node = find(&shared, request)?;
-    decide(&shared, Change::RemoveMember(node)).await
+    let Json(NodeRemoval { node, now }) = request.map_err(|bad| refuse(bad.status(), bad.body_text()))?;
+    let node = find(&shared, &node)?;
+    decide(&shared, if now { Change::RemoveMember(node) } else { Change::RemoveIdle(node) }).await
 }
 
 fn access(shared: &Shared) -> Result<Arc<dyn RosterAccess>, Refused> {
@@ -98,10 +99,14 @@ fn access(shared: &Shared) -> Result<Arc<dyn RosterAccess>, Refused> {
 }
 
 /// The member a request names.
-fn find(shared: &Shared, request: Body<NodeRequest>) -> Result<NodeId, Refused> {
+fn named(shared: &Shared, request: Body<NodeRequest>) -> Result<NodeId, Refused> {
     let Json(NodeRequest { node }) = request.map_err(|bad| refuse(bad.status(), bad.body_text()))?;
+    find(shared, &node)
+}
+
+fn find(shared: &Shared, node: &str) -> Result<NodeId, Refused> {
     let roster = access(shared)?.roster();
-    let named = roster.members.iter().find(|m| m.name.eq_ignore_ascii_case(&node) || m.id.to_string() == node);
+    let named = roster.members.iter().find(|m| m.name.eq_ignore_ascii_case(node) || m.id.to_string() == node);
     let names = || roster.members.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
     let unknown = || refuse(StatusCode::NOT_FOUND, format!("no node {node:?}")).hint(format!("one of {}", names()));
     named.map(|m| m.id).ok_or_else(unknown)
@@ -111,7 +116,7 @@ async fn decide(shared: &Shared, change: Change) -> Result<Json<RosterChanged>, 
     let what = format!("{change:?}");
     let access = access(shared)?;
     let removes = match &change {
-        Change::RemoveMember(node) => Some(*node),
+        Change::RemoveMember(node) | Change::RemoveIdle(node) => Some(*node),
         _ => None,
     };
     let decided = match access.change(change).await {
@@ -134,6 +139,9 @@ async fn decide(shared: &Shared, change: Change) -> Result<Json<RosterChanged>, 
             let hint = match &refusal {
                 ChangeRefusal::NoMajority { .. } => Some("nothing is lost by trying again: see `meshctl voters`"),
                 ChangeRefusal::LastVoter { .. } => Some("give another node a vote first: meshctl voters add NODE"),
+                ChangeRefusal::Serves { .. } => {
+                    Some("meshctl drain NODE hands it over; meshctl nodes remove NODE --now does not ask")
+                }
                 _ => None,
             };
             let refused = refuse(StatusCode::CONFLICT, refusal.to_string());

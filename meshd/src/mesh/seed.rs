@@ -84,7 +84,7 @@ async fn enrol(shared: &Arc<Shared>, request: &EnrolRequest) -> Result<Welcome, 
         Ok(roster) => roster,
         Err(ChangeRefusal::Admission(refusal)) => return Err(refusal),
         Err(ChangeRefusal::Busy) => return Err(Refusal::Busy),
-        Err(refusal @ ChangeRefusal::NoMajority { accepted, needed, .. }) => {
+        Err(refusal @ ChangeRefusal::NoMajority { accepted, needed, .. }) if accepted < needed => {
             debug!("not admitted: {refusal}");
             return Err(Refusal::NoMajority { accepted, needed });
         }

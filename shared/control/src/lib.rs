@@ -15,7 +15,8 @@
 //! | `POST /reload` | [`ReloadReply`], once the configuration on disk is in use |
 //! | `GET /tokens` | a list of [`TokenInfo`] |
 //! | `POST /tokens/revoke` with [`TokenRevocation`] | [`RosterChanged`] |
-//! | `POST /voters/add`, `/voters/remove`, `/nodes/remove` with [`NodeRequest`] | [`RosterChanged`] |
+//! | `POST /voters/add`, `/voters/remove` with [`NodeRequest`] | [`RosterChanged`] |
+//! | `POST /nodes/remove` with [`NodeRemoval`] | [`RosterChanged`] |
 //! | `POST /moves` with [`MoveRequest`], `/moves/back` with [`BackRequest`] | [`Ordered`] |
 //! | `POST /nodes/drain`, `/nodes/undrain` with [`NodeRequest`] | [`Ordered`], at once; [`Status`] shows how far it is |
 //! | `POST /plan` with [`PlanRequest`] | [`Plan`] |
@@ -108,7 +109,7 @@ pub struct Cluster {
     pub name: String,
     /// Whether at most one owner is enforced.
     pub protection: Protection,
-    /// Why not, while `protection` is `unprotected`.
+    /// Why not, while `protection` is `unprotected`; why this node is in no mesh any more, where it was removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unprotected_because: Option<String>,
     /// The voters.
@@ -455,6 +456,16 @@ pub struct TokenRevocation {
 pub struct NodeRequest {
     /// Its name, or its identity (16 hexadecimal digits).
     pub node: String,
+}
+
+/// Asks for a mesh without a member, for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRemoval {
+    /// Its name, or its identity (16 hexadecimal digits).
+    pub node: String,
+    /// Also if it serves something, which nobody serves then until its leases have run out.
+    #[serde(default)]
+    pub now: bool,
 }
 
 /// Asks for a virtual router, and its sync group, on another director.

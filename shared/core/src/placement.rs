@@ -106,10 +106,11 @@ impl View {
         seats.map(|(id, ..)| id).filter(|id| self.is_fit(group, *id))
     }
 
-    /// Where configured priorities would have a group, of those that can take it.
+    /// Where the operator's pin or else configured priorities would have a group, of those that can take it.
     pub fn worthiest(&self, id: RouterKey) -> Option<NodeId> {
         let group = self.groups.get(&id)?;
-        self.takers(group).max_by_key(|node| (group.seats[node].configured, Reverse(*node)))
+        let place = |node: &NodeId| (group.pin == Some(*node), group.seats[node].configured, Reverse(*node));
+        self.takers(group).max_by_key(place)
     }
 
     /// Whether serving this group there would put it together with what it is kept apart from.

@@ -66,7 +66,8 @@ async fn members_are_found_by_name_and_by_identity() {
     let cases = [
         ("/voters/add", r#"{"node":"LB2"}"#, Change::AddVoter(NodeId(2))),
         ("/voters/remove", r#"{"node":"0000000000000001"}"#, Change::RemoveVoter(NodeId(1))),
-        ("/nodes/remove", r#"{"node":"lb2"}"#, Change::RemoveMember(NodeId(2))),
+        ("/nodes/remove", r#"{"node":"lb2"}"#, Change::RemoveIdle(NodeId(2))),
+        ("/nodes/remove", r#"{"node":"lb2","now":true}"#, Change::RemoveMember(NodeId(2))),
         ("/tokens/revoke", r#"{"token":"07\n"}"#, Change::RevokeToken { nonce: 7, expires_unix: 9 }),
     ];
     for (path, body, change) in cases {
@@ -84,6 +85,12 @@ async fn what_the_voters_refuse_is_refused_with_their_reason() {
     let (code, refused) = refusal(&post(&daemon, "/voters/remove", r#"{"node":"lb1"}"#).await);
     assert_eq!((code, refused.error.as_str()), (409, "lb1 is the last voter"));
     assert!(refused.hint.is_some());
+    let says = ChangeRefusal::Serves { name: "lb2".to_owned(), routers: vec!["VI_1".to_owned()] };
+    let (serving, _) = self::daemon(Err(says));
+    let (code, refused) = refusal(&post(&serving, "/nodes/remove", r#"{"node":"lb2"}"#).await);
+    let error = "lb2 serves VI_1, which nobody would serve until its leases have run out";
+    let hint = "meshctl drain NODE hands it over; meshctl nodes remove NODE --now does not ask";
+    assert_eq!((code, refused.error.as_str(), refused.hint.as_deref()), (409, error, Some(hint)));
     fake.wanted.lock().unwrap().clear();
     let (code, refused) = refusal(&post(&daemon, "/nodes/remove", r#"{"node":"lb7"}"#).await);
     assert_eq!((code, refused.hint.as_deref()), (404, Some("one of lb1, lb2")));

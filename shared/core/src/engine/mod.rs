@@ -444,9 +444,7 @@ impl Engine {
             Input::Order { ticket, wish } => self.wish(now, ticket, wish),
             Input::Settings { node, answer } => self.settings_told(node, answer.map(|told| *told)),
             Input::Roster(roster) => self.consult(now, Event::Committed(roster)),
-            Input::ChangeRoster { ticket, change } => {
-                self.consult(now, Event::Change { ticket: Some(ticket), change });
-            }
+            Input::ChangeRoster { ticket, change } => self.change_roster(now, ticket, change),
             Input::RosterStored { ticket } => self.consult(now, Event::Stored { ticket }),
             Input::Failed { effect, error } => self.effect_failed(now, effect, error),
             Input::Configure(config) => self.configure(now, *config),
@@ -596,8 +594,9 @@ impl Engine {
 
     /// Why at most one owner is not enforced, in a mesh that could.
     fn unprotected_because(&self) -> Option<String> {
-        if let Some(removed) = self.removed_because() {
-            return Some(removed);
+        if self.removed_because().is_some() {
+            // It serves nothing: there is nothing to protect.
+            return None;
         }
         let voters = self.roster.as_ref()?.voter_ids().len();
         let without: Vec<&str> = self.served_without_lease().map(|i| i.config.name.as_str()).collect();

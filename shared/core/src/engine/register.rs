@@ -16,6 +16,8 @@ pub(super) struct Register {
     places: BTreeMap<NodeId, usize>,
     voters: Vec<NodeId>,
     has_servers: bool,
+    /// What members were called that were removed while this node was looking: their leases are told of after them.
+    former: BTreeMap<NodeId, String>,
 }
 
 impl Register {
@@ -24,8 +26,18 @@ impl Register {
             places: roster.members.iter().enumerate().map(|(place, member)| (member.id, place)).collect(),
             voters: roster.voters().map(|member| member.id).collect(),
             has_servers: roster.members.iter().any(|member| member.role == Role::Server),
+            former: BTreeMap::new(),
             roster,
         }
+    }
+
+    /// With the names of those that were members before, as long as the roster has their tombstones.
+    pub(super) fn after(mut self, before: Option<&Register>) -> Register {
+        let members = before.iter().flat_map(|b| &b.roster.members).map(|member| (member.id, &member.name));
+        let former = before.iter().flat_map(|b| &b.former).map(|(id, name)| (*id, name));
+        let gone = members.chain(former).filter(|(id, _)| self.roster.removed_at(*id).is_some());
+        self.former = gone.map(|(id, name)| (id, name.clone())).collect();
+        self
     }
 
     /// The member with this identity.
@@ -33,9 +45,9 @@ impl Register {
         self.places.get(&id).map(|place| &self.roster.members[*place])
     }
 
-    /// What a member is called.
+    /// What a member is called, or was.
     pub(super) fn name_of(&self, id: NodeId) -> Option<&str> {
-        self.member(id).map(|member| member.name.as_str())
+        self.member(id).map(|member| &member.name).or_else(|| self.former.get(&id)).map(String::as_str)
     }
 
     /// The voters' identities, in the order of joining.

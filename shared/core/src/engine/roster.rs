@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Message;
 use mesh_wire::mesh::roster::{FIRST_VOTERS, Roster};
+use mesh_wire::mesh::{NodeId, RouterKey};
 
 use super::register::Register;
 use super::{Engine, Setup};
@@ -15,7 +15,7 @@ use crate::decision::Decision;
 use crate::input::Input;
 use crate::roster::policy::{Census, Policy, Presence, REPLACE_AFTER};
 use crate::roster::replica::{Effect, Event};
-use crate::roster::{Change, Moment, Replica, State};
+use crate::roster::{Change, ChangeRefusal, Moment, Replica, State};
 use crate::time::Instant;
 
 /// Between two proposals of the policy, where the first led to nothing.
@@ -93,6 +93,28 @@ impl Engine {
                 Effect::Answer { ticket, result } => self.out.push(Action::RosterChanged { ticket, result }),
             }
         }
+    }
+
+    /// Somebody wants the roster changed.
+    pub(super) fn change_roster(&mut self, now: Instant, ticket: u64, change: Change) {
+        if let Change::RemoveIdle(node) = change {
+            let routers = self.served_by(now, node);
+            if !routers.is_empty() {
+                let result = Err(ChangeRefusal::Serves { name: self.name_of(node), routers });
+                return self.out.push(Action::RosterChanged { ticket, result });
+            }
+        }
+        self.consult(now, Event::Change { ticket: Some(ticket), change });
+    }
+
+    /// What a member serves that is there, as status shows it.
+    fn served_by(&self, now: Instant, node: NodeId) -> Vec<String> {
+        if node != self.setup.node && !self.membership.is_connected(node) {
+            return Vec::new();
+        }
+        let serves = |key: &RouterKey| self.active(now, *key) == Some(node);
+        let served: Vec<RouterKey> = self.known_routers().into_iter().filter(serves).collect();
+        self.router_names(&served)
     }
 
     fn moment(&self, now: Instant) -> Moment {
@@ -187,11 +209,12 @@ impl Engine {
         }
         let stays: BTreeSet<NodeId> = roster.members.iter().map(|m| m.id).collect();
         let before = self.other_members();
-        let register = Register::new(Arc::new(roster.clone()));
+        let register = Register::new(Arc::new(roster.clone())).after(self.roster.as_ref());
         for gone in before.into_iter().filter(|id| !stays.contains(id)) {
             if self.membership.is_connected(gone) {
                 self.out.push(Action::SendMessage { to: gone, message: Message::Roster(register.whole()) });
             }
+            self.forget_marks_of(now, gone);
         }
         self.roster = Some(register);
         // Other votes count now.

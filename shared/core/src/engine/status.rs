@@ -38,9 +38,11 @@ impl Engine {
     }
 
     fn cluster_status(&self) -> control::Cluster {
-        let unprotected_because = self.unprotected_because();
+        let removed = self.removed_because();
+        let unprotected_because = removed.clone().or_else(|| self.unprotected_because());
         let protection = match (&self.roster, &unprotected_because) {
             (None, _) => control::Protection::None,
+            (Some(_), Some(_)) if removed.is_some() => control::Protection::None,
             (Some(_), None) => control::Protection::Protected,
             (Some(_), Some(_)) => control::Protection::Unprotected,
         };

@@ -143,13 +143,19 @@ fn pinned(view: &View) -> Option<Move> {
     })
 }
 
+/// VRRP would bring it back, too, once the drain is forgotten: that takes seconds, and no plan would tell.
 fn returns(view: &View) -> Option<Move> {
-    view.groups.iter().filter(|(_, g)| !g.spread && g.preempt && g.pin.is_none()).find_map(|(id, group)| {
+    view.groups.iter().filter(|(_, g)| !g.spread && g.preempt && !stays(g)).find_map(|(id, group)| {
         let from = group.owner?;
         let worthiest = view.worthiest(*id)?;
         let returns = view.nodes[&worthiest].drain == Drain::Returning && worthiest != from;
         let worthier = group.seats.get(&from).is_none_or(|s| s.configured < group.seats[&worthiest].configured);
-        (returns && worthier).then_some(Move { group: *id, from, to: worthiest, reason: Reason::Returns })
+        (returns && (worthier || group.pin == Some(worthiest))).then_some(Move {
+            group: *id,
+            from,
+            to: worthiest,
+            reason: Reason::Returns,
+        })
     })
 }
 
@@ -199,7 +205,12 @@ fn share(load: u32, capacity: u32, other: u32, others: u32) -> Ordering {
 }
 
 fn is_movable(group: &Group) -> bool {
-    group.spread && group.pin != group.owner
+    group.spread && !stays(group)
+}
+
+/// It is where the operator wants it.
+fn stays(group: &Group) -> bool {
+    group.pin.is_some() && group.pin == group.owner
 }
 
 /// Priority 255: the host's own addresses.

@@ -170,6 +170,40 @@ fn what_a_drain_took_comes_back_where_priorities_decide() {
 }
 
 #[test]
+fn what_a_drain_took_comes_back_to_its_pin() {
+    let mut view = View { nodes: directors(3), ..View::default() };
+    view.groups.insert(key(1), Group { owner: Some(NodeId(1)), pin: Some(NodeId(3)), ..group(key(1), 3, false) });
+    let returning = |node| {
+        let mut view = view.clone();
+        view.nodes.get_mut(&NodeId(node)).unwrap().drain = Drain::Returning;
+        view
+    };
+    let back = Move { group: key(1), from: NodeId(1), to: NodeId(3), reason: Reason::Returns };
+    assert_eq!(plan(&returning(3)).moves, [back], "whose priority is the lowest");
+    let changed = |node, change: fn(&mut Group)| {
+        let mut view = returning(node);
+        change(view.groups.get_mut(&key(1)).unwrap());
+        plan(&view).moves
+    };
+    assert_eq!(changed(3, |g| g.preempt = false), []);
+    assert_eq!(changed(1, |g| g.owner = Some(NodeId(2))), [], "its pin is there: that gets it, by VRRP");
+    assert_eq!(changed(1, |g| g.owner = Some(NodeId(3))), [], "it is where it shall be");
+    // A pin that cannot serve keeps nothing away.
+    let instead = Move { group: key(1), from: NodeId(2), to: NodeId(1), reason: Reason::Returns };
+    let without = |g: &mut Group| {
+        g.owner = Some(NodeId(2));
+        g.seats.get_mut(&NodeId(3)).unwrap().tracked = None;
+    };
+    assert_eq!(changed(1, without), [instead]);
+    // Not even for a moment from its pin, whatever was tried there before.
+    let refused = |g: &mut Group| {
+        g.owner = Some(NodeId(3));
+        g.seats.get_mut(&NodeId(3)).unwrap().refused = true;
+    };
+    assert_eq!(changed(1, refused), []);
+}
+
+#[test]
 fn a_pin_gives_the_highest_priority_and_moves_the_others_down() {
     let mut view = View { nodes: directors(3), ..View::default() };
     view.groups.insert(key(1), Group { owner: Some(NodeId(1)), ..group(key(1), 3, false) });

@@ -14,6 +14,9 @@ use crate::admission::{Candidate, MAX_TOKENS, admit};
 /// may differ.
 const TOKEN_MARGIN: u64 = 3600;
 
+/// Routers named in a refusal.
+const MOST_NAMED: usize = 3;
+
 /// The longest life of a token in seconds, a week.
 pub const LONGEST_TOKEN: u64 = 604_800;
 
@@ -30,8 +33,10 @@ pub enum Change {
     AddVoter(NodeId),
     /// The operator takes a member's vote.
     RemoveVoter(NodeId),
-    /// The operator removes a member for good.
+    /// The operator removes a member for good, whatever it serves.
     RemoveMember(NodeId),
+    /// The same, if it serves nothing: who is asked sees to that.
+    RemoveIdle(NodeId),
     /// The operator makes a token useless.
     RevokeToken {
         /// Its nonce.
@@ -74,6 +79,14 @@ pub enum ChangeRefusal {
         /// Votes that would make a majority.
         needed: usize,
     },
+    /// It goes when it serves nothing.
+    #[error("{name} serves {}, which nobody would serve until its leases have run out", some(.routers))]
+    Serves {
+        /// The member.
+        name: String,
+        /// Names of routers.
+        routers: Vec<String>,
+    },
     /// The operator has decided otherwise.
     #[error("the operator decides whether {name} votes")]
     OperatorDecides {
@@ -81,7 +94,7 @@ pub enum ChangeRefusal {
         name: String,
     },
     /// The voters did not agree in time.
-    #[error("only {accepted} of the {needed} voters needed agreed{}", why(.silent, .objections))]
+    #[error("{}{}", agreed(*.accepted, *.needed), why(.silent, .objections))]
     NoMajority {
         /// How many said yes.
         accepted: usize,
@@ -132,7 +145,7 @@ impl Change {
                 (member.voter, member.vote) = (false, VotePolicy::Never);
                 check_rest(roster, &next, *id, moment)?;
             }
-            Change::RemoveMember(id) => {
+            Change::RemoveMember(id) | Change::RemoveIdle(id) => {
                 if roster.removed_at(*id).is_some() {
                     return Ok(None);
                 }
@@ -207,6 +220,21 @@ pub fn is_eligible(member: &Member) -> bool {
         VotePolicy::Auto | VotePolicy::Always => true,
         VotePolicy::Never => false,
     }
+}
+
+/// Who wants a change begins nothing that it could not remember, however many agree.
+fn agreed(accepted: usize, needed: usize) -> String {
+    if accepted < needed {
+        format!("only {accepted} of the {needed} voters needed agreed")
+    } else {
+        format!("{accepted} voters agreed, which would do, but not the node that asked them")
+    }
+}
+
+/// The first of many names.
+fn some(names: &[String]) -> String {
+    let named = names.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > MOST_NAMED { format!("{named} and {} more", names.len() - MOST_NAMED) } else { named }
 }
 
 fn why(silent: &[String], objections: &[(String, Objection)]) -> String {

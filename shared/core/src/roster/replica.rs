@@ -327,9 +327,12 @@ impl Replica {
         self.store_retry = Some(now + STORE_RETRY);
         let waiting = std::mem::take(&mut self.waiting);
         for (_, to, message) in waiting {
+            let step = Step::Refused(Objection::Storage);
             if to != self.me {
-                let step = Step::Refused(Objection::Storage);
                 self.out.push(Effect::Send(to, Message::Consensus(Consensus { step, ..message })));
+            } else if let Some(attempt) = self.proposer.attempt.as_mut().filter(|a| a.ballot == message.ballot) {
+                // Its own voter's answer, so that whoever waits is told of it.
+                attempt.answer(to, step);
             }
         }
     }

@@ -115,10 +115,13 @@ fn scenario(cluster: &mut Cluster) -> Result<()> {
     let before = judge.finish()?;
     ensure!(before.dual().is_zero() && before.owners() == [OWNER], "{before}");
 
-    // The owner itself is removed: it lets go, and is told why.
+    // The owner itself is removed: it hands over before it goes, and is told why.
     let judge = Judge::start(cluster.lab_ref())?;
     cluster.meshctl(NEXT, &["nodes", "remove", OWNER])?;
     cluster.wait_holder(NEXT)?;
+    cluster.wait_status("it was handed over", PATIENCE, &[NEXT], |status| {
+        status["routers"][0]["last_transition"]["cause"] == "taken over from lb1: lb1 is drained"
+    })?;
     let removed = "removed from the mesh by roster epoch";
     cluster.wait_status("it knows that it was removed", PATIENCE, &[OWNER], |status| {
         let why = status["cluster"]["unprotected_because"].as_str();

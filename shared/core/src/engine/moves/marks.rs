@@ -94,6 +94,17 @@ impl Engine {
         }
     }
 
+    /// It was removed: nothing can be kept there, and nobody waits for it to be empty.
+    pub(in crate::engine) fn forget_marks_of(&mut self, now: Instant, node: NodeId) {
+        if self.moves.marks.drains.remove(&node).is_some() {
+            self.withdraw(format!("{DRAIN_PREFIX}{node}"));
+        }
+        let pinned = self.moves.marks.pins.values().filter(|p| p.node == Some(node)).map(|p| p.router);
+        for router in pinned.collect::<Vec<_>>() {
+            self.set_pin(now, router, None);
+        }
+    }
+
     pub(super) fn note_pin(&mut self, now: Instant, pin: PinReport) {
         let pins = &mut self.moves.marks.pins;
         let known = pins.get(&pin.router).map(|p| (p.version, p.by));

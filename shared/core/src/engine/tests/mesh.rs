@@ -7,6 +7,7 @@ use crate::damping::Damper;
 use crate::drift::Description;
 use crate::input::{Datagram, ProbeAnswer};
 use crate::orders::{Answer, Refused};
+use crate::roster::ChangeRefusal;
 
 mod damping;
 mod drift;
@@ -57,6 +58,8 @@ struct Node {
     decisions: Vec<(Instant, Decision)>,
     /// What came of orders.
     answers: Vec<Result<Answer, Refused>>,
+    /// What came of changes of the roster.
+    changes: Vec<Result<Roster, ChangeRefusal>>,
     /// What the run before left behind.
     left: Vec<Adopted>,
     /// What the runs before wrote down of what fell.
@@ -127,6 +130,7 @@ impl Mesh {
             present: BTreeSet::new(),
             decisions: Vec::new(),
             answers: Vec::new(),
+            changes: Vec::new(),
             left: Vec::new(),
             holds: Vec::new(),
         };
@@ -178,6 +182,7 @@ impl Mesh {
             Action::KeepHolds(holds) => node.holds = holds,
             Action::Stopped => node.frozen = true,
             Action::Ordered { result, .. } => node.answers.push(result),
+            Action::RosterChanged { result, .. } => node.changes.push(result),
             Action::Record(decision) => node.decisions.push((self.now, decision)),
             Action::SendMessage { to, message } => self.post(Delivery::Message { from: id, to, message }),
             Action::SendAdvertisement { interface, source, destination, payload, .. } => {
@@ -206,7 +211,6 @@ impl Mesh {
             | Action::DelRoutes { .. }
             | Action::HaveStatics(_)
             | Action::AdoptRoster(_)
-            | Action::RosterChanged { .. }
             | Action::Remember(_)
             | Action::RunScripts(_)
             | Action::WatchTracked { .. }

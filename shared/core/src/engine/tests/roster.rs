@@ -1,5 +1,6 @@
 //! Rosters: what a new one changes, and a mesh that grows and shrinks while it serves.
 
+use mesh_control::Protection;
 use mesh_wire::mesh::consensus::{Consensus, Step};
 use mesh_wire::mesh::roster::{Ballot, Tombstone};
 
@@ -100,6 +101,8 @@ fn who_was_removed_lets_go_at_once_and_for_good() {
         let expected = [close(), del(), advert(0)];
         assert_eq!(actions[..3], expected, "{actions:#?}");
         assert!(actions.contains(&told(RouterEvent::Fault, cause)));
+        let warned = actions.iter().any(|a| matches!(a, Action::Record(Decision::Warning { .. })));
+        assert!(!warned, "who serves nothing needs no protection: {actions:#?}");
         for n in 0..60 {
             let later = engine.step(ms(4000 + 1000 * n), Input::Interface(eth0(LB1)));
             assert!(!later.iter().any(|a| matches!(a, Action::AddAddress { .. } | Action::FenceArm { .. })));
@@ -107,7 +110,8 @@ fn who_was_removed_lets_go_at_once_and_for_good() {
         assert_eq!(engine.instances[&KEY].fault.as_deref(), Some(cause));
         engine.step(ms(70_000), Input::Configure(Box::new(config(vec![router(100)]))));
         assert_eq!(engine.instances[&KEY].fault.as_deref(), Some(cause), "a new configuration helps nothing");
-        assert_eq!(engine.status(ms(70_000)).cluster.unprotected_because.as_deref(), Some(cause));
+        let cluster = engine.status(ms(70_000)).cluster;
+        assert_eq!((cluster.protection, cluster.unprotected_because.as_deref()), (Protection::None, Some(cause)));
         // Nor does it vote.
         let asked =
             Request { roster_epoch: 9, seq: 5, claims: vec![Claim { router: KEY, epoch: 9, duration_ms: 400 }] };

@@ -26,6 +26,7 @@ fn every_change_is_one_epoch_and_asked_twice_it_is_none() {
         Change::RemoveVoter(id(4)),
         Change::RemoveMember(id(3)),
         Change::RemoveMember(id(4)),
+        Change::RemoveIdle(id(4)),
         revoke,
     ];
     for change in changes {
@@ -62,6 +63,17 @@ fn votes_that_are_needed_are_not_taken() {
     let seven = mesh(8, &[1, 2, 3, 4, 5, 6, 7]);
     let error = refused(&Change::AddVoter(id(8)), &seven, &[]);
     assert_eq!(error, "there are 7 voters, more are not possible: take the vote of another one first");
+}
+
+#[test]
+fn of_many_routers_a_refusal_names_the_first() {
+    let says = |count: usize| {
+        let routers = (1..=count).map(|n| format!("VI_{n}")).collect();
+        ChangeRefusal::Serves { name: "lb3".to_owned(), routers }.to_string()
+    };
+    let after = "which nobody would serve until its leases have run out";
+    assert_eq!(says(3), format!("lb3 serves VI_1, VI_2, VI_3, {after}"));
+    assert_eq!(says(200), format!("lb3 serves VI_1, VI_2, VI_3 and 197 more, {after}"));
 }
 
 #[test]

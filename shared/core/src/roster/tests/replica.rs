@@ -155,6 +155,51 @@ fn a_change_that_finds_no_majority_says_who_is_missing() {
     panic!("no answer");
 }
 
+/// The others would do, and it tries again until the change has taken too long.
+#[test]
+fn who_cannot_write_its_own_promise_says_so() {
+    let mut replica = replica(1, mesh(4, &[1, 2, 3]));
+    let (first, _) = split(replica.handle(&at(ms(0)), want(Change::Promote(id(4)))));
+    assert_eq!(first, Some(1));
+    for voter in [2, 3] {
+        assert_eq!(replica.handle(&at(ms(1)), message(voter, ballot(1, 1), Step::Promise { accepted: None })), []);
+    }
+    replica.handle(&at(ms(2)), Event::NotStored);
+    let mut tries = Vec::new();
+    for _ in 0..100 {
+        let due = replica.deadline().expect("a change is under way");
+        let effects = replica.handle(&at(due), Event::Timeout);
+        if let Some(Effect::Answer { result, .. }) = effects.iter().find(|e| matches!(e, Effect::Answer { .. })) {
+            let error = result.clone().unwrap_err().to_string();
+            let agreed = "2 voters agreed, which would do, but not the node that asked them";
+            assert_eq!((error, due), (format!("{agreed}: lb1 cannot write its roster file"), ms(4000)));
+            assert_eq!(tries, [1002, 2002, 3002].map(ms));
+            return;
+        }
+        if split(effects).0.is_some() {
+            tries.push(due);
+            replica.handle(&at(due), Event::NotStored);
+        }
+    }
+    panic!("no answer");
+}
+
+/// The disk has room again in time.
+#[test]
+fn what_its_own_disk_refused_first_goes_on_when_it_is_written() {
+    let mut replica = replica(1, mesh(4, &[1, 2, 3]));
+    replica.handle(&at(ms(0)), want(Change::Promote(id(4))));
+    replica.handle(&at(ms(1)), message(2, ballot(1, 1), Step::Promise { accepted: None }));
+    replica.handle(&at(ms(2)), Event::NotStored);
+    replica.handle(&at(ms(101)), Event::Timeout);
+    let (ticket, _) = split(replica.handle(&at(ms(1002)), Event::Timeout));
+    let (_, asked) = split(replica.handle(&at(ms(1003)), Event::Stored { ticket: ticket.expect("another try") }));
+    let accepts = asked
+        .iter()
+        .filter(|e| matches!(e, Effect::Send(_, Message::Consensus(Consensus { step: Step::Accept { .. }, .. }))));
+    assert_eq!(accepts.count(), 2, "{asked:?}");
+}
+
 #[test]
 fn the_queue_has_a_limit() {
     let mut replica = replica(1, mesh(4, &[1, 2, 3]));

@@ -6,6 +6,8 @@ use super::*;
 use crate::decision::MoveEvent;
 use crate::orders::Wish;
 
+mod removal;
+
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Mesh {
@@ -199,6 +201,30 @@ fn a_drained_director_is_empty_and_stays_so_until_the_operator_says_otherwise() 
     assert_eq!((mesh.serving(), mesh.vetoes(), mesh.priorities()), (vec![LB1], 0, vec![200, 150, 100]));
     assert_eq!(mesh.nodes[&LB3].engine.moves.marks.drain(LB1), Drain::No, "and all is as before");
     assert_eq!(draining(&mesh), [false, false, false]);
+}
+
+/// `meshctl undrain` waits until nothing is planned any more.
+#[test]
+fn what_is_pinned_to_a_drained_director_comes_back_by_plan() {
+    let mut mesh = acquainted();
+    mesh.ordered(LB1, to("lb2"));
+    mesh.pass(5);
+    mesh.ordered(LB1, drain("lb2"));
+    mesh.settles_on(LB1, SECOND);
+    mesh.pass(30);
+    assert_eq!((mesh.serving(), mesh.priorities()), (vec![LB1], vec![200, 100, 150]));
+    mesh.ordered(LB3, Wish::Undrain { node: "lb2".to_owned() });
+    let Ok(Answer::Plan(plan)) = mesh.order(LB3, Wish::Plan { drain: None }) else { panic!("no plan") };
+    let moves: Vec<_> = plan.moves.iter().map(|m| (m.from.as_str(), m.to.as_str(), m.because.as_str())).collect();
+    assert_eq!(moves, [("lb1", "lb2", "lb2 is back from its drain")]);
+    let (begin, gap) = (mesh.now, mesh.gap_until(LB2));
+    let took = mesh.now.since(begin);
+    assert!(gap < Duration::from_millis(3) && took < Duration::from_millis(100), "{gap:?}, after {took:?}");
+    assert_eq!(mesh.last_cause(LB2), "taken over from lb1: lb2 is back from its drain");
+    mesh.pass(30);
+    assert_eq!((mesh.serving(), mesh.vetoes(), mesh.priorities()), (vec![LB2], 0, vec![150, 200, 100]));
+    let marks = &mesh.nodes[&LB1].engine.moves.marks;
+    assert_eq!((marks.drain(LB2), marks.pin(&KEY)), (Drain::No, Some(LB2)));
 }
 
 impl Mesh {
