@@ -68,6 +68,7 @@ pub(crate) fn router_counts(status: &Status) -> Option<String> {
         ("refused here", count(&|r| r.veto.is_some())),
         ("contested from outside", count(&|r| r.state == RouterState::Active && r.foreign.is_some())),
         ("in fault on a director", count(&|r| r.state != RouterState::Fault && !r.faults.is_empty())),
+        ("served without a route or rule", count(&|r| !r.lacks.is_empty())),
         ("kept on a director by an operator", count(&|r| r.pinned_to.is_some())),
     ];
     let besides = counted(&besides, ", ");
@@ -245,6 +246,7 @@ pub(crate) fn of_router(router: &Router, node: &str) -> Vec<String> {
         let priority = router.priority.get(director).map_or_else(String::new, |p| format!("priority {p}, "));
         lines.push(format!("{director} has {priority}{why}"));
     }
+    lines.extend(router.lacks.iter().map(|(director, what)| format!("{director} serves it without {what}")));
     if let Some(why) = &router.cannot_tell {
         lines.push(format!("{node} cannot tell who serves it: {why}"));
         return lines;
