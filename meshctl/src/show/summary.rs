@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
+pub(crate) use mesh_config::report::plural;
 use mesh_control::drift::Drift;
 use mesh_control::{Cluster, Liveness, Protection, Router, RouterState, Status};
 
@@ -47,10 +48,6 @@ pub(super) fn counts(status: &Status, look: &Look) -> String {
 fn counted(kinds: &[(&str, usize)], between: &str) -> String {
     let kinds = kinds.iter().filter(|(_, count)| *count > 0);
     kinds.map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(between)
-}
-
-pub(crate) fn plural(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 pub(crate) fn router_counts(status: &Status) -> Option<String> {

@@ -74,7 +74,7 @@ fn script_security_off_is_said_once() {
     let examined = files.examine(&text);
     assert_eq!(said(&examined).matches("script security is off").count(), 1);
     assert!(
-        examined.summary().starts_with("usable, script security is off: 0 errors, 1 warnings"),
+        examined.summary().starts_with("usable, script security is off: 0 errors, 1 warning"),
         "{}",
         examined.summary()
     );

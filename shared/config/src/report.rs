@@ -95,6 +95,16 @@ pub struct RouterPlaces {
     pub interfaces: Vec<(String, Place)>,
 }
 
+/// So many of something, in words.
+pub fn plural(count: usize, what: &str) -> String {
+    let ending = match what {
+        _ if count == 1 => "",
+        _ if what.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{count} {what}{ending}")
+}
+
 impl Places {
     /// An error for each interface that is named and not among `existing`; where interfaces are `dynamic`, a
     /// remark. keepalived refuses to start with one (although its `-t` lets it pass).
