@@ -1,5 +1,8 @@
 //! The binary against a daemon made up for the test: what it prints and how it exits.
 
+mod moves;
+mod terminal;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -7,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
+
+use terminal::Watching;
 
 const STATUS: &str = r#"{"zeta":"a newer field, out of order","cluster":{"id":"c1","name":"lab","protection":"protected","quorum":{"voters":3,"needed":2,"reachable":3,"roster_epoch":3}},"node":"lb2","nodes":[{"name":"lb1","role":"director","voter":true,"liveness":"alive","address":"10.1.1.11:7946","draining":false,"rtt_ms":0.25,"config_digest":"0123456789abcdef","version":"0.1.0","newer":[1.0,18446744073709551615]}],"routers":[{"name":"VI_1","interface":"eth0","vrid":51,"family":"ipv4","vips":["10.1.1.80/24"],"state":"active","active":"lb1","here":"backup","lease":{"owner":"lb1","epoch":7,"remaining_ms":812},"priority":{"lb1":200,"lb2":150},"last_transition":null}],"services":[]}"#;
 
@@ -313,221 +318,6 @@ fn root_another_users_socket_is_3_with_a_hint() {
     assert!(text(&output.stderr).contains("try as root"), "{output:?}");
 }
 
-/// A child whose lines are read one by one, killed at the end of the test.
-struct Watching {
-    child: Child,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Watching {
-    fn start(socket: &Path, arguments: &[&str]) -> Watching {
-        let mut child = command(socket, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let lines = reader(child.stdout.take().unwrap());
-        Watching { child, lines }
-    }
-
-    fn line(&self) -> String {
-        self.lines.recv_timeout(Duration::from_secs(10)).expect("a line within 10 s")
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn reader(stdout: ChildStdout) -> mpsc::Receiver<String> {
-    let (send, lines) = mpsc::channel();
-    std::thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if send.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    lines
-}
-
-#[test]
-fn watching_prints_a_line_for_each_event_and_survives_a_restart() {
-    let two = format!("data: {STATUS}\n\n: keep-alive\n\n\n\ndata: {{\"node\":\ndata: \"second\"}}\n\n");
-    let fake = Fake::new(&[events(&two)]);
-    let mut watching = Watching::start(&fake.socket(), &["status", "--watch", "--json"]);
-    assert_eq!(watching.line(), STATUS);
-    assert_eq!(watching.line(), r#"{"node":"second"}"#);
-    assert!(fake.request().starts_with("GET /status/watch HTTP/1.1\r\n"));
-
-    let mut told = String::new();
-    BufReader::new(watching.child.stderr.as_mut().unwrap()).read_line(&mut told).unwrap();
-    assert!(told.contains("hung up") && told.contains("waiting for it"), "{told}");
-    // The fake removed its socket; the next one comes up later.
-    while fake.socket().exists() {
-        std::thread::yield_now();
-    }
-    let _requests = serve(&fake.socket(), &[answer("503 Not yet", "{}"), events("data: {\"node\":\"back\"}\n\n")]);
-    assert_eq!(watching.line(), r#"{"node":"back"}"#);
-}
-
-#[test]
-fn watching_in_a_pipe_prints_tables_for_real_changes_only() {
-    let ticked = STATUS.replace("812", "562").replace("0.25", "0.5");
-    let moved = STATUS.replace(r#""active":"lb1""#, r#""active":"lb3""#);
-    let fake = Fake::new(&[events(&format!("data: {STATUS}\n\ndata: {ticked}\n\ndata: {moved}\n\n"))]);
-    let watching = Watching::start(&fake.socket(), &["status", "--watch"]);
-    let routers: Vec<_> =
-        std::iter::repeat_with(|| watching.line()).filter(|line| line.starts_with("VI_1")).take(2).collect();
-    assert!(routers[0].contains("lb1     812 ms ") && routers[1].contains("lb3     812 ms (lb1)"), "{routers:?}");
-}
-
-#[test]
-fn a_terminal_is_redrawn_and_given_back() {
-    for key in ["q", "\u{3}"] {
-        let fake = Fake::new(&[events(&format!("data: {STATUS}\n\n"))]);
-        // script(1) gives it a terminal and hands on what is typed and what is shown.
-        let line = format!("{} --socket {} status --watch", env!("CARGO_BIN_EXE_meshctl"), fake.socket().display());
-        let mut child = Command::new("timeout");
-        child.args(["30", "script", "-qec", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
-        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut shown = Vec::new();
-        let mut out = child.stdout.take().unwrap();
-        while !text_lossy(&shown).contains("NO DAEMON, the map is") {
-            let mut some = [0; 4096];
-            let read = out.read(&mut some).unwrap();
-            assert_ne!(read, 0, "it goes on without a daemon: {}", text_lossy(&shown));
-            shown.extend_from_slice(&some[..read]);
-        }
-        child.stdin.as_mut().unwrap().write_all(key.as_bytes()).unwrap();
-        out.read_to_end(&mut shown).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(0), "{key:?}");
-        let shown = text_lossy(&shown);
-        assert!(shown.starts_with("\u{1b}[?1049h"), "{shown:?}");
-        assert!(shown.contains("VI_1") && shown.contains("\u{1b}[1;32mprotected\u{1b}[0m"), "{shown:?}");
-        assert!(shown.trim_end().ends_with("\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l"), "{shown:?}");
-    }
-}
-
-/// A terminal of script(1) with a program in it: what it shows, and what is typed.
-struct Typing {
-    child: Child,
-    shown: Vec<u8>,
-}
-
-impl Typing {
-    fn meshctl(socket: &Path, command: &str) -> Typing {
-        Typing::start(&format!("exec {} --socket {} {command}", env!("CARGO_BIN_EXE_meshctl"), socket.display()))
-    }
-
-    fn start(line: &str) -> Typing {
-        let line = format!("stty rows 30 cols 130; {line}");
-        let mut child = Command::new("timeout");
-        child.args(["30", "script", "-qec", &line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
-        let child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        Typing { child, shown: Vec::new() }
-    }
-
-    fn wait_for(&mut self, wanted: &str) {
-        while !text_lossy(&self.shown).contains(wanted) {
-            let mut some = [0; 4096];
-            let read = self.child.stdout.as_mut().unwrap().read(&mut some).unwrap();
-            assert_ne!(read, 0, "{wanted}: {:?}", text_lossy(&self.shown));
-            self.shown.extend_from_slice(&some[..read]);
-        }
-    }
-
-    fn type_keys(&mut self, keys: &str) {
-        self.child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// What was shown all in all, and the exit status.
-    fn end(mut self) -> (String, Option<i32>) {
-        self.child.stdout.take().unwrap().read_to_end(&mut self.shown).unwrap();
-        (text_lossy(&self.shown), self.child.wait().unwrap().code())
-    }
-}
-
-/// A daemon for as many connections as there are: answers by what is asked, then hangs up, or is silent.
-fn serve_pages(socket: &Path, pages: &'static [(&'static str, String)], silent: bool) {
-    let listener = UnixListener::bind(socket).unwrap();
-    std::thread::spawn(move || {
-        let mut silenced = Vec::new();
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let request = read_request(&mut stream);
-            let page = pages.iter().find(|(path, _)| request.starts_with(&format!("GET {path}")));
-            let _ = stream
-                .write_all(page.map_or_else(|| answer("404 Not Found", "{}"), |(_, page)| page.clone()).as_bytes());
-            if silent {
-                silenced.push(stream);
-            }
-        }
-    });
-}
-
-const EVENT: &str = r#"{"at_unix_us":1,"at":"2026-03-01T11:59:30Z","seq":1,"node":"lb9","severity":"info","kind":"router","text":"VI_1: active","cause":"lb1 stopped"}"#;
-
-fn pages() -> &'static [(&'static str, String)] {
-    let map = events(&format!("data: {STATUS}\n\n"));
-    Box::leak(Box::new([("/status/watch", map), ("/events/follow", events(&format!("data: {EVENT}\n\n")))]))
-}
-
-#[test]
-fn top_shows_all_panes_survives_a_silent_daemon_and_gives_the_terminal_back() {
-    for (key, silent) in [("q", false), ("\u{3}", true)] {
-        let dir = tempfile::tempdir().unwrap();
-        let socket = dir.path().join("s");
-        serve_pages(&socket, pages(), silent);
-        let mut top = Typing::meshctl(&socket, "top");
-        for wanted in ["VI_1", "10.1.1.80/24", "lb9", "stopped", "Services:"] {
-            top.wait_for(wanted);
-        }
-        // What it shows grows old; and it takes keys all the same.
-        top.wait_for("NO DAEMON, the map is ");
-        top.type_keys("?");
-        top.wait_for("Keys");
-        top.type_keys(&format!("x{key}"));
-        let (shown, code) = top.end();
-        assert_eq!(code, Some(0), "{key:?}: {shown:?}");
-        assert!(shown.starts_with("\u{1b}[?1049h"), "{shown:?}");
-        assert_given_back(&shown);
-    }
-}
-
-/// The second screen was left, and the cursor is there.
-fn assert_given_back(shown: &str) {
-    let (_, after) = shown.rsplit_once("\u{1b}[?1049l").unwrap_or_else(|| panic!("{shown:?}"));
-    assert!(after.contains("\u{1b}[?25h") && after.replace("\u{1b}[?25h", "").trim().is_empty(), "{after:?}");
-}
-
-#[test]
-fn top_ends_in_order_when_it_is_told_to_by_a_signal() {
-    let dir = tempfile::tempdir().unwrap();
-    let socket = dir.path().join("s");
-    serve_pages(&socket, pages(), true);
-    // It takes the place of the shell that says which process it is.
-    let pid = dir.path().join("pid");
-    let meshctl = format!("exec {} --socket {} top", env!("CARGO_BIN_EXE_meshctl"), socket.display());
-    let mut top = Typing::start(&format!("echo $$ >{}; {meshctl}", pid.display()));
-    top.wait_for("VI_1");
-    let pid = std::fs::read_to_string(pid).unwrap();
-    assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success());
-    let (shown, code) = top.end();
-    assert_eq!(code, Some(0), "{shown:?}");
-    assert_given_back(&shown);
-}
-
-#[test]
-fn top_without_a_terminal_or_a_daemon_says_so() {
-    let output = meshctl(Path::new("/nonexistent/s"), &["top"]);
-    assert_eq!(output.status.code(), Some(1));
-    let said = "meshctl: top needs a terminal; `meshctl status --watch` and `meshctl events --follow` do without\n";
-    assert_eq!(text(&output.stderr), said);
-    let (shown, code) = Typing::meshctl(Path::new("/nonexistent/s"), "top").end();
-    assert_eq!(code, Some(3));
-    assert!(shown.starts_with("meshctl: no meshd on /nonexistent/s"), "the terminal was not touched: {shown:?}");
-}
-
 #[test]
 fn a_part_of_the_map_is_picked_also_as_json_and_what_is_not_there_is_1() {
     let two = STATUS.replace(r#""routers":[{"#, r#""routers":[{"name":"VI_0","interface":"eth0","vrid":50,"family":"ipv4","vips":["10.1.1.79/24"],"state":"vacant","active":null,"here":"backup","lease":null,"priority":{},"last_transition":null},{"#);
@@ -581,74 +371,6 @@ fn a_reader_that_goes_away_ends_it_quietly() {
     child.stdout.take().unwrap().read_exact(&mut first).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
-}
-
-#[test]
-fn moves_are_ordered_and_refusals_say_who_and_why() {
-    let done = r#"{"done":"lb2 serves VI_1","by":"lb1"}"#;
-    let refused = r#"{"error":"lb3 refused: VI_1 is in fault there; nothing moved","hint":null}"#;
-    let fake = Fake::new(&[
-        answer("200 OK", done),
-        answer("200 OK", done),
-        answer("200 OK", done),
-        answer("409 Conflict", refused),
-    ]);
-    let output = meshctl(&fake.socket(), &["move", "10.1.1.80", "lb2"]);
-    assert_eq!(
-        (output.status.code(), text(&output.stdout)),
-        (Some(0), "lb2 serves VI_1 (ordered by lb1, which orders all moves)\n")
-    );
-    let request = fake.request();
-    assert!(request.starts_with("POST /moves HTTP/1.1\r\n"), "{request}");
-    assert!(request.ends_with(r#"{"what":"10.1.1.80","node":"lb2"}"#), "{request}");
-    let output = meshctl(&fake.socket(), &["move", "--back", "VI_1", "--json"]);
-    assert_eq!(text(&output.stdout), "{\n  \"done\": \"lb2 serves VI_1\",\n  \"by\": \"lb1\"\n}\n");
-    let request = fake.request();
-    assert!(request.starts_with("POST /moves/back ") && request.ends_with(r#"{"what":"VI_1"}"#), "{request}");
-    assert_eq!(meshctl(&fake.socket(), &["drain", "lb1", "--no-wait"]).status.code(), Some(0));
-    assert!(fake.request().starts_with("POST /nodes/drain "));
-    let output = meshctl(&fake.socket(), &["move", "VI_1", "lb3"]);
-    let said = "meshctl: lb3 refused: VI_1 is in fault there; nothing moved\n";
-    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), said));
-    assert_eq!(meshctl(&fake.socket(), &["move", "VI_1"]).status.code(), Some(2), "neither a node nor --back");
-}
-
-#[test]
-fn a_drain_waits_until_the_director_is_empty() {
-    let plan = r#"{"ordered_by":"lb1","moves_per_minute":60,"moves":[],"stuck":[]}"#;
-    let draining = STATUS.replace(r#""draining":false"#, r#""draining":true"#);
-    let empty = draining.replace(r#""active":"lb1""#, r#""active":"lb2""#);
-    let order = answer("200 OK", r#"{"done":"taken","by":"lb2"}"#);
-    let fake = Fake::new(&[
-        order.clone(),
-        answer("200 OK", &draining),
-        answer("200 OK", plan),
-        answer("200 OK", &empty),
-        order,
-        answer("200 OK", &draining),
-        answer("200 OK", plan),
-    ]);
-    let output = meshctl(&fake.socket(), &["drain", "LB1"]);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "lb1 serves nothing\n"), "{output:?}");
-    assert_eq!(text(&output.stderr), "lb1 serves 1 more\n");
-    let output = meshctl(&fake.socket(), &["drain", "lb1", "--within", "0s"]);
-    assert_eq!(output.status.code(), Some(2), "at least a second");
-}
-
-#[test]
-fn a_plan_is_a_table() {
-    let plan = r#"{"ordered_by":"lb1","moves_per_minute":60,"moves":[{"routers":["VI_1"],"from":"lb1","to":"lb2","because":"lb1 is drained"}],"stuck":[{"routers":["VI_2"],"on":"lb1","because":"no other director can serve it"}]}"#;
-    let fake = Fake::new(&[answer("200 OK", plan)]);
-    let output = meshctl(&fake.socket(), &["plan", "--drain", "lb1"]);
-    let expected = "\
-ROUTER  FROM  TO   BECAUSE
-VI_1    lb1   lb2  lb1 is drained
-
-1 move, 60 a minute at most, ordered by lb1
-VI_2 stays on lb1: no other director can serve it
-";
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), expected));
-    assert!(fake.request().ends_with(r#"{"drain":"lb1"}"#));
 }
 
 #[test]
