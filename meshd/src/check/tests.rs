@@ -198,7 +198,7 @@ fn load_gives_what_is_usable() {
     assert_eq!(config.routers[0].interface, "lo");
     assert_eq!(report.worst(), Some(Severity::Warning));
     let count = report.findings.len();
-    assert!(summary.contains(&format!(": 0 errors, {count} warnings")), "{summary}");
+    assert!(summary.contains(&format!(": 0 errors, {}, 0 ignored", plural(count, "warning"))), "{summary}");
 }
 
 #[test]
