@@ -189,6 +189,7 @@ pub(crate) fn is_trouble(router: &Router) -> bool {
         || router.foreign.is_some()
         || !router.faults.is_empty()
         || !router.lowered.is_empty()
+        || !router.lacks.is_empty()
 }
 
 /// Whether a node is not as it should be. Who said goodbye is.

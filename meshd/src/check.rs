@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 use anyhow::{Context, bail};
 use mesh_config::model::Config;
-use mesh_config::report::{Report, Severity};
+use mesh_config::report::{Report, Severity, plural};
 
 /// Exit codes of `check`, as keepalived's manual has them for `-t`. (keepalived 2.2.7 itself exits
 /// with one more: 4 for unusable, 5 after changes, 6 for script security.)
@@ -100,15 +100,22 @@ impl Examined {
             let addresses: usize = c.routers.iter().map(|r| r.served().count()).sum();
             let reals: usize = c.virtual_servers.iter().map(|server| server.real_servers.len()).sum();
             let routers = format!(
-                "{} virtual routers with {addresses} addresses in {} sync groups",
-                c.routers.len(),
-                c.sync_groups.len()
+                "{} with {} in {}",
+                plural(c.routers.len(), "virtual router"),
+                plural(addresses, "address"),
+                plural(c.sync_groups.len(), "sync group")
             );
-            let servers = format!("{} virtual servers with {reals} real servers", c.virtual_servers.len());
-            format!("; {routers}, {servers}, {} scripts, digest {}", c.track_scripts.len(), c.digest())
+            let servers = plural(c.virtual_servers.len(), "virtual server");
+            let reals = plural(reals, "real server");
+            format!(
+                "; {routers}, {servers} with {reals}, {}, digest {}",
+                plural(c.track_scripts.len(), "script"),
+                c.digest()
+            )
         });
         let ignored = count(Severity::Ignored);
-        format!("{verdict}: {errors} errors, {warnings} warnings, {ignored} ignored{}", contents.unwrap_or_default())
+        let (errors, warnings) = (plural(errors, "error"), plural(warnings, "warning"));
+        format!("{verdict}: {errors}, {warnings}, {ignored} ignored{}", contents.unwrap_or_default())
     }
 }
 

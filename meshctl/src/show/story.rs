@@ -187,6 +187,9 @@ pub(crate) fn explanation(why: &Explanation) -> String {
     for (director, because) in &router.lowered {
         let _ = writeln!(text, "{director}'s priority: {because}");
     }
+    for (director, what) in &router.lacks {
+        let _ = writeln!(text, "{director} serves it without {what}");
+    }
     if let Some(trace) = last.filter(|t| !t.trace_id.is_empty()) {
         let _ = writeln!(text, "trace: {}", trace.trace_id);
     }

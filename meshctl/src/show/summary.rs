@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
+pub(crate) use mesh_config::report::plural;
 use mesh_control::drift::Drift;
 use mesh_control::{Cluster, Liveness, Protection, Router, RouterState, Status};
 
@@ -57,10 +58,6 @@ fn counted(kinds: &[(&str, usize)], between: &str) -> String {
     kinds.map(|(kind, count)| format!("{count} {kind}")).collect::<Vec<_>>().join(between)
 }
 
-pub(crate) fn plural(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
-}
-
 pub(crate) fn router_counts(status: &Status) -> Option<String> {
     let count = |is: &dyn Fn(&Router) -> bool| status.routers.iter().filter(|router| is(router)).count();
     let known = |state| count(&|r| r.state == state && r.cannot_tell.is_none());
@@ -76,6 +73,7 @@ pub(crate) fn router_counts(status: &Status) -> Option<String> {
         ("refused here", count(&|r| r.veto.is_some())),
         ("contested from outside", count(&|r| r.state == RouterState::Active && r.foreign.is_some())),
         ("in fault on a director", count(&|r| r.state != RouterState::Fault && !r.faults.is_empty())),
+        ("served without a route or rule", count(&|r| !r.lacks.is_empty())),
         ("kept on a director by an operator", count(&|r| r.pinned_to.is_some())),
     ];
     let besides = counted(&besides, ", ");
@@ -253,6 +251,7 @@ pub(crate) fn of_router(router: &Router, node: &str) -> Vec<String> {
         let priority = router.priority.get(director).map_or_else(String::new, |p| format!("priority {p}, "));
         lines.push(format!("{director} has {priority}{why}"));
     }
+    lines.extend(router.lacks.iter().map(|(director, what)| format!("{director} serves it without {what}")));
     if let Some(why) = &router.cannot_tell {
         lines.push(format!("{node} cannot tell who serves it: {why}"));
         return lines;

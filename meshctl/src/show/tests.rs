@@ -287,6 +287,14 @@ fn what_a_director_cannot_do_is_a_problem() {
     let text = status(&map, &plain());
     let lines = "\n! VI_1: lb2 cannot serve it: script chk is down\n! VI_1: lb1 has priority 200, 30 less: script other is down\n";
     assert!(text.contains(lines), "{text}");
+    let mut map = cluster();
+    map["routers"][0]["veto"] = json!(null);
+    map["routers"][0]["lacks"] = json!({"lb1": "route 10.9.0.0/16 dev eth8: no such interface"});
+    let lacks = parsed(map);
+    assert!(is_trouble(&lacks.routers[0]));
+    let shown = status(&lacks, &plain());
+    let line = "\n! VI_1: lb1 serves it without route 10.9.0.0/16 dev eth8: no such interface\n";
+    assert!(shown.contains(line) && shown.contains("; 1 served without a route or rule\n"), "{shown}");
     assert!(text.contains("; 1 in fault on a director, 1 kept on a director by an operator\n"), "{text}");
 }
 

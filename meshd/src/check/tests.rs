@@ -74,7 +74,7 @@ fn script_security_off_is_said_once() {
     let examined = files.examine(&text);
     assert_eq!(said(&examined).matches("script security is off").count(), 1);
     assert!(
-        examined.summary().starts_with("usable, script security is off: 0 errors, 1 warnings"),
+        examined.summary().starts_with("usable, script security is off: 0 errors, 1 warning"),
         "{}",
         examined.summary()
     );
@@ -198,7 +198,7 @@ fn load_gives_what_is_usable() {
     assert_eq!(config.routers[0].interface, "lo");
     assert_eq!(report.worst(), Some(Severity::Warning));
     let count = report.findings.len();
-    assert!(summary.contains(&format!(": 0 errors, {count} warnings")), "{summary}");
+    assert!(summary.contains(&format!(": 0 errors, {}, 0 ignored", plural(count, "warning"))), "{summary}");
 }
 
 #[test]

@@ -200,6 +200,7 @@ mod tests {
             cannot_tell: None,
             faults: BTreeMap::new(),
             lowered: BTreeMap::new(),
+            lacks: BTreeMap::new(),
             configured_priority: BTreeMap::new(),
             veto: None,
             held: None,

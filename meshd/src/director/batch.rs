@@ -81,28 +81,22 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
 /// A fence that is installed for each of many routers is installed twice: in the place of the first with everything
 /// that any of them closes, in the place of the last as that one has it. So nothing is closed later, or open sooner.
 fn few_installs(mut actions: Vec<Action>) -> Vec<Action> {
-    let installs = || {
-        actions.iter().enumerate().filter_map(|(at, action)| match action {
-            Action::FenceInstall { addresses, unaccepted } => Some((at, addresses, unaccepted)),
-            _ => None,
-        })
-    };
-    let places: Vec<usize> = installs().map(|(at, ..)| at).collect();
-    let (Some((first, rest)), Some(last)) = (places.split_first(), places.last()) else { return actions };
-    if rest.is_empty() {
-        return actions;
+    let installs = |action: &Action| matches!(action, Action::FenceInstall { .. });
+    let (first, last) = (actions.iter().position(installs), actions.iter().rposition(installs));
+    let Some(first_place) = first.filter(|_| first != last) else { return actions };
+    let (mut closed, mut refused) = (BTreeSet::<IpAddr>::new(), BTreeSet::<IpAddr>::new());
+    for action in &actions {
+        if let Action::FenceInstall { addresses, unaccepted } = action {
+            closed.extend(addresses);
+            refused.extend(unaccepted);
+        }
     }
-    let union = |of: fn((usize, &Vec<IpAddr>, &Vec<IpAddr>)) -> Vec<IpAddr>| {
-        installs().flat_map(of).collect::<BTreeSet<IpAddr>>().into_iter().collect::<Vec<_>>()
-    };
-    let addresses = union(|(_, addresses, _)| addresses.clone());
-    let unaccepted = union(|(.., unaccepted)| unaccepted.clone());
-    actions[*first] = Action::FenceInstall { addresses, unaccepted };
-    let mut at = 0;
+    let (addresses, unaccepted) = (closed.into_iter().collect(), refused.into_iter().collect());
+    actions[first_place] = Action::FenceInstall { addresses, unaccepted };
+    let mut places = 0..;
     actions.retain(|action| {
-        let stays = !matches!(action, Action::FenceInstall { .. }) || at == *first || at == *last;
-        at += 1;
-        stays
+        let place = places.next();
+        !installs(action) || place == first || place == last
     });
     actions
 }

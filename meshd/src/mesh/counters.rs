@@ -22,19 +22,22 @@ pub(super) enum Counter {
     InputsDropped,
     /// Messages not sent, because there was no connection to the peer, or no room.
     Unsent,
+    /// Packets that the kernel refused to send.
+    SendsRefused,
     /// Enrolments refused.
     EnrolmentsRefused,
     /// Gossip started anew: after the process had stood still, or after a failure.
     GossipRestarts,
 }
 
-const ALL: [(Counter, &str); 8] = [
+const ALL: [(Counter, &str); 9] = [
     (Counter::ForeignDatagrams, "foreign_datagrams"),
     (Counter::HandshakesFailed, "handshakes_failed"),
     (Counter::StrangersRefused, "strangers_refused"),
     (Counter::Malformed, "malformed"),
     (Counter::InputsDropped, "inputs_dropped"),
     (Counter::Unsent, "unsent"),
+    (Counter::SendsRefused, "sends_refused"),
     (Counter::EnrolmentsRefused, "enrolments_refused"),
     (Counter::GossipRestarts, "gossip_restarts"),
 ];

@@ -5,6 +5,8 @@
 //! the beginning of a QUIC version 1 connection is counted. It is passed on all the same: QUIC
 //! knows best what to do with it.
 
+mod udp;
+
 use std::fmt;
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, Runtime, UdpPoller};
+use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, UdpPoller};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
@@ -59,7 +61,7 @@ pub(super) fn endpoint(
     let generator = cids.clone();
     config.cid_generator(move || Box::new(generator.clone())).supported_versions(vec![QUIC_VERSION]);
     let runtime = Arc::new(quinn::TokioRuntime);
-    let inner = runtime.wrap_udp_socket(socket).context("the UDP socket cannot be used")?;
+    let inner = Arc::new(udp::Udp::new(socket, counters.clone()).context("the UDP socket cannot be used")?);
     let socket = Arc::new(CountingSocket { inner, cids, counters });
     quinn::Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)
         .context("the QUIC endpoint cannot be started")
@@ -107,7 +109,7 @@ impl ConnectionIdGenerator for Cids {
 }
 
 struct CountingSocket {
-    inner: Arc<dyn AsyncUdpSocket>,
+    inner: Arc<udp::Udp>,
     cids: Cids,
     counters: Arc<Counters>,
 }

@@ -1,5 +1,6 @@
 //! Decisions as events.
 
+use mesh_config::report::plural;
 use mesh_control::story::Event;
 use mesh_core::decision::{GroupState, MoveEvent, RouterEvent};
 use mesh_core::{Decision, services};
@@ -15,7 +16,7 @@ pub(super) fn of(decision: Decision) -> Event {
         Decision::Router { name, event, cause, trace_id, .. } => router(name, event, cause, trace_id),
         Decision::Peer { name, event, .. } => plain("peer", "info", format!("peer {name} {event}"), String::new()),
         Decision::Roster { epoch, voters } => Event {
-            text: format!("roster {epoch}: {} voters", voters.len()),
+            text: format!("roster {epoch}: {}", plural(voters.len(), "voter")),
             voters,
             ..plain("roster", "info", String::new(), String::new())
         },

@@ -1,5 +1,6 @@
 //! Decisions as log lines. One decision is one line; fields carry the field's standard words.
 
+use mesh_config::report::plural;
 use mesh_core::decision::{GroupState, MoveEvent, RouterEvent};
 use mesh_core::{Decision, bfd, services};
 
@@ -11,7 +12,12 @@ pub(super) fn record(decision: &Decision) {
         Decision::Router { name, key, event, cause, trace_id } => router(name, key.vrid, event, cause, trace_id),
         Decision::Peer { node, name, event } => tracing::info!(peer = %name, node = %node, "peer {name} {event}"),
         Decision::Roster { epoch, voters } => {
-            tracing::info!(roster_epoch = epoch, voters = voters.join(","), "roster {epoch}: {} voters", voters.len());
+            tracing::info!(
+                roster_epoch = epoch,
+                voters = voters.join(","),
+                "roster {epoch}: {}",
+                plural(voters.len(), "voter")
+            );
         }
         Decision::Script { name, up: true, cause } => tracing::info!(script = %name, "script {name} is up: {cause}"),
         Decision::Script { name, up: false, cause } => tracing::warn!(script = %name, "script {name} is down: {cause}"),

@@ -278,9 +278,45 @@ pub(crate) fn is_file_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 64 && !name.contains(['/', '\0']) && !matches!(name, "." | "..")
 }
 
+/// The candidate nearest to a misspelt word: at most a third of its letters differ, and capitals count.
+pub(crate) fn nearest_of<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let near = |c: &&str| distance(word, c) <= (word.chars().count() / 3).max(1);
+    if word.len() > 40 { None } else { candidates.filter(near).min_by_key(|c| distance(word, c)) }
+}
+
+/// How many letters were added, left out, replaced or swapped with the next one.
+pub(crate) fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before = Vec::new();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut next = vec![i + 1];
+        for j in 0..b.len() {
+            let mut least = (row[j] + usize::from(a[i] != b[j])).min(row[j + 1] + 1).min(next[j] + 1);
+            if i > 0 && j > 0 && (a[i], a[i - 1]) == (b[j - 1], b[j]) {
+                least = least.min(before[j - 1] + 1);
+            }
+            next.push(least);
+        }
+        before = std::mem::replace(&mut row, next);
+    }
+    row[b.len()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_distance_of_words() {
+        let pairs =
+            [("", "ab", 2), ("vrid", "vrid", 0), ("vird", "vrid", 1), ("nam", "name", 1), ("kitten", "sitting", 3)];
+        for (a, b, expected) in pairs {
+            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} {b}");
+        }
+        assert_eq!(nearest_of("vird", ["grid", "vrid"].into_iter()), Some("vrid"));
+        assert_eq!(nearest_of("vird", ["void", "name"].into_iter()), None);
+    }
 
     #[test]
     fn masks_are_numbers_or_names() {

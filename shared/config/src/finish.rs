@@ -10,6 +10,8 @@ use crate::report::{Finding, Place, Report, Severity};
 /// keys. No configuration when anything found is an error.
 pub(crate) fn finish(mut config: Config, mut report: Report) -> (Option<Config>, Report) {
     config.complete_vmacs();
+    let made = config.routers.iter().flat_map(|router| router.vmacs());
+    report.places.made_interfaces = made.map(|vmac| vmac.name.clone()).collect();
     let rules = config.routers.iter_mut().flat_map(|r| &mut r.rules);
     let groups = config.statics.track_groups.iter_mut().flat_map(|group| &mut group.rules);
     let statics = config.statics.rules.iter_mut().chain(groups);

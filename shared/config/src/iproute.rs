@@ -11,9 +11,11 @@ use ipnet::IpNet;
 use mesh_wire::mesh::Family;
 
 use self::names::Kind;
+use self::route::route;
+use self::rule::rule;
+use crate::model::{Route, Rule};
 pub(crate) use names::Names;
-pub(crate) use route::route;
-pub(crate) use rule::{assign_priorities, rule};
+pub(crate) use rule::assign_priorities;
 pub(crate) use text::{route_text, rule_text};
 
 /// A word that is wrong, by its number, and what to say.
@@ -21,6 +23,49 @@ pub(crate) use text::{route_text, rule_text};
 pub(crate) struct Wrong {
     pub(crate) word: usize,
     pub(crate) message: String,
+}
+
+/// What one line of words describes.
+pub(crate) trait Line: Sized {
+    /// What it is called.
+    const WHAT: &'static str;
+
+    fn read(words: &[&str], names: &Names<'_>) -> Result<Self, Wrong>;
+
+    /// The interfaces it names.
+    fn interfaces(&self) -> Vec<&str>;
+
+    /// The same, each with the number of its word in the line that was read.
+    fn interfaces_in(&self, words: &[&str]) -> Vec<(usize, String)> {
+        let named = self.interfaces();
+        let is = |pair: &[&str]| ["dev", "iif", "oif"].contains(&pair[0]) && named.contains(&pair[1]);
+        let found = words.windows(2).enumerate().filter(|(_, pair)| is(pair));
+        found.map(|(at, pair)| (at + 1, pair[1].to_owned())).collect()
+    }
+}
+
+impl Line for Route {
+    const WHAT: &'static str = "route";
+
+    fn read(words: &[&str], names: &Names<'_>) -> Result<Self, Wrong> {
+        route(words, names)
+    }
+
+    fn interfaces(&self) -> Vec<&str> {
+        self.hops.iter().filter_map(|hop| hop.interface.as_deref()).collect()
+    }
+}
+
+impl Line for Rule {
+    const WHAT: &'static str = "rule";
+
+    fn read(words: &[&str], names: &Names<'_>) -> Result<Self, Wrong> {
+        rule(words, names)
+    }
+
+    fn interfaces(&self) -> Vec<&str> {
+        [&self.input, &self.output].into_iter().flatten().map(String::as_str).collect()
+    }
 }
 
 /// Words, read one after another.

@@ -8,6 +8,7 @@ mod bfd;
 mod conduct;
 mod lower;
 mod notify;
+mod read;
 mod schema;
 mod services;
 mod text;
@@ -35,13 +36,7 @@ pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Repor
         names: Names::new(host.files),
         report: Report::default(),
     };
-    let config = match toml::from_str(text) {
-        Ok(declared) => lower::lower(&mut source, declared),
-        Err(error) => {
-            source.error(error.span().unwrap_or(0..0), error.message().to_string());
-            Config::default()
-        }
-    };
+    let config = read::read(&mut source);
     finish::finish(config, source.report)
 }
 

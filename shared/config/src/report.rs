@@ -72,6 +72,10 @@ pub struct Places {
     pub checks: BTreeMap<(String, SocketAddr), Vec<Place>>,
     /// Interfaces that are tracked, with whose tracking it is.
     pub tracked_interfaces: Vec<(String, String, Place)>,
+    /// Interfaces that routes, rules and static addresses name, with which of these it is.
+    pub routed_interfaces: Vec<(&'static str, String, Place)>,
+    /// Interfaces that are made for the routers.
+    pub made_interfaces: Vec<String>,
     /// The user scripts run as.
     pub script_user: Option<Place>,
     /// Every other program: of notifications, services, checks, the start and the end.
@@ -91,6 +95,16 @@ pub struct RouterPlaces {
     pub interfaces: Vec<(String, Place)>,
 }
 
+/// So many of something, in words.
+pub fn plural(count: usize, what: &str) -> String {
+    let ending = match what {
+        _ if count == 1 => "",
+        _ if what.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{count} {what}{ending}")
+}
+
 impl Places {
     /// An error for each interface that is named and not among `existing`; where interfaces are `dynamic`, a
     /// remark. keepalived refuses to start with one (although its `-t` lets it pass).
@@ -100,19 +114,24 @@ impl Places {
             false => (Severity::Error, "does not exist on this host"),
         };
         let routers = self.routers.iter();
-        let named =
-            routers.flat_map(|(router, places)| places.interfaces.iter().map(move |(i, place)| (router, i, place)));
-        let tracked = self.tracked_interfaces.iter().map(|(whose, interface, place)| (whose, interface, place));
-        let mut missing: Vec<Finding> = named
-            .chain(tracked)
+        let named = routers.flat_map(|(router, places)| places.interfaces.iter().map(move |(i, at)| (router, i, at)));
+        let tracked = self.tracked_interfaces.iter().map(|(whose, interface, at)| (whose, interface, at));
+        let needed = named.chain(tracked).map(|(who, interface, at)| (format!("`{who}`"), interface, at));
+        // keepalived refuses its own virtual interfaces there, which it makes later; here they are made before.
+        let routed =
+            self.routed_interfaces.iter().filter(|(_, interface, _)| !self.made_interfaces.contains(interface));
+        let routed = routed.map(|(what, interface, at)| (format!("the {what}"), interface, at));
+        let mut missing: Vec<Finding> = needed
+            .chain(routed)
             .filter(|(_, interface, _)| !existing.contains(interface))
-            .map(|(router, interface, place)| Finding {
+            .map(|(who, interface, place)| Finding {
                 place: place.clone(),
                 severity,
-                message: format!("`{router}` needs interface `{interface}`, which {which}"),
+                message: format!("{who} needs interface `{interface}`, which {which}"),
             })
             .collect();
         missing.sort_by(|a, b| a.place.cmp(&b.place));
+        missing.dedup();
         missing
     }
 }

@@ -112,6 +112,74 @@ fn missing_interfaces_are_placed() {
     assert!(later.len() == 4 && later.iter().all(|f| f.severity == Severity::Ignored));
 }
 
+/// As in keepalived, which refuses to start with each of them.
+#[test]
+fn interfaces_of_routes_and_rules_have_to_exist() {
+    let conf = "static_ipaddress {
+ 10.7.0.1/24 dev eth9
+}
+static_routes {
+ 10.8.0.0/16 via 10.0.0.9 dev eth9
+}
+static_rules {
+ from 10.8.0.0/16 iif eth9 table 7
+}
+vrrp_instance A {
+ interface eth0
+ virtual_router_id 51
+ use_vmac gw
+ virtual_ipaddress {
+  10.0.0.1
+ }
+ virtual_routes {
+  10.9.0.0/16 nexthop via 10.0.0.8 dev eth0 nexthop via 10.0.0.9 dev eth9
+  10.10.0.0/16 dev gw
+  10.11.0.0/16 via 10.0.0.9
+ }
+ virtual_rules {
+  oif eth9 iif lo table 7
+ }
+}
+";
+    let toml = "[host]
+addresses = [{ address = \"10.7.0.1/24\", interface = \"eth9\" }]
+routes = [\"10.8.0.0/16 via 10.0.0.9 dev eth9\"]
+rules = [\"from 10.8.0.0/16 iif eth9 table 7\"]
+[[router]]
+name = \"A\"
+interface = \"eth0\"
+vrid = 51
+vmac = { name = \"gw\" }
+addresses = [\"10.0.0.1\"]
+routes = [
+ \"10.9.0.0/16 nexthop via 10.0.0.8 dev eth0 nexthop via 10.0.0.9 dev eth9\",
+ \"10.10.0.0/16 dev gw\",
+ \"10.11.0.0/16 via 10.0.0.9\",
+]
+rules = [\"oif eth9 iif lo table 7\"]
+";
+    let missing = |text, dynamic| {
+        let (config, report) = read(text);
+        assert!(config.is_some(), "{:?}", report.findings);
+        let found = report.places.missing_interfaces(&["eth0".into(), "lo".into()], dynamic);
+        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let expected = |places: [(usize, usize); 5], severity: &str, yet: &str| {
+        let whose = ["static address", "route", "rule", "route", "rule"].into_iter().zip(places);
+        let line = |(what, (line, column))| {
+            format!(
+                "f:{line}:{column}: {severity}: the {what} needs interface `eth9`, which does not exist on this host{yet}"
+            )
+        };
+        whose.map(line).collect::<Vec<_>>()
+    };
+    let in_conf = [(2, 18), (5, 31), (8, 23), (18, 70), (23, 7)];
+    let in_toml = [(2, 14), (3, 11), (4, 10), (12, 2), (16, 10)];
+    assert_eq!(missing(conf, false), expected(in_conf, "error", ""));
+    assert_eq!(missing(conf, true), expected(in_conf, "ignored", " yet"));
+    assert_eq!(missing(toml, false), expected(in_toml, "error", ""));
+}
+
 /// Ten thousand real servers, each with a check, and all of them out of the ordinary.
 #[test]
 fn large_files_are_read_in_linear_time() {

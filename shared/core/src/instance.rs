@@ -11,6 +11,7 @@ use mesh_wire::vrrp::{self as wire, Advertisement, ChecksumForm, Envelope, Inter
 
 use crate::counters::Counters;
 use crate::damping::Damper;
+use crate::engine::lacks::Lacks;
 use crate::engine::parting::Parted;
 use crate::engine::vmacs::absence;
 use crate::lease::ballot::Lease;
@@ -71,6 +72,8 @@ pub struct Instance {
     pub rival_answered: Instant,
     /// When address lifetimes are to be renewed.
     pub refresh_at: Option<Instant>,
+    /// Routes and rules that the kernel refused.
+    pub lacks: Lacks,
     /// A router outside the mesh that is active.
     pub foreign: Option<Foreign>,
     /// Which checksum it sends: that of others on the segment, where nothing else is configured.
@@ -229,6 +232,7 @@ impl Instance {
             extra_at: None,
             rival_answered: Instant::default(),
             refresh_at: None,
+            lacks: Lacks::default(),
             foreign: None,
             checksum: vrrp::form(&config, None),
             guard: vrrp::Guard::default(),

@@ -127,12 +127,14 @@ fn an_explanation_says_what_an_operator_did_and_what_is_not_well() {
     router["configured_priority"] = json!({"lb1": 150, "lb2": 200});
     router["faults"] = json!({"w": "script chk is down"});
     router["lowered"] = json!({"lb3": "1 less: file load holds -1"});
+    router["lacks"] = json!({"lb1": "rule table 5: no"});
     let why = json!({"router": router, "voters": [], "if_this_node_died": "nothing would change", "vetoes": []});
     let expected = "\
 priorities: lb1 200 (150 configured), lb3 199, lb2 150 (200 configured)
 kept on lb1 by an operator: `meshctl move VI_1 --back` undoes it
 w cannot serve it: script chk is down
 lb3's priority: 1 less: file load holds -1
+lb1 serves it without rule table 5: no
 trace: 00
 
 If this node died now: nothing would change

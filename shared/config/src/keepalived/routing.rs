@@ -4,13 +4,13 @@ use super::keywords::TRACK_GROUP;
 use super::lower::Lower;
 use super::tree::{Block, Statement, Word};
 use super::{address, values};
-use crate::iproute::{self, Names, Wrong};
+use crate::iproute::{Line, Wrong};
 use crate::model::{Config, Route, Rule, Statics, TrackGroup, VirtualAddress};
 
 pub(super) fn routes(lower: &mut Lower<'_>, block: &Block<'_>) -> Vec<Route> {
     let routes = block.statements.iter().filter_map(|statement| {
         only_static(lower, statement);
-        one(lower, statement, "route", iproute::route)
+        one(lower, statement)
     });
     routes.collect()
 }
@@ -31,7 +31,7 @@ pub(super) fn only_static(lower: &mut Lower<'_>, statement: &Statement<'_>) {
 }
 
 fn rule(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Rule> {
-    let rule = one(lower, statement, "rule", iproute::rule)?;
+    let rule: Rule = one(lower, statement)?;
     if rule.priority == 0 {
         lower.warning(statement.at(), "the rule has no `priority`, so that one is chosen for it".into());
     }
@@ -52,7 +52,7 @@ pub(super) fn statics(lower: &mut Lower<'_>, statics: &mut Statics, keyword: &st
                 list(statics, group).0.extend(new);
             }
             "static_routes" => {
-                let new = one(lower, statement, "route", iproute::route);
+                let new = one(lower, statement);
                 let new = beside(lower, statement, new, |route| statics.against_route(route));
                 let on_none = |route: &Route| route.hops.iter().all(|hop| hop.interface.is_none());
                 untracked(lower, statement, group.is_some() && new.as_ref().is_some_and(on_none), "`dev`");
@@ -105,6 +105,10 @@ fn static_address(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Vi
         let net = declared.address.net;
         lower.warning(declared.at, format!("{net} names no interface; expected `dev INTERFACE`; left out"));
         return None;
+    }
+    if let Some((interface, at)) = declared.address.interface.clone().zip(declared.device_at) {
+        let place = lower.place(at);
+        lower.places().routed_interfaces.push(("static address", interface, place));
     }
     Some(declared.address)
 }
@@ -174,12 +178,7 @@ pub(super) fn known_members(lower: &mut Lower<'_>, config: &mut Config, statemen
 }
 
 /// One line; what is wrong with it is told at its word, and it is left out.
-fn one<T>(
-    lower: &mut Lower<'_>,
-    statement: &Statement<'_>,
-    what: &str,
-    read: impl Fn(&[&str], &Names<'_>) -> Result<T, Wrong>,
-) -> Option<T> {
+fn one<L: Line>(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<L> {
     if lower.language(statement) {
         return None;
     }
@@ -196,11 +195,17 @@ fn one<T>(
             places.push(word.at);
         }
     }
-    match read(&words, &lower.names) {
-        Ok(found) => Some(found),
+    match L::read(&words, &lower.names) {
+        Ok(found) => {
+            for (word, interface) in found.interfaces_in(&words) {
+                let place = lower.place(places[word]);
+                lower.places().routed_interfaces.push((L::WHAT, interface, place));
+            }
+            Some(found)
+        }
         Err(Wrong { word, message }) => {
             let at = places.get(word).copied().unwrap_or(statement.at());
-            lower.warning(at, format!("{message}; the {what} is left out"));
+            lower.warning(at, format!("{message}; the {} is left out", L::WHAT));
             None
         }
     }

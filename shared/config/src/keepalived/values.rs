@@ -4,6 +4,9 @@ use std::iter::Peekable;
 use std::str::Chars;
 use std::time::Duration;
 
+use crate::common::distance;
+pub(super) use crate::common::nearest_of;
+
 /// An unsigned decimal number; a leading `+` is allowed, nothing else.
 pub(super) fn unsigned(word: &str) -> Option<u64> {
     let digits = word.strip_prefix('+').unwrap_or(word);
@@ -110,7 +113,7 @@ fn escaped(chars: &mut Peekable<Chars<'_>>) -> Option<char> {
     }
 }
 
-/// The candidate nearest to a misspelt word: at most a third of its letters differ.
+/// [`nearest_of`] for keywords, in which capitals do not count.
 pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let word = word.to_ascii_lowercase();
     if word.len() > 40 {
@@ -118,28 +121,6 @@ pub(super) fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>)
     }
     let limit = (word.chars().count() / 3).max(1);
     candidates.map(|c| (distance(&word, c), c)).filter(|(d, _)| *d <= limit).min().map(|(_, c)| c)
-}
-
-/// The same for names, in which capitals count.
-pub(super) fn nearest_of<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let near = |c: &&str| distance(word, c) <= (word.chars().count() / 3).max(1);
-    if word.len() > 40 { None } else { candidates.filter(near).min_by_key(|c| distance(word, c)) }
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(ca != *cb);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

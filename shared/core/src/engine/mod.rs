@@ -12,6 +12,7 @@ mod evaluate;
 pub mod explain;
 mod fence;
 mod groups;
+pub(crate) mod lacks;
 mod leases;
 mod links;
 mod lists;

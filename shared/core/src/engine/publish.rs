@@ -60,6 +60,7 @@ impl Engine {
             && report.source == instance.source
             && report.foreign == instance.foreign.map(|f| f.source)
             && report.because.as_ref() == instance.because()
+            && report.lacks == instance.lacks.words()
             && report.held.as_ref().map(|held| held.until_unix_ms) == self.held_until(instance)
             && report.transition.at_unix_ms == self.unix_ms(transition.at)
             && report.transition.cause == transition.cause
@@ -90,6 +91,7 @@ impl Engine {
                 trace_id: instance.transition.trace_id.clone(),
             },
             because: instance.because().cloned(),
+            lacks: instance.lacks.words(),
             held: self.hold_report(instance),
             place: Some(self.place_report(instance)),
         }

@@ -1,6 +1,6 @@
 //! Routes and rules: those of a router come and go with its addresses, static ones stay.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mesh_config::model::{Config, Route, Rule};
@@ -83,19 +83,34 @@ impl Engine {
                 self.evaluate_all(now);
             }
         }
-        let text = format!("{what}: {error}");
+        self.note_lacks(what, error);
+        let text = refusal(what, error);
         if !self.statics.told.contains(&text) && self.statics.told.len() < MOST_TOLD {
             self.statics.told.push(text.clone());
             self.record(Decision::Warning { text });
         }
     }
+
+    /// These are there: were they refused once more, that would be news.
+    pub(super) fn forget_refusals(&mut self, there: &BTreeMap<String, String>) {
+        if !there.is_empty() {
+            let again: BTreeSet<String> = there.iter().map(|(what, error)| refusal(what, error)).collect();
+            self.statics.told.retain(|text| !again.contains(text));
+        }
+    }
+}
+
+fn refusal(what: &str, error: &str) -> String {
+    format!("{what}: {error}")
 }
 
 /// A router's routes and rules, after its addresses: routes may name one as their source.
 pub(super) fn add_routes(out: &mut Vec<Action>, instance: &Instance, again: bool) {
-    let wanted = |track: bool| track || !again;
-    let routes = instance.config.routes.iter().filter(|r| wanted(r.track)).cloned().collect();
-    let rules = instance.config.rules.iter().filter(|r| wanted(r.track)).cloned().collect();
+    // What is not tracked is left to others once it was there.
+    let lacks = |title: &dyn Fn() -> String| !instance.lacks.is_empty() && instance.lacks.has(&title());
+    let wanted = |track: bool, title: &dyn Fn() -> String| track || !again || lacks(title);
+    let routes = instance.config.routes.iter().filter(|r| wanted(r.track, &|| r.title())).cloned().collect();
+    let rules = instance.config.rules.iter().filter(|r| wanted(r.track, &|| r.title())).cloned().collect();
     add_routes_of(out, routes, rules, again);
 }
 

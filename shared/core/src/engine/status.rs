@@ -149,6 +149,7 @@ impl Engine {
         let held_on = live.clone().filter_map(|(id, _, r)| Some((*id, r.held.as_ref()?)));
         let cannot_tell = if active.is_some() { None } else { self.cannot_tell(now, key) };
         let (faults, lowered) = self.not_well(&reports);
+        let lacks = live.clone().filter_map(|(id, _, r)| Some((self.node_name(*id), r.lacks.clone()?)));
         let configured_priority = self.displaced(&reports);
         // Whoever serves says under which epoch, and 0 is none.
         let leased = reports.iter().any(|(id, _, r)| Some(*id) == active && r.epoch > 0);
@@ -172,6 +173,7 @@ impl Engine {
             cannot_tell,
             faults,
             lowered,
+            lacks: lacks.collect(),
             configured_priority,
             veto: here.and_then(|i| i.veto.as_ref()).map(|v| control::Veto {
                 by: v.by.iter().map(|id| self.name_of(*id)).collect(),

@@ -10,6 +10,7 @@ use mesh_config::model::{QuorumLoss, Transport};
 use mesh_wire::mesh::lease::{Message, Preempt};
 use mesh_wire::mesh::{NodeId, RouterKey};
 
+use super::lacks::Lacks;
 use super::routing::{add_routes, del_routes};
 use super::upkeep::add_addresses;
 use super::{Engine, announce};
@@ -266,6 +267,7 @@ impl Engine {
         instance.garp = None;
         instance.extra_at = None;
         instance.refresh_at = None;
+        instance.lacks = Lacks::default();
         instance.claim_at = None;
         instance.wants = None;
         if instance.vrrp.state() != vrrp::State::Initialize {

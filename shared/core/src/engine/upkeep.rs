@@ -47,6 +47,8 @@ impl Engine {
             let lifetime_s = instance.lifetime_s(backstop);
             add_addresses(&mut self.out, instance, lifetime_s);
             add_routes(&mut self.out, instance, true);
+            let there = instance.lacks.look_again();
+            self.forget_refusals(&there);
         }
     }
 

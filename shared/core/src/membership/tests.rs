@@ -20,6 +20,7 @@ fn report(router: RouterKey, priority: u8, epoch: u64) -> String {
         foreign: None,
         transition: Transition { at_unix_ms: 0, cause: "started".to_owned(), trace_id: String::new() },
         because: None,
+        lacks: None,
         held: None,
         place: None,
     };

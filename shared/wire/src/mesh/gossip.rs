@@ -105,6 +105,9 @@ pub struct RouterReport {
     /// Why it cannot serve there, or what keeps its priority lower than it could be, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
+    /// Routes and rules that it is served without there because the kernel refused them, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<String>,
     /// It is held back there, because it came and went too often.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<HoldReport>,

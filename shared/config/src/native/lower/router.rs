@@ -16,7 +16,7 @@ use super::track::{Tracking, tracks};
 use super::{conduct, filled, notify, number, policy, routing, time, vmac, within};
 use crate::common;
 use crate::model::{Config, Scope, Transport, Version, VirtualAddress, VirtualRouter, can_be_virtual, most_addresses};
-use crate::report::{Place, RouterPlaces};
+use crate::report::{Place, RouterPlaces, plural};
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
 pub(super) const OWNER: u8 = 255;
@@ -54,7 +54,7 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
     let most = most_addresses(family, version, router.auth_hmac.is_some(), mtu);
     if addresses.is_empty() != router.no_addresses || addresses.len() > most {
         let expected = if router.no_addresses { "none".into() } else { format!("1 to {most}") };
-        source.error(list, format!("{} addresses; expected {expected}", addresses.len()));
+        source.error(list, format!("{}; expected {expected}", plural(addresses.len(), "address")));
     }
     for (address, span) in &addresses {
         let expected = "expected one in `excluded_addresses`, or a router of its own";

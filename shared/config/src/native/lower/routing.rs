@@ -8,15 +8,15 @@ use super::super::Source;
 use super::super::schema::HostTable;
 use super::super::text::AddressEntry;
 use super::{filled, router};
-use crate::iproute::{self, Names, Wrong};
+use crate::iproute::{Line, Wrong};
 use crate::model::{Config, Route, Rule, Statics, TrackGroup, VirtualAddress};
 
 pub(super) fn routes(source: &mut Source<'_>, lines: &[Spanned<String>]) -> Vec<Route> {
-    lines.iter().filter_map(|line| one(source, line, iproute::route)).collect()
+    lines.iter().filter_map(|line| one(source, line)).collect()
 }
 
 pub(super) fn rules(source: &mut Source<'_>, lines: &[Spanned<String>]) -> Vec<Rule> {
-    lines.iter().filter_map(|line| one(source, line, iproute::rule)).collect()
+    lines.iter().filter_map(|line| one(source, line)).collect()
 }
 
 /// The names of routers are looked at once these are known: [`known_members`].
@@ -68,18 +68,21 @@ fn things(
         if new.interface.is_none() {
             source.error(span.clone(), format!("{} names no interface; expected `interface`", new.net));
         }
+        let place = source.place(span.clone());
+        let named = new.interface.iter().map(|interface| ("static address", interface.clone(), place.clone()));
+        source.report.places.routed_interfaces.extend(named);
         refuse(source, span, all.against_address(&new));
         all.addresses.push(new.clone());
         own.addresses.push(new);
     }
     for line in routes {
-        let Some(new) = one(source, &line, iproute::route) else { continue };
+        let Some(new) = one::<Route>(source, &line) else { continue };
         refuse(source, line.span(), all.against_route(&new));
         all.routes.push(new.clone());
         own.routes.push(new);
     }
     for line in rules {
-        let Some(new) = one(source, &line, iproute::rule) else { continue };
+        let Some(new) = one::<Rule>(source, &line) else { continue };
         refuse(source, line.span(), all.against_rule(&new));
         all.rules.push(new.clone());
         own.rules.push(new);
@@ -93,14 +96,15 @@ fn refuse(source: &mut Source<'_>, span: Range<usize>, why: Option<String>) {
     }
 }
 
-fn one<T>(
-    source: &mut Source<'_>,
-    line: &Spanned<String>,
-    read: impl Fn(&[&str], &Names<'_>) -> Result<T, Wrong>,
-) -> Option<T> {
+fn one<L: Line>(source: &mut Source<'_>, line: &Spanned<String>) -> Option<L> {
     let words: Vec<&str> = line.get_ref().split_whitespace().collect();
-    match read(&words, &source.names) {
-        Ok(found) => Some(found),
+    match L::read(&words, &source.names) {
+        Ok(found) => {
+            let place = source.place(line.span());
+            let named = found.interfaces_in(&words).into_iter().map(|(_, name)| (L::WHAT, name, place.clone()));
+            source.report.places.routed_interfaces.extend(named);
+            Some(found)
+        }
         Err(Wrong { message, .. }) => {
             source.error(line.span(), message);
             None

@@ -11,6 +11,7 @@ use super::super::schema::{DelayTable, ParameterName, SyncGroupTable, TrackProce
 use super::super::text::TrackedEntry;
 use super::{filled, notify, number, time, within};
 use crate::model::{Config, Delays, LinkDelay, ParameterMatch, SyncGroup, TrackProcess, Tracked, Tracks, Weight};
+use crate::report::plural;
 
 /// The priority that owns the addresses (RFC 9568 section 5.2.4).
 const OWNER: u8 = 255;
@@ -107,7 +108,10 @@ pub(super) fn sync_groups(source: &mut Source<'_>, config: &Config, tables: Vec<
             group.routers.push(member);
         }
         if group.routers.len() < 2 {
-            source.error(list, format!("{} routers; expected two or more that move together", group.routers.len()));
+            source.error(
+                list,
+                format!("{}; expected two or more that move together", plural(group.routers.len(), "router")),
+            );
         }
         let tracking = Tracking {
             interfaces: table.track_interfaces,

@@ -176,6 +176,7 @@ fn report(id: NodeId, state: RouterState, priority: u8, epoch: u64) -> RouterRep
         foreign: None,
         transition: ReportedTransition { at_unix_ms: 1, cause: "a test".to_owned(), trace_id: "t".to_owned() },
         because: None,
+        lacks: None,
         held: None,
         place: None,
     }

@@ -95,6 +95,77 @@ fn they_follow_the_addresses_and_go_before_them() {
     assert!(matches!(stopped[1], Action::DelAddress { .. }));
 }
 
+/// What the kernel refuses is in the status until it is there, and is tried until then, tracked or not.
+#[test]
+fn what_was_refused_is_told_while_it_is_missing() {
+    let routes = vec![route("10.20.0.0/16", true), route("10.21.0.0/16", false)];
+    let with = VirtualRouter { routes: routes.clone(), rules: vec![rule(7)], ..router(200) };
+    let mut engine = started(LB1, vec![with], Some(roster(1)));
+    let refused = |what: String| Input::Failed { effect: Effect::Route { what }, error: "no".to_owned() };
+    engine.step(ms(1), refused(routes[0].title()));
+    let lacks = |engine: &Engine, at| engine.status(at).routers[0].lacks.clone().into_iter().collect::<Vec<_>>();
+    assert_eq!(lacks(&engine, ms(1)), [], "it serves nothing yet");
+    let mut at = ms(1);
+    while !engine.instances[&KEY].vrrp.is_active() {
+        at = engine.deadline().expect("it begins").0;
+        engine.step(at, Input::Timeout);
+    }
+    let told = engine.step(at, refused(routes[0].title()));
+    engine.step(at, refused(routes[1].title()));
+    engine.step(at, refused(rule(7).title()));
+    engine.step(at, refused("route of somebody else".to_owned()));
+    let all = "route 10.20.0.0/16 dev eth0: no; route 10.21.0.0/16 no_track dev eth0: no; rule table 5 priority 7: no";
+    assert_eq!(lacks(&engine, at), [("lb1".to_owned(), all.to_owned())]);
+    let published = |actions: &[Action]| {
+        actions.iter().find_map(|action| match action {
+            Action::Publish { key, value: Some(value) } if key.starts_with("router/") => {
+                serde_json::from_str::<RouterReport>(value).unwrap().lacks
+            }
+            _ => None,
+        })
+    };
+    assert_eq!(published(&told).as_deref(), Some("route 10.20.0.0/16 dev eth0: no"));
+
+    // One of them is refused with the next look, too: what is missing is asked for, though it is not tracked.
+    let mut look = |engine: &mut Engine| {
+        let (end, mut all) = (at + Duration::from_secs(1), Vec::new());
+        while let Some((next, _)) = engine.deadline().filter(|(next, _)| *next <= end) {
+            at = next;
+            all.extend(engine.step(at, Input::Timeout));
+        }
+        (at, effects(all))
+    };
+    let every = Action::AddRoutes { routes: routes.clone(), rules: vec![rule(7)], again: true };
+    let (at, asked) = look(&mut engine);
+    assert!(asked.contains(&every), "{asked:?}");
+    engine.step(at, refused(routes[0].title()));
+    look(&mut engine);
+    let (at, asked) = look(&mut engine);
+    let tracked = Action::AddRoutes { routes: routes[..1].to_vec(), rules: vec![rule(7)], again: true };
+    assert!(asked.contains(&tracked), "{asked:?}");
+    assert_eq!(lacks(&engine, at), [], "both looks found it there");
+    let told = Action::Record(Decision::Warning { text: "route 10.20.0.0/16 dev eth0: no".to_owned() });
+    assert!(engine.step(at, refused(routes[0].title())).contains(&told), "news once more");
+    assert_eq!(lacks(&engine, at).len(), 1);
+    engine.step(at, Input::InterfaceGone { name: "eth0".to_owned() });
+    assert_eq!(lacks(&engine, at), [], "it serves no longer");
+}
+
+#[test]
+fn of_much_that_was_refused_a_part_is_named() {
+    let routes: Vec<_> = (20..25).map(|net| route(&format!("10.{net}.0.0/16"), true)).collect();
+    let with = VirtualRouter { routes: routes.clone(), ..router(200) };
+    let mut engine = started(LB1, vec![with], None);
+    engine.step(CLAIM, Input::Timeout);
+    for route in routes {
+        let effect = Effect::Route { what: route.title() };
+        engine.step(CLAIM, Input::Failed { effect, error: "no".to_owned() });
+    }
+    let lacks = engine.status(CLAIM).routers[0].lacks["lb1"].clone();
+    let named = [20, 21, 22].map(|net| format!("route 10.{net}.0.0/16 dev eth0: no; ")).concat();
+    assert_eq!(lacks, format!("{named}2 more"));
+}
+
 #[test]
 fn what_is_static_is_there_from_start_to_end_and_looked_after() {
     let statics = Statics { routes: vec![route("10.20.0.0/16", true)], rules: vec![rule(7)], ..Statics::default() };
