@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netlink_packet_core::{NlaBuffer, NlasIterator};
 use netlink_packet_netfilter::nftables::{
     DataAttribute, ListAttribute, NfTablesMessage, SetElementAttribute, SetElementList, SetElementMessage,
 };
@@ -108,22 +109,53 @@ fn element((target, timeout): (&FenceTarget, Option<u64>)) -> ListAttribute<SetE
     ListAttribute::Element(attributes)
 }
 
+/// Attributes of linux/netfilter/nf_tables.h: of a list of elements, of an element, and of its key.
+const LIST_ELEMENTS: u16 = 3;
+const LIST_ELEM: u16 = 1;
+const ELEM_KEY: u16 = 1;
+const ELEM_EXPIRATION: u16 = 5;
+const DATA_VALUE: u16 = 1;
+
 /// The targets in an answer, with what is left of their timeouts; [`Duration::MAX`] without one.
-pub(super) fn read(message: &SetElementMessage) -> impl Iterator<Item = (FenceTarget, Duration)> {
-    let lists = message.attributes.iter().filter_map(|attribute| match attribute {
-        SetElementList::Elements(list) => Some(list),
-        _ => None,
-    });
-    lists.flatten().filter_map(|element| {
-        let ListAttribute::Element(attributes) = element else { return None };
-        let target = attributes.iter().find_map(|attribute| match attribute {
-            SetElementAttribute::Key(DataAttribute::Value(key)) => FenceTarget::from_key(key),
-            _ => None,
-        })?;
-        let left = attributes.iter().find_map(|attribute| match attribute {
-            SetElementAttribute::Expiration(left) => Some(Duration::from_millis(*left)),
-            _ => None,
-        });
-        Some((target, left.unwrap_or(Duration::MAX)))
+pub(super) fn read(list: &[u8]) -> impl Iterator<Item = (FenceTarget, Duration)> {
+    let elements = attributes(list, LIST_ELEMENTS).flat_map(|elements| attributes(elements, LIST_ELEM));
+    elements.filter_map(|element| {
+        let key = attributes(element, ELEM_KEY).find_map(|key| attributes(key, DATA_VALUE).next())?;
+        let left = attributes(element, ELEM_EXPIRATION).find_map(|left| left.first_chunk().copied());
+        let left = left.map_or(Duration::MAX, |left| Duration::from_millis(u64::from_be_bytes(left)));
+        Some((FenceTarget::from_key(key)?, left))
     })
+}
+
+/// The values of the attributes of one kind; ends at the first that is cut.
+fn attributes(all: &[u8], kind: u16) -> impl Iterator<Item = &[u8]> {
+    /// `struct nlattr`, before the value.
+    const HEADER: usize = 4;
+    fn value(found: NlaBuffer<&[u8]>) -> Option<&[u8]> {
+        let length = usize::from(found.length());
+        found.into_inner().get(HEADER..length)
+    }
+    NlasIterator::new(all).map_while(Result::ok).filter(move |found| found.kind() == kind).filter_map(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::Emitable;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let targets = ["10.1.1.80", "10.1.1.81"].map(|ip| FenceTarget::V4(ip.parse().unwrap()));
+        let [message] = &messages(TABLE, VIPS, [(&targets[0], Some(976)), (&targets[1], None)].into_iter())[..] else {
+            panic!("one message")
+        };
+        let mut bytes = vec![0; message.attributes.as_slice().buffer_len()];
+        message.attributes.as_slice().emit(&mut bytes);
+        let expected = [(targets[0], Duration::from_millis(976)), (targets[1], Duration::MAX)];
+        assert_eq!(read(&bytes).collect::<Vec<_>>(), expected);
+        for end in 0..bytes.len() {
+            assert!(read(&bytes[..end]).count() <= 2, "cut at {end}");
+        }
+    }
 }

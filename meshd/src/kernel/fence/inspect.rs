@@ -14,7 +14,7 @@ use nix::libc;
 use super::elements::{self, Which};
 use super::layout::{self, Chain, Plan, TABLE};
 use super::target::{FenceTarget, Table};
-use super::transport::{Refused, Transport};
+use super::transport::{Attributes, Refused, Transport};
 
 /// What the kernel holds, by table; one that is not there is missing.
 pub type Inspection = BTreeMap<Table, Held>;
@@ -96,15 +96,11 @@ pub(super) fn dump_set(
 ) -> io::Result<Option<Vec<(FenceTarget, Duration)>>> {
     let attributes = vec![SetElementList::Table(table.into()), SetElementList::Set(set.into())];
     let question = NfTablesMessage::GetSetElement(SetElementMessage { attributes });
-    let answer = match transport.ask(family, &question, true) {
+    let answer = match transport.ask_for::<Attributes>(family, &question, true) {
         Err(error) if is_absence(&error) => return Ok(None),
         answer => answer?,
     };
-    let lists = answer.iter().filter_map(|message| match message {
-        NfTablesMessage::NewSetElement(list) => Some(list),
-        _ => None,
-    });
-    Ok(Some(lists.flat_map(elements::read).collect()))
+    Ok(Some(answer.iter().flat_map(|Attributes(list)| elements::read(list)).collect()))
 }
 
 fn is_absence(error: &io::Error) -> bool {

@@ -1,9 +1,11 @@
 //! One nfnetlink socket: transactions and questions, each with a deadline.
 
+use std::convert::Infallible;
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
@@ -104,7 +106,7 @@ impl Transport {
         // batch as a whole carries the number of its beginning and comes alone.
         let mut refused = None;
         loop {
-            for message in self.receive()? {
+            for message in self.receive::<NetfilterMessage>()? {
                 let (number, payload) = (message.header.sequence_number, message.payload);
                 let NetlinkPayload::Error(error) = payload else { continue };
                 if number.wrapping_sub(first) > acknowledged.wrapping_sub(first) {
@@ -127,6 +129,21 @@ impl Transport {
         message: &NfTablesMessage,
         dump: bool,
     ) -> io::Result<Vec<NfTablesMessage>> {
+        let answer = self.ask_for::<NetfilterMessage>(family, message, dump)?;
+        let of_tables = |message: NetfilterMessage| match message.inner {
+            NetfilterMessageInner::NfTables(message) => Some(message),
+            _ => None,
+        };
+        Ok(answer.into_iter().filter_map(of_tables).collect())
+    }
+
+    /// Asks for all of a kind, for answers of any kind.
+    pub(super) fn ask_for<T: NetlinkDeserializable>(
+        &mut self,
+        family: Family,
+        message: &NfTablesMessage,
+        dump: bool,
+    ) -> io::Result<Vec<T>> {
         for _ in 0..DUMP_ATTEMPTS {
             if let Some(answer) = self.ask_once(family, message.clone(), dump)? {
                 return Ok(answer);
@@ -135,12 +152,12 @@ impl Transport {
         Err(io::Error::new(io::ErrorKind::Interrupted, "the rules change faster than they can be read"))
     }
 
-    fn ask_once(
+    fn ask_once<T: NetlinkDeserializable>(
         &mut self,
         family: Family,
         message: NfTablesMessage,
         dump: bool,
-    ) -> io::Result<Option<Vec<NfTablesMessage>>> {
+    ) -> io::Result<Option<Vec<T>>> {
         self.request.clear();
         let flags = NLM_F_REQUEST | if dump { NLM_F_DUMP } else { NLM_F_ACK };
         let number = self.append(flags, NetfilterMessage::new(NetfilterHeader::new(family, 0, 0), message));
@@ -153,10 +170,7 @@ impl Transport {
                 }
                 torn |= message.header.flags & NLM_F_DUMP_INTR != 0;
                 match message.payload {
-                    NetlinkPayload::InnerMessage(NetfilterMessage {
-                        inner: NetfilterMessageInner::NfTables(message),
-                        ..
-                    }) => answer.push(message),
+                    NetlinkPayload::InnerMessage(message) => answer.push(message),
                     NetlinkPayload::Error(error) if error.raw_code() == -nix::libc::EINTR => return Ok(None),
                     NetlinkPayload::Error(error) if error.code.is_some() => {
                         return Err(io::Error::new(error.to_io().kind(), Refused::from(&error)));
@@ -190,7 +204,7 @@ impl Transport {
     }
 
     /// The messages of one datagram.
-    fn receive(&mut self) -> io::Result<Vec<NetlinkMessage<NetfilterMessage>>> {
+    fn receive<T: NetlinkDeserializable>(&mut self) -> io::Result<Vec<NetlinkMessage<T>>> {
         self.answer.clear();
         self.socket.recv(&mut self.answer, 0).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "no answer from the kernel"),
@@ -202,6 +216,20 @@ impl Transport {
                     .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))
             })
             .collect()
+    }
+}
+
+/// The attributes of a message, as they came: for those that the library reads in a time that grows with the square of
+/// their number.
+pub(super) struct Attributes(pub(super) Vec<u8>);
+
+impl NetlinkDeserializable for Attributes {
+    type Error = Infallible;
+
+    fn deserialize(_: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
+        /// `struct nfgenmsg` of linux/netfilter/nfnetlink.h.
+        const HEADER: usize = 4;
+        Ok(Attributes(payload.get(HEADER..).unwrap_or_default().to_vec()))
     }
 }
 
