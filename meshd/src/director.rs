@@ -166,20 +166,25 @@ impl Director {
         self.show_status();
     }
 
-    /// Waits for the next fact, or advertisements that came together.
+    /// Waits for the next fact, or those that came together: a hundred messages of other members about as many
+    /// routers have the kernel asked once.
     async fn next(&mut self) -> Option<Vec<Input>> {
         if let Some(unix_at_zero) = self.clock_set.take() {
             return Some(vec![Input::WallClock(unix_at_zero)]);
         }
         let now = clock::now();
         let wake = self.engine.deadline().map_or(self.look_at, |(at, _)| at.min(self.look_at));
+        let mut together = Vec::new();
         let input = tokio::select! {
             biased;
             () = tokio::time::sleep(wake.since(now)) => {
                 self.ladder.woke(clock::now().since(wake));
                 Some(Input::Timeout)
             }
-            input = self.inputs.recv() => input.inspect(|input| self.prepare(input)),
+            count = self.inputs.recv_many(&mut together, TOGETHER) => {
+                together.iter().for_each(|input| self.prepare(input));
+                return (count > 0).then_some(together);
+            }
             event = self.events.recv() => event.map(|event| self.kernel_event(event)),
             () = self.sessions.changed() => Some(Input::Timeout),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
