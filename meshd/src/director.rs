@@ -9,6 +9,8 @@ mod secondaries;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::iter::once;
+use std::mem::discriminant;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -284,16 +286,12 @@ impl Director {
                 let installing = matches!(action, Action::FenceInstall { .. });
                 let closing = installing || matches!(action, Action::FenceClose { .. });
                 let effect = effects.begin(&action);
-                let failed = if matches!(action, Action::AddAddress { .. }) {
-                    let more = std::iter::from_fn(|| actions.next_if(|a| matches!(a, Action::AddAddress { .. })));
-                    let additions: Vec<_> = std::iter::once(action).chain(more).collect();
-                    self.add_addresses(additions).await
-                } else if matches!(action, Action::DelAddress { .. }) {
-                    let more = std::iter::from_fn(|| actions.next_if(|a| matches!(a, Action::DelAddress { .. })));
-                    let removals: Vec<_> = std::iter::once(action).chain(more).collect();
-                    self.del_addresses(removals).await
-                } else {
-                    self.act_on_several(action).await
+                let kind = discriminant(&action);
+                let alike = std::iter::from_fn(|| actions.next_if(|next| discriminant(next) == kind));
+                let failed = match action {
+                    Action::AddAddress { .. } => self.add_addresses(once(action).chain(alike).collect()).await,
+                    Action::DelAddress { .. } => self.del_addresses(once(action).chain(alike).collect()).await,
+                    action => self.act_on_several(action).await,
                 };
                 effects.end(effect, failed.first().map(|(_, error)| error.as_str()));
                 if installing && failed.is_empty() {

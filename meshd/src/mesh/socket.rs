@@ -7,20 +7,17 @@
 
 mod udp;
 
-use std::fmt;
-use std::io::{self, ErrorKind, IoSliceMut};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, UdpPoller};
+use anyhow::{Context, bail};
+use quinn::{ConnectionId, ConnectionIdGenerator};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
-use super::counters::{Counter, Counters};
+use super::counters::Counters;
 
 const CID: usize = 8;
 const NONCE: usize = 4;
@@ -61,8 +58,7 @@ pub(super) fn endpoint(
     let generator = cids.clone();
     config.cid_generator(move || Box::new(generator.clone())).supported_versions(vec![QUIC_VERSION]);
     let runtime = Arc::new(quinn::TokioRuntime);
-    let inner = Arc::new(udp::Udp::new(socket, counters.clone()).context("the UDP socket cannot be used")?);
-    let socket = Arc::new(CountingSocket { inner, cids, counters });
+    let socket = Arc::new(udp::Udp::new(socket, cids, counters).context("the UDP socket cannot be used")?);
     quinn::Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)
         .context("the QUIC endpoint cannot be started")
 }
@@ -105,62 +101,5 @@ impl ConnectionIdGenerator for Cids {
 
     fn cid_lifetime(&self) -> Option<Duration> {
         None
-    }
-}
-
-struct CountingSocket {
-    inner: Arc<udp::Udp>,
-    cids: Cids,
-    counters: Arc<Counters>,
-}
-
-impl fmt::Debug for CountingSocket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
-    }
-}
-
-impl AsyncUdpSocket for CountingSocket {
-    fn create_io_poller(self: Arc<Self>) -> std::pin::Pin<Box<dyn UdpPoller>> {
-        self.inner.clone().create_io_poller()
-    }
-
-    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        self.inner.try_send(transmit)
-    }
-
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        meta: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let received = self.inner.poll_recv(cx, bufs, meta);
-        if let Poll::Ready(Ok(count)) = received {
-            for (buf, meta) in bufs.iter().zip(meta.iter()).take(count) {
-                // One buffer may hold several datagrams of equal length (GRO).
-                let datagrams = buf[..meta.len.min(buf.len())].chunks(meta.stride.max(1));
-                for _ in datagrams.filter(|datagram| !self.cids.concerns_us(datagram)) {
-                    self.counters.count(Counter::ForeignDatagrams);
-                }
-            }
-        }
-        received
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
-    }
-
-    fn max_transmit_segments(&self) -> usize {
-        self.inner.max_transmit_segments()
-    }
-
-    fn max_receive_segments(&self) -> usize {
-        self.inner.max_receive_segments()
-    }
-
-    fn may_fragment(&self) -> bool {
-        self.inner.may_fragment()
     }
 }

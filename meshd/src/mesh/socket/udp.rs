@@ -1,5 +1,6 @@
-//! The UDP socket below QUIC, as quinn makes it, but for packets that the kernel refuses to send. quinn writes the system
-//! call's error into the log; here they are counted, and told in words, by whom they were for.
+//! The UDP socket below QUIC, as quinn makes it, but for what it counts: datagrams that are not ours, and packets that
+//! the kernel refuses to send. quinn writes the system call's error into the log; here it is told in words, by whom they
+//! were for.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,7 @@ use quinn::{AsyncUdpSocket, UdpPoller};
 use tokio::io::Interest;
 use tracing::warn;
 
+use super::Cids;
 use crate::clock;
 use crate::mesh::counters::{Counter, Counters};
 
@@ -28,14 +30,26 @@ const MOST_ADDRESSES: usize = 128;
 pub(super) struct Udp {
     io: tokio::net::UdpSocket,
     state: UdpSocketState,
+    cids: Cids,
     counters: Arc<Counters>,
     told: Mutex<Told>,
 }
 
 impl Udp {
-    pub(super) fn new(socket: UdpSocket, counters: Arc<Counters>) -> io::Result<Udp> {
+    pub(super) fn new(socket: UdpSocket, cids: Cids, counters: Arc<Counters>) -> io::Result<Udp> {
         let state = UdpSocketState::new((&socket).into())?;
-        Ok(Udp { io: tokio::net::UdpSocket::from_std(socket)?, state, counters, told: Mutex::default() })
+        Ok(Udp { io: tokio::net::UdpSocket::from_std(socket)?, state, cids, counters, told: Mutex::default() })
+    }
+
+    /// Counts what was received and is no QUIC of ours.
+    fn count_foreign(&self, bufs: &[IoSliceMut<'_>], meta: &[RecvMeta]) {
+        for (buf, meta) in bufs.iter().zip(meta) {
+            // One buffer may hold several datagrams of equal length (GRO).
+            let datagrams = buf[..meta.len.min(buf.len())].chunks(meta.stride.max(1));
+            for _ in datagrams.filter(|datagram| !self.cids.concerns_us(datagram)) {
+                self.counters.count(Counter::ForeignDatagrams);
+            }
+        }
     }
 
     /// A packet is lost, as if by the network: QUIC sends it again.
@@ -107,6 +121,7 @@ impl AsyncUdpSocket for Udp {
             let received = self.io.try_io(Interest::READABLE, || self.state.recv((&self.io).into(), bufs, meta));
             // An error is that of an earlier packet, which its neighbour had no port for.
             if let Ok(count) = received {
+                self.count_foreign(bufs, &meta[..count]);
                 return Poll::Ready(Ok(count));
             }
         }

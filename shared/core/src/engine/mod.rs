@@ -71,6 +71,7 @@ use crate::lease::voter::Voter;
 use crate::membership::{Membership, router_key};
 use crate::notify::Herald;
 use crate::roster::Acceptor;
+use crate::roster::change::some;
 use crate::roster::replica::Event;
 use crate::time::Instant;
 use crate::tracking::{self, Tracking};
@@ -602,7 +603,7 @@ impl Engine {
         let voters = self.roster.as_ref()?.voter_ids().len();
         let without: Vec<&str> = self.served_without_lease().map(|i| i.config.name.as_str()).collect();
         if !without.is_empty() {
-            return Some(format!("{} served without a lease: no majority of the voters answers", without.join(", ")));
+            return Some(format!("{} served without a lease: no majority of the voters answers", some(&without)));
         }
         if let Some((node, name)) = self.membership.serves_without_lease() {
             return Some(format!("{} serves {name} without a lease", self.name_of(node)));

@@ -232,8 +232,8 @@ fn agreed(accepted: usize, needed: usize) -> String {
 }
 
 /// The first of many names.
-fn some(names: &[String]) -> String {
-    let named = names.iter().take(MOST_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+pub(crate) fn some(names: &[impl AsRef<str>]) -> String {
+    let named = names.iter().take(MOST_NAMED).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     if names.len() > MOST_NAMED { format!("{named} and {} more", names.len() - MOST_NAMED) } else { named }
 }
 

@@ -35,7 +35,8 @@ fn reasons_are_words() {
 async fn a_packet_that_is_refused_is_lost() {
     let counters = Arc::new(Counters::default());
     let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let udp = Arc::new(Udp::new(bind(), counters.clone()).unwrap());
+    let cids = Cids(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"a secret"));
+    let udp = Arc::new(Udp::new(bind(), cids, counters.clone()).unwrap());
     let receiver = bind();
     receiver.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let mut poller = udp.clone().create_io_poller();
