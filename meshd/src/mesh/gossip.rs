@@ -44,6 +44,8 @@ const PHI: f64 = 8.0;
 const AT_ONCE: usize = 16;
 /// Rounds that a new value asks for are this far apart.
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
+/// So long the engine gets to work off what it was told, where it could not be told everything at once.
+const ROOM_PAUSE: Duration = Duration::from_millis(5);
 /// A gap this long between two of the many things that happen here is no scheduling delay.
 const STOOD_STILL: Duration = Duration::from_secs(1);
 /// Longest value, in bytes. chitchat never passes on one of 64 KiB, nor any after it.
@@ -153,6 +155,7 @@ async fn one_generation(shared: &Arc<Shared>, generation: u64, view: &mut View) 
         })
         .await;
     let mut ended = Box::pin(handle.termination_watcher());
+    let mut told_all = true;
     let mut tick = interval(INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let outcome = loop {
@@ -165,6 +168,7 @@ async fn one_generation(shared: &Arc<Shared>, generation: u64, view: &mut View) 
             },
             _ = tick.tick() => false,
             () = learnt.notified() => false,
+            () = sleep(ROOM_PAUSE), if !told_all => false,
             () = shared.gossip.wake.notified() => true,
         };
         if standstill.noticed() {
@@ -177,7 +181,7 @@ async fn one_generation(shared: &Arc<Shared>, generation: u64, view: &mut View) 
         }
         let settled = clock::now().since(started) > STOOD_STILL;
         let news = handle.with_chitchat(|c| view.look(c, shared, settled)).await;
-        view.tell(shared, news);
+        told_all = view.tell(shared, news);
     };
     handle.abort();
     outcome
@@ -292,13 +296,14 @@ impl View {
         news
     }
 
-    /// Tells the engine and the services. What finds no room is found again at the next tick; services
-    /// without room keep nothing from the engine.
-    fn tell(&mut self, shared: &Shared, news: Vec<News>) {
+    /// Tells the engine and the services. What finds no room is found again at the next look, which is wanted soon where
+    /// this says `false`; services without room keep nothing from the engine.
+    fn tell(&mut self, shared: &Shared, news: Vec<News>) -> bool {
+        let mut told_all = true;
         for News { node, alive, version, values } in news {
             if self.heard.get(&node).copied().unwrap_or(false) != alive {
                 if !offer(shared, Input::Heard { node, alive }) {
-                    return;
+                    return false;
                 }
                 self.heard.insert(node, alive);
             }
@@ -310,7 +315,7 @@ impl View {
                 match offer_value(shared, node, &key, None) {
                     Offered::Taken => drop(told.remove(&key)),
                     Offered::Later => complete = false,
-                    Offered::Stop => return,
+                    Offered::Stop => return false,
                 }
             }
             for (key, value) in values {
@@ -318,14 +323,16 @@ impl View {
                     match offer_value(shared, node, &key, Some(&value)) {
                         Offered::Taken => drop(told.insert(key, value)),
                         Offered::Later => complete = false,
-                        Offered::Stop => return,
+                        Offered::Stop => return false,
                     }
                 }
             }
             if complete {
                 self.seen.insert(node, version);
             }
+            told_all &= complete;
         }
+        told_all
     }
 }
 

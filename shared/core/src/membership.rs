@@ -41,6 +41,13 @@ pub struct Peer {
     pub clock: Option<(u64, Instant)>,
 }
 
+impl Peer {
+    /// Whether some of its virtual routers are still to be heard of.
+    pub fn has_more_to_say(&self) -> bool {
+        self.report.as_ref().is_some_and(|report| self.routers.len() < report.routers as usize)
+    }
+}
+
 impl Membership {
     /// A member, as far as known.
     pub fn peer(&self, node: NodeId) -> Option<&Peer> {

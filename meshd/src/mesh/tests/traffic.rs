@@ -106,6 +106,23 @@ async fn a_value_reaches_everybody() {
     }
 }
 
+/// As many as a director with four interfaces full of virtual routers says when it starts; the engine takes a few dozen
+/// at a time, and its peers shall not wait a round for each.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_values_reach_everybody_soon() {
+    let [a, b, c] = three().await;
+    let last = "router/9.999";
+    let set = clock::now();
+    for n in 0..1000 {
+        a.mesh.publish(format!("router/9.{n:03}"), Some("backup".into()));
+    }
+    for node in [&b, &c] {
+        let at = node.wait(0, "the last value", |i| matches!(i, Input::Gossip { key, .. } if key == last)).await;
+        println!("1,000 gossip values after {:?}", at.since(set));
+        assert!(at.since(set) < Duration::from_millis(1500));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_too_long_is_refused_and_blocks_nothing() {
     let [a, b, _c] = three().await;

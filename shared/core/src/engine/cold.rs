@@ -1,27 +1,37 @@
-//! A cold start of routers that the mesh places: nobody has served them since this node began, so directors take
-//! what placement gives them, and not all of it the one that was started first.
+//! A cold start: nobody has served a router since this node began, as far as it knows, so directors that come up
+//! together take what is meant for them, and not all of it the one that was ready first. Power that comes back would
+//! move each address twice otherwise.
 //!
-//! Who is not the director that a router is meant for stands back for a moment, and so does everybody as long as it does
-//! not know all of the members. After that whoever wants it claims: addresses that nobody serves are worse than uneven
-//! shares, which planned moves put right.
+//! Where the mesh places routers, who is not the director that one is meant for stands back for a moment, and so does
+//! everybody as long as it does not know all of the members. Elsewhere it is who knows of a worthier one that is there
+//! and able; VRRP's own skew is a few milliseconds where adverts come often, less than two starts are apart. After that
+//! whoever wants it claims: addresses that nobody serves are worse than uneven shares and than moves.
 
 use std::time::Duration;
 
 use mesh_wire::mesh::RouterKey;
+use mesh_wire::mesh::gossip::{RouterReport, RouterState};
 use mesh_wire::mesh::roster::Role;
 
 use super::Engine;
 use crate::instance::Instance;
+use crate::membership::Peer;
 use crate::time::Instant;
 
-/// For how long.
+/// For how long, where placement decides.
 const STANDS_BACK: Duration = Duration::from_millis(1500);
+
+/// For how long where priorities decide, at most. Who is worthier has begun to wait by the time that this node knows
+/// of it, and claims within its own down interval: ours is no shorter.
+const LETS_PASS: Duration = Duration::from_millis(500);
 
 impl Engine {
     /// Until when this node leaves a router to others, where it does.
     pub(super) fn stands_back(&mut self, now: Instant, key: RouterKey) -> Option<Instant> {
         let instance = self.instances.get(&key).filter(|i| self.is_cold(i))?;
-        let until = instance.stands_back.unwrap_or(now + STANDS_BACK);
+        let placed = self.config.spreads(&instance.config);
+        let longest = if placed { STANDS_BACK } else { LETS_PASS.min(instance.vrrp.down_interval()) };
+        let until = instance.stands_back.unwrap_or(now + longest);
         let meant = self.is_meant_for_others(key);
         let instance = self.instances.get_mut(&key)?;
         instance.stands_back = Some(until);
@@ -41,10 +51,16 @@ impl Engine {
 
     /// Whether nobody has served it since this node began, as far as it knows.
     fn is_cold(&self, instance: &Instance) -> bool {
-        self.roster.is_some() && self.config.spreads(&instance.config) && instance.heard.is_none()
+        let key = &instance.config.key;
+        let served = |(_, _, r): (_, _, &RouterReport)| r.state == RouterState::Active;
+        self.roster.is_some() && instance.heard.is_none() && !self.membership.reports(key).any(served)
     }
 
     fn is_meant_for_others(&self, key: RouterKey) -> bool {
+        if !self.instances.get(&key).is_some_and(|i| self.config.spreads(&i.config)) {
+            let unclear = |peer: &Peer| peer.connected && peer.has_more_to_say();
+            return self.rank(&key) > 0 || self.others().flatten().any(unclear);
+        }
         let first = self.members(key).into_iter().min().unwrap_or(key);
         match self.places.homes.get(&first) {
             Some(home) if *home != self.setup.node => true,
@@ -55,9 +71,13 @@ impl Engine {
 
     /// Whether all directors of the roster are there and have said what they have.
     fn knows_all(&self) -> bool {
+        let knows = |peer: &Peer| peer.connected && peer.report.is_some() && !peer.has_more_to_say();
+        self.others().all(|peer| peer.is_some_and(knows))
+    }
+
+    /// What is known about the other directors of the roster.
+    fn others(&self) -> impl Iterator<Item = Option<&Peer>> {
         let directors = self.roster.iter().flat_map(|r| &r.members).filter(|m| m.role == Role::Director);
-        let mut others = directors.filter(|m| m.id != self.setup.node);
-        let knows = |peer: &crate::membership::Peer| peer.connected && peer.report.is_some();
-        others.all(|m| self.membership.peer(m.id).is_some_and(knows))
+        directors.filter(|m| m.id != self.setup.node).map(|m| self.membership.peer(m.id))
     }
 }

@@ -334,6 +334,8 @@ impl Engine {
             return;
         }
         let wait = if vacant.reserved_for == Some(self.setup.node) {
+            // Whoever had it means it for us, cold start or not.
+            self.instances.get_mut(&vacant.router).expect("just found").stands_back = Some(now);
             Duration::ZERO
         } else {
             let back_off = if vacant.released { self.back_off(&vacant.router) } else { Duration::ZERO };
@@ -376,7 +378,7 @@ impl Engine {
     }
 
     /// How many connected candidates come before this node.
-    fn rank(&self, key: &RouterKey) -> u32 {
+    pub(super) fn rank(&self, key: &RouterKey) -> u32 {
         let Some(instance) = self.instances.get(key) else { return 0 };
         let (mine, me) = (self.group_priority(instance.config.key), self.setup.node);
         let before = |(node, priority): &(NodeId, u8)| (*priority, me) > (mine, *node);

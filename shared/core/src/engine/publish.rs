@@ -27,6 +27,7 @@ impl Engine {
             capacity: self.config.mesh.placement.capacity,
             hearing: self.hearings(),
             mute: self.mute_routers(),
+            routers: self.instances.len() as u32,
         };
         // Looked at after every step, so nothing is written of what did not change.
         if self.reported_self.as_ref() != Some(&node) {

@@ -38,6 +38,7 @@ fn node(draining: bool) -> String {
         mute: Vec::new(),
         roster_epoch: 1,
         capacity: 100,
+        routers: 0,
     };
     serde_json::to_string(&report).unwrap()
 }

@@ -57,6 +57,10 @@ pub struct NodeReport {
     /// How many routers it shall have, beside those of others; a share, not a limit.
     #[serde(default = "usual_capacity")]
     pub capacity: u32,
+    /// Of how many virtual routers it speaks, so that others know when they have heard of all; 0 of a version that did
+    /// not say so.
+    #[serde(default)]
+    pub routers: u32,
 }
 
 /// A director's share where it does not say another one.

@@ -73,8 +73,8 @@ impl Node {
     }
 }
 
-struct Mesh {
-    now: Instant,
+pub(super) struct Mesh {
+    pub(super) now: Instant,
     nodes: BTreeMap<NodeId, Node>,
     wire: BTreeMap<(Instant, u64), Delivery>,
     serial: u64,
@@ -102,7 +102,16 @@ const LATENCY: Duration = Duration::from_micros(300);
 impl Mesh {
     /// lb1 to lbN with priorities 200, 150, 100 and so on, connected.
     fn new(n: u64) -> Mesh {
-        let mut mesh = Mesh {
+        let mut mesh = Mesh { exclusive: n >= 3, ..Mesh::empty() };
+        for id in 1..=n {
+            mesh.start(NodeId(id), three_vote(n));
+        }
+        mesh
+    }
+
+    /// No director runs yet, of three.
+    pub(super) fn empty() -> Mesh {
+        Mesh {
             now: Instant::default(),
             nodes: BTreeMap::new(),
             wire: BTreeMap::new(),
@@ -111,15 +120,11 @@ impl Mesh {
             mute: None,
             deaf: false,
             arp_lost: false,
-            exclusive: n >= 3,
-        };
-        for id in 1..=n {
-            mesh.start(NodeId(id), three_vote(n));
+            exclusive: true,
         }
-        mesh
     }
 
-    fn start(&mut self, id: NodeId, roster: Roster) {
+    pub(super) fn start(&mut self, id: NodeId, roster: Roster) {
         let vi_1 = router((250 - 50 * id.0) as u8);
         let engine = Engine::new(setup(id, Some(roster.clone())), config(vec![vi_1]), self.now);
         let node = Node {
@@ -235,7 +240,7 @@ impl Mesh {
         self.nodes.iter().filter(|(_, n)| n.serves(self.now)).map(|(id, _)| *id).collect()
     }
 
-    fn run_until(&mut self, end: Instant) {
+    pub(super) fn run_until(&mut self, end: Instant) {
         // Far more than any test needs in one go: a timer that spins fails the test.
         for budget in (0..200_000).rev() {
             assert!(budget > 0, "time stands still at {:?}", self.now);
@@ -294,7 +299,7 @@ impl Mesh {
     }
 
     /// Runs until exactly this node serves.
-    fn settles_on(&mut self, id: NodeId, limit: Duration) -> Duration {
+    pub(super) fn settles_on(&mut self, id: NodeId, limit: Duration) -> Duration {
         let begin = self.now;
         while self.serving() != [id] {
             assert!(self.now < begin + limit, "{:?} instead of {id:?} after {limit:?}", self.serving());
@@ -322,7 +327,7 @@ impl Mesh {
     }
 
     /// Has gossip tell a node what all others say, as a new run learns it.
-    fn gossip_to(&mut self, id: NodeId) {
+    pub(super) fn gossip_to(&mut self, id: NodeId) {
         let others = self.nodes.iter().filter(|(other, _)| **other != id);
         let told = others.flat_map(|(other, node)| node.engine.published.clone().into_iter().map(|kv| (*other, kv)));
         for (from, (key, value)) in told.collect::<Vec<_>>() {
@@ -330,7 +335,7 @@ impl Mesh {
         }
     }
 
-    fn events(&self, id: NodeId) -> Vec<&RouterEvent> {
+    pub(super) fn events(&self, id: NodeId) -> Vec<&RouterEvent> {
         let decisions = self.nodes[&id].decisions.iter();
         decisions.filter_map(|(_, d)| if let Decision::Router { event, .. } = d { Some(event) } else { None }).collect()
     }

@@ -6,6 +6,7 @@ mod adverts;
 mod again;
 mod announce;
 mod busy;
+mod cold;
 mod configure;
 mod counters;
 mod delays;

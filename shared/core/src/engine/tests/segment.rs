@@ -15,6 +15,7 @@ fn node_report(hearing: Vec<Hearing>, mute: Vec<RouterKey>) -> Option<String> {
         draining: false,
         roster_epoch: 3,
         capacity: 100,
+        routers: 0,
         hearing,
         mute,
     };

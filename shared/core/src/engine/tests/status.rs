@@ -228,6 +228,7 @@ fn who_left_is_not_draining() {
         hearing: Vec::new(),
         mute: Vec::new(),
         capacity: 100,
+        routers: 0,
     };
     engine.step(ms(1), peer_up(LB2));
     let value = Some(serde_json::to_string(&stops).unwrap());

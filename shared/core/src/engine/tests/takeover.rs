@@ -234,6 +234,7 @@ fn a_successor_claims_at_once_others_wait_their_turn() {
         let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
         engine.step(ms(3100), peer_up(LB3));
         engine.step(ms(3100), gossip(&report(LB3, RouterState::Backup, 250, 0), LB3));
+        engine.step(ms(3100), adverts::multicast(LB2, 100));
         engine
     };
     let asked = request(&ready().step(ms(3110), vacant(Some(LB1))));
