@@ -1,6 +1,6 @@
 //! The end of a membership: what the member serves is handed over first.
 
-use mesh_control::{Liveness, NodeRemoval, NodeRequest, Status};
+use mesh_control::{Liveness, NodeRemoval, NodeRequest, Refusal, Status};
 
 use crate::client::{Client, Failure};
 use crate::{moves, show};
@@ -28,9 +28,11 @@ async fn empty(client: &Client, node: &str, within: u32) -> Result<Option<String
         return Ok(None);
     }
     let order = moves::order(client, "/nodes/drain", &NodeRequest { node: name.clone() }).await;
-    let emptied = match order.map_err(|failure| or_now(failure, &name)) {
+    let emptied = match order {
         Ok(_) => moves::emptied(client, &name, within).await,
-        Err(refused) => return Err(refused),
+        Err(Failure::Refused(refusal)) => return Err(or_now(refusal, &name)),
+        // Whether it was done is not known.
+        Err(unknown) => Err(unknown),
     };
     match emptied {
         Ok(_) => Ok(Some(name).filter(|_| !member.draining)),
@@ -53,12 +55,7 @@ async fn undo(client: &Client, name: String) {
 }
 
 /// There is a way that asks nobody.
-fn or_now(failure: Failure, name: &str) -> Failure {
-    match failure {
-        Failure::Refused(mut refusal) => {
-            refusal.hint.get_or_insert(format!("meshctl nodes remove {name} --now hands nothing over"));
-            Failure::Refused(refusal)
-        }
-        other => other,
-    }
+fn or_now(mut refusal: Refusal, name: &str) -> Failure {
+    refusal.hint.get_or_insert(format!("meshctl nodes remove {name} --now hands nothing over"));
+    Failure::Refused(refusal)
 }

@@ -46,6 +46,8 @@ const AT_ONCE: usize = 16;
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
 /// So long the engine gets to work off what it was told, where it could not be told everything at once.
 const ROOM_PAUSE: Duration = Duration::from_millis(5);
+/// Nodes are looked at until so many of their values may be news: others carry on below this, on the same thread.
+const AT_A_LOOK: usize = 1000;
 /// A gap this long between two of the many things that happen here is no scheduling delay.
 const STOOD_STILL: Duration = Duration::from_secs(1);
 /// Longest value, in bytes. chitchat never passes on one of 64 KiB, nor any after it.
@@ -180,8 +182,8 @@ async fn one_generation(shared: &Arc<Shared>, generation: u64, view: &mut View) 
             sleep(ROUND_PAUSE).await;
         }
         let settled = clock::now().since(started) > STOOD_STILL;
-        let news = handle.with_chitchat(|c| view.look(c, shared, settled)).await;
-        told_all = view.tell(shared, news);
+        let (news, all) = handle.with_chitchat(|c| view.look(c, shared, settled)).await;
+        told_all = view.tell(shared, news) && all;
     };
     handle.abort();
     outcome
@@ -265,27 +267,29 @@ struct News {
     node: NodeId,
     alive: bool,
     version: (u64, u64),
-    /// `None` where nothing changed.
+    /// `None` where nothing changed, or where this is looked at later.
     values: Option<BTreeMap<String, String>>,
 }
 
 impl View {
-    /// Compares with what chitchat knows. Of several generations of a node the newest counts.
-    fn look(&self, chitchat: &Chitchat, shared: &Shared, settled: bool) -> Vec<News> {
+    /// Compares with what chitchat knows, and says whether that is all. Of several generations of a node the newest
+    /// counts.
+    fn look(&self, chitchat: &Chitchat, shared: &Shared, settled: bool) -> (Vec<News>, bool) {
         let roster = shared.roster();
         // Of several generations of a node the newest is the last.
         let mut live: Vec<&ChitchatId> = chitchat.live_nodes().collect();
         live.sort_unstable_by_key(|id| id.generation_id);
         let live: BTreeMap<&str, &ChitchatId> = live.into_iter().map(|id| (id.node_id.as_ref(), id)).collect();
-        let mut news = Vec::new();
+        let (mut news, mut taken, mut all) = (Vec::new(), 0, true);
         for member in roster.members.iter().filter(|m| m.id != shared.identity.node) {
             let name = member.id.to_string();
             match live.get(name.as_str()).and_then(|id| Some((id, chitchat.node_state(id)?))) {
                 Some((id, state)) => {
                     let version = (id.generation_id, state.max_version());
                     let changed = self.seen.get(&member.id) != Some(&version);
-                    let values =
-                        changed.then(|| state.key_values().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+                    let values = (changed && taken < AT_A_LOOK).then(|| owned(state.key_values()));
+                    taken += values.as_ref().map_or(0, BTreeMap::len);
+                    all &= values.is_some() || !changed;
                     news.push(News { node: member.id, alive: true, version, values });
                 }
                 // Right after the start nobody was heard yet, which says nothing.
@@ -293,13 +297,12 @@ impl View {
                 None => {}
             }
         }
-        news
+        (news, all)
     }
 
     /// Tells the engine and the services. What finds no room is found again at the next look, which is wanted soon where
-    /// this says `false`; services without room keep nothing from the engine.
+    /// it is the engine that has none, and this says `false`; services without room keep nothing from the engine.
     fn tell(&mut self, shared: &Shared, news: Vec<News>) -> bool {
-        let mut told_all = true;
         for News { node, alive, version, values } in news {
             if self.heard.get(&node).copied().unwrap_or(false) != alive {
                 if !offer(shared, Input::Heard { node, alive }) {
@@ -330,10 +333,13 @@ impl View {
             if complete {
                 self.seen.insert(node, version);
             }
-            told_all &= complete;
         }
-        told_all
+        true
     }
+}
+
+fn owned<'a>(values: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, String> {
+    values.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// What became of a value.

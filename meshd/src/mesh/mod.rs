@@ -184,9 +184,9 @@ impl MeshHandle {
             // Said once: nobody asks for it again.
             return traffic::send_reliably(&self.shared, to, frame);
         }
-        if matches!(message, Message::Release(_) | Message::Parting(_)) {
+        if matches!(message, Message::Release(_)) {
             // A lost request is repeated by whoever asks; a lost release would cost a whole lease.
-            // The second one to arrive changes nothing.
+            // The second one to arrive changes nothing. Streams are few: what is only told of it takes none.
             traffic::send_reliably(&self.shared, to, frame.clone());
         }
         traffic::send(&self.shared, to, frame);

@@ -40,7 +40,7 @@ pub struct Instance {
     pub claim_at: Option<Instant>,
     /// Its turn to claim has come, for this reason, and its group was not ready yet.
     pub wants: Option<&'static str>,
-    /// Left to others until then, while nobody has served it.
+    /// Left to others until then, while nobody has served it; over since then where somebody has.
     pub stands_back: Option<Instant>,
     /// How the last lease ended, in words.
     pub vacancy: String,

@@ -83,8 +83,9 @@ impl Membership {
         self.peers.get(&node).is_some_and(|p| p.connected)
     }
 
-    /// A gossiped value changed. A value this version does not understand is treated as absent.
-    pub fn gossip(&mut self, node: NodeId, key: &str, value: Option<&str>) {
+    /// A gossiped value changed. A value this version does not understand is treated as absent. Gives the router that
+    /// the node says it serves now, if that is what the value says.
+    pub fn gossip(&mut self, node: NodeId, key: &str, value: Option<&str>) -> Option<RouterKey> {
         let peer = self.peers.entry(node).or_default();
         if key == NODE_KEY {
             peer.report = value.and_then(|v| serde_json::from_str(v).ok());
@@ -96,11 +97,13 @@ impl Membership {
                     silence(&mut self.speakers, router.0, node);
                 }
             }
-            if let Some(report) = report {
-                self.speakers.entry(report.key).or_default().insert(node);
-                peer.routers.insert(report.key, Box::new(report));
-            }
+            let report = report?;
+            let (router, serves) = (report.key, report.state == RouterState::Active);
+            self.speakers.entry(router).or_default().insert(node);
+            peer.routers.insert(router, Box::new(report));
+            return serves.then_some(router);
         }
+        None
     }
 
     /// What members say about a router, in their order.

@@ -168,6 +168,7 @@ impl Engine {
         let (leased, seen) = (self.leased(), self.voter.max_epoch(&adopted.router));
         let Some(instance) = self.instances.get_mut(&adopted.router) else { return };
         instance.vrrp.activate(now);
+        instance.stands_back = Some(now);
         instance.adopted = Some(adopted.until);
         instance.goes_on = true;
         if let Some((first, last)) = adopted.epochs {

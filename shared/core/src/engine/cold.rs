@@ -10,7 +10,6 @@
 use std::time::Duration;
 
 use mesh_wire::mesh::RouterKey;
-use mesh_wire::mesh::gossip::{RouterReport, RouterState};
 use mesh_wire::mesh::roster::Role;
 
 use super::Engine;
@@ -26,20 +25,34 @@ const STANDS_BACK: Duration = Duration::from_millis(1500);
 const LETS_PASS: Duration = Duration::from_millis(500);
 
 impl Engine {
-    /// Until when this node leaves a router to others, where it does.
+    /// Until when this node leaves a router to others, where it does; its group waits once.
     pub(super) fn stands_back(&mut self, now: Instant, key: RouterKey) -> Option<Instant> {
         let instance = self.instances.get(&key).filter(|i| self.is_cold(i))?;
         let placed = self.config.spreads(&instance.config);
         let longest = if placed { STANDS_BACK } else { LETS_PASS.min(instance.vrrp.down_interval()) };
         let until = instance.stands_back.unwrap_or(now + longest);
-        let meant = self.is_meant_for_others(key);
-        let instance = self.instances.get_mut(&key)?;
-        instance.stands_back = Some(until);
-        (meant && now < until).then_some(until)
+        if now >= until || !self.is_meant_for_others(key) {
+            return None;
+        }
+        for member in self.members(key) {
+            self.instances.get_mut(&member)?.stands_back.get_or_insert(until);
+        }
+        self.stand_back_until = self.stand_back_until.max(until);
+        Some(until)
     }
 
-    /// Placement may have changed its mind: what is meant for this node now is claimed.
+    /// Somebody serves it, or did: from now on it is claimed as soon as VRRP wants it.
+    pub(super) fn note_served(&mut self, now: Instant, key: RouterKey) {
+        if let Some(instance) = self.instances.get_mut(&key) {
+            instance.stands_back = Some(instance.stands_back.map_or(now, |until| until.min(now)));
+        }
+    }
+
+    /// Something else is known of the others: what is meant for this node now is claimed.
     pub(super) fn come_forward(&mut self, now: Instant) {
+        if now >= self.stand_back_until {
+            return;
+        }
         let stands_back = |i: &&Instance| i.stands_back.is_some_and(|until| now < until) && i.vrrp.is_backup();
         let waiting: Vec<RouterKey> = self.instances.values().filter(stands_back).map(|i| i.config.key).collect();
         for key in waiting {
@@ -51,9 +64,7 @@ impl Engine {
 
     /// Whether nobody has served it since this node began, as far as it knows.
     fn is_cold(&self, instance: &Instance) -> bool {
-        let key = &instance.config.key;
-        let served = |(_, _, r): (_, _, &RouterReport)| r.state == RouterState::Active;
-        self.roster.is_some() && instance.heard.is_none() && !self.membership.reports(key).any(served)
+        self.roster.is_some() && instance.heard.is_none()
     }
 
     fn is_meant_for_others(&self, key: RouterKey) -> bool {

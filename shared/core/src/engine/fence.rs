@@ -80,7 +80,7 @@ impl Engine {
         if self.fence.retry.is_some_and(|t| t <= now) {
             self.fence.retry = None;
             self.fence.failure = None;
-            self.note_standing(now);
+            self.note_standing_anew(now);
             self.rearm_all();
         }
     }

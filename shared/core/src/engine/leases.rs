@@ -335,7 +335,7 @@ impl Engine {
         }
         let wait = if vacant.reserved_for == Some(self.setup.node) {
             // Whoever had it means it for us, cold start or not.
-            self.instances.get_mut(&vacant.router).expect("just found").stands_back = Some(now);
+            self.note_served(now, vacant.router);
             Duration::ZERO
         } else {
             let back_off = if vacant.released { self.back_off(&vacant.router) } else { Duration::ZERO };

@@ -171,6 +171,8 @@ pub struct Engine {
     chronicle: story::Chronicle,
     /// Who should serve what.
     places: placement::Places,
+    /// After that no router is left to others because of a cold start.
+    stand_back_until: Instant,
     /// Planned moves.
     moves: moves::Moves,
     segments: segment::Segments,
@@ -303,6 +305,7 @@ impl Engine {
             segments: segment::Segments::default(),
             herald: Herald::default(),
             standing: standing::Standing::default(),
+            stand_back_until: Instant::default(),
             others: drift::Others::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
@@ -410,13 +413,17 @@ impl Engine {
             Input::Reconnected { node } => self.acquaint(now, node),
             Input::PeerDown { node, left } => {
                 self.peer_down(node, left);
+                self.come_forward(now);
                 self.forget_introduction(node);
                 self.lost_wishes(now, node);
                 self.forget_segment_of(node);
                 self.note_surroundings(now);
             }
             Input::Gossip { node, key, value } => {
-                self.membership.gossip(node, &key, value.as_deref());
+                if let Some(served) = self.membership.gossip(node, &key, value.as_deref()) {
+                    self.note_served(now, served);
+                }
+                self.come_forward(now);
                 self.note_successor(now, node);
                 self.hear_mark(now, &key, value.as_deref());
                 self.note_place_of(node, &key);

@@ -41,6 +41,11 @@ impl Engine {
         }
     }
 
+    /// The same, of what is not known to have come true before it has been tried.
+    pub(super) fn note_standing_anew(&mut self, now: Instant) {
+        self.standing.look_at = self.leased().then(|| now + SETTLES);
+    }
+
     /// Tells what is different from what was told.
     pub(super) fn tell_standing(&mut self, now: Instant) {
         if self.standing.look_at.is_none_or(|at| at > now) {

@@ -144,6 +144,7 @@ impl Engine {
         instance.silence.probe_wait = None;
         instance.veto = None;
         instance.claim_at = None;
+        instance.stands_back.get_or_insert(now);
         instance.wants = None;
         instance.vetoes.clear();
         instance.failures = 0;

@@ -349,3 +349,20 @@ fn what_loses_its_lease_while_it_is_kept_is_left_behind_without() {
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].epochs, None);
 }
+
+/// The successor it hands over to says nothing: who went on has served, so that this is no cold start.
+#[test]
+fn what_nobody_takes_is_taken_back_at_once() {
+    let mut engine = next_run(left(), vec![router(200)], Some(3), ms(3400));
+    engine.step(ms(3400), Input::Interface(eth0(LB1)));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    engine.step(ms(3401), peer_up(LB2));
+    engine.step(ms(3401), gossip(&report(LB2, RouterState::Backup, 250, 0), LB2));
+    let preempt = Message::Preempt(mesh_wire::mesh::lease::Preempt { router: KEY, priority: 250 });
+    engine.step(ms(3402), message(LB2, preempt));
+    assert!(engine.instances[&KEY].vrrp.is_backup());
+    let vacant = Vacant { router: KEY, owner: LB1, epoch: 1, released: true, reserved_for: Some(LB2) };
+    engine.step(ms(3403), message(LB3, Message::Vacant(vec![vacant])));
+    wait(&mut engine, ms(3500));
+    assert!(engine.instances[&KEY].lease.ballot().is_some());
+}

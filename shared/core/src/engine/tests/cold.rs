@@ -62,6 +62,26 @@ fn who_can_not_serve_or_did_so_before_is_not_waited_for() {
     assert!(asks(&engine.step(ms(3110), message(LB3, Message::Vacant(vec![vacant])))));
 }
 
+/// It was about to serve, and can not any more.
+#[test]
+fn who_stands_back_comes_forward_when_there_is_nobody_to_wait_for() {
+    let away = Input::PeerDown { node: LB1, left: false };
+    for said in [gossip(&report(LB1, RouterState::Fault, 0, 0), LB1), away] {
+        let (mut engine, at) = lb2();
+        assert!(!asks(&engine.step(at, Input::Timeout)));
+        assert!(asks(&engine.step(at + Duration::from_millis(10), said.clone())), "{said:?}");
+    }
+}
+
+/// What was served once is no cold start, whatever has become of who served it.
+#[test]
+fn who_served_is_remembered() {
+    let (mut engine, at) = lb2();
+    engine.step(ms(2), gossip(&report(LB1, RouterState::Active, 200, 7), LB1));
+    engine.step(ms(3), gossip(&report(LB1, RouterState::Backup, 200, 7), LB1));
+    assert!(asks(&engine.step(at, Input::Timeout)));
+}
+
 /// Who has been heard of only in part may be worthier of what it has not spoken of yet.
 #[test]
 fn all_of_what_is_to_be_heard_is_waited_for() {
