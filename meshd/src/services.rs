@@ -104,6 +104,8 @@ pub fn start(
             unfit: None,
             stopped: false,
         };
+        // What is wanted of it has been taken; thousands of servers are megabytes.
+        drop(config);
         driver.run().await?;
         // Whoever asked may have given up waiting.
         let _ = done.send(());

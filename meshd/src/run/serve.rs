@@ -330,7 +330,10 @@ fn spawn_engine(
     let manner = Manner::of(&config.process.threads.vrrp, config.mesh.realtime).unnamed();
     threads::spawn("meshd-engine", manner, move || async move {
         if directs {
-            Director::new(engine, &config, inputs, sessions, outputs).await?.run().await;
+            let director = Director::new(engine, &config, inputs, sessions, outputs).await?;
+            // The engine has its own, and of thousands of routers another one is megabytes.
+            drop(config);
+            director.run().await;
         } else {
             Witness::new(engine, inputs, outputs, told).run().await;
         }

@@ -18,8 +18,11 @@ use crate::lease::{ASK_AGAIN, BACK_OFF, MAX_LEASE, RESERVATION, renew_period};
 use crate::roster::replica::Event;
 use crate::time::Instant;
 
-/// Requests remembered for their answers; at four a second and retries, several seconds' worth.
+/// Requests remembered for their answers, at most.
 const SENT_LIMIT: usize = 256;
+
+/// For how long: what is granted later is worth nothing any more.
+const SENT_FOR: Duration = MAX_LEASE;
 
 impl Engine {
     /// Asks voters for whatever is due, in one message to each. Our own voter answers at once,
@@ -30,10 +33,10 @@ impl Engine {
             self.seq += 1;
             let epoch = self.roster.as_ref().map_or(0, |r| r.epoch);
             let request = Request { roster_epoch: epoch, seq: self.seq, claims: claims.clone() };
-            self.sent.push_back(Sent { seq: self.seq, at: now, claims, answered: BTreeSet::new() });
-            if self.sent.len() > SENT_LIMIT {
+            while self.sent.front().is_some_and(|s| now > s.at + SENT_FOR || self.sent.len() >= SENT_LIMIT) {
                 self.sent.pop_front();
             }
+            self.sent.push_back(Sent { seq: self.seq, at: now, claims, answered: BTreeSet::new() });
             let voters = self.voters();
             for to in voters.iter().filter(|v| **v != self.setup.node) {
                 self.out.push(Action::SendMessage { to: *to, message: Message::Request(request.clone()) });
