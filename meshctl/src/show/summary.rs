@@ -73,7 +73,7 @@ pub(crate) fn router_counts(status: &Status) -> Option<String> {
         ("refused here", count(&|r| r.veto.is_some())),
         ("contested from outside", count(&|r| r.state == RouterState::Active && r.foreign.is_some())),
         ("in fault on a director", count(&|r| r.state != RouterState::Fault && !r.faults.is_empty())),
-        ("served without a route or rule", count(&|r| !r.lacks.is_empty())),
+        ("served without an address, route or rule", count(&|r| !r.lacks.is_empty())),
         ("kept on a director by an operator", count(&|r| r.pinned_to.is_some())),
     ];
     let besides = counted(&besides, ", ");

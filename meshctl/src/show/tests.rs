@@ -294,7 +294,7 @@ fn what_a_director_cannot_do_is_a_problem() {
     assert!(is_trouble(&lacks.routers[0]));
     let shown = status(&lacks, &plain());
     let line = "\n! VI_1: lb1 serves it without route 10.9.0.0/16 dev eth8: no such interface\n";
-    assert!(shown.contains(line) && shown.contains("; 1 served without a route or rule\n"), "{shown}");
+    assert!(shown.contains(line) && shown.contains("; 1 served without an address, route or rule\n"), "{shown}");
     assert!(text.contains("; 1 in fault on a director, 1 kept on a director by an operator\n"), "{text}");
 }
 

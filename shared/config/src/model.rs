@@ -164,6 +164,9 @@ pub struct VirtualRouter {
     pub track: Tracks,
     /// `dont_track_primary`: a lost link on its own interface is no fault.
     pub dont_track_primary: bool,
+    /// `track_src_ip`: its own interface has to have the source of multicast adverts that is configured; else they are
+    /// sent from it all the same. A source of unicast adverts always has to be there.
+    pub track_source: bool,
     /// `virtual_routes`: there while it serves.
     pub routes: Vec<Route>,
     /// `virtual_rules`: there while it serves.
@@ -218,6 +221,7 @@ impl VirtualRouter {
             excluded_addresses: Vec::new(),
             track: Tracks::default(),
             dont_track_primary: false,
+            track_source: false,
             routes: Vec::new(),
             rules: Vec::new(),
             vmac: None,

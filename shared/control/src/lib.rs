@@ -218,8 +218,8 @@ pub struct Router {
     /// Directors whose priority is lower than it could be, and what lowers it, in words.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub lowered: std::collections::BTreeMap<String, String>,
-    /// Directors that serve it without routes or rules it should have, because the kernel refused them, and which,
-    /// in words.
+    /// Directors that serve it without addresses, routes or rules it should have, because the kernel refused them, and
+    /// which, in words.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub lacks: std::collections::BTreeMap<String, String>,
     /// What is configured on directors that the mesh, or an operator, gave another priority.

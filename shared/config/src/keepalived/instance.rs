@@ -44,6 +44,7 @@ struct Draft {
     excluded: Vec<Declared>,
     track: Tracking,
     dont_track_primary: bool,
+    track_source: bool,
     routes: Vec<Route>,
     rules: Vec<Rule>,
     vmac: vmac::Declared,
@@ -103,6 +104,7 @@ pub(super) fn lower(
         excluded: Vec::new(),
         track: Tracking::default(),
         dont_track_primary: false,
+        track_source: false,
         routes: Vec::new(),
         rules: Vec::new(),
         vmac: vmac::Declared::default(),
@@ -195,7 +197,7 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
             }
         }
         // A configured source that is not there is always a fault.
-        ("track_src_ip", _) => {}
+        ("track_src_ip", _) => draft.track_source = true,
         ("dont_track_primary", _) => draft.dont_track_primary = true,
         ("skip_check_adv_addr", _) => {
             if let Some(skip) = switch(lower, statement) {

@@ -234,6 +234,8 @@ pub(super) struct Router {
     pub(super) track_bfds: Vec<Spanned<TrackedEntry>>,
     pub(super) track_own_interface: Option<bool>,
     #[serde(default)]
+    pub(super) track_source: bool,
+    #[serde(default)]
     pub(super) garp: Garp,
     #[serde(default)]
     pub(super) strict: bool,

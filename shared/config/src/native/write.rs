@@ -186,6 +186,7 @@ fn router(writer: &mut Writer, router: &VirtualRouter) {
         excluded_addresses,
         track,
         dont_track_primary,
+        track_source,
         routes,
         rules,
         vmac: _, // with what belongs to it
@@ -226,6 +227,7 @@ fn router(writer: &mut Writer, router: &VirtualRouter) {
     }
     track::tracks(writer, track);
     writer.unless(!*dont_track_primary, true, "track_own_interface");
+    writer.unless(*track_source, false, "track_source");
     track::vmac(writer, router);
     track::routing(writer, &format!("router `{name}`"), routes, rules);
     conduct::garp(writer, *strict, garp);

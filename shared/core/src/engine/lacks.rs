@@ -1,5 +1,5 @@
-//! Routes and rules that a router which serves should have, and that the kernel refused: it goes on without them, and
-//! they are tried again with each look after its addresses, until they are there.
+//! Addresses, routes and rules that a router which serves should have, and that the kernel refused: it goes on without
+//! them, and they are tried again with each look after its addresses, until they are there.
 
 use std::collections::BTreeMap;
 
@@ -22,6 +22,11 @@ pub struct Lacks {
 impl Lacks {
     pub(super) fn has(&self, title: &str) -> bool {
         self.missing.contains_key(title)
+    }
+
+    pub(super) fn refuse(&mut self, what: String, error: &str) {
+        self.refused.insert(what.clone(), error.to_owned());
+        self.missing.insert(what, error.to_owned());
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -55,9 +60,7 @@ impl Engine {
         let active = self.instances.values().filter(|i| i.vrrp.is_active());
         let lacking: Vec<RouterKey> = active.filter(|i| has(i)).map(|i| i.config.key).collect();
         for key in lacking {
-            let lacks = &mut self.instances.get_mut(&key).expect("found above").lacks;
-            lacks.refused.insert(what.to_owned(), error.to_owned());
-            lacks.missing.insert(what.to_owned(), error.to_owned());
+            self.instances.get_mut(&key).expect("found above").lacks.refuse(what.to_owned(), error);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::iter;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
-use mesh_config::model::{Transport, VirtualAddress, VirtualRouter};
+use mesh_config::model::{Hop, Transport, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::{Family, RouterKey};
 
 use super::Engine;
@@ -68,8 +68,10 @@ impl Engine {
 
     /// Whether one of a router's interfaces is not there, or not known yet.
     pub(super) fn misses_interface(&self, instance: &Instance) -> bool {
-        let made = instance.config.vmacs().map(|v| v.name.as_str());
-        interfaces(instance).chain(made).any(|name| !self.interfaces.contains_key(name))
+        let config = &instance.config;
+        let made = config.vmacs().map(|v| v.name.as_str());
+        let needed = interfaces(instance).chain(made).chain(routed(config).map(|(name, _)| name));
+        needed.into_iter().any(|name| !self.interfaces.contains_key(name))
     }
 
     /// What is wrong with a router's interfaces.
@@ -83,6 +85,15 @@ impl Engine {
                 Some(_) if config.dont_track_primary && *name == config.interface => {}
                 None => return Some(format!("interface {name} is not there")),
                 Some(interface) if !interface.running => return Some(format!("interface {name} has no link")),
+                Some(_) => {}
+            }
+        }
+        for (name, needed_by) in routed(config) {
+            match self.interfaces.get(name) {
+                None => return Some(format!("interface {name} of {needed_by} is not there")),
+                Some(interface) if !interface.running => {
+                    return Some(format!("interface {name} of {needed_by} has no link"));
+                }
                 Some(_) => {}
             }
         }
@@ -112,13 +123,20 @@ impl Engine {
         }
     }
 
-    /// Source of adverts: the configured address when the interface has it, else its primary one; in
-    /// IPv6 that is the first link-local one (RFC 9568 section 5.1.2.1).
+    /// Source of adverts: the configured address, which the interface has to have for unicast and where it is tracked
+    /// (multicast is sent from any, as keepalived does), else its primary one; in IPv6 that is the first link-local one
+    /// (RFC 9568 section 5.1.2.1).
     pub(super) fn source_of(&self, instance: &Instance) -> Option<IpAddr> {
         let interface = self.interfaces.get(instance.config.source_interface())?;
         let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &instance.config.transport;
         let mut addresses = interface.addresses.iter().map(|a| a.addr());
+        let unusable = |wanted: &IpAddr| interface.unusable.iter().any(|(a, _)| IpAddr::V6(*a) == *wanted);
+        let config = &instance.config;
+        let multicast = matches!(config.transport, Transport::Multicast { .. });
+        // An ipvlan gets its own when it is made.
+        let anyway = multicast && !config.track_source && config.source_interface() == config.interface;
         match (source, instance.config.key.family) {
+            (Some(wanted), _) if anyway => Some(*wanted).filter(|wanted| !unusable(wanted)),
             (Some(wanted), _) => addresses.find(|a| a == wanted),
             (None, Family::Ipv4) => addresses.find(IpAddr::is_ipv4),
             // The kernel lists the newest first: a further one changes nothing.
@@ -134,8 +152,27 @@ fn is_link_local(address: &IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if Ipv6Addr::is_unicast_link_local(address))
 }
 
-/// All interfaces of the host a router needs, some of them more than once.
+/// All interfaces of the host a router needs for itself, some of them more than once: its own, and those of addresses
+/// that are tracked.
 fn interfaces(instance: &Instance) -> impl Iterator<Item = &str> {
     let config = &instance.config;
-    iter::once(config.interface.as_str()).chain(config.served().map(|a| config.segment_of(a)))
+    let tracked = config.served().filter(|a| a.track).map(|a| config.segment_of(a));
+    iter::once(config.interface.as_str()).chain(tracked)
+}
+
+/// Interfaces that tracked routes and rules name, each with whose it is. As in keepalived a route with several next
+/// hops has none, and `dont_track_primary` is no word on them.
+fn routed(config: &VirtualRouter) -> impl Iterator<Item = (&str, String)> {
+    let routes = config.routes.iter().filter(|route| route.track);
+    let routes = routes.filter_map(|route| match route.hops.as_slice() {
+        [Hop { interface: Some(name), .. }] => Some((name.as_str(), route.title())),
+        _ => None,
+    });
+    let rules = config.rules.iter().filter(|rule| rule.track);
+    let rules = rules.flat_map(|rule| {
+        let names = [&rule.input, &rule.output].into_iter().flatten();
+        names.map(|name| (name.as_str(), rule.title()))
+    });
+    // Its own virtual one is looked at with the one below.
+    routes.chain(rules).filter(|(name, _)| !config.vmacs().any(|vmac| vmac.name == *name))
 }

@@ -84,7 +84,11 @@ impl Engine {
             }
         }
         self.note_lacks(what, error);
-        let text = refusal(what, error);
+        self.tell_refusal(refusal(what, error));
+    }
+
+    /// Once, until it is there.
+    pub(super) fn tell_refusal(&mut self, text: String) {
         if !self.statics.told.contains(&text) && self.statics.told.len() < MOST_TOLD {
             self.statics.told.push(text.clone());
             self.record(Decision::Warning { text });
@@ -100,7 +104,7 @@ impl Engine {
     }
 }
 
-fn refusal(what: &str, error: &str) -> String {
+pub(super) fn refusal(what: &str, error: &str) -> String {
     format!("{what}: {error}")
 }
 

@@ -9,7 +9,7 @@ use mesh_wire::mesh::RouterKey;
 
 use super::Engine;
 use super::repairs::Repair;
-use super::routing::add_routes;
+use super::routing::{LOOK, add_routes, refusal};
 use crate::action::{Action, Effect};
 use crate::decision::Decision;
 use crate::instance::{Backstop, Instance};
@@ -71,21 +71,31 @@ impl Engine {
         self.repaired(now, Repair::Address, what);
     }
 
+    /// The kernel refused an address. The router goes on without it, as in keepalived, and tries it again; one that has
+    /// none at all makes room for another director.
+    fn address_failed(&mut self, now: Instant, interface: &str, address: IpAddr, error: &str) {
+        let owner = |i: &&mut Instance| i.vrrp.is_active() && i.addresses().contains(&address);
+        let Some(instance) = self.instances.values_mut().find(owner) else { return };
+        let what = |interface: &str, address: IpAddr| format!("address {address} on {interface}");
+        instance.lacks.refuse(what(interface, address), error);
+        let config = &instance.config;
+        if instance.moving().any(|a| !instance.lacks.has(&what(config.interface_of(a), a.net.addr()))) {
+            instance.refresh_at = Some(instance.refresh_at.map_or(now + LOOK, |at| at.min(now + LOOK)));
+            return self.tell_refusal(refusal(&what(interface, address), error));
+        }
+        // Longer each time: every try takes the address from a director that may well have it.
+        let wait = instance.block_time.unwrap_or(BLOCK);
+        instance.block_time = Some((wait * 2).min(LONGEST_BLOCK));
+        instance.blocked = Some((now + wait, format!("address {address} cannot be put on {interface}: {error}")));
+        let key = instance.config.key;
+        self.evaluate(now, key);
+    }
+
     /// An effect could not be brought about.
     pub(super) fn effect_failed(&mut self, now: Instant, effect: Effect, error: String) {
         match effect {
             Effect::Fence => self.fence_failed(now, error),
-            Effect::Address { interface, address } => {
-                let reason = format!("address {address} cannot be put on {interface}: {error}");
-                let owner = |i: &&mut Instance| i.vrrp.is_active() && i.addresses().contains(&address);
-                let Some(instance) = self.instances.values_mut().find(owner) else { return };
-                // Longer each time: every try takes the address from a director that may well have it.
-                let wait = instance.block_time.unwrap_or(BLOCK);
-                instance.block_time = Some((wait * 2).min(LONGEST_BLOCK));
-                instance.blocked = Some((now + wait, reason));
-                let key = instance.config.key;
-                self.evaluate(now, key);
-            }
+            Effect::Address { interface, address } => self.address_failed(now, &interface, address, &error),
             Effect::Removal { interface, address } => {
                 let text =
                     format!("address {address} cannot be removed from {interface}: {error}; it expires by itself");

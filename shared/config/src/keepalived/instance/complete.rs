@@ -93,6 +93,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
         excluded_addresses: draft.excluded.into_iter().map(|d| d.address).collect(),
         track,
         dont_track_primary: draft.dont_track_primary,
+        track_source: draft.track_source,
         routes: draft.routes,
         rules: draft.rules,
         vmac,

@@ -279,7 +279,7 @@ fn delays_and_dynamic_interfaces() {
 #[test]
 fn the_own_interface_need_not_count() {
     let router = assert_clean(&with(" dont_track_primary\n track_src_ip")).routers.remove(0);
-    assert!(router.dont_track_primary);
+    assert!(router.dont_track_primary && router.track_source);
 }
 
 /// Members are compared by what they are, not by what they are called.

@@ -102,6 +102,7 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
         excluded_addresses: excluded_addresses.into_iter().map(|(a, _)| a).collect(),
         track: tracks(source, config, tracking, &name, priority == OWNER),
         dont_track_primary: router.track_own_interface == Some(false),
+        track_source: router.track_source,
         routes: routing::routes(source, &router.routes),
         rules: routing::rules(source, &router.rules),
         vmac,

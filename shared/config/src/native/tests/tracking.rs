@@ -41,7 +41,11 @@ fn groups_and_trackers_are_those_of_keepalived() {
     let group = format!(
         "[[sync_group]]\nname = \"G\"\nrouters = [\"A\", \"B\"]\nmember_weights = true\nalert = true\n{tracks}[sync_group.notify]\nactive = \"/m\"\nany = \"/n\"\n"
     );
-    let routers = two_routers().replacen("addresses", &format!("{tracks}track_own_interface = false\naddresses"), 1);
+    let routers = two_routers().replacen(
+        "addresses",
+        &format!("{tracks}track_own_interface = false\ntrack_source = true\naddresses"),
+        1,
+    );
     let (config, found) = read(&format!("dynamic_interfaces = true\n{routers}{group}{TRACKED}"));
     assert!(found.is_empty(), "{found:#?}");
     let blocks = " track_interface {\n  eth9 weight -20 reverse\n }\n track_script {\n  s\n }\n track_file {\n  f weight 2\n }\n \
@@ -59,7 +63,7 @@ fn groups_and_trackers_are_those_of_keepalived() {
          process /bin/a x\n param_match initial\n full_command\n weight -7 reverse\n quorum 2\n quorum_max 3\n \
          fork_delay 1.5\n terminate_delay 3\n}}\n{}{}vrrp_sync_group G {{\n group {{\n  A\n  B\n }}\n \
          sync_group_tracking_weight\n notify_master /m\n notify /n\n smtp_alert\n{blocks}}}\n",
-        instance("A", 51, &format!(" dont_track_primary\n{blocks}")),
+        instance("A", 51, &format!(" dont_track_primary\n track_src_ip\n{blocks}")),
         instance("B", 52, "")
     );
     let (same, _) = crate::keepalived::parse(Path::new("f"), &text, &Host::none());

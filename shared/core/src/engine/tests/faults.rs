@@ -6,6 +6,7 @@ use super::actions::*;
 use super::*;
 use crate::action::Effect;
 use crate::input::ScriptOutcome;
+use mesh_config::model::VirtualAddress;
 
 fn script(weight: i16) -> TrackScript {
     TrackScript {
@@ -80,6 +81,12 @@ fn addresses_on_other_interfaces_need_those() {
         lifetime_s: 5,
     };
     assert_eq!(actions[..3], [add(5), second, advert(200)], "excluded addresses are not advertised");
+
+    let mut vi_1 = router(200);
+    vi_1.excluded_addresses = vec![vip("10.2.0.80/24")];
+    vi_1.excluded_addresses[0] =
+        VirtualAddress { interface: Some("eth1".to_owned()), track: false, ..vip("10.2.0.80/24") };
+    assert_eq!(started(LB1, vec![vi_1], None).instances[&KEY].fault, None, "no_track");
 }
 
 #[test]
@@ -157,6 +164,40 @@ fn an_address_that_cannot_be_added_makes_room_for_others_and_is_tried_again() {
     let again = Input::Failed { effect, error: "no buffers".to_owned() };
     assert_eq!(plain(engine.step(ms(3301), again)), [], "the rest of the same failure");
     assert_eq!(plain(engine.step(ms(8300), Input::Timeout)), [told(RouterEvent::Backup, "ready")]);
+}
+
+/// Fourteen addresses are better than none, wherever they are.
+#[test]
+fn a_router_goes_on_without_an_address_that_the_kernel_refuses_but_not_without_all() {
+    let second = vip("10.1.1.81/24");
+    let mut engine = started(LB1, vec![VirtualRouter { excluded_addresses: vec![second], ..router(200) }], None);
+    engine.step(CLAIM, Input::Timeout);
+    let refused = |address: &str| Input::Failed {
+        effect: Effect::Address { interface: "eth0".to_owned(), address: address.parse().unwrap() },
+        error: "no".to_owned(),
+    };
+    let lacks = |engine: &Engine, at| engine.status(at).routers[0].lacks.get("lb1").cloned();
+    let told = Action::Record(Decision::Warning { text: "address 10.1.1.81 on eth0: no".to_owned() });
+    assert_eq!(plain(engine.step(CLAIM, refused("10.1.1.81"))), [told]);
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    assert_eq!(lacks(&engine, CLAIM).as_deref(), Some("address 10.1.1.81 on eth0: no"));
+    // Refused again with the next renewal, and no news; then it is there.
+    let mut at = CLAIM;
+    let mut renewed = |engine: &mut Engine| {
+        at = engine.instances[&KEY].refresh_at.unwrap();
+        wait(engine, at);
+        at
+    };
+    let first = renewed(&mut engine);
+    assert_eq!(plain(engine.step(first, refused("10.1.1.81"))), []);
+    renewed(&mut engine);
+    let at = renewed(&mut engine);
+    assert_eq!(lacks(&engine, at), None);
+
+    engine.step(at, refused("10.1.1.81"));
+    engine.step(at, refused("10.1.1.80"));
+    let fault = engine.instances[&KEY].fault.as_deref();
+    assert_eq!(fault, Some("address 10.1.1.80 cannot be put on eth0: no"));
 }
 
 #[test]

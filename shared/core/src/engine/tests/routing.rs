@@ -95,6 +95,44 @@ fn they_follow_the_addresses_and_go_before_them() {
     assert!(matches!(stopped[1], Action::DelAddress { .. }));
 }
 
+/// As in keepalived: an uplink's route takes its director out when the uplink has no link.
+#[test]
+fn the_interface_of_a_tracked_route_or_rule_is_tracked() {
+    let eth1 = |running| Input::Interface(Interface { name: "eth1".to_owned(), running, ..eth0(LB1) });
+    let over = |route: Route, interface: &str| {
+        let hop = Hop { interface: Some(interface.to_owned()), ..Hop::default() };
+        Route { hops: vec![hop], ..route }
+    };
+    let fault_of = |routes: Vec<Route>, rules: Vec<Rule>, running| {
+        let with = VirtualRouter { routes, rules, dont_track_primary: true, ..router(200) };
+        let mut engine = started(LB1, vec![with], None);
+        engine.step(ms(1), eth1(true));
+        wait(&mut engine, ms(3300));
+        assert!(engine.instances[&KEY].vrrp.is_active());
+        engine.step(ms(3300), eth1(running));
+        engine.instances[&KEY].fault.clone()
+    };
+    let uplink = || over(route("10.20.0.0/16", true), "eth1");
+    let lost = "interface eth1 of route 10.20.0.0/16 dev eth1 has no link";
+    assert_eq!(fault_of(vec![uplink()], vec![], true), None);
+    assert_eq!(fault_of(vec![uplink()], vec![], false).as_deref(), Some(lost));
+    assert_eq!(fault_of(vec![Route { track: false, ..uplink() }], vec![], false), None, "no_track");
+    let [first, second] = ["eth0", "eth1"].map(|name| over(route("10.20.0.0/16", true), name).hops.remove(0));
+    let spread = Route { hops: vec![first, second], ..uplink() };
+    assert_eq!(fault_of(vec![spread], vec![], false), None, "which one?");
+    let input = Rule { input: Some("eth1".to_owned()), ..rule(7) };
+    let fault = fault_of(vec![], vec![input.clone()], false).unwrap();
+    assert!(fault.starts_with("interface eth1 of rule ") && fault.ends_with(" has no link"), "{fault}");
+    assert_eq!(fault_of(vec![], vec![Rule { track: false, ..input }], false), None);
+
+    // Not even `dont_track_primary` is a word on it.
+    let with = VirtualRouter { routes: vec![route("10.20.0.0/16", true)], dont_track_primary: true, ..router(200) };
+    let mut engine = started(LB1, vec![with], None);
+    engine.step(ms(1), Input::Interface(Interface { running: false, ..eth0(LB1) }));
+    let fault = engine.instances[&KEY].fault.as_deref();
+    assert_eq!(fault, Some("interface eth0 of route 10.20.0.0/16 dev eth0 has no link"));
+}
+
 /// What the kernel refuses is in the status until it is there, and is tried until then, tracked or not.
 #[test]
 fn what_was_refused_is_told_while_it_is_missing() {

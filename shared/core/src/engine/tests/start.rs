@@ -40,7 +40,16 @@ fn it_waits_for_its_interface() {
 fn a_configured_source_address_has_to_be_there() {
     let wanted = IpAddr::from([10, 1, 1, 99]);
     let transport = mesh_config::model::Transport::Multicast { source: Some(wanted) };
-    let mut engine = Engine::new(setup(LB1, None), config(vec![VirtualRouter { transport, ..router(200) }]), ms(0));
+    let mut lax = Engine::new(
+        setup(LB1, None),
+        config(vec![VirtualRouter { transport: transport.clone(), ..router(200) }]),
+        ms(0),
+    );
+    assert_eq!(plain(lax.step(ms(0), Input::Interface(eth0(LB1)))).last(), Some(&told(RouterEvent::Backup, "ready")));
+    assert_eq!(lax.instances[&KEY].source, Some(wanted), "multicast is sent from any address");
+
+    let strict = VirtualRouter { transport, track_source: true, ..router(200) };
+    let mut engine = Engine::new(setup(LB1, None), config(vec![strict]), ms(0));
     let fault = told(RouterEvent::Fault, "interface eth0 has not the configured source address");
     assert_eq!(plain(engine.step(ms(0), Input::Interface(eth0(LB1)))).last(), Some(&fault));
 
