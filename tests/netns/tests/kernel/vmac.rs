@@ -257,3 +257,44 @@ fn root_routes_and_rules_are_those_of_keepalived_and_go_as_well() -> Result<()> 
     assert_eq!(told(&cluster, OWNER)?, before);
     Ok(())
 }
+
+/// An uplink whose route is tracked takes its director out, and lets it back in.
+#[test]
+fn root_the_link_below_a_tracked_route_counts_as_with_keepalived() -> Result<()> {
+    let _turn = Lab::beside()?;
+    let daemons = [(OWNER, Daemon::Plain), (NEXT, Daemon::Keepalived)];
+    let lab = Lab::new(Lifetime::Lab)?;
+    for (name, _) in daemons {
+        let host = lab.host(name);
+        host.run(&["ip", "link", "add", "up0", "type", "veth", "peer", "name", "up1"])?;
+        host.run(&["ip", "link", "set", "up1", "up"])?;
+        host.run(&["ip", "link", "set", "up0", "up"])?;
+        host.run(&["ip", "address", "add", "10.88.0.1/24", "dev", "up0"])?;
+    }
+    let routes =
+        " virtual_routes {\n  10.50.0.0/16 via 10.88.0.2 dev up0\n  10.51.0.0/16 via 10.88.0.2 dev up0 no_track\n }\n";
+    // Two segments of their own, so that both serve.
+    let text = |name: &str| match name {
+        OWNER => conf(name, routes),
+        _ => conf(name, routes).replace("router_id 51", "router_id 52").replace(&VIP.to_string(), "10.77.8.1"),
+    };
+    let mut cluster = Cluster::launch_all(lab, &daemons, &text)?;
+    let vips = [(OWNER, VIP.to_string()), (NEXT, "10.77.8.1".to_owned())];
+    let serve = |cluster: &Cluster, what: &str, wanted: bool| {
+        clock::wait_for(what, NOTICED, || {
+            let held = vips.iter().map(|(name, vip)| cluster.lab_ref().host(name).has_address(vip));
+            let held = held.collect::<Result<Vec<bool>>>()?;
+            Ok(held.iter().all(|held| *held == wanted).then_some(()))
+        })
+    };
+    serve(&cluster, "both serve", true)?;
+    for host in vips.iter().map(|(name, _)| cluster.lab_ref().host(name)) {
+        host.run(&["ip", "link", "set", "up0", "down"])?;
+    }
+    serve(&cluster, "both have let go", false)?;
+    for host in vips.iter().map(|(name, _)| cluster.lab_ref().host(name)) {
+        host.run(&["ip", "link", "set", "up0", "up"])?;
+    }
+    serve(&cluster, "both serve again", true)?;
+    cluster.must_run()
+}
