@@ -239,9 +239,13 @@ impl VirtualRouter {
         }
     }
 
-    /// Served addresses: those in adverts, then the excluded ones.
+    /// Served addresses: those in adverts, then the excluded ones. Each is there once, also where adverts
+    /// list it more often.
     pub fn served(&self) -> impl Iterator<Item = &VirtualAddress> {
-        self.addresses.iter().chain(&self.excluded_addresses)
+        let again =
+            |i: usize, address: &VirtualAddress| self.addresses[..i].iter().any(|a| a.net.addr() == address.net.addr());
+        let listed = self.addresses.iter().enumerate().filter(move |(i, address)| !again(*i, address));
+        listed.map(|(_, address)| address).chain(&self.excluded_addresses)
     }
 
     /// The group multicast adverts go to.

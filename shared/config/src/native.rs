@@ -63,6 +63,10 @@ impl Source<'_> {
         self.find(span, Severity::Error, message);
     }
 
+    fn warning(&mut self, span: Range<usize>, message: String) {
+        self.find(span, Severity::Warning, message);
+    }
+
     fn ignored(&mut self, span: Range<usize>, message: String) {
         self.find(span, Severity::Ignored, message);
     }

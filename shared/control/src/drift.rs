@@ -120,11 +120,13 @@ fn is_list(setting: &str) -> bool {
 /// So many of a list are named, at most.
 const NAMED: usize = 10;
 
-/// What only one of two lists has, each with the place it is at: `10.1.1.81 only there, 10.1.1.90 only here`.
+/// What only one of two lists has, or has more often, each with the place it is at: `10.1.1.81 only there, 10.1.1.90
+/// only here`.
 pub fn apart(one: (&Vec<String>, &str), other: (&Vec<String>, &str)) -> String {
     let only = |(list, at): (&Vec<String>, &str), other: &Vec<String>| {
-        let missing: Vec<&str> =
-            list.iter().filter(|a| *a != "none" && !other.contains(a)).map(String::as_str).collect();
+        let times = |list: &[String], a: &String| list.iter().filter(|b| *b == a).count();
+        let more = |(i, a): &(usize, &String)| *a != "none" && times(&list[..=*i], a) > times(other, a);
+        let missing: Vec<&str> = list.iter().enumerate().filter(more).map(|(_, a)| a.as_str()).collect();
         let more = missing.len().saturating_sub(NAMED);
         let named = missing[..missing.len() - more].join(" ");
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -227,5 +229,7 @@ mod tests {
         assert_eq!(apart((&many, "there"), (&none, "here")), format!("{ten} and 2 more only there"));
         assert_eq!(apart((&many, "there"), (&many[2..].to_vec(), "here")), "10.1.1.1 10.1.1.2 only there");
         assert_eq!(apart((&many, "there"), (&many, "here")), "");
+        let twice = vec![many[0].clone(), many[1].clone(), many[0].clone()];
+        assert_eq!(apart((&twice, "there"), (&many[..2].to_vec(), "here")), "10.1.1.1 only there");
     }
 }

@@ -30,6 +30,12 @@ fn what_may_differ_does_not_change_it() {
     assert_eq!(config(&instance("B", "", "10.0.0.1\n10.0.0.2")).digest(), one);
 }
 
+#[test]
+fn how_often_adverts_list_an_address_shows() {
+    assert_ne!(digest("", "10.0.0.1"), digest("", "10.0.0.1\n10.0.0.1"));
+    assert_eq!(digest("", "10.0.0.1\n10.0.0.1\n10.0.0.2"), digest("", "10.0.0.2\n10.0.0.1/24\n10.0.0.1"));
+}
+
 /// A virtual server on the fixed address, with lines of its own and a second real server's.
 fn service(lines: &str, real: &str) -> String {
     let text = format!(

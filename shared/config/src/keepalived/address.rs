@@ -17,6 +17,8 @@ pub(super) struct Declared {
     pub(super) address: VirtualAddress,
     pub(super) at: At,
     pub(super) device_at: Option<At>,
+    /// An earlier line of the instance has it: adverts list it once more, and it is served once.
+    pub(super) again: bool,
 }
 
 /// Reads `ADDRESS[/LENGTH] [dev IF] [label L] [scope S] [brd B]`. `None`, with a warning, for what
@@ -28,7 +30,7 @@ pub(super) fn parse(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<
     lower.no_block(statement);
     let word = &statement.words[0];
     let net = network(lower, word)?;
-    let mut declared = Declared { address: VirtualAddress::new(net), at: word.at, device_at: None };
+    let mut declared = Declared { address: VirtualAddress::new(net), at: word.at, device_at: None, again: false };
     let mut options = statement.parameters().iter();
     while let Some(option) = options.next() {
         match &*option.text {

@@ -96,20 +96,22 @@ fn keyword(lower: &mut Lower<'_>, script: &mut TrackScript, statement: &Statemen
     lower.no_block(statement);
 }
 
-/// Program and arguments behind a keyword.
+/// Program and arguments behind a keyword. What is none is left out, as keepalived does.
 pub(super) fn command(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Vec<String>> {
     let first = lower.parameter(statement, "a program and its arguments")?;
-    // One word is a whole command line (`"/bin/check -v"`), several are its parts.
-    let command = match statement.parameters() {
-        [only] if only.quoted => values::command(&values::unescape(&only.text)),
-        [only] => values::command(&only.text),
-        _ => values::command(statement.raw_parameters(lower.text)),
-    };
+    // One word is a whole command line (`"/bin/check -v"`, `'/bin/check -v'`), several are its parts.
+    let command = values::words(statement.raw_parameters(lower.text)).and_then(|words| match &words[..] {
+        [only] => values::command(only),
+        _ => Some(words).filter(|words| !words[0].is_empty()),
+    });
     if command.is_none() {
-        lower.error(first.at, "this command is empty or has an open quote; expected a program".into());
+        lower.warning(first.at, NO_COMMAND.into());
     }
     command
 }
+
+/// Of a command line that cannot be read.
+pub(super) const NO_COMMAND: &str = "this command is empty or has an open quote; expected a program; left out";
 
 fn period(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option<Duration> {
     let expected = "seconds, at most 4294";

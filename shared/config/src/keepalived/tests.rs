@@ -243,8 +243,10 @@ fn scripts_reach_the_model() {
 #[test]
 fn scripts_have_defaults() {
     let config = assert_clean(&script(" script /bin/check -a 'b c'\n interval 3"));
+    let quoted = assert_clean(&script(" script '/bin/check -a \"b c\"'\n interval 3"));
     let script = &config.track_scripts[0];
     assert_eq!(script.command, ["/bin/check", "-a", "b c"]);
+    assert_eq!(quoted.track_scripts[0], *script, "quotes of either kind");
     assert_eq!((script.weight, script.rise, script.fall, script.init_fail), (0, 1, 1, false));
     assert_eq!((script.interval, script.timeout), (Duration::from_secs(3), Duration::from_secs(3)));
 }
@@ -262,7 +264,7 @@ fn script_findings() {
         (" fall -1", "3:7 W `-1` is no value for `fall`"),
         (" user", "3:2 W `user` has no value"),
         (" interval", "3:2 E `interval` has no value"),
-        (" script \"'open\"", "3:9 E this command is empty or has an open quote"),
+        (" script \"'open\"", "3:9 W this command is empty or has an open quote; expected a program; left out"),
         (" intervall 3", "3:2 W unknown keyword `intervall`; skipped (did you mean `interval`?)"),
         (" rise 3 {\n }", "3:9 E `rise` takes no block"),
     ] {
@@ -275,6 +277,10 @@ fn a_script_without_command_is_left_out() {
     let (config, found) = read(&script(" interval 2"));
     assert!(found[0].starts_with("1:13 W `vrrp_script s` has no `script`; left out"), "{found:#?}");
     assert!(found[1].starts_with("8:3 W there is no `vrrp_script s`; not tracked"), "{found:#?}");
+    let (open, found) = read(&script(" script '/bin/check -a"));
+    assert_eq!(open.map(|config| config.track_scripts), Some(Vec::new()));
+    let begins: Vec<&str> = found.iter().map(|f| &f[..20]).collect();
+    assert_eq!(begins, ["1:13 W `vrrp_script ", "2:9 W this command i", "8:3 W there is no `v"]);
     let config = config.unwrap();
     assert!(config.track_scripts.is_empty() && config.routers[0].track.scripts.is_empty());
 }

@@ -49,9 +49,14 @@ pub(super) fn switch(word: &str) -> Option<bool> {
     }
 }
 
-/// Program and arguments out of one string: blanks separate, `'` and `"` hold together, `\` escapes
-/// (not inside `'`). `None` for an open quote or no word at all.
+/// Program and arguments out of one string. `None` for an open quote or no program at all.
 pub(super) fn command(text: &str) -> Option<Vec<String>> {
+    words(text).filter(|words| !words[0].is_empty())
+}
+
+/// What keepalived makes of a line with commands, and again of a command in it: blanks separate, `'` and `"` hold
+/// together, `\` escapes (not inside `'`). At least one word; `None` for an open quote or none at all.
+pub(super) fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -71,18 +76,7 @@ pub(super) fn command(text: &str) -> Option<Vec<String>> {
         }
     }
     words.extend(word);
-    if quote.is_some() || words.first().is_none_or(String::is_empty) { None } else { Some(words) }
-}
-
-/// A command line in quotes has its escapes replaced before it is split.
-pub(super) fn unescape(text: &str) -> String {
-    let mut unescaped = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        // One at the end is left for `command` to refuse.
-        unescaped.push(if c == '\\' { escaped(&mut chars).unwrap_or(c) } else { c });
-    }
-    unescaped
+    if quote.is_some() || words.is_empty() { None } else { Some(words) }
 }
 
 /// What `\` makes of the characters behind it: `\n`, `\t`, `\101`, `\x41`, `\cA` and their like; any other

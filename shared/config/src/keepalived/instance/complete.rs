@@ -69,7 +69,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
     let (vmac, vmac_transmit_base) =
         vmac::complete(lower, config, &mut draft, (&interface.0, family, vrid), &mut transport);
 
-    let served = draft.addresses.iter().chain(&draft.excluded);
+    let served = draft.addresses.iter().filter(|d| !d.again).chain(&draft.excluded);
     let devices = served.clone().filter_map(|d| d.address.interface.clone().zip(d.device_at));
     let places = RouterPlaces {
         name: lower.place(draft.at),
@@ -216,17 +216,7 @@ fn transport(lower: &mut Lower<'_>, draft: &Draft) -> Transport {
 
 /// Drops what cannot be served; false when the instance serves nothing and is left out.
 fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, most: usize, end: At) -> bool {
-    let mut seen = BTreeSet::new();
-    for list in [&mut draft.addresses, &mut draft.excluded] {
-        list.retain(|d| {
-            let address = d.address.net.addr();
-            if !seen.insert(address) {
-                lower.warning(d.at, format!("{address} is already an address of this instance; left out"));
-                return false;
-            }
-            true
-        });
-    }
+    repeated(lower, draft);
     if let Some(at) = draft.conduct.no_addresses.filter(|_| draft.strict) {
         lower.warning(at, "strict mode wants an address; `no_virtual_ipaddress` is not used".into());
         draft.conduct.no_addresses = None;
@@ -245,10 +235,34 @@ fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, most: usize, end: At) -> 
         let excess = draft.addresses.split_off(most);
         let message = format!("{} addresses are more than the {most} of an advert", excess.len() + most);
         lower.warning(excess[0].at, format!("{message}; from here on they are served as excluded ones"));
+        let excess = excess.into_iter().filter(|d| !d.again).collect();
         let further: Vec<Declared> = std::mem::replace(&mut draft.excluded, excess);
         draft.excluded.extend(further);
     }
     true
+}
+
+/// What is listed twice is in adverts twice: a keepalived with the same file counts the addresses of ours, and takes
+/// no others. It is served once.
+fn repeated(lower: &mut Lower<'_>, draft: &mut Draft) {
+    let mut seen = BTreeSet::new();
+    for d in &mut draft.addresses {
+        let address = d.address.net.addr();
+        d.again = !seen.insert(address);
+        if d.again {
+            let message =
+                format!("{address} is already an address of this instance; adverts list it twice, as it is here");
+            lower.warning(d.at, message);
+        }
+    }
+    draft.excluded.retain(|d| {
+        let address = d.address.net.addr();
+        let new = seen.insert(address);
+        if !new {
+            lower.warning(d.at, format!("{address} is already an address of this instance; left out"));
+        }
+        new
+    });
 }
 
 /// RFC 9568 section 5.2.9 wants a link-local address first. Where there is one it becomes the first;

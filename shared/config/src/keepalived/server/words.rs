@@ -1,6 +1,7 @@
 //! Parameters that several of the blocks have in common.
 
 use super::super::lower::Lower;
+use super::super::script::NO_COMMAND;
 use super::super::tree::Statement;
 use super::super::values;
 use crate::model::Script;
@@ -64,19 +65,24 @@ pub(in super::super) fn text(lower: &mut Lower<'_>, statement: &Statement<'_>, e
     Some(word.text.to_string())
 }
 
-/// `SCRIPT [USER [GROUP]]`; of several the first stays.
+/// `SCRIPT [USER [GROUP]]`; of several the first stays. The script is a command line in one word, in quotes of either
+/// kind; what is none is left out, as keepalived does.
 pub(in super::super) fn script(lower: &mut Lower<'_>, to: &mut Option<Script>, statement: &Statement<'_>) {
     let keyword = statement.keyword();
     let Some(line) = lower.parameter(statement, "a program and its arguments in one word") else { return };
-    extra(lower, statement, 3);
-    let Some(command) = values::command(&line.text) else {
-        return lower.error(line.at, "this command is empty or has an open quote; expected a program".into());
+    let words = values::words(statement.raw_parameters(lower.text)).unwrap_or_default();
+    let Some(command) = words.first().and_then(|line| values::command(line)) else {
+        return lower.warning(line.at, NO_COMMAND.into());
     };
+    let mut words = words.into_iter().skip(1);
+    let user = words.next().map(|user| (user, words.next()));
+    if let (Some(word), Some(last)) = (words.next(), statement.parameters().last()) {
+        let message = format!("`{word}` is a word too many after `{keyword}`; skipped");
+        lower.warning(last.at, message);
+    }
     if to.is_some() {
         return lower.warning(statement.at(), format!("a second `{keyword}`; the first one stays"));
     }
-    let mut words = statement.parameters()[1..].iter().map(|w| w.text.to_string());
-    let user = words.next().map(|user| (user, words.next()));
     let script = Script { command, user };
     let place = lower.place(line.at);
     lower.places().programs.push((script.clone(), place));

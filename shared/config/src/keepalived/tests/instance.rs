@@ -204,8 +204,46 @@ fn address_findings() {
         let config = assert_found(&with(&format!(" virtual_ipaddress {{\n  {line}\n }}")), start);
         assert_eq!(config.map_or(0, |c| c.routers[0].addresses.len()), served, "{line}");
     }
+}
+
+/// Checked with keepalived 2.2.7, and its sample `keepalived.conf.vrrp` has it: adverts list what the file lists.
+#[test]
+fn an_address_listed_twice_is_in_adverts_twice_and_served_once() {
     // `with` adds 10.0.0.1 once more.
-    warned(" virtual_ipaddress {\n  10.0.0.1/24\n }", "8:3 W 10.0.0.1 is already an address of this instance");
+    let twice = "8:3 W 10.0.0.1 is already an address of this instance; adverts list it twice, as it is here";
+    let router = warned(" virtual_ipaddress {\n  10.0.0.1/24\n }", twice);
+    let of = |list: &mut dyn Iterator<Item = &VirtualAddress>| list.map(|a| a.net.to_string()).collect::<Vec<_>>();
+    assert_eq!(of(&mut router.addresses.iter()), ["10.0.0.1/24", "10.0.0.1/32"]);
+    assert_eq!(of(&mut router.served()), ["10.0.0.1/24"]);
+    let excluded =
+        " virtual_ipaddress {\n  10.0.0.1\n  10.0.0.2\n }\n virtual_ipaddress_excluded {\n  10.0.0.2\n  10.0.0.3\n }";
+    let (config, found) = read(&with(excluded));
+    assert_eq!(
+        found,
+        [
+            "9:3 W 10.0.0.2 is already an address of this instance; left out".to_owned(),
+            twice.replacen("8:3", "13:3", 1),
+        ]
+    );
+    let router = &config.unwrap().routers[0];
+    assert_eq!(of(&mut router.addresses.iter()), ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.1/32"]);
+    assert_eq!(of(&mut router.served()), ["10.0.0.1/32", "10.0.0.2/32", "10.0.0.3/32"]);
+    // Where another instance has the same ones, each is told at its own line.
+    let text = with(excluded);
+    let (_, found) = read(&format!("{text}{}", text.replace(" A ", " B ").replace(" 51", " 52")));
+    let lines: Vec<&str> = found.iter().filter(|f| f.contains(" E ")).map(|f| f.split(' ').next().unwrap()).collect();
+    assert_eq!(lines, ["20:3", "21:3", "25:3"]);
+}
+
+#[test]
+fn what_is_listed_twice_counts_for_what_an_advert_holds() {
+    let lines: String = (0..254).map(|i| format!("  10.1.{}.{}\n", i / 200, i % 200 + 1)).collect();
+    let (config, found) = read(&with(&format!(" virtual_ipaddress {{\n{lines}  10.1.0.1\n  10.1.0.2\n }}")));
+    let rest: Vec<&str> = found.iter().map(|f| &f[..25]).collect();
+    assert_eq!(rest, ["259:3 W 10.1.0.1 is alrea", "260:3 W 10.1.0.2 is alrea", "260:3 W 257 addresses are"]);
+    let router = &config.unwrap().routers[0];
+    assert_eq!((router.addresses.len(), router.served().count()), (255, 255));
+    assert_eq!(router.excluded_addresses.len(), 1, "10.0.0.1, and not once more what adverts have");
 }
 
 #[test]

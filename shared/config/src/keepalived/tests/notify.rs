@@ -29,6 +29,25 @@ fn every_keyword_of_an_instance_reaches_the_model() {
     assert_eq!(bare.routers[0].notify.deleted, OnDelete::Deleted(None), "it still changes what is told");
 }
 
+/// As keepalived 2.2.7 runs them: the line is read with its quotes and escapes, and the command in it once more.
+#[test]
+fn a_command_is_one_word_in_quotes_of_either_kind() {
+    for (line, command, user) in [
+        ("'/b q r'", &["/b", "q", "r"][..], None),
+        ("'/b q \"a b\" r' ops", &["/b", "q", "a b", "r"], Some("ops")),
+        ("/b ops", &["/b"], Some("ops")),
+        ("\"/b\"x", &["/bx"], None),
+        ("\"/b \\\"c d\\\" e\"", &["/b", "c d", "e"], None),
+        ("\"/b '' x\"", &["/b", "", "x"], None),
+        ("\"/b a'b c'd\"", &["/b", "ab cd"], None),
+        ("\"/b \\x41 \\101 \\t|\"", &["/b", "A", "A", "|"], None),
+    ] {
+        let config = assert_clean(&with(&format!(" notify_backup {line}")));
+        let expected = Script { user: user.map(|user| (user.to_owned(), None)), ..script(command) };
+        assert_eq!(config.routers[0].notify.backup, Some(expected), "{line}");
+    }
+}
+
 #[test]
 fn findings_about_an_instance() {
     for (line, start) in [
@@ -37,7 +56,9 @@ fn findings_about_an_instance() {
         (" notify_fault /f\n notify_fault /g", "5:2 W a second `notify_fault`; the first one stays"),
         (" notify_deleted /f\n notify_deleted /g", "5:2 W a second `notify_deleted`; the first one stays"),
         (" notify_backup /b u g x", "4:23 W `x` is a word too many after `notify_backup`"),
-        (" notify_stop \"\"", "4:14 E this command is empty"),
+        (" notify_stop \"\"", "4:14 W this command is empty"),
+        (" notify_backup \"/b 'it\\'s' x\"", "4:16 W this command is empty or has an open quote"),
+        (" notify_backup '/b x", "4:16 W this command is empty or has an open quote; expected a program; left out"),
         (
             " notify_priority_changes maybe",
             "4:26 W `maybe` is no value for `notify_priority_changes`: expected on or off",

@@ -63,7 +63,7 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
     link_local_first(source, &addresses, router.strict);
     let excluded = std::mem::take(&mut router.excluded_addresses);
     let excluded_addresses = self::addresses(source, &mut places, excluded);
-    unique(source, &addresses, &excluded_addresses);
+    places.addresses = unique(source, &addresses, &excluded_addresses);
     source.report.places.routers.insert(name.clone(), places);
     let (mut transport, peer_ttls) = transport(source, family, &mut router);
     let frame = conduct::Frame { priority, version, family, transport: &transport, peer_ttls };
@@ -273,7 +273,6 @@ fn addresses(
         if let Some(interface) = &address.interface {
             places.interfaces.push((interface.clone(), place.clone()));
         }
-        places.addresses.push(place);
         list.push((address, span));
     }
     list
@@ -343,11 +342,20 @@ pub(super) fn address(
 
 type Spans = [(VirtualAddress, Range<usize>)];
 
-fn unique(source: &mut Source<'_>, addresses: &Spans, excluded: &Spans) {
+/// Where each address is served from. One that adverts list twice is as keepalived has it: a neighbour of the same
+/// list counts them, and takes no others.
+fn unique(source: &mut Source<'_>, addresses: &Spans, excluded: &Spans) -> Vec<Place> {
     let mut seen = BTreeSet::new();
-    for (address, span) in addresses.iter().chain(excluded) {
-        if !seen.insert(address.net.addr()) {
-            source.error(span.clone(), format!("{} is already an address of this router", address.net.addr()));
+    let mut places = Vec::new();
+    for (i, (address, span)) in addresses.iter().chain(excluded).enumerate() {
+        let known = format!("{} is already an address of this router", address.net.addr());
+        if seen.insert(address.net.addr()) {
+            places.push(source.place(span.clone()));
+        } else if i < addresses.len() {
+            source.warning(span.clone(), format!("{known}; adverts list it twice, as it is here"));
+        } else {
+            source.error(span.clone(), known);
         }
     }
+    places
 }

@@ -140,6 +140,15 @@ fn routers_must_not_share() {
 }
 
 #[test]
+fn an_address_can_be_in_adverts_twice() {
+    let (config, found) = read(&ROUTER.replace("[\"10.0.0.1\"]", "[\"10.0.0.1/24\", \"10.0.0.2\", \"10.0.0.1\"]"));
+    let said = "5:41 10.0.0.1 is already an address of this router; adverts list it twice, as it is here";
+    assert_eq!(found, [said]);
+    let router = &config.unwrap().routers[0];
+    assert_eq!((router.addresses.len(), router.served().count()), (3, 2));
+}
+
+#[test]
 fn an_election_needs_no_address_and_no_peer() {
     let lines = "addresses = []\nno_addresses = true\nunicast = { peers = [], fault_without_peers = true }\n";
     let (config, found) = read(&ROUTER.replace("addresses = [\"10.0.0.1\"]\n", lines));

@@ -49,6 +49,13 @@ fn both_languages_twins_are_carried() {
 }
 
 #[test]
+fn what_adverts_list_twice_is_carried() {
+    let text = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n 10.0.0.1\n \
+                10.0.0.2\n 10.0.0.1\n }\n}\n";
+    carried(text);
+}
+
+#[test]
 fn nothing_but_what_differs_is_written() {
     assert_eq!(write(&Config::default()), (String::new(), Vec::new()));
     let text = "vrrp_instance A {\n interface eth0\n virtual_router_id 7\n virtual_ipaddress {\n  10.0.0.1/24\n }\n}\n";

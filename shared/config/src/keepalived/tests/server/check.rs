@@ -175,6 +175,8 @@ fn the_other_kinds_reach_the_model() {
         check("", "MISC_CHECK {\n misc_path \"/bin/c -a 'b c'\"\n misc_timeout 4\n misc_dynamic\n user ops staff\n}");
     let script = script_of(&["/bin/c", "-a", "b c"], Some(("ops", Some("staff"))));
     assert_eq!(one.kind, CheckKind::Misc { script, timeout: seconds(4), dynamic: true });
+    let quoted = check("", "MISC_CHECK {\n misc_path '/bin/c -a \"b c\"'\n}");
+    assert!(matches!(&quoted.kind, CheckKind::Misc { script, .. } if script.command == ["/bin/c", "-a", "b c"]));
     let one = check("", "MISC_CHECK {\n misc_path /bin/c -a 'b c'\n}");
     let CheckKind::Misc { script, .. } = one.kind else { panic!() };
     assert_eq!(script.command, ["/bin/c", "-a", "b c"]);
@@ -254,6 +256,11 @@ fn check_findings() {
         ),
         (url("    regex_stack 1 2"), "10:5 I `regex_stack` has no effect", 1),
         (one("MISC_CHECK", ""), "7:3 W `MISC_CHECK` has no `misc_path`; the check is left out", 0),
+        (
+            one("MISC_CHECK", "   misc_path /x\n   misc_path \"/x 'y\""),
+            "9:14 W this command is empty or has an open",
+            1,
+        ),
         (one("MISC_CHECK", "   misc_path /x\n   misc_timeout 2.5"), "9:17 W `2.5` is no value", 1),
         (one("MISC_CHECK", "   misc_path /x\n   misc_dynamic on"), "9:17 W `misc_dynamic` takes no value", 1),
         (one("MISC_CHECK", "   misc_path /x\n   connect_port 80"), "9:4 W `connect_port` belongs in `TCP_CHECK`", 1),

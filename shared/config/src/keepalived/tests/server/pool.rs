@@ -126,7 +126,6 @@ fn values_that_stop_keepalived_are_errors() {
     for (line, start) in [
         (" lb_algo", "5:2 E `lb_algo` has no value"),
         (" quorum_up", "5:2 E `quorum_up` has no value"),
-        (" quorum_up \"'open\"", "5:12 E this command is empty or has an open quote"),
         (" quorum 1 {\n }", "5:11 E `quorum` takes no block"),
         (" delay_loop ${X}", "5:13 E `${X}` is not defined"),
         (" real_server", "5:2 E `real_server` has no value"),
