@@ -13,7 +13,6 @@
 //! - a stray `}` with keywords that have lost their block: the rest of an instance (its password,
 //!   its peers, its scripts) would be skipped;
 //! - one address in two instances: two elections for one address;
-//! - only excluded addresses: adverts would carry none;
 //! - a variable that is not defined, outside quotes: its braces would be a block;
 //! - includes and variables without an end, for which keepalived runs out of files, or for ever;
 //! - `auth_hmac` without a usable active key: adverts would neither be signed nor have to be;

@@ -122,7 +122,7 @@ pub(super) fn lower(
     if lower.places().routers.contains_key(&draft.name) {
         return lower.warning(name.at, format!("a second `vrrp_instance {}`; the first one stays", draft.name));
     }
-    complete::complete(lower, config, globals, draft, block.close);
+    complete::complete(lower, config, globals, draft);
 }
 
 fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {

@@ -66,7 +66,6 @@ impl Statement<'_> {
 #[derive(Debug)]
 pub(super) struct Block<'t> {
     pub(super) open: At,
-    pub(super) close: At,
     pub(super) statements: Vec<Statement<'t>>,
 }
 
@@ -210,7 +209,7 @@ impl<'t, F: Fn(Option<&str>, &str) -> bool> Builder<'t, F> {
         match self.open.pop() {
             Some(Open { words, at, outer }) => {
                 let statements = std::mem::replace(&mut self.statements, outer);
-                self.statements.push(Statement { words, block: Some(Block { open: at, close, statements }) });
+                self.statements.push(Statement { words, block: Some(Block { open: at, statements }) });
             }
             None => self.stray.push(close),
         }

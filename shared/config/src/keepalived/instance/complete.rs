@@ -9,7 +9,6 @@ use mesh_wire::mesh::{Family, RouterKey};
 use super::super::address::Declared;
 use super::super::global::Globals;
 use super::super::lower::Lower;
-use super::super::tree::At;
 use super::{AuthType, Draft, conduct, vmac};
 use crate::common;
 use crate::model::{Config, Password, Transport, Version, VirtualRouter, most_addresses};
@@ -19,7 +18,7 @@ use crate::report::RouterPlaces;
 pub(super) const OWNER: u8 = 255;
 
 /// Adds the router, or says why not.
-pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Globals, mut draft: Draft, end: At) {
+pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Globals, mut draft: Draft) {
     // Both are looked at even when one is missing, to report all at once.
     let interface = draft.interface.take().or_else(|| globals.interface.clone());
     if let Some(at) = draft.vrf.filter(|_| interface.is_some()) {
@@ -47,7 +46,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
         return lower.warning(draft.unicast.unwrap_or(draft.at), message);
     }
     let most = most_addresses(family, version, draft.hmac.is_some(), common::mtu(lower.files, &interface.0));
-    if !addresses(lower, &mut draft, most, end) {
+    if !addresses(lower, &mut draft, most) {
         return;
     }
     let frame = conduct::Frame { strict: draft.strict, priority, version, family, transport: &transport };
@@ -214,21 +213,22 @@ fn transport(lower: &mut Lower<'_>, draft: &Draft) -> Transport {
     Transport::Multicast { source }
 }
 
-/// Drops what cannot be served; false when the instance serves nothing and is left out.
-fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, most: usize, end: At) -> bool {
+/// Drops what cannot be served; false when the instance is left out.
+fn addresses(lower: &mut Lower<'_>, draft: &mut Draft, most: usize) -> bool {
     repeated(lower, draft);
     if let Some(at) = draft.conduct.no_addresses.filter(|_| draft.strict) {
         lower.warning(at, "strict mode wants an address; `no_virtual_ipaddress` is not used".into());
         draft.conduct.no_addresses = None;
     }
     if draft.addresses.is_empty() && draft.conduct.no_addresses.is_none() {
-        if !draft.excluded.is_empty() {
-            let message = "adverts would carry no address; expected one in `virtual_ipaddress`";
-            lower.error(end, format!("`{}` has only excluded addresses: {message}", draft.name));
-        } else {
+        if draft.strict {
             lower.warning(draft.at, format!("`{}` has no address to serve; the instance is left out", draft.name));
+            return false;
         }
-        return false;
+        // Notify scripts may be all that is wanted, in a cloud for example.
+        let what = if draft.excluded.is_empty() { "an election and nothing more" } else { "adverts list none" };
+        let how = "expected one in `virtual_ipaddress`, or `no_virtual_ipaddress`";
+        lower.warning(draft.at, format!("`{}` has no virtual address: {what}; {how}", draft.name));
     }
     link_local_first(lower, draft);
     if draft.addresses.len() > most {

@@ -279,12 +279,15 @@ fn an_advert_has_to_fit_in_the_mtu_of_its_interface() {
 }
 
 #[test]
-fn an_instance_without_addresses_is_left_out() {
+fn an_instance_without_addresses_is_an_election() {
     let text = "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n}\n";
-    assert!(assert_found(text, "1:15 W `A` has no address to serve").unwrap().routers.is_empty());
+    let router = assert_found(text, "1:15 W `A` has no virtual address: an election").unwrap().routers.remove(0);
+    assert_eq!((router.addresses.len(), router.excluded_addresses.len()), (0, 0));
     let excluded =
         "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress_excluded {\n  10.0.0.1\n }\n}\n";
-    assert_found(excluded, "7:1 E `A` has only excluded addresses");
+    let router =
+        assert_found(excluded, "1:15 W `A` has no virtual address: adverts list none").unwrap().routers.remove(0);
+    assert_eq!((router.addresses.len(), router.excluded_addresses.len()), (0, 1));
 }
 
 #[test]

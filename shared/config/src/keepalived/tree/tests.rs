@@ -65,7 +65,6 @@ fn places_count_characters() {
     let block = outer.block.as_ref().unwrap();
     assert_eq!(block.open, At { line: 2, column: 8 });
     assert_eq!(block.statements[0].words[1].at, At { line: 3, column: 5 });
-    assert_eq!(block.close, At { line: 3, column: 7 });
 }
 
 #[test]
