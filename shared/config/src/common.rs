@@ -172,6 +172,16 @@ pub(crate) const LONGEST_PROCESS_NAME: usize = 15;
 /// Processors that a set of the kernel can name.
 pub(crate) const PROCESSORS: u16 = 1024;
 
+/// How many of them this host can have; all that can be named where it does not say.
+pub(crate) fn processors(files: &dyn Files) -> u16 {
+    let told = files.read(Path::new("/sys/devices/system/cpu/possible"), 4096).ok();
+    let last = told.and_then(|text| {
+        let text = std::str::from_utf8(&text).ok()?.trim();
+        text.rsplit([',', '-']).next()?.parse::<u16>().ok()
+    });
+    last.map_or(PROCESSORS, |last| last.saturating_add(1).min(PROCESSORS))
+}
+
 /// Whether the kernel takes it for an interface.
 pub(crate) fn is_interface_name(text: &str) -> bool {
     let fits = (1..=crate::model::LONGEST_NAME).contains(&text.len());

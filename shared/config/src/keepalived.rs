@@ -53,7 +53,7 @@ use crate::host::Host;
 use crate::model::Config;
 use crate::report::Report;
 use language::Expansion;
-pub(crate) use language::decode;
+pub(crate) use language::{NO_TEXT, decode};
 use lower::Lower;
 use tree::Tree;
 

@@ -20,7 +20,7 @@ use std::path::Path;
 
 use host::Host;
 use model::Config;
-use report::Report;
+use report::{Finding, Place, Report, Severity};
 
 /// Reads a configuration in whichever language it is written.
 ///
@@ -31,14 +31,35 @@ pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Repor
     if is_toml(text) { native::parse(file, text, host) } else { keepalived::parse(file, text, host) }
 }
 
-/// Bytes to text. Those that are no UTF-8 are replaced in comments; elsewhere the line and the column
-/// of the first one are the error.
+/// The same from bytes. In keepalived.conf those that are no UTF-8 are Latin-1, with a warning; what is no text either
+/// way, and meshd.toml in anything but UTF-8, is an error at its place.
+pub fn read(file: &Path, bytes: Vec<u8>, host: &Host<'_>) -> (Option<Config>, Report) {
+    let error = |(line, column, why): (usize, usize, &str)| {
+        let place = Place { file: file.into(), line, column };
+        let finding = Finding { place, severity: Severity::Error, message: why.to_owned() };
+        (None, Report { findings: vec![finding], ..Report::default() })
+    };
+    let decoded = match keepalived::decode(bytes) {
+        Ok(decoded) => decoded,
+        Err(why) => return error(why),
+    };
+    match decoded.latin1 {
+        Some((line, column, _)) if is_toml(&decoded.text) => error((line, column, keepalived::NO_TEXT)),
+        _ => {
+            let (config, mut report) = parse(file, &decoded.text, host);
+            report.add(decoded.warning(file));
+            (config, report)
+        }
+    }
+}
+
+/// Bytes to text, as [`read`] takes them.
 ///
 /// # Errors
 ///
-/// Such bytes outside comments.
+/// Where the first byte stands that is no text: its line and column.
 pub fn decode(bytes: Vec<u8>) -> Result<String, (usize, usize)> {
-    keepalived::decode(bytes)
+    keepalived::decode(bytes).map(|decoded| decoded.text).map_err(|(line, column, _)| (line, column))
 }
 
 /// A mask of file modes, as `umask` and keepalived's command line have it.

@@ -24,7 +24,8 @@ const MOST_NAMES: usize = 100_000;
 ///
 /// The file cannot be read.
 pub fn parse(file: &Path, config_id: Option<&str>, seed: u64) -> anyhow::Result<(Option<Config>, Report)> {
-    let text = text(file)?;
+    let bytes = Disk.read(file, LARGEST)?;
+    ensure!(bytes.len() as u64 <= LARGEST, "it is larger than {} MiB", LARGEST >> 20);
     let config_id = config_id.map_or_else(host_name, |id| Ok(id.to_owned()))?;
     let host = Host {
         files: &Disk,
@@ -33,7 +34,7 @@ pub fn parse(file: &Path, config_id: Option<&str>, seed: u64) -> anyhow::Result<
         environment: &|name| std::env::var(name).ok(),
         seed,
     };
-    Ok(mesh_config::parse(file, &text, &host))
+    Ok(mesh_config::read(file, bytes, &host))
 }
 
 /// The host name up to its first dot.
@@ -45,12 +46,6 @@ pub fn host_name() -> anyhow::Result<String> {
     let host = fs::read_to_string("/proc/sys/kernel/hostname").context("cannot read the host name")?;
     let host = host.trim_end();
     Ok(host.split('.').next().unwrap_or(host).to_owned())
-}
-
-fn text(file: &Path) -> anyhow::Result<String> {
-    let bytes = Disk.read(file, LARGEST)?;
-    ensure!(bytes.len() as u64 <= LARGEST, "it is larger than {} MiB", LARGEST >> 20);
-    mesh_config::decode(bytes).map_err(|(line, column)| anyhow::anyhow!("line {line}, column {column}: no UTF-8 text"))
 }
 
 /// This host's files.
@@ -110,8 +105,27 @@ mod tests {
         fs::write(directory.path().join("g.conf"), "global_defs {\n router_id one\n}\n").unwrap();
         let (config, _) = parse(&file, Some("there"), 0).unwrap();
         assert_eq!(config.unwrap().router_id.as_deref(), Some("one"));
-        fs::write(&file, b"a \xe9\n").unwrap();
-        assert_eq!(parse(&file, None, 0).unwrap_err().to_string(), "line 1, column 3: no UTF-8 text");
         assert!(!host_name().unwrap().contains('.'));
+    }
+
+    #[test]
+    fn old_files_are_latin1_and_what_is_no_text_is_refused_at_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("f.conf");
+        let read = |bytes: &[u8]| {
+            fs::write(&file, bytes).unwrap();
+            let (config, report) = parse(&file, Some("x"), 0).unwrap();
+            let said: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+            let place = format!("{}:", file.display());
+            (config, said.iter().map(|line| line.strip_prefix(&place).unwrap().to_owned()).collect::<Vec<_>>())
+        };
+        let (config, said) = read(b"# f\xfcr\nglobal_defs {\n router_id b\xfcro\n}\n");
+        assert_eq!(config.unwrap().router_id.as_deref(), Some("b\u{fc}ro"));
+        assert_eq!(said, ["3:13: warning: this is no UTF-8; it is read as Latin-1"]);
+        let (config, said) = read(b"global_defs {\n router_id \x81\n}\n");
+        assert_eq!(
+            (config, &*said),
+            (None, &["2:12: error: this is no text; expected a configuration in UTF-8".to_owned()][..])
+        );
     }
 }

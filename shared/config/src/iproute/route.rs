@@ -129,7 +129,8 @@ pub(crate) fn route(words: &[&str], names: &Names<'_>) -> Result<Route, Wrong> {
                 let via = words.value("an IP address", |w| w.parse().ok())?;
                 route.hops.push(Hop { via: Some(via), ..Hop::default() });
             }
-            "to" if !destination_read => {}
+            // What is beside another route of the same destination has a table or a metric of its own.
+            "to" | "append" if !destination_read => {}
             word if hop_word(&mut words, &mut direct, word)? => {}
             word if METRICS.iter().any(|(name, _)| *name == word) => metric(&mut words, &mut route, word)?,
             word if !destination_read && KINDS.iter().any(|(name, _)| *name == word) => {

@@ -53,7 +53,7 @@ pub(crate) fn rule(words: &[&str], names: &Names<'_>) -> Result<Rule, Wrong> {
             "oif" => rule.output = Some(words.value("the name of an interface", interface)?),
             "tos" | "dsfield" => rule.tos = words.named(Kind::Field, &[])?,
             "fwmark" => rule.mark = Some(words.value("a mark, or mark/mask", mark)?),
-            "priority" | "preference" | "pref" | "order" => {
+            "priority" | "preference" | "order" => {
                 rule.priority =
                     words.value("a number from 1 on", |w| u32::try_from(number(w)?).ok().filter(|n| *n > 0))?;
             }
@@ -100,6 +100,8 @@ fn decide(words: &mut Words<'_>, word: &str) -> Result<RuleAction, Wrong> {
         "blackhole" => RuleAction::Blackhole,
         "unreachable" => RuleAction::Unreachable,
         "prohibit" => RuleAction::Prohibit,
+        // `ip` has it, keepalived 2.2.7 does not.
+        "pref" => return Err(words.wrong("`pref` is no word of a rule; expected `priority`")),
         _ => return Err(words.wrong(format!("`{word}` is no word of a rule"))),
     })
 }

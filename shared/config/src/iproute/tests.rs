@@ -39,6 +39,7 @@ fn kinds_families_and_hops() {
     let blackhole = read_route("blackhole 10.0.0.0/8").unwrap();
     assert_eq!((blackhole.kind, blackhole.hops.len(), blackhole.family), (6, 0, Family::Ipv4));
     assert_eq!(read_route("throw fd00::/8 table 5").unwrap().family, Family::Ipv6);
+    assert_eq!(read_route("append 10.0.0.0/8 dev a"), read_route("10.0.0.0/8 dev a"));
     let default = read_route("default via fe80::1 dev eth0").unwrap();
     assert_eq!((default.destination, default.family), (None, Family::Ipv6));
     assert_eq!(read_route("inet6 default dev eth0 pref high expires 5").unwrap().preference, Some(1));
@@ -143,6 +144,7 @@ fn what_is_wrong_with_a_rule_is_told_at_its_word() {
         ("table 5 blackhole", 2, "a rule does one thing: table, goto, nop, blackhole, unreachable or prohibit"),
         ("table 5 uidrange 20-10", 3, "`20-10` is no value for `uidrange`: expected two numbers such as 10-20"),
         ("table 5 bogus", 2, "`bogus` is no word of a rule"),
+        ("table 5 pref 7", 2, "`pref` is no word of a rule; expected `priority`"),
         ("goto 40 priority 41", 3, "`goto 40` leads backwards; expected a larger number than its own"),
         ("from 10.0.0.1 to fd00::1 table 5", 3, "IPv6 beside an address of the other family; expected one of them"),
         ("table 5 priority 0", 3, "`0` is no value for `priority`: expected a number from 1 on"),

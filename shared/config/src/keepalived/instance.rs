@@ -8,6 +8,8 @@ mod vmac;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use mesh_wire::mesh::Family;
+
 use super::address::{self, Declared};
 use super::garp;
 use super::global::{self, Globals};
@@ -31,12 +33,14 @@ struct Draft {
     priority: Option<u8>,
     advert_interval: Option<(Duration, At)>,
     version: Option<Version>,
-    /// `version` of the instance itself.
+    /// `version` of the instance itself, the first one.
     version_at: Option<At>,
     authentication: Authentication,
     nopreempt: Option<At>,
     preempt_delay: Option<(Duration, At)>,
     source: Option<(IpAddr, At)>,
+    /// That of its first address, source or peer, whichever stands first.
+    family: Option<Family>,
     /// The first keyword that asks for unicast.
     unicast: Option<At>,
     peers: Vec<(IpAddr, At)>,
@@ -98,6 +102,7 @@ pub(super) fn lower(
         nopreempt: None,
         preempt_delay: None,
         source: None,
+        family: None,
         unicast: None,
         peers: Vec::new(),
         addresses: Vec::new(),
@@ -134,8 +139,8 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
         ("auth_hmac", Some(block)) => return hmac::read(lower, &mut draft.hmac, statement, block),
         ("unicast_peer", Some(block)) => return unicast_peer(lower, draft, statement, block),
         (keyword, Some(block)) if track::is_block(keyword) => return draft.track.read(lower, keyword, block),
-        ("virtual_ipaddress", Some(block)) => return addresses(lower, &mut draft.addresses, block),
-        ("virtual_ipaddress_excluded", Some(block)) => return addresses(lower, &mut draft.excluded, block),
+        ("virtual_ipaddress", Some(block)) => return listed(lower, draft, block),
+        ("virtual_ipaddress_excluded", Some(block)) => return draft.excluded.extend(addresses(lower, block)),
         ("virtual_routes", Some(block)) => return draft.routes.extend(routing::routes(lower, block)),
         ("virtual_rules", Some(block)) => return draft.rules.extend(routing::rules(lower, block)),
         (
@@ -172,12 +177,7 @@ fn keyword(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) 
                 draft.advert_interval = Some((interval, statement.parameters()[0].at));
             }
         }
-        ("version", _) => {
-            if let Some(version) = lower.value(statement, "2 or 3", "skipped", global::version) {
-                draft.version = Some(version);
-                draft.version_at = Some(statement.at());
-            }
-        }
+        ("version", _) => version(lower, draft, statement),
         ("nopreempt", _) => draft.nopreempt = Some(statement.at()),
         ("preempt", _) => draft.nopreempt = None,
         ("preempt_delay", _) => {
@@ -261,7 +261,33 @@ pub(super) fn switch(lower: &mut Lower<'_>, statement: &Statement<'_>) -> Option
 fn source(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
     let read = |w: &str| w.parse::<IpAddr>().ok();
     let Some(source) = lower.value(statement, "an IP address", "skipped", read) else { return };
-    draft.source = Some((source, statement.parameters()[0].at));
+    let at = statement.parameters()[0].at;
+    if of_family(lower, draft, source, at, "expected an address of that family; skipped") {
+        draft.source = Some((source, at));
+    }
+}
+
+/// As with keepalived the first one stays.
+fn version(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
+    let Some(version) = lower.value(statement, "2 or 3", "skipped", global::version) else { return };
+    match draft.version_at {
+        None => (draft.version, draft.version_at) = (Some(version), Some(statement.at())),
+        Some(first) if draft.version != Some(version) => {
+            let line = lower.line(first, statement.at());
+            lower.warning(statement.at(), format!("another `version` than in {line}; the first one stays"));
+        }
+        Some(_) => {}
+    }
+}
+
+/// Adverts are of one family: so are all addresses they list, come from or go to. As with keepalived the first one
+/// decides, and those of the other are left out.
+fn of_family(lower: &mut Lower<'_>, draft: &mut Draft, address: IpAddr, at: At, expected: &str) -> bool {
+    let (own, family) = (Family::of(address), *draft.family.get_or_insert(Family::of(address)));
+    if own != family {
+        lower.warning(at, format!("{address} is {own}, and `{}` is {family}; {expected}", draft.name));
+    }
+    own == family
 }
 
 fn authentication(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>, block: &Block<'_>) {
@@ -311,6 +337,7 @@ fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>,
         lower.no_block(statement);
         let word = &statement.words[0];
         match word.text.parse::<IpAddr>() {
+            Ok(peer) if !of_family(lower, draft, peer, word.at, "expected an address of that family; left out") => {}
             Ok(peer) => {
                 draft.peers.push((peer, word.at));
                 draft.conduct.peer(lower, peer, statement.parameters());
@@ -320,9 +347,20 @@ fn unicast_peer(lower: &mut Lower<'_>, draft: &mut Draft, outer: &Statement<'_>,
     }
 }
 
-fn addresses(lower: &mut Lower<'_>, to: &mut Vec<Declared>, block: &Block<'_>) {
-    for statement in &block.statements {
+fn addresses(lower: &mut Lower<'_>, block: &Block<'_>) -> Vec<Declared> {
+    let found = block.statements.iter().filter_map(|statement| {
         routing::only_static(lower, statement);
-        to.extend(address::parse(lower, statement));
+        address::parse(lower, statement)
+    });
+    found.collect()
+}
+
+/// Those that adverts list.
+fn listed(lower: &mut Lower<'_>, draft: &mut Draft, block: &Block<'_>) {
+    let expected = "expected one in `virtual_ipaddress_excluded`, or an instance of its own; left out";
+    for found in addresses(lower, block) {
+        if of_family(lower, draft, found.address.net.addr(), found.at, expected) {
+            draft.addresses.push(found);
+        }
     }
 }

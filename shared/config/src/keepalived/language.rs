@@ -29,7 +29,7 @@ use std::rc::Rc;
 pub(super) use self::include::Checks;
 pub(super) use self::source::Source;
 use self::source::{From, Origin, Piece};
-pub(crate) use self::text::decode;
+pub(crate) use self::text::{NO_TEXT, decode};
 use self::text::{blank_before, code, word};
 use self::variable::Value;
 use crate::host::Host;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lower::Lower;
 use super::tree::{Statement, Word};
 use super::values;
-use crate::common::{LONGEST_PROCESS_NAME, PROCESSORS};
+use crate::common::{self, LONGEST_PROCESS_NAME};
 use crate::model::{LONGEST_RUN, Process, Scheduling};
 
 /// What keepalived calls its processes with `process_names`.
@@ -25,6 +25,7 @@ pub(super) fn keyword(lower: &mut Lower<'_>, process: &mut Process, statement: &
         // Its older name.
         "lvs_process_name" => name(lower, &mut threads.checker.name, statement),
         "max_auto_priority" => threads.most_automatic = most_automatic(lower, statement),
+        "min_auto_priority_delay" if statement.parameters().is_empty() => no_value(lower, statement, "microseconds"),
         "min_auto_priority_delay" => {
             let read = |word: &str| values::unsigned(word).filter(|micros| (1..=10_000_000).contains(micros));
             let delay = lower.value(statement, "microseconds from 1 to 10000000", "skipped", read);
@@ -45,6 +46,11 @@ pub(super) fn keyword(lower: &mut Lower<'_>, process: &mut Process, statement: &
 }
 
 fn of_kind(lower: &mut Lower<'_>, kind: &mut Scheduling, keyword: &str, statement: &Statement<'_>) -> bool {
+    if statement.parameters().is_empty() && ["priority", "rt_priority", "cpu_affinity"].contains(&keyword) {
+        // keepalived goes on here, other than with most keywords without a value.
+        no_value(lower, statement, "a number");
+        return true;
+    }
     match keyword {
         "priority" => {
             let read = |word: &str| word.parse().ok().filter(|nice| (-20..=19).contains(nice));
@@ -67,6 +73,11 @@ fn of_kind(lower: &mut Lower<'_>, kind: &mut Scheduling, keyword: &str, statemen
         _ => return false,
     }
     true
+}
+
+fn no_value(lower: &mut Lower<'_>, statement: &Statement<'_>, expected: &str) {
+    let message = format!("`{}` has no value; expected {expected}; skipped", statement.keyword());
+    lower.warning(statement.at(), message);
 }
 
 /// As keepalived does, a priority out of range is the nearest one within.
@@ -92,14 +103,16 @@ fn most_automatic(lower: &mut Lower<'_>, statement: &Statement<'_>) -> u8 {
 }
 
 fn processors(lower: &mut Lower<'_>, kind: &mut Scheduling, statement: &Statement<'_>) {
-    if lower.parameter(statement, "numbers of processors").is_none() {
-        return;
-    }
     let read = |word: &Word<'_>| values::unsigned(&word.text).and_then(|n| u16::try_from(n).ok());
+    let most = common::processors(lower.files);
     let mut found = std::collections::BTreeSet::new();
     for word in statement.parameters() {
-        let Some(number) = read(word).filter(|number| *number < PROCESSORS) else {
-            let message = format!("`{}` is no processor: expected its number, from 0; the line is skipped", word.text);
+        let Some(number) = read(word).filter(|number| *number < most) else {
+            let message = format!(
+                "`{}` is no processor: expected a number from 0 to {}; the line is skipped",
+                word.text,
+                most - 1
+            );
             return lower.warning(word.at, message);
         };
         found.insert(number);

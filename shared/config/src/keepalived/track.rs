@@ -116,13 +116,21 @@ fn weight(lower: &mut Lower<'_>, statement: &Statement<'_>, most: i32) -> Option
         lower.warning(option.at, format!("`{}` is no option of what is tracked (weight); skipped", option.text));
         return None;
     }
-    let read =
-        |word: &str| values::signed(word).and_then(|n| i32::try_from(n).ok()).filter(|n| (-most..=most).contains(n));
-    let Some(by) = rest.first().and_then(|word| read(&word.text)) else {
+    // keepalived reads all alike, and brings what is then one too far to where it may be.
+    let widest = KINDS.map(|kind| kind.most).into_iter().max().unwrap_or(most);
+    let read = |word: &str| {
+        values::signed(word).and_then(|n| i32::try_from(n).ok()).filter(|n| (-widest..=widest).contains(n))
+    };
+    let Some(declared) = rest.first().and_then(|word| read(&word.text)) else {
         let at = rest.first().map_or(option.at, |word| word.at);
         lower.warning(at, format!("expected a weight from -{most} to {most}; the object's own is used"));
         return None;
     };
+    let by = declared.clamp(-most, most);
+    if by != declared {
+        let message = format!("{declared} is out of range -{most} to {most}; {by} is used");
+        lower.warning(rest.first().map_or(option.at, |word| word.at), message);
+    }
     Some(Weight { by, reverse: reverse(lower, statement, 2) })
 }
 

@@ -35,11 +35,10 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
     }
     let (Some(interface), Some((vrid, vrid_at))) = (interface, draft.vrid) else { return };
 
-    let family = family(&draft);
+    let family = draft.family.unwrap_or(Family::Ipv4);
     let version = version(lower, &draft, family);
     let priority = priority(lower, &mut draft);
     let auth_pass = auth_pass(lower, &draft, version);
-    one_family(lower, &draft, family);
     let mut transport = transport(lower, &draft);
     if draft.strict && matches!(transport, Transport::Unicast { .. }) {
         let message = format!("`{}`: strict mode has no unicast peers; the instance is left out", draft.name);
@@ -107,13 +106,6 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
     });
 }
 
-/// The family of an instance is that of its first address.
-fn family(draft: &Draft) -> Family {
-    let served = draft.addresses.first().map(|d| d.address.net.addr());
-    let first = served.or(draft.source.map(|(source, _)| source)).or(draft.peers.first().map(|(peer, _)| *peer));
-    first.map_or(Family::Ipv4, Family::of)
-}
-
 /// IPv6 has version 3 alone, whatever `vrrp_version` says.
 fn version(lower: &mut Lower<'_>, draft: &Draft, family: Family) -> Version {
     match (family, draft.version) {
@@ -125,18 +117,6 @@ fn version(lower: &mut Lower<'_>, draft: &Draft, family: Family) -> Version {
             Version::V3
         }
         (Family::Ipv6, None | Some(Version::V3)) => Version::V3,
-    }
-}
-
-/// Adverts are of one family: so are all addresses they list, come from or go to.
-fn one_family(lower: &mut Lower<'_>, draft: &Draft, family: Family) {
-    let apart = "expected one in `virtual_ipaddress_excluded`, or an instance of its own";
-    let served = draft.addresses.iter().map(|d| (d.address.net.addr(), d.at, apart));
-    let ends = draft.source.into_iter().chain(draft.peers.iter().copied());
-    let all = served.chain(ends.map(|(address, at)| (address, at, "expected an address of that family")));
-    for (address, at, expected) in all.filter(|(address, ..)| Family::of(*address) != family) {
-        let message = format!("{address} is {}, and `{}` is {family}; {expected}", Family::of(address), draft.name);
-        lower.error(at, message);
     }
 }
 

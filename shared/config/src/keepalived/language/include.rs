@@ -160,11 +160,13 @@ impl Expander<'_> {
             return Err(Stop);
         }
         match decode(bytes) {
-            Ok(text) => self.nest(line, |this| this.file(path, &text))?,
-            Err((line, column)) => {
+            Ok(decoded) => {
+                self.findings.extend(decoded.warning(path));
+                self.nest(line, |this| this.file(path, &decoded.text))?;
+            }
+            Err((line, column, why)) => {
                 let place = Place { file: path.to_path_buf(), line, column };
-                let message = "no UTF-8 text; expected a configuration".to_string();
-                self.findings.push(Finding { place, severity: Severity::Error, message });
+                self.findings.push(Finding { place, severity: Severity::Error, message: why.to_owned() });
             }
         }
         Ok(true)

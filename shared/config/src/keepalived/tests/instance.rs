@@ -378,21 +378,50 @@ fn families_mix_in_excluded_addresses_alone() {
 
     let what = "is IPv4, and `A` is IPv6; expected one in `virtual_ipaddress_excluded`, or an instance of its own";
     let mixed = with_ipv6("").replace("  2001:db8::80/64\n", "  10.0.0.1/24\n");
-    assert_eq!(assert_found(&mixed, &format!("7:3 E 10.0.0.1 {what}")), None);
-    for (lines, at) in [
-        (" unicast_src_ip 10.0.0.7\n unicast_peer {\n  fe80::8\n }", "4:17 E 10.0.0.7"),
-        (" unicast_peer {\n  10.0.0.8\n }", "5:3 E 10.0.0.8"),
-        (" mcast_src_ip 10.0.0.7", "4:15 E 10.0.0.7"),
+    let config = assert_found(&mixed, &format!("7:3 W 10.0.0.1 {what}; left out"));
+    assert_eq!(config.unwrap().routers[0].addresses.len(), 1);
+}
+
+/// As keepalived 2.2.7 does: the first address in the text decides, wherever it stands.
+#[test]
+fn what_is_not_of_the_first_family_is_left_out() {
+    let after = |lines: &str| with_ipv6("").replace(" }\n}", &format!(" }}\n{lines}\n}}"));
+    let multicast = Transport::Multicast { source: None };
+    let peer = Transport::Unicast { source: None, peers: vec!["fe80::8".parse().unwrap()] };
+    for (lines, at, then, transport) in [
+        (" unicast_src_ip 10.0.0.7\n unicast_peer {\n  fe80::8\n }", "9:17", "skipped", &peer),
+        (" unicast_peer {\n  fe80::8\n  10.0.0.8\n }", "11:3", "left out", &peer),
+        (" mcast_src_ip 10.0.0.7", "9:15", "skipped", &multicast),
     ] {
-        assert_eq!(
-            assert_found(
-                &with_ipv6(lines),
-                &format!("{at} is IPv4, and `A` is IPv6; expected an address of that family")
-            ),
-            None
-        );
+        let (config, found) = read(&after(lines));
+        let said = format!("is IPv4, and `A` is IPv6; expected an address of that family; {then}");
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{at} W 10.0.0")), "{found:#?}");
+        assert!(found[0].ends_with(&said), "{found:#?}");
+        assert_eq!(&config.unwrap().routers[0].transport, transport);
     }
-    assert_found(&with(" unicast_peer {\n  fe80::8\n }"), "5:3 E fe80::8 is IPv6, and `A` is IPv4");
+    let (config, found) = read(&with(" mcast_src_ip fe80::7"));
+    let begins: Vec<&str> = found.iter().map(|f| f.split(" is ").next().unwrap()).collect();
+    assert_eq!(
+        begins,
+        ["1:15 W `A` has no address to serve; the instance", "6:3 W 10.0.0.1"].map(|b| b.split(" is ").next().unwrap())
+    );
+    assert!(config.unwrap().routers.is_empty());
+    let (_, found) = read(&with(" unicast_peer {\n  fe80::8\n }"));
+    assert!(
+        found.iter().any(|f| f.starts_with("8:3 W 10.0.0.1 is IPv4, and `A` is IPv6; expected one in")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn of_two_versions_the_first_stays() {
+    let two = "5:2 W another `version` than in line 4; the first one stays";
+    assert_eq!(warned(" version 2\n version 3", two).version, Version::V2);
+    assert_eq!(warned(" version 3\n version 2", two).version, Version::V3);
+    assert_eq!(only(&with(" version 3\n version 3")).version, Version::V3);
+    assert_eq!(warned(" version 4\n version 3", "4:10 W `4` is no value").version, Version::V3);
+    let global = format!("global_defs {{\n vrrp_version 2\n}}\n{}", with(" version 3"));
+    assert_eq!(only(&global).version, Version::V3);
 }
 
 #[test]

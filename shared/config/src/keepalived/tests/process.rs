@@ -1,6 +1,9 @@
 //! The process and its dumps, at the top level and in `global_defs`.
 
+use std::collections::BTreeMap;
+
 use super::*;
+use crate::tests::{Texts, read_with};
 
 #[test]
 fn all_of_them_reach_the_model() {
@@ -61,10 +64,13 @@ fn what_is_no_value_is_placed_and_skipped() {
         (" config_save_dir", "2:2 E `config_save_dir` has no value"),
         (" random_seed x", "2:14 W `x` is no value for `random_seed`: expected a number"),
         (" vrrp_priority 20", "2:16 W `20` is no value for `vrrp_priority`: expected a number from -20 to 19"),
-        (" vrrp_priority", "2:2 E `vrrp_priority` has no value"),
+        (" vrrp_priority", "2:2 W `vrrp_priority` has no value; expected a number; skipped"),
         (" bfd_rt_priority x", "2:18 W `x` is no value for `bfd_rt_priority`: expected a number from 1 to 99"),
         (" checker_rlimit_rttime 0", "2:24 W `0` is no value for `checker_rlimit_rttime`"),
-        (" vrrp_cpu_affinity", "2:2 E `vrrp_cpu_affinity` has no value"),
+        (" vrrp_cpu_affinity", "2:2 W `vrrp_cpu_affinity` has no value"),
+        (" vrrp_rt_priority", "2:2 W `vrrp_rt_priority` has no value; expected a number; skipped"),
+        (" vrrp_rlimit_rttime", "2:2 E `vrrp_rlimit_rttime` has no value"),
+        (" min_auto_priority_delay", "2:2 W `min_auto_priority_delay` has no value; expected microseconds; skipped"),
         (" vrrp_cpu_affinity 0 x", "2:22 W `x` is no processor"),
         (" vrrp_cpu_affinity 0 1024", "2:22 W `1024` is no processor"),
         (" max_auto_priority 100", "2:20 W `100` is no value for `max_auto_priority`: expected a number from 0 to 99"),
@@ -139,4 +145,19 @@ fn what_tells_the_same_is_named() {
     let expected = ["nftables", "nftables_priority", "nftables_counters", "nftables_ifindex"];
     let none = |(line, keyword): (usize, &str)| format!("{line}:2 I `{keyword}` has no effect in this version");
     assert_eq!(found, (2..).zip(expected).map(none).collect::<Vec<_>>());
+}
+
+#[test]
+fn processors_are_those_of_the_host() {
+    let read = |possible: &'static str| {
+        let files = Texts(BTreeMap::from([("/sys/devices/system/cpu/possible", possible)]));
+        let (config, report) = read_with(&global(" vrrp_cpu_affinity 0 2"), &files);
+        let said: Vec<String> = report.findings.iter().map(|f| f.message.clone()).collect();
+        (config.unwrap().process.threads.vrrp.processors.len(), said)
+    };
+    let said = "`2` is no processor: expected a number from 0 to 1; the line is skipped".to_owned();
+    assert_eq!(read("0-1\n"), (0, vec![said]), "as with keepalived, none of the line counts");
+    for enough in ["0-2\n", "0,2-7\n", "0-4095\n", "", "x"] {
+        assert_eq!(read(enough), (2, Vec::new()), "{enough}");
+    }
 }

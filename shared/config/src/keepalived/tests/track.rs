@@ -51,11 +51,13 @@ fn all_kinds_are_tracked_with_their_weights() {
         assert_eq!(clean(&format!("{name} weight -5")), entry(name, Some((-5, false))));
         assert_eq!(clean(&format!("{name} weight {most} reverse")), entry(name, Some((most, true))));
         assert_eq!(clean(&format!("{name} weight 0 noreverse")), entry(name, Some((0, false))));
+        if most == 253 {
+            let (kept, found) = list(&format!("{name} weight -254"));
+            assert_eq!(kept, entry(name, Some((-253, false))), "as keepalived 2.2.7 has it");
+            assert!(found[0].ends_with("W -254 is out of range -253 to 253; -253 is used"), "{found:#?}");
+        }
         for (rest, start) in [
-            (
-                format!(" weight {}", most + 1),
-                format!("expected a weight from -{most} to {most}; the object's own is used"),
-            ),
+            (" weight 255".into(), format!("expected a weight from -{most} to {most}; the object's own is used")),
             (" weight".into(), "expected a weight".into()),
             (" foo".into(), "`foo` is no option of what is tracked (weight); skipped".into()),
             (" weight 1 foo".into(), "`foo` is no option of a weight: expected reverse or noreverse; skipped".into()),
