@@ -1,8 +1,9 @@
 //! Started by the name of keepalived: as units, init scripts and exporters do it.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -23,8 +24,12 @@ struct Place(tempfile::TempDir);
 
 impl Place {
     fn new(global: &str) -> Place {
+        Place::with(global, |program| symlink(env!("CARGO_BIN_EXE_meshd"), program).unwrap())
+    }
+
+    fn with(global: &str, put: impl Fn(&Path)) -> Place {
         let place = Place(tempfile::tempdir().unwrap());
-        symlink(env!("CARGO_BIN_EXE_meshd"), place.path("keepalived")).unwrap();
+        put(&place.path("keepalived"));
         let file = |name: &str| place.path(name).display().to_string();
         let config = format!(
             "global_defs {{\n state_dump_file {}\n stats_dump_file {}\n json_dump_file {}\n {global}\n}}\n\
@@ -202,6 +207,38 @@ fn root_in_the_background_it_is_found_by_its_pid_file() {
     assert!(place.text("log").contains("already running"), "{log}{}", place.text("log"));
     place.signal("STOP");
     place.wait("end", || !place.path("k.pid").exists());
+}
+
+/// As images are made: the program itself is called keepalived, and starts itself again by another name.
+#[test]
+fn root_a_copy_and_a_hard_link_start_restart_and_upgrade() {
+    let copy = |program: &Path| fs::copy(env!("CARGO_BIN_EXE_meshd"), program).map(drop).unwrap();
+    let hard_link = |program: &Path| {
+        let original = program.with_file_name("meshd");
+        copy(&original);
+        fs::hard_link(original, program).unwrap();
+    };
+    for put in [&copy as &dyn Fn(&Path), &hard_link] {
+        let place = Place::with("", put);
+        let mut running = Running(place.command(&["-n", "-l"]).spawn().unwrap());
+        let started = |times: usize| {
+            place.wait("start", || place.text("log").matches(" started version=").count() == times);
+            place.text("kv.pid").trim().parse::<u32>().unwrap()
+        };
+        let first = started(1);
+        assert!(Command::new("kill").args(["-KILL", &first.to_string()]).status().unwrap().success());
+        let second = started(2);
+        assert_ne!(first, second);
+        let mut control = UnixStream::connect(place.path("run/meshd.sock")).unwrap();
+        let request = "POST /upgrade HTTP/1.1\r\nhost: meshd\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        control.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        control.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_ne!(second, started(3));
+        place.signal("STOP");
+        assert_eq!(running.0.wait().unwrap().code(), Some(0), "{}", place.text("log"));
+    }
 }
 
 /// The longest silence of each virtual router but one, as the other end of the cable heard it from `begin` on.
