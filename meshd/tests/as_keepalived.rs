@@ -241,6 +241,42 @@ fn root_a_copy_and_a_hard_link_start_restart_and_upgrade() {
     }
 }
 
+/// On a virtual MAC address as on any other, and of both families.
+#[test]
+fn root_addresses_that_only_forward_take_nothing() {
+    let place = Place::new("");
+    let router = |vrid: u8, more: &str, addresses: &str| {
+        format!(
+            "vrrp_instance VI_{vrid} {{\n interface v0\n virtual_router_id {vrid}\n priority 200\n version 3\n advert_int 0.1\n \
+             no_accept\n use_vmac\n {more}\n virtual_ipaddress {{\n {addresses}\n }}\n}}\n"
+        )
+    };
+    let config = router(51, "", "10.9.0.100/24")
+        + &router(52, "vmac_xmit_base", "10.9.0.101/24")
+        + &router(53, "", "fe80::100/64\n fd77::100/64");
+    fs::write(place.path("k.conf"), config).unwrap();
+    let mut running = Running(place.command(&["-n", "-l"]).spawn().unwrap());
+    place.wait("active routers", || place.text("log").matches(": ACTIVE ").count() == 3);
+    let inside = |command: &str| {
+        let pid = running.0.id().to_string();
+        Command::new("nsenter").args(["-t", &pid, "-n", "sh", "-c", command]).output().unwrap()
+    };
+    let added = || String::from_utf8(inside("ip -o address").stdout).unwrap();
+    for address in ["10.9.0.100", "10.9.0.101", "fd77::100"] {
+        place.wait(address, || added().contains(&format!(" {address}/")));
+        let ping = |address: &str| inside(&format!("ping -q -c 1 -W 0.3 {address}")).status.success();
+        assert!(!ping(address), "{address} answers");
+        assert!(ping("10.9.0.1"), "the host's own address does not answer");
+    }
+    for (family, elements) in [("ip", "10.9.0.100, 10.9.0.101"), ("ip6", "fd77::100")] {
+        let set = String::from_utf8(inside(&format!("nft list set {family} meshd_accept unaccepted")).stdout).unwrap();
+        assert!(set.contains(elements), "{set}");
+    }
+    assert!(!place.text("log").contains("no_accept"), "{}", place.text("log"));
+    place.signal("STOP");
+    assert_eq!(running.0.wait().unwrap().code(), Some(0), "{}", place.text("log"));
+}
+
 /// The longest silence of each virtual router but one, as the other end of the cable heard it from `begin` on.
 fn longest_gap(capture: &str, begin: f64, but: u32) -> (f64, u32, usize) {
     let mut last = std::collections::BTreeMap::new();
