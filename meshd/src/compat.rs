@@ -13,8 +13,9 @@ mod tests;
 
 use std::ffi::OsString;
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail};
 
@@ -40,6 +41,13 @@ const RUNTIME_DIR: &str = "MESHD_RUNTIME_DIR";
 /// Whether the first argument is the name of keepalived.
 pub fn is_keepalived(name: &OsString) -> bool {
     Path::new(name).file_name().is_some_and(|name| name == "keepalived")
+}
+
+/// A file of this program, to be run by the name of meshd: a copy or a hard link may be called keepalived.
+pub fn as_meshd(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.arg0("meshd");
+    command
 }
 
 /// The whole program.

@@ -6,6 +6,7 @@ mod data;
 mod file;
 mod global;
 mod json;
+mod notify;
 mod services;
 mod stats;
 #[cfg(test)]

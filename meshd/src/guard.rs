@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::process::{Child, ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -33,7 +33,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use crate::compat::{PidFiles, tell_systemd};
+use crate::compat::{PidFiles, as_meshd, tell_systemd};
 use crate::legacy::WILL_VERSION;
 use crate::run::{self, Places};
 use crate::signals::{self, realtime};
@@ -142,7 +142,7 @@ impl Guard<'_> {
     }
 
     fn start(&self, stdin: UnixStream) -> io::Result<Child> {
-        let mut command = Command::new(&self.program);
+        let mut command = as_meshd(&self.program);
         command.args(self.places.run_arguments()).arg("--no-guard");
         command.stdin(Stdio::from(OwnedFd::from(stdin))).env_remove("MESHD_TOKEN");
         let link = Link {

@@ -225,7 +225,7 @@ fn become_run(places: &Places, no_guard: bool) -> anyhow::Error {
         Ok(program) => program,
         Err(error) => return error,
     };
-    let mut command = std::process::Command::new(program);
+    let mut command = compat::as_meshd(&program);
     command.args(places.run_arguments()).args(no_guard.then_some("--no-guard")).env_remove("MESHD_TOKEN");
     anyhow::Error::new(command.exec()).context("this node joined, but cannot go on to run")
 }

@@ -1,8 +1,9 @@
 //! Started by the name of keepalived: as units, init scripts and exporters do it.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -23,8 +24,12 @@ struct Place(tempfile::TempDir);
 
 impl Place {
     fn new(global: &str) -> Place {
+        Place::with(global, |program| symlink(env!("CARGO_BIN_EXE_meshd"), program).unwrap())
+    }
+
+    fn with(global: &str, put: impl Fn(&Path)) -> Place {
         let place = Place(tempfile::tempdir().unwrap());
-        symlink(env!("CARGO_BIN_EXE_meshd"), place.path("keepalived")).unwrap();
+        put(&place.path("keepalived"));
         let file = |name: &str| place.path(name).display().to_string();
         let config = format!(
             "global_defs {{\n state_dump_file {}\n stats_dump_file {}\n json_dump_file {}\n {global}\n}}\n\
@@ -202,6 +207,74 @@ fn root_in_the_background_it_is_found_by_its_pid_file() {
     assert!(place.text("log").contains("already running"), "{log}{}", place.text("log"));
     place.signal("STOP");
     place.wait("end", || !place.path("k.pid").exists());
+}
+
+/// As images are made: the program itself is called keepalived, and starts itself again by another name.
+#[test]
+fn root_a_copy_and_a_hard_link_start_restart_and_upgrade() {
+    let copy = |program: &Path| fs::copy(env!("CARGO_BIN_EXE_meshd"), program).map(drop).unwrap();
+    let hard_link = |program: &Path| {
+        let original = program.with_file_name("meshd");
+        copy(&original);
+        fs::hard_link(original, program).unwrap();
+    };
+    for put in [&copy as &dyn Fn(&Path), &hard_link] {
+        let place = Place::with("", put);
+        let mut running = Running(place.command(&["-n", "-l"]).spawn().unwrap());
+        let started = |times: usize| {
+            place.wait("start", || place.text("log").matches(" started version=").count() == times);
+            place.text("kv.pid").trim().parse::<u32>().unwrap()
+        };
+        let first = started(1);
+        assert!(Command::new("kill").args(["-KILL", &first.to_string()]).status().unwrap().success());
+        let second = started(2);
+        assert_ne!(first, second);
+        let mut control = UnixStream::connect(place.path("run/meshd.sock")).unwrap();
+        let request = "POST /upgrade HTTP/1.1\r\nhost: meshd\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        control.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        control.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert_ne!(second, started(3));
+        place.signal("STOP");
+        assert_eq!(running.0.wait().unwrap().code(), Some(0), "{}", place.text("log"));
+    }
+}
+
+/// On a virtual MAC address as on any other, and of both families.
+#[test]
+fn root_addresses_that_only_forward_take_nothing() {
+    let place = Place::new("");
+    let router = |vrid: u8, more: &str, addresses: &str| {
+        format!(
+            "vrrp_instance VI_{vrid} {{\n interface v0\n virtual_router_id {vrid}\n priority 200\n version 3\n advert_int 0.1\n \
+             no_accept\n use_vmac\n {more}\n virtual_ipaddress {{\n {addresses}\n }}\n}}\n"
+        )
+    };
+    let config = router(51, "", "10.9.0.100/24")
+        + &router(52, "vmac_xmit_base", "10.9.0.101/24")
+        + &router(53, "", "fe80::100/64\n fd77::100/64");
+    fs::write(place.path("k.conf"), config).unwrap();
+    let mut running = Running(place.command(&["-n", "-l"]).spawn().unwrap());
+    place.wait("active routers", || place.text("log").matches(": ACTIVE ").count() == 3);
+    let inside = |command: &str| {
+        let pid = running.0.id().to_string();
+        Command::new("nsenter").args(["-t", &pid, "-n", "sh", "-c", command]).output().unwrap()
+    };
+    let added = || String::from_utf8(inside("ip -o address").stdout).unwrap();
+    for address in ["10.9.0.100", "10.9.0.101", "fd77::100"] {
+        place.wait(address, || added().contains(&format!(" {address}/")));
+        let ping = |address: &str| inside(&format!("ping -q -c 1 -W 0.3 {address}")).status.success();
+        assert!(!ping(address), "{address} answers");
+        assert!(ping("10.9.0.1"), "the host's own address does not answer");
+    }
+    for (family, elements) in [("ip", "10.9.0.100, 10.9.0.101"), ("ip6", "fd77::100")] {
+        let set = String::from_utf8(inside(&format!("nft list set {family} meshd_accept unaccepted")).stdout).unwrap();
+        assert!(set.contains(elements), "{set}");
+    }
+    assert!(!place.text("log").contains("no_accept"), "{}", place.text("log"));
+    place.signal("STOP");
+    assert_eq!(running.0.wait().unwrap().code(), Some(0), "{}", place.text("log"));
 }
 
 /// The longest silence of each virtual router but one, as the other end of the cable heard it from `begin` on.

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tracing::info;
 
 use super::{Refused, Shared, refuse};
+use crate::compat::as_meshd;
 use crate::guard::Link;
 use crate::run::NextRun;
 
@@ -77,7 +78,7 @@ pub(super) async fn upgrade(State(shared): State<Shared>) -> Result<Json<StopRep
         let error = refuse(StatusCode::CONFLICT, "this meshd runs without a guard that could start another");
         return Err(error.hint("meshctl stop --keep, then start it again at once"));
     };
-    let mut trial = tokio::process::Command::new(&guard.program);
+    let mut trial = tokio::process::Command::from(as_meshd(&guard.program));
     trial.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let failed = |why: &dyn std::fmt::Display| {
         let error = format!("{} does not work, so nothing was changed: {why}", guard.program.display());

@@ -10,9 +10,9 @@ use mesh_core::input::Interface;
 use mesh_core::vrrp::State;
 use mesh_wire::mesh::Family;
 
-use super::global;
 use super::json::password;
 use super::words::{self, on};
+use super::{global, notify};
 
 /// The file.
 pub(super) fn text(config: &Config, dump: &Dump) -> String {
@@ -23,7 +23,7 @@ pub(super) fn text(config: &Config, dump: &Dump) -> String {
     }
     if !config.sync_groups.is_empty() {
         text.push_str("------< VRRP Sync groups >------\n");
-        config.sync_groups.iter().for_each(|group| sync_group(&mut text, group, dump));
+        config.sync_groups.iter().for_each(|group| sync_group(&mut text, config, group, dump));
     }
     if !dump.scripts.is_empty() {
         text.push_str("------< VRRP Scripts >------\n");
@@ -88,8 +88,7 @@ fn instance(text: &mut String, config: &Config, dump: &Dump, router: &RouterDump
         }
     }
     tracked(text, router, dump);
-    let mail = config.mail.alert_vrrp.or(config.mail.alert).unwrap_or(false);
-    let _ = writeln!(text, "   Using smtp notification = {}", on(mail, "yes", "no"));
+    notify::router(text, config, &declared.notify);
 }
 
 /// How it sends, and to whom.
@@ -205,7 +204,7 @@ fn weighed(weight: Weight) -> String {
     format!("{}{}", weight.by, if weight.reverse { " reverse" } else { "" })
 }
 
-fn sync_group(text: &mut String, group: &SyncGroup, dump: &Dump) {
+fn sync_group(text: &mut String, config: &Config, group: &SyncGroup, dump: &Dump) {
     let members = || dump.routers.iter().filter(|router| group.routers.contains(&router.config.name));
     let faulty = members().filter(|router| router.state == State::Initialize).count();
     let active = members().all(|router| matches!(router.state, State::Active { .. }));
@@ -218,6 +217,7 @@ fn sync_group(text: &mut String, group: &SyncGroup, dump: &Dump) {
     for name in &group.routers {
         let _ = writeln!(text, "     {name}");
     }
+    notify::group(text, config, &group.notify);
 }
 
 fn tracked_script(text: &mut String, config: &Config, script: &ScriptDump, dump: &Dump) {

@@ -6,7 +6,7 @@ use mesh_core::vrrp::State;
 use mesh_core::{Counters, Dump};
 use serde::Serialize;
 
-use super::words;
+use super::{notify, words};
 
 /// All routers: a list, or an object that has this list in version 2 of the form.
 pub(super) fn text(config: &Config, dump: &Dump) -> serde_json::Result<String> {
@@ -77,6 +77,8 @@ struct Data {
     version: u8,
     smtp_alert: bool,
     notify_deleted: bool,
+    #[serde(flatten)]
+    scripts: notify::Scripts,
     vips: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     evips: Vec<String>,
@@ -157,8 +159,9 @@ impl Data {
                 Version::V2 => 2,
                 Version::V3 => 3,
             },
-            smtp_alert: config.mail.alert_vrrp.or(config.mail.alert).unwrap_or(false),
-            notify_deleted: false,
+            smtp_alert: notify::mails(config, &declared.notify),
+            notify_deleted: notify::tells_deletion(&declared.notify),
+            scripts: notify::Scripts::new(&declared.notify),
             vips: list(&declared.addresses),
             evips: list(&declared.excluded_addresses),
             track_script: scripts.collect(),

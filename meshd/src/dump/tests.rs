@@ -197,6 +197,8 @@ fn the_data_is_keepalived_s_of_the_same_configuration() {
    Tracked scripts :
      chk weight -20
    Using smtp notification = no
+   Notify deleted = Fault
+   Notify priority changes = false
 ";
     assert_eq!(instance, expected);
     let script = text.split("------< VRRP Scripts >------\n").nth(1).unwrap();
@@ -241,6 +243,45 @@ fn json_has_the_members_that_exporters_read() {
     config.process.dumps.json_version = 2;
     let second: serde_json::Value = serde_json::from_str(&json::text(&config, &dump).unwrap()).unwrap();
     assert_eq!((&second["vrrp"], &second["track_script"][0]["status"]), (&parsed, &"GOOD".into()));
+}
+
+/// What keepalived 2.2.7 wrote, members and lines in its order; only users are told by name, not by number.
+#[test]
+fn who_is_told_is_in_both() {
+    let notify = "notify_master_rx_lower_pri /usr/bin/lower\nnotify \"/usr/bin/any 'x y'\" nobody nogroup\n\
+                  notify_deleted /usr/bin/del\nnotify_stop /usr/bin/stop\nnotify_fault /usr/bin/fault\n\
+                  notify_master \"/usr/bin/master a\"\nnotify_backup /usr/bin/backup\n\
+                  notify_priority_changes on\nsmtp_alert\n";
+    let text = CONFIG.replace(
+        "    interface v0\n    virtual_router_id 51\n",
+        &format!("interface v0\nvirtual_router_id 51\n{notify}"),
+    );
+    let text = text.replace("    nopreempt\n", "nopreempt\nnotify_deleted\nnotify /usr/bin/only\n");
+    let group = "vrrp_sync_group G {\n group {\n VI_1\n VI_2\n }\n notify_master /usr/bin/group\n smtp_alert on\n}\n";
+    let config = config(&(text + group));
+    let dump = dump(&config);
+    let json = json::text(&config, &dump).unwrap();
+    let expected = r#","smtp_alert":true,"notify_deleted":true,"script_backup":"'/usr/bin/backup'","script_master":"'/usr/bin/master' 'a'","script_fault":"'/usr/bin/fault'","script_stop":"'/usr/bin/stop'","script_deleted":"'/usr/bin/del'","script":"'/usr/bin/any' 'x y'","script_master_rx_lower_pri":"'/usr/bin/lower'","vips":["#;
+    assert!(json.contains(expected), "{json}");
+    let expected = r#","smtp_alert":false,"notify_deleted":true,"script":"'/usr/bin/only'","vips":["#;
+    assert!(json.contains(expected), "{json}");
+    let data = data::text(&config, &dump);
+    let expected = "   Using smtp notification = yes
+   Notify deleted = Deleted
+   Backup state transition script = '/usr/bin/backup', user root
+   Master state transition script = '/usr/bin/master' 'a', user root
+   Fault state transition script = '/usr/bin/fault', user root
+   Stop state transition script = '/usr/bin/stop', user root
+   Deleted state transition script = '/usr/bin/del', user root
+   Generic state transition script = '/usr/bin/any' 'x y', user:group nobody:nogroup
+   Master rx lower pri state transition script = '/usr/bin/lower', user root
+   Notify priority changes = true
+ VRRP Instance = VI_2
+";
+    assert!(data.contains(expected), "{data}");
+    let expected = "     VI_2\n   Using smtp notification = yes\n   Master state transition script = '/usr/bin/group', \
+                    user root\n------< VRRP Scripts >------\n";
+    assert!(data.contains(expected), "{data}");
 }
 
 #[test]

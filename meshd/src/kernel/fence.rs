@@ -113,7 +113,8 @@ impl Fence {
         unaccepted: &[FenceTarget],
         devices: &BTreeSet<String>,
     ) -> io::Result<()> {
-        let unaccepted: BTreeSet<FenceTarget> = unaccepted.iter().copied().collect();
+        // With virtual MAC addresses, where there are some: what comes to those is judged by its address.
+        let unaccepted: BTreeSet<FenceTarget> = unaccepted.iter().copied().filter(|target| !target.is_mac()).collect();
         let refusal = unaccepted::Change::new(&mut self.transport, &self.capabilities, &unaccepted)?;
         let fenced: BTreeSet<FenceTarget> = targets.iter().copied().collect();
         let devices = devices.iter().filter(|device| if_nametoindex(device.as_str()).is_ok()).cloned().collect();

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::{Only, Places, config_file, leave_out, nothing_to_do, serves_nothing};
 use crate::check::{self, UNUSABLE};
+use crate::compat::as_meshd;
 use crate::mesh;
 
 /// How long a program may take to judge a configuration.
@@ -73,7 +74,7 @@ impl NextRun {
 
 /// Has a program read a configuration.
 async fn judge(program: &Path, file: &Path, config_id: Option<&str>) -> anyhow::Result<()> {
-    let mut check = Command::new(program);
+    let mut check = Command::from(as_meshd(program));
     check.arg("check").arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     check.args(config_id.map(|id| format!("--config-id={id}")));
     let (program, file) = (program.display(), file.display());

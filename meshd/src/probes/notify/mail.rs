@@ -1,17 +1,23 @@
 //! Mail by SMTP, one after the other.
+//!
+//! What goes over the wire is keepalived's, but for the greeting: EHLO, which the library knows alone.
+
+mod letter;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt;
-use lettre::message::Mailbox;
-use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::Data;
+use lettre::transport::smtp::extension::{ClientId, Extension};
 use mesh_config::model::Mail;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tracing::warn;
+
+use letter::Mailbox;
 
 /// Mail that waits.
 pub(super) const MOST_WAITING: usize = 64;
@@ -98,18 +104,15 @@ impl Settings {
         let server = mail.server.clone()?;
         let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
         let host = host.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned());
-        let parse = |text: &String| match text.parse::<Mailbox>() {
-            Ok(mailbox) => Some(mailbox),
-            Err(error) => {
-                warn!("`{text}` is no mail address: {error}");
-                None
+        let usable = |text: &str| Mailbox::parse(text).inspect_err(|error| warn!("{error}")).ok();
+        let to: Vec<Mailbox> = mail.to.iter().filter_map(|text| usable(text)).collect();
+        let from = usable(mail.from.as_deref().unwrap_or(&format!("keepalived@{host}")));
+        let Some(from) = from.filter(|_| !to.is_empty()) else {
+            if !mail.to.is_empty() {
+                warn!("no mail is sent: there is no address to send it from, or none to send it to");
             }
-        };
-        let to: Vec<Mailbox> = mail.to.iter().filter_map(parse).collect();
-        let from = parse(&mail.from.clone().unwrap_or_else(|| format!("keepalived@{host}")))?;
-        if to.is_empty() {
             return None;
-        }
+        };
         let helo_name = mail.helo_name.clone().unwrap_or(host);
         Some(Settings { to, from, server, helo_name, mail })
     }
@@ -133,16 +136,42 @@ async fn work(mut waiting: mpsc::Receiver<Job>, counts: Arc<Counts>) {
 
 async fn send(job: &Job) -> Result<(), String> {
     let settings = &job.settings;
-    let mut message = Message::builder().from(settings.from.clone()).subject(job.subject.clone());
-    for receiver in &settings.to {
-        message = message.to(receiver.clone());
-    }
-    let message = message.body(job.body.clone()).map_err(|error| error.to_string())?;
+    let text = letter::text(&settings.from, &settings.to, &job.subject, &job.body);
+    let hello = ClientId::Domain(settings.helo_name.clone());
     let (server, port) = &settings.server;
-    let transport = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(server)
-        .port(*port)
-        .hello_name(ClientId::Domain(settings.helo_name.clone()))
-        .timeout(Some(settings.mail.connect_timeout))
-        .build();
-    transport.send(message).await.map(drop).map_err(|error| error.to_string())
+    let limit = Some(settings.mail.connect_timeout);
+    let connected = AsyncSmtpConnection::connect_tokio1((server.as_str(), *port), limit, &hello, None, None).await;
+    let mut connection = connected.map_err(|error| error.to_string())?;
+    let sent = converse(&mut connection, settings, &text).await;
+    // Says goodbye, unless the connection is broken; nothing is lost with it.
+    connection.abort().await;
+    sent
+}
+
+/// Sender, receivers and text; a receiver that the server refuses is left out.
+async fn converse(connection: &mut AsyncSmtpConnection, settings: &Settings, text: &[u8]) -> Result<(), String> {
+    let failed = |error: lettre::transport::smtp::Error| error.to_string();
+    let mut sender = format!("MAIL FROM:<{}>", settings.from.path());
+    if settings.to.iter().chain([&settings.from]).any(|mailbox| !mailbox.path().is_ascii()) {
+        if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
+            return Err("the server takes no addresses beyond ASCII".to_owned());
+        }
+        sender.push_str(" SMTPUTF8");
+    }
+    connection.command(sender + "\r\n").await.map_err(failed)?;
+    let mut taken = 0;
+    for receiver in &settings.to {
+        match connection.command(format!("RCPT TO:<{}>\r\n", receiver.path())).await {
+            Ok(_) => taken += 1,
+            Err(error) if error.is_permanent() || error.is_transient() => {
+                warn!(receiver = receiver.path(), "the mail server refuses a receiver: {error}");
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    if taken == 0 {
+        return Err("the server refuses all receivers".to_owned());
+    }
+    connection.command(Data).await.map_err(failed)?;
+    connection.message(text).await.map(drop).map_err(failed)
 }

@@ -262,6 +262,7 @@ async fn server() -> (u16, mpsc::Receiver<String>) {
                             data = true;
                             "354 go on\r\n"
                         }
+                        (false, line) if line.contains("refused@") => "550 nobody here\r\n",
                         (false, _) => "250 fine\r\n",
                     };
                     if stream.get_mut().write_all(reply.as_bytes()).await.is_err() {
@@ -277,8 +278,10 @@ async fn server() -> (u16, mpsc::Receiver<String>) {
 
 fn mail(port: u16) -> Mail {
     Mail {
-        to: vec!["one@example.com".to_owned(), "no address".to_owned(), "two@example.com".to_owned()],
-        from: Some("lb@example.com".to_owned()),
+        to: ["one@example.com", "no address", "refused@example.com", "Two <two@example.com>", "root"]
+            .map(String::from)
+            .into(),
+        from: Some("lb".to_owned()),
         server: Some(("127.0.0.1".to_owned(), port)),
         helo_name: Some("lb.example.com".to_owned()),
         connect_timeout: Duration::from_secs(30),
@@ -292,31 +295,47 @@ async fn mail_goes_to_all_addresses_through_the_server() {
     let notifier = notifier(mail(port));
     notifier.mail("[lb] it is down".to_owned(), "=> CHECK failed <=\n.\nend".to_owned());
     let seen = timeout(LONG, taken.recv()).await.unwrap().unwrap();
-    for part in [
-        "EHLO lb.example.com\r\n",
-        "MAIL FROM:<lb@example.com>",
-        "RCPT TO:<one@example.com>",
-        "RCPT TO:<two@example.com>",
-        "Subject: [lb] it is down\r\n",
-        "From: lb@example.com\r\n",
-        "To: one@example.com, two@example.com\r\n",
-        "\r\nDate: ",
-        "=> CHECK failed <=\r\n..\r\nend\r\n",
-    ] {
-        assert!(seen.contains(part), "{part:?} is not in {seen:?}");
-    }
+    let (date, rest) = seen.split_once("Date: ").unwrap();
+    assert_eq!(
+        date,
+        "EHLO lb.example.com\r\nMAIL FROM:<lb>\r\nRCPT TO:<one@example.com>\r\nRCPT TO:<refused@example.com>\r\n\
+         RCPT TO:<two@example.com>\r\nRCPT TO:<root>\r\nDATA\r\n"
+    );
+    let (_, rest) = rest.split_once("\r\n").unwrap();
+    assert_eq!(
+        rest,
+        "From: lb\r\nSubject: [lb] it is down\r\nX-Mailer: Keepalived\r\n\
+         To: one@example.com, refused@example.com, Two <two@example.com>, root\r\n\r\n\
+         => CHECK failed <=\r\n..\r\nend\r\n.\r\n"
+    );
     timeout(LONG, notifier.idle()).await.unwrap();
     assert_eq!(notifier.dropped(), Dropped::default());
 }
 
 #[tokio::test]
 async fn without_addresses_or_a_server_nothing_is_sent_or_counted() {
-    for settings in [Mail::default(), Mail { to: Vec::new(), ..mail(1) }, Mail { server: None, ..mail(1) }] {
+    let unusable = || vec!["no address".to_owned()];
+    for settings in [
+        Mail::default(),
+        Mail { to: Vec::new(), ..mail(1) },
+        Mail { to: unusable(), ..mail(1) },
+        Mail { from: unusable().pop(), ..mail(1) },
+        Mail { server: None, ..mail(1) },
+    ] {
         let notifier = notifier(settings);
         notifier.mail("subject".to_owned(), "body".to_owned());
         timeout(LONG, notifier.idle()).await.unwrap();
         assert_eq!(notifier.dropped(), Dropped::default());
     }
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_may_get_is_counted() {
+    let (port, _taken) = server().await;
+    let notifier = notifier(Mail { to: vec!["refused@example.com".to_owned()], ..mail(port) });
+    notifier.mail("subject".to_owned(), "body".to_owned());
+    timeout(LONG, notifier.idle()).await.unwrap();
+    assert_eq!(notifier.dropped().mail, 1);
 }
 
 #[tokio::test]

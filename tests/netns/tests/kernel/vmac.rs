@@ -122,7 +122,10 @@ fn root_virtual_mac_moves_from_keepalived_to_meshd_and_back() -> Result<()> {
 fn root_virtual_mac_in_a_mesh_outlives_a_killed_daemon() -> Result<()> {
     let _turn = Lab::beside()?;
     let daemons = mesh_lab::DIRECTORS.map(|(name, _)| (name, Daemon::Mesh));
-    let mut cluster = Cluster::launch_all(Lab::new(Lifetime::Lab)?, &daemons, &|name| conf(name, " use_vmac\n"))?;
+    let forwards = "vrrp_instance VI_2 {\n state BACKUP\n interface eth0\n virtual_router_id 52\n advert_int 1\n \
+                    use_vmac\n no_accept\n virtual_ipaddress {\n  10.1.1.81/24\n }\n}\n";
+    let both = |name: &str| conf(name, " use_vmac\n") + forwards;
+    let mut cluster = Cluster::launch_all(Lab::new(Lifetime::Lab)?, &daemons, &both)?;
     wait_owner(&mut cluster, OWNER)?;
     let names = cluster.mesh();
     cluster.wait_status("leases", Duration::from_secs(40), &names, |status| {
@@ -131,6 +134,14 @@ fn root_virtual_mac_in_a_mesh_outlives_a_killed_daemon() -> Result<()> {
     let client = cluster.lab_ref().host(CLIENT).clone();
     client.run(&["ip", "neigh", "replace", &VIP.to_string(), "lladdr", MAC, "dev", "eth0", "nud", "permanent"])?;
     client_reaches(&cluster)?;
+    // An address that only forwards is there for who asks where it is, and takes nothing.
+    clock::wait_for("somebody answers for the other address", NOTICED, || {
+        let ping = client.output(&["ping", "-q", "-c", "1", "-W", "0.3", "10.1.1.81"])?;
+        ensure!(!ping.status.success(), "it takes packets");
+        Ok(client.run(&["ip", "neigh", "show", "10.1.1.81"])?.contains("00:00:5e:00:01:34").then_some(()))
+    })?;
+    let dropped = cluster.lab_ref().host(OWNER).run(&["nft", "list", "set", "ip", "meshd_accept", "unaccepted"])?;
+    ensure!(dropped.contains("elements = { 10.1.1.81 }"), "{dropped}");
     let fenced =
         |name: &str| cluster.lab_ref().host(name).run(&["nft", "list", "set", "netdev", "meshd", "leased_macs"]);
     ensure!(fenced(OWNER)?.contains(MAC), "{}", fenced(OWNER)?);

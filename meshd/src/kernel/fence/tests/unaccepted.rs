@@ -17,7 +17,8 @@ fn root_nothing_is_taken_but_arp_and_neighbour_discovery() {
         neighbour.sh("ip address add fd77::2/64 dev peer0 nodad");
         assert!(answers_ping(neighbour, VIP) && answers_ping6(neighbour, VIP6));
         let (mut fence, devices) = (probe(), BTreeSet::new());
-        let targets = [VIP_TARGET, FenceTarget::V6(VIP6)];
+        // The addresses of a router with a virtual MAC address come together with that.
+        let targets = [VIP_TARGET, FenceTarget::V6(VIP6), FenceTarget::Mac([0, 0, 0x5e, 0, 1, 0x33])];
         fence.install_with(&[], &targets, &devices).unwrap();
         assert!(!answers_ping(neighbour, VIP) && !answers_ping6(neighbour, VIP6));
         assert!(answers_arp(neighbour, VIP));
