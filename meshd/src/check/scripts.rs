@@ -122,9 +122,13 @@ fn security_off(place: Place) -> Finding {
 
 /// Also reported when no script runs as that user yet.
 fn unknown_user(config: &Config, report: &Report) -> Option<Finding> {
-    let (user, _) = config.scripts.user.as_ref().filter(|(user, _)| !exists(user))?;
-    let place = report.places.script_user.clone()?;
-    Some(Finding { place, severity: Severity::Warning, message: format!("there is no user `{user}`") })
+    let (user, group) = config.scripts.user.as_ref()?;
+    let message = match group.as_ref().filter(|group| !is_group(group)) {
+        _ if !exists(user) => format!("there is no user `{user}`"),
+        Some(group) => format!("there is no group `{group}`"),
+        None => return None,
+    };
+    Some(Finding { place: report.places.script_user.clone()?, severity: Severity::Warning, message })
 }
 
 /// What there is to say of a script that runs, or why it does not.
@@ -159,7 +163,7 @@ fn user(security: &ScriptSecurity, script: &Script) -> Result<User, String> {
         None => ("root", None),
     };
     if let Some(group) = group
-        && !matches!(Group::from_name(group), Ok(Some(_)))
+        && !is_group(group)
     {
         return Err(format!("there is no group `{group}`"));
     }
@@ -167,6 +171,10 @@ fn user(security: &ScriptSecurity, script: &Script) -> Result<User, String> {
         Ok(Some(user)) => Ok(user),
         Ok(None) | Err(_) => Err(format!("there is no user `{name}`")),
     }
+}
+
+fn is_group(group: &str) -> bool {
+    matches!(Group::from_name(group), Ok(Some(_)))
 }
 
 fn exists(user: &str) -> bool {

@@ -101,7 +101,7 @@ fn a_script_without_its_user_is_not_tracked() {
     assert_eq!((examined.exit_code(), tracked(&examined)), (CHANGED, 0));
     assert!(said(&examined).contains("1:27: warning: there is no user `no-such-user`\n"), "{}", said(&examined));
     let examined = Files::new().examine(&tracking("/bin/true", "script_user root no-such-group"));
-    assert!(said(&examined).contains("there is no group `no-such-group`"), "{}", said(&examined));
+    assert!(said(&examined).contains("1:27: warning: there is no group `no-such-group`\n"), "{}", said(&examined));
     assert_eq!(tracked(&examined), 0);
 }
 

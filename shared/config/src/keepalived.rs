@@ -18,7 +18,10 @@
 //! - `auth_hmac` without a usable active key: adverts would neither be signed nor have to be;
 //! - two virtual servers for one address and protocol or one mark: each would take out the real
 //!   servers of the other;
-//! - a range of more than 65536 addresses in a group.
+//! - a range of more than 65536 addresses in a group;
+//! - Latin-1 in what adverts carry or are signed with, which would be other bytes.
+//!
+//! deploy/CONFIGURATION.md lists them for whoever migrates.
 //!
 //! More lenient: an instance without an interface has `default_interface`, a script or a track file may be defined after what tracks it, a script's parameters
 //! need no quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is read in every check, and

@@ -34,6 +34,38 @@ fn the_language_is_told_from_the_content() {
 }
 
 #[test]
+fn what_is_no_utf8_is_latin1_where_that_can_be_text() {
+    let read = |bytes: &[u8]| {
+        let (config, report) = super::read(Path::new("f"), bytes.to_vec(), &Host::none());
+        (config, said(&report))
+    };
+    let (config, found) = read(b"# \xe4 \x80\n! \xe4\nglobal_defs {\n router_id \xc3\xbc\xfc # \x01\xe4\n}\n");
+    assert_eq!(config.unwrap().router_id.as_deref(), Some("\u{fc}\u{fc}"), "UTF-8 stays what it is beside it");
+    assert_eq!(found, ["f:4:13: warning: this is no UTF-8; it is read as Latin-1"]);
+    let (config, found) =
+        read(b"global_defs {\n router_id \xfc\n notification_email_from \xfc@x\n email_faults \xfc\n}\n");
+    assert!(config.is_some());
+    assert_eq!(found[0], "f:2:12: warning: this is no UTF-8; it is read as Latin-1, and so are 2 further lines");
+    for (bytes, error) in [
+        (&b"# x\n a \x80\n"[..], "f:2:4: error: this is no text; expected a configuration in UTF-8"),
+        (b"\x7fELF\x02\x01\x01\0\0\xff\n", "f:1:10: error: this is no text; expected a configuration in UTF-8"),
+        (b"[mesh]\nname = \"\xfc\"\n", "f:2:9: error: this is no text; expected a configuration in UTF-8"),
+        (
+            b"authentication { auth_pass \xfc\n",
+            "f:1:28: error: what is no UTF-8 would be other bytes in adverts; expected a password or a key in UTF-8",
+        ),
+        (b" key 1 \xfc\n", "f:1:8: error: what is no UTF-8 would be other bytes in adverts"),
+    ] {
+        let (config, found) = read(bytes);
+        assert!(config.is_none() && found.len() == 1 && found[0].starts_with(error), "{found:#?}, not {error}");
+    }
+    // The first line of what is no text ends it, however much follows.
+    let mut binary = b"\xff\0\n".to_vec();
+    binary.resize(64 << 20, 0xfe);
+    assert_eq!(read(&binary).1, ["f:1:1: error: this is no text; expected a configuration in UTF-8"]);
+}
+
+#[test]
 fn twins_in_both_languages_are_equal() {
     let (conf, conf_report) = read(CONF);
     let (toml, toml_report) = read(TOML);

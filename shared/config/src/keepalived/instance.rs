@@ -232,9 +232,10 @@ fn state(lower: &mut Lower<'_>, statement: &Statement<'_>) -> bool {
     lower.value(statement, "MASTER or BACKUP", "BACKUP is used", read).unwrap_or(false)
 }
 
-/// `unicast_fault_no_peer` has a meaning only where unicast was asked for, and asks for it.
+/// What has a meaning only where unicast was asked for, and asks for it.
 fn unicast_keyword(draft: &Draft, statement: &Statement<'_>) -> Option<At> {
-    draft.unicast.or_else(|| (statement.keyword() == "unicast_fault_no_peer").then(|| statement.at()))
+    const ASK: [&str; 3] = ["unicast_fault_no_peer", "check_unicast_src", "old_unicast_checksum"];
+    draft.unicast.or_else(|| ASK.contains(&statement.keyword()).then(|| statement.at()))
 }
 
 /// keepalived's `-t` lets a bad one pass; the daemon then refuses to start, and so do we.

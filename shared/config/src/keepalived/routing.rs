@@ -10,7 +10,13 @@ use crate::model::{Config, Route, Rule, Statics, TrackGroup, VirtualAddress};
 pub(super) fn routes(lower: &mut Lower<'_>, block: &Block<'_>) -> Vec<Route> {
     let routes = block.statements.iter().filter_map(|statement| {
         only_static(lower, statement);
-        one(lower, statement)
+        let route: Route = one(lower, statement)?;
+        let mut own = statement.words.iter().take_while(|word| word.text != "nexthop");
+        if route.track && !own.any(|word| matches!(&*word.text, "dev" | "oif")) {
+            let message = "without `dev` keepalived would not track the route; here it is put back all the same";
+            lower.warning(statement.at(), message.into());
+        }
+        Some(route)
     });
     routes.collect()
 }

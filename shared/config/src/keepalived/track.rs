@@ -51,6 +51,16 @@ impl Tracking {
         }
     }
 
+    /// A router's own interface is tracked anyway, or not at all with `dont_track_primary`.
+    pub(super) fn without_own(&mut self, lower: &mut Lower<'_>, own: &str) {
+        self.lists[0].retain(|(tracked, at)| {
+            if tracked.name == own {
+                lower.warning(*at, format!("`{own}` is the instance's own interface; not tracked once more"));
+            }
+            tracked.name != own
+        });
+    }
+
     /// Interfaces that are tracked, for checks that need the host.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = (&str, At)> {
         self.lists[0].iter().map(|(tracked, at)| (tracked.name.as_str(), *at))

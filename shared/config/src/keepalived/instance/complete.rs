@@ -57,6 +57,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
     let (preempt, preempt_delay) = preemption(lower, &draft, priority);
     let advert_interval = advert_interval(lower, &draft, version);
     let auth_hmac = draft.hmac.take().and_then(|hmac| hmac.complete(lower, draft.strict, advert_interval));
+    draft.track.without_own(lower, &interface.0);
     for (interface, at) in draft.track.interfaces() {
         let place = lower.place(at);
         lower.places().tracked_interfaces.push((draft.name.clone(), interface.to_owned(), place));

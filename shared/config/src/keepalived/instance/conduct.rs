@@ -70,7 +70,7 @@ pub(super) struct Draft {
     late_rival: Option<u8>,
     promote_secondaries: bool,
     old_unicast: OldUnicast,
-    unicast_ttl: u8,
+    unicast_ttl: Option<(u8, At)>,
     peer_ttls: BTreeMap<IpAddr, RangeInclusive<u8>>,
     pub(super) group: Option<(IpAddr, At)>,
     pub(super) fault_no_peer: bool,
@@ -94,7 +94,7 @@ impl Default for Draft {
             late_rival: None,
             promote_secondaries: false,
             old_unicast: OldUnicast::default(),
-            unicast_ttl: Conduct::default().unicast_ttl,
+            unicast_ttl: None,
             peer_ttls: BTreeMap::new(),
             group: None,
             fault_no_peer: false,
@@ -121,7 +121,7 @@ impl Draft {
             "unicast_ttl" => {
                 let read = |w: &str| byte(w).filter(|ttl| *ttl > 0);
                 let expected = "a number from 1 to 255 (the kernel sends nothing with 0)";
-                put_plain(&mut self.unicast_ttl, lower.value(statement, expected, "skipped", read));
+                put(&mut self.unicast_ttl, lower.value(statement, expected, "skipped", read).map(|ttl| (ttl, at)));
             }
             "mcast_dst_ip" => {
                 let read = |w: &str| w.parse().ok().filter(common::is_group);
@@ -197,6 +197,14 @@ impl Draft {
             Some((accept, _)) => accept && (!strict || owner || version == Version::V3),
             None => owner || !strict,
         };
+        let unicast_ttl = match self.unicast_ttl {
+            Some((_, at)) if matches!(transport, Transport::Multicast { .. }) => {
+                lower.warning(at, "`unicast_ttl` has no meaning without unicast peers; not used".into());
+                None
+            }
+            ttl => ttl.map(|(ttl, _)| ttl),
+        };
+        let unicast_ttl = unicast_ttl.unwrap_or(Conduct::default().unicast_ttl);
         let mut down = choices.down_timer_adverts.map_or(3, |(n, _)| n);
         if strict && down != 3 {
             if let Some((_, at)) = own.down_timer_adverts {
@@ -214,7 +222,7 @@ impl Draft {
             promote_secondaries: self.promote_secondaries,
             checksum: if choices.checksum == Some(true) { ChecksumChoice::Message } else { ChecksumChoice::Observed },
             old_unicast_checksum: self.old_unicast,
-            unicast_ttl: self.unicast_ttl,
+            unicast_ttl,
             group: group(lower, self.group, family, transport),
             peer_ttls: self.peer_ttls,
         }
@@ -269,12 +277,6 @@ fn byte(word: &str) -> Option<u8> {
 
 fn put<T>(to: &mut Option<T>, value: Option<T>) {
     if value.is_some() {
-        *to = value;
-    }
-}
-
-fn put_plain<T>(to: &mut T, value: Option<T>) {
-    if let Some(value) = value {
         *to = value;
     }
 }

@@ -312,6 +312,9 @@ fn quorum(lower: &mut Lower<'_>, pool: &mut Pool) {
         let message = format!("quorum {} is more than the weight of all real servers; {total} is used", server.quorum);
         lower.warning(pool.quorum_at, message);
         server.quorum = u32::try_from(total).unwrap_or(u32::MAX);
+    } else if total == 0 && !server.real_servers.is_empty() {
+        let message = format!("quorum {} is more than the weight of all real servers, which is 0", server.quorum);
+        lower.warning(pool.quorum_at, message);
     }
     if server.hysteresis >= server.quorum && server.hysteresis > 0 {
         let message = format!("hysteresis {} is not below the quorum {}; 0 is used", server.hysteresis, server.quorum);

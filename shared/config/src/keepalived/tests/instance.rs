@@ -414,6 +414,32 @@ fn what_is_not_of_the_first_family_is_left_out() {
 }
 
 #[test]
+fn what_asks_for_unicast_without_peers_is_told() {
+    for (line, start) in [
+        (" check_unicast_src", "4:2 W unicast without a peer in `unicast_peer`; adverts are multicast"),
+        (" old_unicast_checksum", "4:2 W unicast without a peer in `unicast_peer`; adverts are multicast"),
+        (" old_unicast_checksum never", "4:2 W unicast without a peer in `unicast_peer`; adverts are multicast"),
+        (" unicast_ttl 5", "4:2 W `unicast_ttl` has no meaning without unicast peers; not used"),
+    ] {
+        let router = warned(line, start);
+        assert_eq!(router.transport, Transport::Multicast { source: None });
+        assert_eq!(router.conduct.unicast_ttl, Conduct::default().unicast_ttl);
+    }
+}
+
+#[test]
+fn routes_that_keepalived_would_not_track_are_told() {
+    let routes = |line: &str| format!(" virtual_routes {{\n  {line}\n }}");
+    for line in ["10.1.0.0/16 via 10.0.0.2", "blackhole 10.1.0.0/16", "10.1.0.0/16 nexthop via 10.0.0.2 dev eth0"] {
+        let said = "5:3 W without `dev` keepalived would not track the route; here it is put back all the same";
+        assert!(warned(&routes(line), said).routes[0].track);
+    }
+    for line in ["10.1.0.0/16 via 10.0.0.2 no_track", "10.1.0.0/16 via 10.0.0.2 dev eth0"] {
+        assert_eq!(only(&with(&routes(line))).routes.len(), 1);
+    }
+}
+
+#[test]
 fn of_two_versions_the_first_stays() {
     let two = "5:2 W another `version` than in line 4; the first one stays";
     assert_eq!(warned(" version 2\n version 3", two).version, Version::V2);

@@ -344,3 +344,13 @@ fn what_a_group_follows_is_one_of_its_kind() {
     let second = "a second static address 10.9.0.1/24 on eth0; left out";
     assert_eq!(found(addresses), [format!("{}:2 W {second}", at(3))]);
 }
+
+#[test]
+fn the_own_interface_is_not_tracked_twice() {
+    let config = assert_found(
+        &with(" track_interface {\n  eth0 weight 10\n  eth9\n }"),
+        "5:3 W `eth0` is the instance's own interface; not tracked once more",
+    );
+    let names: Vec<String> = config.unwrap().routers[0].track.interfaces.iter().map(|t| t.name.clone()).collect();
+    assert_eq!(names, ["eth9"]);
+}

@@ -159,7 +159,7 @@ fn options_of_addresses() {
 #[test]
 fn routes_and_rules_are_read_and_told_where_they_are_wrong() {
     let router = only(
-        " virtual_routes {\n  10.2.0.0/16 via 10.0.0.9\n }\n virtual_rules {\n  from 10.2.0.0/16 table 5 priority 9\n }",
+        " virtual_routes {\n  10.2.0.0/16 via 10.0.0.9 dev eth0\n }\n virtual_rules {\n  from 10.2.0.0/16 table 5 priority 9\n }",
     );
     assert_eq!((router.routes.len(), router.rules.len(), router.rules[0].priority), (1, 1, 9));
     let router = warned(

@@ -119,6 +119,10 @@ fn service_findings() {
         let server = warned(&server(line, ""), start).expect("kept");
         assert_eq!((server.scheduler.as_str(), server.forwarding), ("rr", Forwarding::DirectRouting));
     }
+    let none = "1:1 W quorum 1 is more than the weight of all real servers, which is 0";
+    assert_eq!(warned(&server("", "  weight 0"), none).expect("kept").quorum, 1);
+    // Said where it is set.
+    warned(&server(" quorum 2", "  weight 0"), "5:2 W quorum 2 is more than the weight");
 }
 
 #[test]
