@@ -1,7 +1,7 @@
 //! Started as `keepalived` (the name it was called by): its command line, PID files, log, exit codes.
 //!
 //! What systemd units, container images, exporters and init scripts say to keepalived they say to this
-//! program through a link of that name.
+//! program through a link or a copy of that name.
 
 mod namespace;
 mod options;

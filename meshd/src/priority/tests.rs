@@ -30,7 +30,8 @@ fn root_a_raised_thread_runs_first_and_its_children_do_not() {
     .unwrap();
     assert_eq!(scheduling(&own), (PRIORITY as u32, libc::SCHED_RR as u32));
     assert_eq!(scheduling(&child), (0, libc::SCHED_OTHER as u32));
-    assert_eq!(raised(), before + 1);
+    // Those of other tests of this process count, too.
+    assert!(raised() > before);
     let other = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
     assert_eq!(scheduling(&other).1, libc::SCHED_OTHER as u32, "only the thread that asked");
     let (soft, _) = getrlimit(Resource::RLIMIT_RTTIME).unwrap();
