@@ -155,7 +155,7 @@ pub struct VirtualRouter {
     pub auth_hmac: Option<AuthHmac>,
     /// Where adverts go; all its addresses are of `key.family`.
     pub transport: Transport,
-    /// `virtual_ipaddress`, in file order, all of `key.family`, as many as fit in an advert
+    /// What adverts list: `virtual_ipaddress`, in file order, all of `key.family`, as many as fit in an advert
     /// ([`most_addresses`]). None with `no_virtual_ipaddress`: an election and nothing more.
     pub addresses: Vec<VirtualAddress>,
     /// `virtual_ipaddress_excluded`: served, but not in adverts; of either family.

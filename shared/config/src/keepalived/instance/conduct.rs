@@ -63,7 +63,7 @@ impl Choices {
 }
 
 /// What one instance says.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Draft {
     choices: Choices,
     accept: Option<(bool, At)>,
@@ -84,23 +84,6 @@ pub(super) struct Frame<'f> {
     pub(super) version: Version,
     pub(super) family: Family,
     pub(super) transport: &'f Transport,
-}
-
-impl Default for Draft {
-    fn default() -> Self {
-        Draft {
-            choices: Choices::default(),
-            accept: None,
-            late_rival: None,
-            promote_secondaries: false,
-            old_unicast: OldUnicast::default(),
-            unicast_ttl: None,
-            peer_ttls: BTreeMap::new(),
-            group: None,
-            fault_no_peer: false,
-            no_addresses: None,
-        }
-    }
 }
 
 impl Draft {
