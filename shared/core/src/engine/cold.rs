@@ -24,6 +24,18 @@ const STANDS_BACK: Duration = Duration::from_millis(1500);
 /// of it, and claims within its own down interval: ours is no shorter.
 const LETS_PASS: Duration = Duration::from_millis(500);
 
+/// News about others within this time are looked at together: at such a start there are thousands.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+
+/// What is left to others for a moment.
+#[derive(Debug, Default)]
+pub(super) struct Cold {
+    /// After that nothing is.
+    until: Instant,
+    /// When to look whether it still has to be.
+    pub(super) look_at: Option<Instant>,
+}
+
 impl Engine {
     /// Until when this node leaves a router to others, where it does; its group waits once.
     pub(super) fn stands_back(&mut self, now: Instant, key: RouterKey) -> Option<Instant> {
@@ -37,7 +49,7 @@ impl Engine {
         for member in self.members(key) {
             self.instances.get_mut(&member)?.stands_back.get_or_insert(until);
         }
-        self.stand_back_until = self.stand_back_until.max(until);
+        self.cold.until = self.cold.until.max(until);
         Some(until)
     }
 
@@ -48,11 +60,23 @@ impl Engine {
         }
     }
 
-    /// Something else is known of the others: what is meant for this node now is claimed.
-    pub(super) fn come_forward(&mut self, now: Instant) {
-        if now >= self.stand_back_until {
-            return;
+    /// Something else is known of the others.
+    pub(super) fn note_others(&mut self, now: Instant) {
+        if now < self.cold.until {
+            self.cold.look_at.get_or_insert(now + LOOK_PAUSE);
         }
+    }
+
+    /// Looks at what is known of them now, if anything is new.
+    pub(super) fn look_at_others(&mut self, now: Instant) {
+        if self.cold.look_at.is_some_and(|at| at <= now) {
+            self.cold.look_at = None;
+            self.come_forward(now);
+        }
+    }
+
+    /// What is meant for this node now is claimed.
+    pub(super) fn come_forward(&mut self, now: Instant) {
         let stands_back = |i: &&Instance| i.stands_back.is_some_and(|until| now < until) && i.vrrp.is_backup();
         let waiting: Vec<RouterKey> = self.instances.values().filter(stands_back).map(|i| i.config.key).collect();
         for key in waiting {

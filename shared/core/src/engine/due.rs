@@ -28,6 +28,7 @@ impl Engine {
         due(self.voter.deadline(), TimerKind::GrantEnd);
         due(self.fence.retry, TimerKind::Fence);
         due(self.vmacs.retry, TimerKind::Claim);
+        due(self.cold.look_at, TimerKind::Claim);
         due(self.statics.look_at, TimerKind::Refresh);
         due(self.memory.retry, TimerKind::Memory);
         due(self.keeping.map(|k| k.until), TimerKind::Keep);

@@ -171,8 +171,7 @@ pub struct Engine {
     chronicle: story::Chronicle,
     /// Who should serve what.
     places: placement::Places,
-    /// After that no router is left to others because of a cold start.
-    stand_back_until: Instant,
+    cold: cold::Cold,
     /// Planned moves.
     moves: moves::Moves,
     segments: segment::Segments,
@@ -305,7 +304,7 @@ impl Engine {
             segments: segment::Segments::default(),
             herald: Herald::default(),
             standing: standing::Standing::default(),
-            stand_back_until: Instant::default(),
+            cold: cold::Cold::default(),
             others: drift::Others::default(),
             configured: 0,
             rng: StdRng::seed_from_u64(setup.seed),
@@ -413,7 +412,7 @@ impl Engine {
             Input::Reconnected { node } => self.acquaint(now, node),
             Input::PeerDown { node, left } => {
                 self.peer_down(node, left);
-                self.come_forward(now);
+                self.note_others(now);
                 self.forget_introduction(node);
                 self.lost_wishes(now, node);
                 self.forget_segment_of(node);
@@ -423,7 +422,7 @@ impl Engine {
                 if let Some(served) = self.membership.gossip(node, &key, value.as_deref()) {
                     self.note_served(now, served);
                 }
-                self.come_forward(now);
+                self.note_others(now);
                 self.note_successor(now, node);
                 self.hear_mark(now, &key, value.as_deref());
                 self.note_place_of(node, &key);
@@ -545,6 +544,7 @@ impl Engine {
         self.retry_vmacs(now);
         self.look_at_statics(now);
         self.expire_grants(now);
+        self.look_at_others(now);
         self.instances.open_due(now);
         let mut last = None;
         while let Some(key) = self.instances.look_after(last) {
