@@ -260,7 +260,7 @@ impl Adverts {
             (IpAddr::V6(source), IpAddr::V6(destination)) => ip::emit_v6(source, destination, envelope.ttl, payload),
             (IpAddr::V4(_) | IpAddr::V6(_), _) => return Err(io::ErrorKind::InvalidInput.into()),
         };
-        port.socket.send(destination, index, &packet)
+        port.socket.send((source, destination), index, &packet)
     }
 
     /// Tells all hosts this many times that `address` is here, at the interface's MAC address as

@@ -1,6 +1,6 @@
 //! The kinds of socket (raw(7), packet(7)), and the only unsafe code of the VRRP path.
 
-use std::io::{self, IoSliceMut, Read};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::num::NonZeroU32;
 use std::os::fd::AsRawFd;
@@ -9,7 +9,9 @@ use std::task::{Context, Poll, ready};
 use mesh_wire::mesh::Family;
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, setsockopt, sockopt};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sendmsg, setsockopt, sockopt,
+};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -63,6 +65,8 @@ impl VrrpSocket {
                 socket.set_multicast_all_v6(false)?;
                 socket.set_multicast_loop_v6(false)?;
                 socket.set_header_included_v6(true)?;
+                // Linux 4.15. Sends also where the interface has no address any more: a goodbye comes after these are gone.
+                socket.set_freebind_v6(true)?;
                 // What IPv4 has in the header that comes along.
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;
                 setsockopt(&socket, sockopt::Ipv6RecvHopLimit, &true)?;
@@ -125,14 +129,27 @@ impl VrrpSocket {
         Ok(figures[DROPS])
     }
 
-    /// One packet, IP header first.
-    pub(super) fn send(&self, destination: IpAddr, index: u32, packet: &[u8]) -> io::Result<()> {
-        let address = match destination {
-            IpAddr::V4(address) => SocketAddr::from((address, 0)),
-            IpAddr::V6(address) => SocketAddrV6::new(address, 0, 0, index).into(),
-        };
-        self.0.get_ref().send_to(packet, &address.into()).map(|_| ())
+    /// One packet, IP header first, with these addresses in it.
+    ///
+    /// # Errors
+    /// The two are not of one family, or the kernel says so.
+    pub(super) fn send(&self, (source, destination): (IpAddr, IpAddr), index: u32, packet: &[u8]) -> io::Result<()> {
+        let socket = self.0.get_ref();
+        match (source, destination) {
+            (IpAddr::V4(_), IpAddr::V4(to)) => socket.send_to(packet, &SocketAddr::from((to, 0)).into()).map(drop),
+            (IpAddr::V6(source), IpAddr::V6(to)) => send_v6(socket, (source, to), index, packet),
+            (IpAddr::V4(_) | IpAddr::V6(_), _) => Err(io::ErrorKind::InvalidInput.into()),
+        }
     }
+}
+
+/// Names the source beside the header that has it: else the kernel looks for one of the interface's.
+fn send_v6(socket: &Socket, (source, to): (Ipv6Addr, Ipv6Addr), index: u32, packet: &[u8]) -> io::Result<()> {
+    let to = SockaddrIn6::from(SocketAddrV6::new(to, 0, 0, index));
+    let from = libc::in6_pktinfo { ipi6_addr: libc::in6_addr { s6_addr: source.octets() }, ipi6_ifindex: index };
+    let from = [ControlMessage::Ipv6PacketInfo(&from)];
+    sendmsg(socket.as_raw_fd(), &[IoSlice::new(packet)], &from, MsgFlags::empty(), Some(&to))?;
+    Ok(())
 }
 
 /// What was read: the length with the header, or what [`read_v6`] tells.

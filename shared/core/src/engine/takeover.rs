@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use mesh_config::model::{QuorumLoss, Transport};
 use mesh_wire::mesh::lease::{Message, Preempt};
-use mesh_wire::mesh::{Family, NodeId, RouterKey};
+use mesh_wire::mesh::{NodeId, RouterKey};
 
 use super::lacks::Lacks;
 use super::routing::{add_routes, del_routes};
@@ -333,9 +333,7 @@ impl Engine {
         // In a mesh the fence is closed by then, and holds back what a virtual MAC address sends: the last word leaves
         // with the interface's own, as it does where that of the virtual one is gone.
         let made = self.interfaces.get(config.advert_interface()).is_some_and(|interface| interface.running);
-        // So does it in IPv6, for which the kernel wants an address there, and these are gone, too.
-        let sourceless = config.key.family == Family::Ipv6;
-        let below = priority == Some(0) && (self.leased() || !made || sourceless);
+        let below = priority == Some(0) && (self.leased() || !made);
         let interface = if below { &config.interface } else { config.advert_interface() };
         let packet = |destination| {
             let (envelope, payload) = instance.advertisement(source, destination, priority, number);

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use mesh_config::model::{QuorumLoss, Transport, Vmac};
+use mesh_config::model::{QuorumLoss, Transport};
 use mesh_wire::mesh::Family;
 use mesh_wire::vrrp::{Advertisement, Authentication, ChecksumForm, GROUP_V6, Interval, Version, emit};
 
@@ -249,21 +249,4 @@ fn reports_are_written_as_they_were() {
     let text = serde_json::to_string(&report).unwrap();
     assert!(text.contains("\"source\":\"fe80::c\""), "{text}");
     assert_eq!(serde_json::from_str::<RouterReport>(&text).unwrap(), report);
-}
-
-/// The kernel sends nothing from an interface without an address, and those of the virtual one are gone by then.
-#[test]
-fn the_goodbye_of_a_virtual_mac_address_leaves_below_it() {
-    let vmac = Vmac { name: "vrrp6.51".to_owned(), ..Vmac::new("eth0", Family::Ipv6, 51) };
-    let mut engine = on_both(vec![VirtualRouter { vmac: Some(vmac), ..six(200) }], None);
-    engine.step(ms(0), Input::Interface(Interface { name: "vrrp6.51".to_owned(), ..both(LB1) }));
-    let on = |actions: Vec<Action>| {
-        let sent = actions.into_iter().find_map(|a| match a {
-            Action::SendAdvertisement { interface, .. } => Some(interface),
-            _ => None,
-        });
-        sent.unwrap()
-    };
-    assert_eq!(on(engine.step(CLAIM, Input::Timeout)), "vrrp6.51");
-    assert_eq!(on(engine.step(ms(3500), Input::Shutdown)), "eth0");
 }
