@@ -22,6 +22,18 @@ fn adverts(lab: &Lab) -> (Adverts, Adverts) {
     (lab.here(|| open("l0", MAC_HERE, "fe80::a")), lab.there(|| open("r0", MAC_THERE, "fe80::b")))
 }
 
+/// A goodbye is sent when the addresses of a virtual MAC address are gone.
+#[test]
+fn root_an_advert_leaves_an_interface_without_addresses() {
+    Lab::run(async |lab| {
+        let (here, mut there) = adverts(&lab);
+        lab.here(|| ip("-6 address flush dev l0"));
+        here.send("l0", v6("fe80::a"), GROUP, Envelope::default(), b"goodbye").unwrap();
+        let heard = next(&mut there).await;
+        assert_eq!((heard.source, heard.payload), (v6("fe80::a"), b"goodbye".to_vec()));
+    });
+}
+
 #[test]
 fn root_multicast_leaves_as_keepalived_sends_it_and_arrives_whole() {
     Lab::run(async |lab| {
