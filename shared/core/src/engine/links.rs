@@ -127,15 +127,15 @@ impl Engine {
     /// (multicast is sent from any, as keepalived does), else its primary one; in IPv6 that is the first link-local one
     /// (RFC 9568 section 5.1.2.1).
     pub(super) fn source_of(&self, instance: &Instance) -> Option<IpAddr> {
-        let interface = self.interfaces.get(instance.config.source_interface())?;
-        let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &instance.config.transport;
+        let config = &instance.config;
+        let interface = self.interfaces.get(config.source_interface())?;
+        let (Transport::Multicast { source } | Transport::Unicast { source, .. }) = &config.transport;
         let mut addresses = interface.addresses.iter().map(|a| a.addr());
         let unusable = |wanted: &IpAddr| interface.unusable.iter().any(|(a, _)| IpAddr::V6(*a) == *wanted);
-        let config = &instance.config;
         let multicast = matches!(config.transport, Transport::Multicast { .. });
         // An ipvlan gets its own when it is made.
         let anyway = multicast && !config.track_source && config.source_interface() == config.interface;
-        match (source, instance.config.key.family) {
+        match (source, config.key.family) {
             (Some(wanted), _) if anyway => Some(*wanted).filter(|wanted| !unusable(wanted)),
             (Some(wanted), _) => addresses.find(|a| a == wanted),
             (None, Family::Ipv4) => addresses.find(IpAddr::is_ipv4),
