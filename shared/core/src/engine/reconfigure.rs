@@ -1,17 +1,28 @@
 //! Another configuration for a router that runs. It keeps its state and its lease, as with keepalived; of its
 //! addresses, routes and rules those that differ go and come.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mesh_config::model::{Route, Rule, VirtualAddress, VirtualRouter};
+use mesh_config::model::{Config, Route, Rule, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::RouterKey;
+use mesh_wire::mesh::roster::Role;
 
 use super::routing::{add_routes_of, del_routes_of};
 use super::upkeep::add_addresses_of;
 use super::{Engine, announce};
 use crate::action::Action;
+use crate::counters::Counters;
+use crate::decision::Decision;
+use crate::instance::Instance;
+use crate::lease::lease_time;
+use crate::membership::router_key;
 use crate::time::Instant;
-use crate::vrrp;
+use crate::{tracking, vrrp};
+
+/// With more than these, lifetimes of addresses are longer: renewing a thousand every second costs two
+/// hundredths of a processor.
+const MANY_ADDRESSES: usize = 200;
 
 /// What comes and goes with a router's state, and one configuration has of it that another has not.
 struct Difference {
@@ -53,6 +64,99 @@ pub(super) fn can_go_on(before: &VirtualRouter, lasts: Duration, after: &Virtual
 }
 
 impl Engine {
+    /// Takes over a configuration: routers that did not change are not touched, those that did go on.
+    pub(super) fn configure(&mut self, now: Instant, config: Config) {
+        let gains = self.set_config(now, config);
+        self.install_fence();
+        self.evaluate_all(now);
+        gains.into_iter().for_each(|gain| self.gain(now, gain));
+    }
+
+    /// The same, but for what routers that serve have yet to get.
+    pub(super) fn set_config(&mut self, now: Instant, mut config: Config) -> Vec<Gain> {
+        if !config.routers.is_empty() && self.role() != Role::Director {
+            let text = "this node is no director: it serves none of the virtual routers in its configuration";
+            self.record(Decision::Warning { text: text.to_owned() });
+            config.routers.clear();
+            config.track_scripts.clear();
+            config.sync_groups.clear();
+        }
+        self.configured += 1;
+        self.configure_notices(&config);
+        let removed = self.remove_routers(now, &config);
+        self.groups.configure(&config);
+        self.tracking.configure(&config);
+        let gains = self.set_routers(now, &config, &removed);
+        self.block_removed();
+        self.configure_vmacs(&config);
+        self.configure_statics(now, &config);
+        self.out.push(Action::RunScripts(config.track_scripts.clone()));
+        let tracked = tracking::watched(&config);
+        if self.watched != tracked {
+            self.watched = tracked;
+            let (files, processes) = self.watched.clone();
+            self.out.push(Action::WatchTracked { files, processes });
+        }
+        self.digest = self.describe_own(now, &config);
+        self.many_addresses = config.routers.iter().map(|r| r.served().count()).sum::<usize>() > MANY_ADDRESSES;
+        self.pacer.configure(&config.vrrp);
+        self.config = config;
+        self.forget_stories();
+        self.places.spread_here = self.config.routers.iter().any(|r| self.config.spreads(r));
+        self.reported.clear();
+        self.instances.touch_all();
+        self.note_surroundings(now);
+        self.look_at_configurations(now);
+        gains
+    }
+
+    /// Lets go of the routers that are not configured any more, or cannot go on as they are configured now, and
+    /// removes them. Returns the highest epoch of each, and what was counted.
+    fn remove_routers(&mut self, now: Instant, config: &Config) -> BTreeMap<RouterKey, (u64, Counters)> {
+        let lasts = |router: &VirtualRouter| lease_time(config.mesh.lease, router.advert_interval);
+        let after: BTreeMap<RouterKey, &VirtualRouter> = config.routers.iter().map(|r| (r.key, r)).collect();
+        let keep = |i: &Instance| {
+            let goes_on = |after: &&VirtualRouter| can_go_on(&i.config, i.lease_time, after, lasts(after));
+            after.get(&i.config.key).is_some_and(goes_on)
+        };
+        let gone: Vec<RouterKey> = self.instances.iter().filter(|(_, i)| !keep(i)).map(|(key, _)| *key).collect();
+        let mut left = BTreeMap::new();
+        for key in gone {
+            self.retire(now, key, "configuration changed", true, None);
+            let removed = self.instances.remove(&key);
+            self.holds.forget(removed.as_ref());
+            left.extend(removed.map(|i| (key, (i.epoch_seen, i.counters))));
+            self.reported.remove(&key);
+            self.withdraw(router_key(&key));
+        }
+        left
+    }
+
+    /// Gives the routers that are there their configuration, and makes the others. `removed` is what
+    /// [`Engine::remove_routers`] returned.
+    fn set_routers(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        removed: &BTreeMap<RouterKey, (u64, Counters)>,
+    ) -> Vec<Gain> {
+        let orphaned: BTreeMap<RouterKey, u64> =
+            config.routers.iter().map(|r| (r.key, self.orphaned_epoch(r.key))).collect();
+        let mut gains = Vec::new();
+        for router in &config.routers {
+            if self.instances.contains_key(&router.key) {
+                gains.extend(self.reconfigure(now, router));
+                continue;
+            }
+            // No epoch twice: voters take the second one for what was released before.
+            let (epoch_seen, counters) =
+                removed.get(&router.key).copied().unwrap_or_else(|| (orphaned[&router.key], Counters::default()));
+            let instance = Instance::new(router.clone(), config.mesh.lease, now);
+            self.instances.insert(Instance { epoch_seen, counters, ..instance });
+        }
+        gains
+    }
+
     /// Gives a router that stays its configuration. What it has no more is taken away while the fence still
     /// knows it; what it has to get comes later, by [`Engine::gain`].
     pub(super) fn reconfigure(&mut self, now: Instant, after: &VirtualRouter) -> Option<Gain> {

@@ -43,13 +43,14 @@ use std::time::Duration;
 
 use mesh_config::model::{Config, LeaseTime, VirtualRouter};
 use mesh_wire::mesh::NodeId;
-use mesh_wire::mesh::gossip::{RouterReport, RouterState, Transition as ReportedTransition};
+use mesh_wire::mesh::gossip::{NODE_KEY, RouterReport, RouterState, Transition as ReportedTransition};
 use mesh_wire::mesh::lease::{Message, Reply, Request, Verdict as Vote};
 use mesh_wire::mesh::roster::Roster;
 
 use super::*;
 use crate::fixture::{KEY, VIP, key, ms, roster, router, us, vip};
-use crate::input::Interface;
+use crate::input::{Input, Interface};
+use crate::membership::router_key;
 
 const LB1: NodeId = NodeId(1);
 const LB2: NodeId = NodeId(2);
