@@ -8,6 +8,7 @@
 //! server     beside it on a real server: virtual addresses on lo, own ports
 //! threads    threads that must not wait
 //! priority   real-time priority, locked memory
+//! privileges what a node has to be allowed to do
 //! telemetry  decisions as log lines
 //! compat     started as `keepalived`: its command line, PID files, log
 //! dump       keepalived.data, .stats and .json, when signals ask for them
@@ -42,6 +43,7 @@ pub mod memory;
 pub mod mesh;
 pub mod on_demand;
 pub mod priority;
+mod privileges;
 pub mod probes;
 mod pulse;
 pub mod run;

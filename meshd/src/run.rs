@@ -22,11 +22,11 @@ use mesh_wire::mesh::roster::{Role, Roster};
 
 pub use self::next::NextRun;
 use self::serve::serve;
-use crate::director::check_privileges;
 use crate::guard::Link;
 use crate::mesh::{self, Identity};
+use crate::privileges;
 use crate::signals::Signals;
-use crate::{check, compat, control, server};
+use crate::{check, compat, control};
 
 /// Where a configuration is looked for, in this order.
 const DEFAULT_CONFIGS: [&str; 2] = ["/etc/meshd/meshd.toml", "/etc/keepalived/keepalived.conf"];
@@ -221,8 +221,8 @@ fn preflight(places: &Places, role: Role) -> anyhow::Result<()> {
 /// Who serves nothing needs no privileges.
 fn check_role(role: Role) -> anyhow::Result<()> {
     match role {
-        Role::Director => check_privileges(),
-        Role::Server => server::check_privileges(),
+        Role::Director => privileges::check_director(),
+        Role::Server => privileges::check_server(),
         Role::Witness => Ok(()),
     }
 }

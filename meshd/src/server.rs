@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use mesh_core::server::{Action, Change, Host, Memory, Server, Try};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Role;
@@ -19,7 +19,6 @@ use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::director::has_net_admin;
 use crate::kernel::netlink::loopback::Loopback;
 use crate::kernel::sysctl;
 use crate::legacy::Legacy;
@@ -270,18 +269,6 @@ fn tell(action: Action) {
         Action::Tell(text) => tracing::info!("{text}"),
         other => unreachable!("{other:?} is no line for the log"),
     }
-}
-
-/// Whether this process may change addresses.
-///
-/// # Errors
-///
-/// It may not.
-pub fn check_privileges() -> anyhow::Result<()> {
-    if !has_net_admin() {
-        bail!("missing privileges: run as root, or grant CAP_NET_ADMIN (the systemd unit in deploy/ does)");
-    }
-    Ok(())
 }
 
 #[cfg(test)]
