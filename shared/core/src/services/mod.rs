@@ -26,7 +26,9 @@ pub mod input;
 mod kernel;
 mod mesh;
 mod pool;
+mod programming;
 mod reload;
+mod start;
 mod status;
 mod stop;
 mod verdict;
@@ -42,17 +44,17 @@ use std::time::Duration;
 
 use mesh_config::model::{CheckKind, Config, LvsSettings, Mail, TrackFile};
 use mesh_wire::mesh::NodeId;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 
 pub use self::action::Action;
 use self::checker::{Checker, Ended};
 pub use self::input::Input;
 use self::input::{CheckRun, Outcome, Surroundings};
-use self::kernel::{Kernel, Wanted};
+use self::kernel::Kernel;
 use self::mesh::Peer;
 use self::pool::{Occasion, Service, Voice};
-use crate::ipvs::{ServiceKey, SyncDaemon, SyncRole, Table, Timeouts};
+use crate::ipvs::ServiceKey;
 use crate::time::Instant;
 
 /// How soon a check comes that is wanted at once: not all in the same moment.
@@ -290,110 +292,6 @@ impl Services {
         self.places.values().filter(of).copied().collect()
     }
 
-    fn kernel_found(&mut self, now: Instant, answer: Result<input::Kernel, String>) {
-        if !self.kernel.found(now, answer, &mut self.out) {
-            return;
-        }
-        self.all_differ = true;
-        self.note_programmed();
-        if !self.started && self.stopping.is_none() {
-            self.start(now);
-        }
-    }
-
-    /// What is in ip_vs changed.
-    fn note_programmed(&mut self) {
-        for (index, service) in self.services.iter_mut().enumerate() {
-            let programmed = service.config.endpoints.iter().all(|e| self.kernel.has(&pool::key(*e, &service.config)));
-            if std::mem::replace(&mut service.programmed, programmed) != programmed {
-                self.dirty.insert(index);
-            }
-        }
-    }
-
-    /// Real servers are judged for the first time.
-    fn start(&mut self, now: Instant) {
-        self.started = true;
-        let flush = self.lvs.flush;
-        if flush {
-            self.flush(now);
-        }
-        let found = self.kernel.held.as_ref().filter(|_| !flush).map(|held| held.table.clone());
-        for index in 0..self.services.len() {
-            if let Some(table) = &found {
-                self.adopt(now, index, table);
-            }
-            self.start_service(index);
-        }
-        let all: Vec<Place> = self.places.values().copied().collect();
-        for place in all {
-            self.warm_up(now, place);
-        }
-        self.dirty = (0..self.services.len()).collect();
-    }
-
-    /// Real servers that an earlier run took out stay out until they are checked; the others keep their weight until
-    /// checks that have a say in it had it.
-    fn adopt(&mut self, now: Instant, index: usize, table: &Table) {
-        let soon = now + SOON.mul_f64(self.rng.random_range(0.0..1.0));
-        let service = &mut self.services[index];
-        let present: Vec<_> = service.config.endpoints.iter().map(|e| (*e, pool::key(*e, &service.config))).collect();
-        let pools: Vec<_> = present.iter().filter_map(|(e, key)| Some((*e, table.get(key)?))).collect();
-        if pools.is_empty() {
-            return;
-        }
-        for member in 0..service.members.len() {
-            let real = &service.config.real_servers[member];
-            let mut weights = pools.iter().filter_map(|(endpoint, pool)| {
-                let key = words::destination(real.address, real.forwarding, *endpoint).into();
-                Some(pool.destinations.get(&key)?.weight)
-            });
-            // 0 is what was taken out has, too, unless it would not be there then.
-            let sure = |weight: u32| weight > 0 || real.weight == 0;
-            let meant = !real.inhibit_on_failure && service.members[member].checkers.iter().any(|c| !c.weighs);
-            let left = weights.find(|weight| sure(*weight) || meant);
-            if left.is_some() {
-                service.members[member].left = left;
-                continue;
-            }
-            for checker in service.members[member].checkers.iter_mut().filter(|c| c.runs()) {
-                checker.distrust();
-                checker.due = Some(soon);
-            }
-        }
-    }
-
-    /// The first state of a service, which scripts hear of as keepalived has it: the quorum always,
-    /// real servers with `rs_init_notifies`.
-    fn start_service(&mut self, index: usize) {
-        let service = &mut self.services[index];
-        for member in 0..service.members.len() {
-            let known = std::mem::replace(&mut service.members[member].known, true);
-            if known || service.members[member].checkers.iter().any(|c| !c.up) {
-                continue;
-            }
-            service.members[member].live = true;
-            if self.lvs.init_notifies {
-                service.tell_member(member, &mut self.voice);
-            }
-        }
-        service.update_quorum(Occasion::Start, &mut self.voice);
-        self.differing.extend(service.keys());
-    }
-
-    /// The first check comes at a random moment within `warmup`.
-    fn warm_up(&mut self, now: Instant, place: Place) {
-        if !self.started || !self.services[place.service].members[place.member].mine {
-            return;
-        }
-        let random = self.rng.random_range(0.0..1.0);
-        let checker = self.checker(place);
-        if checker.runs() && checker.due.is_none() && checker.running.is_none() {
-            checker.due = Some(now + checker.check.warmup.mul_f64(random));
-        }
-        self.set_timer(place);
-    }
-
     /// Starts what is due, and gives up on what is overdue.
     fn run_timers(&mut self, now: Instant) {
         if self.kernel.give_up(now, &mut self.out) && !self.started && self.stopping.is_none() {
@@ -482,83 +380,6 @@ impl Services {
         self.differing.extend(service.keys());
         self.publish(index);
         fitness
-    }
-
-    fn work_on_kernel(&mut self, now: Instant) {
-        if self.uses_ip_vs() || self.kernel.is_busy() {
-            self.kernel.run(now, &mut self.out);
-        } else {
-            self.kernel.rest();
-        }
-        if self.kernel.is_busy() {
-            return;
-        }
-        if self.kernel.retry_due(now) {
-            self.all_differ = true;
-        }
-        if !self.started || self.stopping.is_some() {
-            return;
-        }
-        if std::mem::take(&mut self.all_differ) {
-            self.differing.clear();
-            let wanted = self.wanted(self.users.keys());
-            self.kernel.reconcile(now, &wanted, None, &mut self.out);
-        } else if !self.differing.is_empty() {
-            let keys = std::mem::take(&mut self.differing);
-            let wanted = self.wanted(keys.iter());
-            self.kernel.reconcile(now, &wanted, Some(&keys), &mut self.out);
-        }
-    }
-
-    /// Whether there is anything to program; if not, a kernel without ip_vs is not spoken of.
-    fn uses_ip_vs(&self) -> bool {
-        !self.services.is_empty()
-            || self.lvs.sync.is_some()
-            || self.lvs.timeouts.is_some()
-            || self.kernel.ours().next().is_some()
-            || self.kernel.our_roles().next().is_some()
-    }
-
-    /// What ip_vs shall hold for these keys, and besides.
-    fn wanted<'a>(&self, keys: impl Iterator<Item = &'a ServiceKey>) -> Wanted {
-        let mut table = Table::new();
-        for key in keys {
-            for &index in self.users.get(key).into_iter().flatten() {
-                let service = &self.services[index];
-                let endpoint = service.config.endpoints.iter().find(|e| pool::key(**e, &service.config) == *key);
-                let Some(endpoint) = endpoint else { continue };
-                let pool = service.wanted(*endpoint);
-                match table.get_mut(key) {
-                    None => drop(table.insert(*key, pool)),
-                    // A mark that two virtual servers share: the first one's settings, all real servers.
-                    Some(first) => pool.destinations.into_iter().for_each(|(key, destination)| {
-                        first.destinations.entry(key).or_insert(destination);
-                    }),
-                }
-            }
-        }
-        let timeouts = self.lvs.timeouts.map(|(tcp, tcp_fin, udp)| Timeouts { tcp, tcp_fin, udp });
-        Wanted { table, sync: self.wanted_sync(), timeouts }
-    }
-
-    /// `lvs_sync_daemon`: master where its virtual router is active, else backup.
-    fn wanted_sync(&self) -> BTreeMap<SyncRole, SyncDaemon> {
-        let Some(sync) = &self.lvs.sync else { return BTreeMap::new() };
-        let roles: &[SyncRole] = match &sync.router {
-            None => &[SyncRole::Master, SyncRole::Backup],
-            Some(router) if self.around.active_here.contains(router) => &[SyncRole::Master],
-            Some(_) => &[SyncRole::Backup],
-        };
-        let daemon = |role: &SyncRole| SyncDaemon {
-            role: *role,
-            interface: sync.interface.clone(),
-            id: sync.id,
-            maxlen: Some(sync.max_length).filter(|n| *n != 0),
-            group: sync.group,
-            port: Some(sync.port).filter(|n| *n != 0),
-            ttl: Some(sync.ttl).filter(|n| *n != 0),
-        };
-        roles.iter().map(|role| (*role, daemon(role))).collect()
     }
 
     fn checker(&mut self, place: Place) -> &mut Checker {

@@ -8,7 +8,7 @@ use mesh_config::model::{Check, Endpoint, Forwarding, Protocol, RealServer, Scri
 use super::action::Decision;
 use super::input::{CheckRun, Kernel as Held};
 use super::*;
-use crate::ipvs::{self, Change, DestinationKey};
+use crate::ipvs::{self, Change, DestinationKey, SyncRole, Timeouts};
 use crate::notify::Notice;
 
 mod alone;
