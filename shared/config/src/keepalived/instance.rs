@@ -322,8 +322,9 @@ fn auth_type(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>
     draft.authentication.kind = Some(match &*word.text {
         "PASS" => AuthType::Pass,
         "AH" => AuthType::Header,
-        other => {
-            lower.warning(word.at, format!("`{other}` is no authentication: expected PASS or AH; skipped"));
+        // It may be the password.
+        _ => {
+            lower.warning(word.at, "no known authentication: expected PASS or AH; skipped".into());
             AuthType::Unknown
         }
     });

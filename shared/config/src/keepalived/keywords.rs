@@ -442,6 +442,11 @@ impl Context {
         self.acted.iter().chain(self.harmless).copied().chain(self.differs.iter().map(|(k, _)| *k))
     }
 
+    /// Whether a word out of place may be a part of a password or a key: it is not shown.
+    pub(super) fn holds_secrets(&self) -> bool {
+        [AUTHENTICATION.name, AUTH_HMAC.name].contains(&self.name)
+    }
+
     /// Looks a keyword up.
     pub(super) fn standing(&self, keyword: &str) -> Standing {
         if self.acted.contains(&keyword) {

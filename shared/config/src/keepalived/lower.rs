@@ -163,6 +163,11 @@ impl<'t> Lower<'t> {
             Standing::Acted => self.warning(at, format!("`{keyword}` is not read here; skipped")),
             Standing::Harmless => self.ignored(at, format!("`{keyword}` has no effect in this version")),
             Standing::Differs(instead) => self.warning(at, format!("`{keyword}` is not supported yet: {instead}")),
+            Standing::Unknown { meant, .. } if context.holds_secrets() => {
+                let hint = meant.map(|meant| format!(" (did you mean `{meant}`?)")).unwrap_or_default();
+                // It may be a password without its keyword.
+                self.warning(at, format!("unknown keyword in {}; skipped{hint}", inside(context)));
+            }
             Standing::Unknown { belongs: Some(block), .. } => {
                 self.warning(at, format!("`{keyword}` belongs in `{block}`, not in {}; skipped", inside(context)));
             }
@@ -192,11 +197,12 @@ impl<'t> Lower<'t> {
             return true;
         }
         if let Some(word) = statement.words.iter().find(|w| !w.quoted && w.text.contains("${")) {
+            // What stands around it may be a part of a password.
             let message = match self.undefined(&word.text) {
-                Some(hint) => {
-                    format!("`{}` is not defined; expected `$NAME=value` in an earlier line{hint}", word.text)
+                Some((name, hint)) => {
+                    format!("`${{{name}}}` is not defined; expected `$NAME=value` in an earlier line{hint}")
                 }
-                None => format!("`{}` is no variable; expected quotes around it, or `${{NAME}}`", word.text),
+                None => "`${` begins no variable; expected quotes around it, or `${NAME}`".to_owned(),
             };
             self.error(word.at, message);
             return true;
@@ -204,15 +210,15 @@ impl<'t> Lower<'t> {
         // A `$` is an ordinary character in files that have no variables.
         if let Some(word) = statement.parameters().iter().find(|w| !w.quoted && w.text.starts_with('$'))
             && !self.source.defined.is_empty()
-            && let Some(hint) = self.undefined(&word.text)
+            && let Some((name, hint)) = self.undefined(&word.text)
         {
-            self.warning(word.at, format!("`{}` is not defined{hint}; taken as it is", word.text));
+            self.warning(word.at, format!("`${name}` is not defined{hint}; taken as it is"));
         }
         false
     }
 
-    /// For a word that ought to be a variable: the name it is near to, or an empty hint.
-    fn undefined(&self, word: &str) -> Option<String> {
+    /// For a word that ought to be a variable: its name, and the one it is near to, or an empty hint.
+    fn undefined<'w>(&self, word: &'w str) -> Option<(&'w str, String)> {
         let (_, rest) = word.split_once('$')?;
         let name = match rest.strip_prefix('{') {
             Some(rest) => rest.split_once('}')?.0,
@@ -223,7 +229,7 @@ impl<'t> Lower<'t> {
             return None;
         }
         let nearest = values::nearest_of(name, self.source.defined.iter().map(|name| &**name));
-        Some(nearest.map(|near| format!(" (did you mean `${near}`?)")).unwrap_or_default())
+        Some((name, nearest.map(|near| format!(" (did you mean `${near}`?)")).unwrap_or_default()))
     }
 }
 

@@ -176,7 +176,7 @@ fn what_the_language_left_over_is_found_everywhere() {
     for (text, start) in [
         (with(" @^a @^b priority 100"), "4:6 W `@^b`: a line takes one condition; the line is skipped"),
         (with(" priority ${PRIO}"), "4:11 E `${PRIO}` is not defined; expected `$NAME=value` in an earlier line"),
-        (with(" priority ${PRIO"), "4:11 E `${PRIO` is no variable; expected quotes around it, or `${NAME}`"),
+        (with(" priority ${PRIO"), "4:11 E `${` begins no variable; expected quotes around it, or `${NAME}`"),
         (with(" include"), "4:2 W `include` has no file name; skipped"),
         (with(" virtual_ipaddress {\n  include # x\n }"), "5:3 W `include` has no file name"),
         (with(" track_script {\n  include\n }"), "5:3 W `include`"),

@@ -81,8 +81,7 @@ fn mode(word: &str) -> Option<HmacMode> {
 fn key(lower: &mut Lower<'_>, draft: &mut Draft, statement: &Statement<'_>) {
     let Some(number) = lower.parameter(statement, "a number from 1 to 255 and a key") else { return };
     let Some(id) = id(&number.text) else {
-        let message = format!("`{}` is no value for `key`: expected a number from 1 to 255; skipped", number.text);
-        return lower.warning(number.at, message);
+        return lower.warning(number.at, "`key` has no number from 1 to 255 before its value; skipped".into());
     };
     let Some(word) = statement.parameters().get(1) else {
         return lower.warning(number.at, format!("key {id} has no value; expected hex:, file: or text; skipped"));

@@ -300,7 +300,7 @@ fn signatures_that_cannot_be_are_placed() {
         ),
         ("  key 1 hex:0g\n  active_key 1", vec!["4:2 E", "5:9 W key 1: the key behind `hex:`"]),
         ("  key 1 file:/none\n  active_key 1", vec!["4:2 E", "5:9 W key 1: /none cannot be read"]),
-        (&format!("{good}\n  key 256 x"), vec!["7:7 W `256` is no value for `key`"]),
+        (&format!("{good}\n  key 256 x"), vec!["7:7 W `key` has no number from 1 to 255"]),
         (&format!("{good}\n  key 2"), vec!["7:7 W key 2 has no value"]),
         (&format!("{good}\n  key"), vec!["7:3 E `key` has no value"]),
         (&format!("{good}\n  key 1 hex:{KEY}"), vec!["7:9 W a second key 1"]),
@@ -309,7 +309,7 @@ fn signatures_that_cannot_be_are_placed() {
         (&format!("{good}\n  anti_replay x"), vec!["7:15 W `x` is no value for `anti_replay`"]),
         (&format!("{good}\n  mode x"), vec!["7:8 W `x` is no value for `mode`"]),
         (&format!("{good}\n  anti_replay monotonic\n  time_window 5"), vec!["8:3 I `time_window` has no meaning"]),
-        (&format!("{good}\n  kee 1"), vec!["7:3 W unknown keyword `kee`"]),
+        (&format!("{good}\n  kee 1"), vec!["7:3 W unknown keyword in `auth_hmac`; skipped (did you mean `key`?)"]),
     ] {
         let (_, found) = read(&hmac(lines));
         assert_eq!(found.len(), starts.len(), "{found:#?}");

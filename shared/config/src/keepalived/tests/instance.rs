@@ -111,17 +111,37 @@ fn authentication() {
     assert!(!format!("{header:?}").contains("49"), "{header:?}");
 }
 
+/// A password may stand anywhere in its block by mistake: logs, events and pages have what is found.
+#[test]
+fn no_finding_shows_a_password() {
+    let with_block = |lines: &str| with(&format!(" authentication {{\n{lines}\n }}"));
+    for text in [
+        with_block("  auth_type S3cret\n  auth_pass x"),
+        with_block("  auth_type PASS\n  auth_pass\n  S3cret"),
+        with_block("  auth_pas S3cret"),
+        with_block("  auth_pass S3cret S3cret"),
+        format!("$PW=S3cret\n{}", with_block("  auth_type PASS\n  auth_pass ${PW}${PW2}")),
+        with(" auth_hmac {\n  key S3cret\n }"),
+        with(" auth_hmac {\n  key\n  S3cret\n }"),
+        with(" auth_hmac {\n  key 1\n  hex:S3cret\n }"),
+    ] {
+        let (_, found) = read(&text);
+        assert!(!found.is_empty(), "{text}");
+        assert!(found.iter().all(|finding| !finding.contains("S3cret")), "{found:#?}");
+    }
+}
+
 #[test]
 fn authentication_findings() {
     let with_block = |before: &str, lines: &str| with(&format!("{before} authentication {{\n{lines}\n }}"));
     for (text, starts) in [
         (with_block("", "  auth_type PASS"), vec!["4:2 W `auth_type PASS` without `auth_pass`"]),
         (with_block("", "  auth_pass x"), vec!["4:2 I a password without `auth_type PASS`"]),
-        (with_block("", "  auth_type FOO"), vec!["5:13 W `FOO` is no authentication"]),
+        (with_block("", "  auth_type FOO"), vec!["5:13 W no known authentication"]),
         (with_block("", "  auth_pass"), vec!["5:3 E `auth_pass` has no value"]),
         (
             with_block("", "  auth_tipe PASS"),
-            vec!["5:3 W unknown keyword `auth_tipe`; skipped (did you mean `auth_type`?)"],
+            vec!["5:3 W unknown keyword in `authentication`; skipped (did you mean `auth_type`?)"],
         ),
         (
             with_block(" version 3\n", "  auth_type PASS\n auth_pass x"),
