@@ -259,7 +259,7 @@ fn optional_config(places: &Places) -> anyhow::Result<Config> {
             Ok(config)
         }
         Err(error) => {
-            tracing::warn!("{error:#}");
+            tracing::info!("{error:#}; this node can do without");
             Ok(Config::default())
         }
     }

@@ -11,6 +11,7 @@ use mesh_control::{ConfigRefused, ReloadReply};
 use mesh_core::Input;
 use tokio::sync::{mpsc, watch};
 
+use self::at_start::AtStart;
 use super::reload_file::ReloadFile;
 use super::reload_time::ReloadTime;
 use super::{Places, config_file, load_config, saved};
@@ -20,6 +21,8 @@ use crate::probes::notify::NotifySettings;
 use crate::probes::notify::teller::Teller;
 use crate::services::ServicesThread;
 use crate::telemetry::{Life, Telemetry};
+
+mod at_start;
 
 /// How long a configuration read again waits for room in the queue: nothing else is noticed meanwhile.
 const TAKEN_WITHIN: Duration = Duration::from_secs(1);
@@ -38,6 +41,7 @@ pub(super) struct Reloading<'a> {
     refused: watch::Sender<Option<ConfigRefused>>,
     /// How long is waited for room in the queue of either.
     patience: Duration,
+    at_start: AtStart,
     /// What engine and services go by.
     pub(super) config: Arc<Config>,
     /// `reload_time_file`, where there is one.
@@ -56,10 +60,20 @@ impl<'a> Reloading<'a> {
         (telemetry, refused): (Telemetry, watch::Sender<Option<ConfigRefused>>),
         config: Config,
     ) -> Self {
-        let time = time_file(&config);
-        let config = Arc::new(config);
-        let patience = TAKEN_WITHIN;
-        Reloading { places, inputs, directs, teller, secure, dumps, telemetry, refused, patience, config, time }
+        Reloading {
+            places,
+            inputs,
+            directs,
+            teller,
+            secure,
+            dumps,
+            telemetry,
+            refused,
+            patience: TAKEN_WITHIN,
+            at_start: AtStart::of(&config),
+            time: time_file(&config),
+            config: Arc::new(config),
+        }
     }
 
     pub(super) fn dump(&self, wanted: Wanted) {
@@ -114,20 +128,29 @@ impl<'a> Reloading<'a> {
         let process = &self.config.process;
         let reading = process.reload_file.as_deref().and_then(ReloadFile::new);
         let file = config_file(self.places.config.clone());
+        if file.is_err() && !self.directs {
+            return Ok(ReloadReply { findings: Vec::new(), summary: "there is none, and none is needed".to_owned() });
+        }
         if let (Some(directory), Ok(file)) = (&process.save_directory, &file) {
             saved::keep(directory, file);
         }
-        let read = file.and_then(|file| load_config(self.places, &file));
+        let read = file.and_then(|file| Ok((load_config(self.places, &file)?, file)));
         drop(reading);
         if let Some(log) = &process.reload_log {
-            saved::tell(log, read.as_ref().map(|(_, report, _)| report));
+            saved::tell(log, read.as_ref().map(|((_, report, _), _)| report));
         }
-        let (config, report, summary) = read?;
+        let ((config, report, summary), file) = read?;
         // Witnesses and servers serve none anyway.
         let nothing = super::serves_nothing(&config) && self.directs;
         ensure!(!nothing, "nothing to serve is left in it; stop meshd to serve nothing");
+        let waits = self.at_start.differs_from(&config);
         self.hand_on(services, bfd, config).await?;
-        Ok(ReloadReply { findings: report.findings.iter().map(ToString::to_string).collect(), summary })
+        let mut findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
+        if let Some(waits) = waits {
+            tracing::warn!("{waits}");
+            findings.push(waits);
+        }
+        Ok(ReloadReply { findings, summary: format!("{}: {summary}", file.display()) })
     }
 
     /// Engine and services take over a configuration, or neither does: nothing is sent before there is
