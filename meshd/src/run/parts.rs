@@ -107,19 +107,23 @@ impl Parts {
 
     /// Ends what is left, one after another in the order in which they need each other. `inputs` is where the engine
     /// hears, `stopped` where it says that all is handed over.
+    ///
+    /// # Errors
+    ///
+    /// The engine did not hand over: whoever acts in the daemon's place has to.
     pub(super) async fn end(
         mut self,
         asked: &anyhow::Result<Command>,
         (inputs, stopped): (&mpsc::Sender<Input>, oneshot::Receiver<()>),
         mesh: Option<&MeshHandle>,
         stop: &CancellationToken,
-    ) {
+    ) -> anyhow::Result<()> {
         let keep = matches!(asked, Ok(Command::Keep | Command::Upgrade));
         if let (Some(real_server), Ok(Command::Stop)) = (self.real_server, asked) {
             // While the engine still votes: the addresses are gone before it is.
             real_server.leave().await;
         }
-        hand_over(inputs, keep, stopped).await;
+        let handed_over = hand_over(inputs, keep, stopped).await;
         // After the addresses: what they still send here is forwarded to the last.
         if let Some(services) = self.services {
             services.stop(keep || asked.is_err()).await;
@@ -139,6 +143,7 @@ impl Parts {
             // Whoever asked by the socket gets an answer.
             let _ = tokio::time::timeout(LAST_ANSWER, &mut self.server).await;
         }
+        handed_over
     }
 }
 
@@ -197,7 +202,7 @@ async fn mesh_failure(mesh: Option<&mut MeshThread>) -> anyhow::Error {
 }
 
 /// Has the engine hand everything over, or leave it to the next run, if it lives.
-async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::Receiver<()>) {
+async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
     let (what, input) =
         if keep { ("leaving all to the next run", Input::Keep) } else { ("handing over", Input::Shutdown) };
     tracing::info!("stopping: {what}");
@@ -207,8 +212,10 @@ async fn hand_over(inputs: &mpsc::Sender<Input>, keep: bool, stopped: oneshot::R
         let _ = inputs.send(input).await;
         stopped.await
     };
-    if tokio::time::timeout(STOP_DEADLINE, handed_over).await.is_err() {
-        tracing::error!("the engine did not hand over within {STOP_DEADLINE:?}; its leases will run out");
+    match tokio::time::timeout(STOP_DEADLINE, handed_over).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => bail!("the engine died before it had handed over"),
+        Err(_) => bail!("the engine did not hand over within {STOP_DEADLINE:?}"),
     }
 }
 

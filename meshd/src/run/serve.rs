@@ -184,12 +184,14 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         guard: guard.as_ref().map(|guard| guard.pid),
     };
     let asked = parts.watch(&mut signals, &mut reloading, (&mut command_queue, &mut reload_queue)).await;
-    parts.end(&asked, (&inputs, stopped_seen), mesh.as_ref(), &stop).await;
+    let ended = parts.end(&asked, (&inputs, stopped_seen), mesh.as_ref(), &stop).await;
     told.finish().await;
     if directs && matches!(asked, Ok(Command::Stop)) {
         life.end(&reloading.config).await;
     }
-    asked.map(|command| if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
+    let command = asked?;
+    ended?;
+    Ok(if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
 
 /// Starts the thread of a real server, and what it is told by; nothing for others.
