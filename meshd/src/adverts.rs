@@ -51,6 +51,8 @@ pub struct Adverts {
     ndisc: Option<Ipv6Socket>,
     buffer: Box<[u8; BUFFER]>,
     dropped: u64,
+    /// A socket failed, and was closed.
+    failed: bool,
 }
 
 /// Where an interface is.
@@ -95,6 +97,13 @@ impl Ears {
         }
     }
 
+    /// What either needs.
+    pub fn join(&mut self, other: &Ears) {
+        for ear in &other.0 {
+            ear.groups.iter().for_each(|group| self.listen(ear.family, *group, ear.protocol));
+        }
+    }
+
     fn listen(&mut self, family: Family, group: IpAddr, protocol: u8) {
         let found = self.0.iter().find(|ear| ear.family == family && ear.protocol == protocol).cloned();
         let mut ear =
@@ -121,37 +130,33 @@ impl Adverts {
     pub fn new() -> io::Result<Adverts> {
         let arp = PacketSocket::new()?;
         let (places, ports, buffer) = (BTreeMap::new(), Vec::new(), Box::new([0; BUFFER]));
-        Ok(Adverts { places, ports, next: 0, arp, ndisc: None, buffer, dropped: 0 })
+        Ok(Adverts { places, ports, next: 0, arp, ndisc: None, buffer, dropped: 0, failed: false })
     }
 
     /// Announces and probes on this interface from now on, and hears and sends these adverts, as a member
-    /// of their groups. What is open already with the same index and
-    /// MAC address stays as it is, the rest is opened anew; after an error the others are open. Needs
-    /// the tokio runtime that will poll [`Adverts::receive`].
+    /// of their groups. What is open already with the same index and MAC address stays as it is, the rest is opened
+    /// anew. Needs the tokio runtime that will poll [`Adverts::receive`].
     ///
-    /// # Errors
-    /// What the kernel says, such as ENODEV where no interface has this index any more.
-    pub fn open(&mut self, interface: &str, index: u32, mac: [u8; 6], ears: &Ears) -> io::Result<()> {
+    /// Returns the families that cannot be heard with what the kernel says, such as ENODEV where no interface has this
+    /// index any more; all others are open.
+    pub fn open(&mut self, interface: &str, index: u32, mac: [u8; 6], ears: &Ears) -> BTreeMap<Family, io::Error> {
         self.open_place(interface, Place { index, mac, base: None }, ears)
     }
 
     /// The same for an interface with a virtual MAC address. It sends all that is asked for, and hears only
     /// routers that send with that very MAC address, which the kernel keeps from the interface below; their
     /// adverts count as heard there.
-    ///
-    /// # Errors
-    /// As [`Adverts::open`].
     pub fn open_virtual(
         &mut self,
         (interface, base): (&str, &str),
         index: u32,
         mac: [u8; 6],
         ears: &Ears,
-    ) -> io::Result<()> {
+    ) -> BTreeMap<Family, io::Error> {
         self.open_place(interface, Place { index, mac, base: Some(base.to_owned()) }, ears)
     }
 
-    fn open_place(&mut self, interface: &str, place: Place, ears: &Ears) -> io::Result<()> {
+    fn open_place(&mut self, interface: &str, place: Place, ears: &Ears) -> BTreeMap<Family, io::Error> {
         let only_from = place.base.is_some().then_some(place.mac);
         let (index, heard_on) = (place.index, place.base.clone().unwrap_or_else(|| interface.to_owned()));
         if self.places.get(interface) != Some(&place) {
@@ -159,7 +164,7 @@ impl Adverts {
             self.places.insert(interface.to_owned(), place);
         }
         self.ports.retain(|port| port.interface != interface || ears.0.contains(&port.ear));
-        let mut result = Ok(());
+        let mut failed = BTreeMap::new();
         for ear in &ears.0 {
             if self.ports.iter().any(|port| port.interface == interface && port.ear == *ear) {
                 continue;
@@ -170,16 +175,27 @@ impl Adverts {
                     let lost = socket.lost().unwrap_or(0);
                     self.ports.push(Port { interface, heard_on, ear: ear.clone(), socket, lost });
                 }
-                Err(error) => result = Err(io::Error::new(error.kind(), format!("{}: {error}", ear.family))),
+                Err(error) => drop(failed.insert(ear.family, error)),
             }
         }
-        result
+        failed
     }
 
     /// Forgets the interface and what waits in its buffers; nothing where it is not open.
     pub fn close(&mut self, interface: &str) {
         self.places.remove(interface);
         self.ports.retain(|port| port.interface != interface);
+    }
+
+    /// Forgets all interfaces that are not among these.
+    pub fn close_others(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.places.retain(|interface, _| wanted(interface));
+        self.ports.retain(|port| wanted(&port.interface));
+    }
+
+    /// Whether a socket failed, and was closed, since this was last asked.
+    pub fn any_failed(&mut self) -> bool {
+        std::mem::take(&mut self.failed)
     }
 
     /// The next packets from other hosts on any open interface, each in its turn: at least one, and
@@ -223,6 +239,7 @@ impl Adverts {
             }
         }
         let ended = ended && failed.is_empty();
+        self.failed |= !failed.is_empty();
         failed.into_iter().rev().for_each(|at| drop(self.ports.remove(at)));
         (all, !self.lost_any() && ended)
     }
@@ -354,6 +371,7 @@ impl Adverts {
                 Poll::Ready(Err(error)) => {
                     tell_failure(&port.interface, &error);
                     self.ports.remove(at);
+                    self.failed = true;
                     idle = 0;
                 }
             }
@@ -363,7 +381,7 @@ impl Adverts {
 }
 
 fn tell_failure(interface: &str, error: &io::Error) {
-    warn!(interface, %error, "VRRP socket failed: closed until the interface changes");
+    warn!(interface, %error, "VRRP socket failed: it is opened again");
 }
 
 fn heard(interface: &str, packet: &ip::Packet<'_>) -> Input {

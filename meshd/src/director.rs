@@ -20,6 +20,7 @@ use mesh_core::action::Effect;
 use mesh_core::bfd::Told;
 use mesh_core::input::ProbeAnswer;
 use mesh_core::{Action, Engine, Input, Instant};
+use mesh_wire::mesh::Family;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 
@@ -57,7 +58,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Less than that is the clock's own drift, and nothing that signatures mind.
 const CLOCK_STEP: Duration = Duration::from_millis(100);
 
-/// Advertisements taken in at once, at most: what else is due waits for microseconds.
+/// Facts of a kind taken in at once, at most: what else is due waits for microseconds.
 const TOGETHER: usize = 64;
 
 /// After the fence's notifications failed, before they are asked for again.
@@ -71,6 +72,8 @@ pub struct Director {
     outputs: Outputs,
     /// Interfaces with virtual routers or their addresses, and the families of these routers.
     interfaces: BTreeMap<String, Ears>,
+    /// The same by a configuration that the engine is about to take over.
+    interfaces_next: Option<BTreeMap<String, Ears>>,
     secondaries: Secondaries,
     /// The wall clock was set, and the engine does not know yet.
     clock_set: Option<Duration>,
@@ -79,6 +82,10 @@ pub struct Director {
     vmacs: Vmacs,
     links: BTreeMap<String, Link>,
     adverts: Adverts,
+    /// Interfaces where adverts of a family cannot be heard, and why.
+    deaf: BTreeMap<(String, Family), String>,
+    /// The same, as far as the engine was told.
+    deaf_told: BTreeMap<(String, Family), String>,
     netlink: Netlink,
     events: mpsc::Receiver<netlink::Event>,
     fence: FenceState,
@@ -131,12 +138,15 @@ impl Director {
             sessions: Sessions::new(sessions),
             outputs,
             interfaces: interfaces_of(config),
+            interfaces_next: None,
             secondaries: Secondaries::new(config),
             unix_at_zero: clock::unix_at_zero(),
             clock_set: None,
             vmacs: Vmacs::of(config),
             links: BTreeMap::new(),
             adverts,
+            deaf: BTreeMap::new(),
+            deaf_told: BTreeMap::new(),
             netlink,
             events,
             fence,
@@ -175,7 +185,7 @@ impl Director {
         }
         let now = clock::now();
         let wake = self.engine.deadline().map_or(self.look_at, |(at, _)| at.min(self.look_at));
-        let mut together = Vec::new();
+        let (mut together, mut events) = (Vec::new(), Vec::new());
         let input = tokio::select! {
             biased;
             () = tokio::time::sleep(wake.since(now)) => {
@@ -186,7 +196,10 @@ impl Director {
                 together.iter().for_each(|input| self.prepare(input));
                 return (count > 0).then_some(together);
             }
-            event = self.events.recv() => event.map(|event| self.kernel_event(event)),
+            count = self.events.recv_many(&mut events, TOGETHER) => {
+                let inputs = events.into_iter().map(|event| self.kernel_event(event)).collect();
+                return (count > 0).then_some(inputs);
+            }
             () = self.sessions.changed() => Some(Input::Timeout),
             () = changed(&mut self.watch) => Some(self.fence_changed()),
             Some(ended) = self.probes.join_next() => Some(probed(ended)),
@@ -208,8 +221,14 @@ impl Director {
     /// What this thread itself has to know of a fact before the engine does.
     fn prepare(&mut self, input: &Input) {
         if let Input::Configure(config) = input {
-            self.interfaces = interfaces_of(config);
+            let next = interfaces_of(config);
+            // Routers that are no more have a last word to say.
+            for (name, ears) in &next {
+                self.interfaces.entry(name.clone()).or_default().join(ears);
+            }
+            self.interfaces_next = Some(next);
             self.secondaries.configure(config);
+            self.secondaries.apply(self.links.keys());
             self.vmacs = Vmacs::of(config);
             self.open_sockets();
         }
@@ -235,6 +254,7 @@ impl Director {
             netlink::Event::Link(link) => {
                 let interface = link.interface.clone();
                 self.links.insert(interface.name.clone(), link);
+                self.secondaries.apply(self.links.keys());
                 self.open_sockets();
                 Input::Interface(interface)
             }
@@ -249,7 +269,7 @@ impl Director {
 
     /// Opens what is needed and not open, also what an error closed.
     fn open_sockets(&mut self) {
-        self.secondaries.apply(self.links.keys());
+        let deaf_before = std::mem::take(&mut self.deaf);
         for link in self.links.values() {
             let name = &link.interface.name;
             let Some(ears) = self.interfaces.get(name) else { continue };
@@ -257,15 +277,40 @@ impl Director {
                 Some(base) => self.adverts.open_virtual((name, base), link.index, link.mac, ears),
                 None => self.adverts.open(name, link.index, link.mac, ears),
             };
-            if let Err(error) = opened {
-                tracing::warn!(interface = %name, %error, "cannot listen for VRRP");
+            for (family, error) in opened {
+                let place = (name.clone(), family);
+                if !deaf_before.contains_key(&place) {
+                    tracing::warn!(interface = %name, %family, %error, "cannot listen for VRRP");
+                }
+                self.deaf.insert(place, error.to_string());
             }
         }
     }
 
+    /// Closes what the configuration that was taken over does not need.
+    fn close_sockets(&mut self) {
+        let Some(interfaces) = self.interfaces_next.take() else { return };
+        self.interfaces = interfaces;
+        self.adverts.close_others(|name| self.interfaces.contains_key(name));
+        self.open_sockets();
+    }
+
+    /// Where adverts can be heard that could not, or cannot any more.
+    fn hearing_news(&mut self) -> Vec<Input> {
+        if self.deaf == self.deaf_told {
+            return Vec::new();
+        }
+        let told = std::mem::replace(&mut self.deaf_told, self.deaf.clone());
+        let heard = told.into_keys().filter(|place| !self.deaf.contains_key(place)).map(|place| (place, None));
+        let deaf = self.deaf.iter().map(|(place, why)| (place.clone(), Some(why.clone())));
+        let news = heard.chain(deaf);
+        news.map(|((interface, family), failure)| Input::Hearing { interface, family, failure }).collect()
+    }
+
     /// Facts that came together, their effects, and the failures these report.
     async fn step(&mut self, inputs: Vec<Input>) {
-        let mut queue = VecDeque::from([inputs]);
+        let mut queue = VecDeque::from([self.hearing_news(), inputs]);
+        queue.retain(|inputs| !inputs.is_empty());
         while let Some(inputs) = queue.pop_front() {
             let (begin, inputs) = self.catch_up(inputs).await;
             let anew = inputs.iter().any(|input| matches!(input, Input::Configure(_)));
@@ -288,7 +333,11 @@ impl Director {
                 let kind = discriminant(&action);
                 let alike = std::iter::from_fn(|| actions.next_if(|next| discriminant(next) == kind));
                 let failed = match action {
-                    Action::AddAddress { .. } => self.add_addresses(once(action).chain(alike).collect()).await,
+                    Action::AddAddress { .. } => {
+                        let additions: Vec<Action> = once(action).chain(alike).collect();
+                        additions.iter().for_each(|addition| failures.note_addition(addition));
+                        self.add_addresses(additions).await
+                    }
                     Action::DelAddress { .. } => self.del_addresses(once(action).chain(alike).collect()).await,
                     action => self.act_on_several(action).await,
                 };
@@ -304,6 +353,7 @@ impl Director {
             self.outputs.telemetry.tell(effects);
             if anew {
                 self.sessions.forget();
+                self.close_sockets();
             }
             if stalled {
                 queue.push_front(vec![Input::Stalled]);
@@ -344,6 +394,9 @@ impl Director {
             return;
         }
         self.look_at = now + LOOK;
+        if self.adverts.any_failed() || !self.deaf.is_empty() {
+            self.open_sockets();
+        }
         // What was lost until now is not what a late step asks for.
         self.adverts.lost_any();
         // Somebody, or NTP, may set the clock at any time.

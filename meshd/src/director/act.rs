@@ -80,13 +80,13 @@ impl Director {
                 let search = self.adverts.probe(&addresses).map_err(failed)?;
                 self.probes.spawn(async move { (probe, search.await) });
             }
-            Action::SweepAddresses { except } => {
+            Action::SweepAddresses { except, configured } => {
                 if self.vmacs.is_empty() {
                     // Of an earlier run, when the configuration had some.
                     let _none_wanted = self.netlink.make_vmacs(&[]).await;
                 }
                 let (routes, rules) = self.vmacs.routes_with(&except);
-                let swept = self.netlink.sweep(&except, &routes, &rules).await;
+                let swept = self.netlink.sweep(&configured, &except, (&routes, &rules)).await;
                 if swept > 0 {
                     tracing::warn!(swept, "removed virtual addresses that an earlier run had left");
                 }

@@ -70,7 +70,7 @@ impl Secondaries {
 }
 
 fn setting(interface: &str) -> String {
-    format!("net.ipv4.conf.{interface}.promote_secondaries")
+    format!("net.ipv4.conf.{}.promote_secondaries", sysctl::written(interface))
 }
 
 #[cfg(test)]

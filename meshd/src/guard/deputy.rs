@@ -106,7 +106,10 @@ fn resign(adverts: &mut Adverts, will: &Will) -> usize {
         let mut send = || -> anyhow::Result<()> {
             let index = if_nametoindex(packet.interface.as_str())?;
             // The MAC address is for announcements, of which there are none.
-            adverts.open(&packet.interface, index, [0; 6], &Ears::from([Family::of(packet.source)]))?;
+            let ears = Ears::from([Family::of(packet.source)]);
+            if let Some((_, error)) = adverts.open(&packet.interface, index, [0; 6], &ears).pop_first() {
+                return Err(error.into());
+            }
             Ok(adverts.send(&packet.interface, packet.source, packet.destination, packet.envelope, &packet.payload)?)
         };
         send().inspect_err(|error| tracing::warn!("a resignation was not sent: {error:#}")).is_ok()

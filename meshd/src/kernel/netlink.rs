@@ -214,15 +214,20 @@ impl Netlink {
         gone.iter().zip(indexes).map(outcome).collect()
     }
 
-    /// Removes every address with our mark from every interface but these, and routes and rules that
-    /// came with them but for these, and tells how many addresses those were.
-    pub async fn sweep(&self, except: &[(String, IpAddr)], routes: &[Route], rules: &[Rule]) -> usize {
+    /// Removes every address with our mark, and those `known` whoever put them there, from every interface but for
+    /// `except`, and routes and rules that came with them but for these, and tells how many addresses those were.
+    pub async fn sweep(
+        &self,
+        known: &[(String, IpNet)],
+        except: &[(String, IpAddr)],
+        (routes, rules): (&[Route], &[Rule]),
+    ) -> usize {
         if let Err(refusal) = route::sweep_moving(&self.requests, routes, rules).await {
             tracing::warn!("routes or rules of an earlier run may be left: {refusal}");
         }
         let mut placed = self.placed.lock().await;
         placed.addresses.clear();
-        let swept = sweep(&self.requests, &mut placed, &[], except).await;
+        let swept = sweep(&self.requests, &mut placed, known, except).await;
         if let Some(failure) = &swept.failure {
             tracing::warn!("addresses of an earlier run may be left: {failure}");
         }

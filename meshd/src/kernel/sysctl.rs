@@ -43,6 +43,11 @@ pub fn write(setting: &str, value: u32) -> anyhow::Result<()> {
     }
 }
 
+/// An interface's name as a part of a setting's.
+pub(crate) fn written(interface: &str) -> String {
+    interface.replace('.', "/")
+}
+
 /// A dot separates; the dots of an interface's name are written as slashes, as sysctl(8) has it.
 fn path(setting: &str) -> PathBuf {
     let swapped = |c| match c {

@@ -86,7 +86,7 @@ impl Journal {
 
 /// Later is more. An attempt that came to nothing, perhaps of a node that was cut off, does not hide what happened.
 pub(super) fn latest(span: &Span) -> (bool, u64) {
-    (span.failed.is_none(), span.begin_unix_us)
+    (span.failed.is_none(), span.end_unix_us)
 }
 
 fn push<T>(list: &mut VecDeque<T>, item: T, most: usize) {

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use mesh_config::model::{Route, Rule, Statics, VirtualAddress, Vmac};
 use mesh_wire::mesh::{NodeId, RouterKey, lease::Message, roster::Roster};
 use mesh_wire::vrrp::Envelope;
@@ -97,6 +98,9 @@ pub enum Action {
     SweepAddresses {
         /// But not these: on this interface, this address.
         except: Vec<(String, IpAddr)>,
+        /// And these, whoever put them there: a keepalived that was killed before this daemon took its place leaves
+        /// its addresses behind, and removes them as it starts.
+        configured: Vec<(String, IpNet)>,
     },
     /// The fence was opened for these addresses by the run before, until then: the next
     /// [`Action::FenceInstall`] leaves them open without a gap.

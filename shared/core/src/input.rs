@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use mesh_config::model::Config;
-use mesh_wire::mesh::{NodeId, lease::Message, roster::Roster};
+use mesh_wire::mesh::{Family, NodeId, lease::Message, roster::Roster};
 
 use crate::action::Effect;
 use crate::drift::Description;
@@ -25,6 +25,15 @@ pub enum Input {
     InterfaceGone {
         /// Its name.
         name: String,
+    },
+    /// Adverts can be heard on an interface again, or cannot.
+    Hearing {
+        /// Its name.
+        interface: String,
+        /// Those of this family.
+        family: Family,
+        /// What is wrong, in words.
+        failure: Option<String>,
     },
     /// A packet of IP protocol 112.
     Advertisement(Datagram),

@@ -193,7 +193,7 @@ pub struct Foreign {
 }
 
 /// The last change of state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
     /// When.
     pub at: Instant,

@@ -17,7 +17,7 @@ const LEAST: i64 = -253;
 #[derive(Clone, Debug, Default)]
 pub struct Tracking {
     scripts: BTreeMap<String, Script>,
-    files: BTreeMap<String, (TrackFile, i64)>,
+    files: BTreeMap<String, (TrackFile, Option<i64>)>,
     processes: BTreeMap<String, (TrackProcess, Option<bool>)>,
     /// Weights of BFD sessions.
     sessions: BTreeMap<String, Weight>,
@@ -28,7 +28,8 @@ pub struct Tracking {
 #[derive(Clone, Debug)]
 struct Script {
     config: TrackScript,
-    up: bool,
+    /// Not known before its first result, which counts alone: `fall` and `rise` are for changes.
+    up: Option<bool>,
     /// Results in a row that contradict `up`.
     against: u32,
 }
@@ -60,6 +61,8 @@ impl fmt::Display for Kind {
 pub enum Effect {
     /// It may run with this priority.
     Priority(u8),
+    /// So it may, where it runs already; to begin, it has to be known first how this stands.
+    Awaits(u8, String),
     /// It must not run.
     Fault(String),
 }
@@ -69,24 +72,26 @@ enum Standing {
     Up,
     Down(&'static str),
     Number(i64),
+    /// Nobody knows yet: it changes nothing.
+    Unknown(&'static str),
 }
 
 /// Something tracked: its kind, its name, the weight that counts, how it stands.
 type Object<'a> = (&'static str, &'a str, Weight, Standing);
 
 impl Tracking {
-    /// Takes over a configuration; what did not change keeps its state.
+    /// Takes over a configuration; what looks at the same thing as before keeps its state.
     pub fn configure(&mut self, config: &Config) {
         let mut old = std::mem::take(&mut self.scripts);
         for config in &config.track_scripts {
-            let state = old.remove(&config.name).filter(|s| s.config == *config);
-            let fresh = || Script { config: config.clone(), up: !config.init_fail, against: 0 };
-            self.scripts.insert(config.name.clone(), state.unwrap_or_else(fresh));
+            let known = old.remove(&config.name).filter(|s| s.config.command == config.command);
+            let (up, against) = known.map_or((None, 0), |s| (s.up, s.against));
+            self.scripts.insert(config.name.clone(), Script { config: config.clone(), up, against });
         }
         let mut old = std::mem::take(&mut self.files);
         for file in &config.track_files {
             let known = old.remove(&file.name).filter(|(known, _)| known.path == file.path);
-            self.files.insert(file.name.clone(), (file.clone(), known.map_or(0, |(_, value)| value)));
+            self.files.insert(file.name.clone(), (file.clone(), known.and_then(|(_, value)| value)));
         }
         let mut old = std::mem::take(&mut self.processes);
         for process in &config.track_processes {
@@ -102,16 +107,16 @@ impl Tracking {
     pub fn result(&mut self, name: &str, outcome: ScriptOutcome) -> Option<(bool, String)> {
         let script = self.scripts.get_mut(name)?;
         let success = outcome == ScriptOutcome::Success;
-        if success == script.up {
+        if script.up == Some(success) {
             script.against = 0;
             return None;
         }
         script.against += 1;
         let needed = if success { script.config.rise } else { script.config.fall };
-        if script.against < needed.max(1) {
+        if script.up.is_some() && script.against < needed.max(1) {
             return None;
         }
-        script.up = success;
+        let first = script.up.replace(success).is_none();
         script.against = 0;
         let how = match outcome {
             ScriptOutcome::Success => "exit status 0".to_owned(),
@@ -120,12 +125,12 @@ impl Tracking {
             ScriptOutcome::TimedOut => format!("no answer within {:?}", script.config.timeout),
             ScriptOutcome::NotStarted => "it cannot be started".to_owned(),
         };
-        Some((success, format!("{how}, {needed} in a row")))
+        Some((success, if first { format!("{how}, at its first run") } else { format!("{how}, {needed} in a row") }))
     }
 
     /// Whether a script counts as up, and how many results in a row say the contrary.
     pub fn standing(&self, name: &str) -> Option<(bool, u32)> {
-        self.scripts.get(name).map(|s| (s.up, s.against))
+        self.scripts.get(name).map(|s| (s.up.unwrap_or(!s.config.init_fail), s.against))
     }
 
     /// Something was seen. Returns how it stands now, in words, when that changed.
@@ -134,7 +139,7 @@ impl Tracking {
         let changed = match kind {
             Kind::File => {
                 let (_, known) = self.files.get_mut(name)?;
-                std::mem::replace(known, value) != value
+                known.replace(value) != Some(value)
             }
             Kind::Process => {
                 let (_, known) = self.processes.get_mut(name)?;
@@ -152,7 +157,8 @@ impl Tracking {
     /// Effective priority: the configured one plus all weights, kept within 1 to 254; or the first fault. The
     /// owner of the addresses ignores weights. What a group tracks holds for each of its members; what a
     /// member tracks with a weight only counts where the group says so. `link` is whether an interface is up.
-    /// What nobody has told of yet is down, but up for a router that `goes_on` as the run before left it.
+    /// What nobody has told of yet holds up a beginning; for a router that `goes_on` as the run before left it, it is
+    /// up.
     pub fn effect(
         &self,
         router: &VirtualRouter,
@@ -160,17 +166,19 @@ impl Tracking {
         link: &dyn Fn(&str) -> bool,
         goes_on: bool,
     ) -> Effect {
-        let mut priority = i64::from(router.priority);
+        let (mut priority, mut awaits) = (i64::from(router.priority), None);
         for (what, name, weight, standing) in self.counting(router, group, link, goes_on) {
             match change(weight, &standing) {
                 Some(by) => priority += by,
                 None => return Effect::Fault(fault(what, name, &standing)),
             }
+            if weight.by == 0 && matches!(standing, Standing::Unknown(_)) {
+                awaits = awaits.or_else(|| Some(fault(what, name, &standing)));
+            }
         }
-        if router.priority == OWNER_PRIORITY {
-            return Effect::Priority(OWNER_PRIORITY);
-        }
-        Effect::Priority(u8::try_from(priority.clamp(1, 254)).expect("clamped to 1..=254"))
+        let own = router.priority == OWNER_PRIORITY;
+        let priority = if own { OWNER_PRIORITY } else { u8::try_from(priority.clamp(1, 254)).expect("1..=254") };
+        awaits.map_or(Effect::Priority(priority), |awaits| Effect::Awaits(priority, awaits))
     }
 
     /// What keeps a priority lower than it could be, in words; none where nothing does. Arguments as in
@@ -186,7 +194,7 @@ impl Tracking {
             if router.priority == OWNER_PRIORITY { Vec::new() } else { self.counting(router, group, link, goes_on) };
         let lower = |(what, name, weight, standing): &Object<'_>| match (change(*weight, standing)?, best(*weight)) {
             (by @ ..0, _) => Some(format!("{} less: {}", -by, fault(what, name, standing))),
-            (0, best @ 1..) if !matches!(standing, Standing::Number(_)) => {
+            (0, best @ 1..) if matches!(standing, Standing::Up | Standing::Down(_)) => {
                 Some(format!("{best} not added: {}", fault(what, name, standing)))
             }
             _ => None,
@@ -230,10 +238,20 @@ impl Tracking {
             add("interface", tracked, Weight::default(), standing);
         }
         for (tracked, script) in tracks.scripts.iter().filter_map(|t| Some((t, self.scripts.get(&t.name)?))) {
-            add("script", tracked, script.config.own_weight(), standing(script.up));
+            let own = script.config.own_weight();
+            let standing = match script.up.or(script.config.init_fail.then_some(false)) {
+                Some(up) => standing(up),
+                None if goes_on => unknown(tracked, own, ""),
+                None => Standing::Unknown("has not ended yet"),
+            };
+            add("script", tracked, own, standing);
         }
         for (tracked, (file, value)) in tracks.files.iter().filter_map(|t| Some((t, self.files.get(&t.name)?))) {
-            add("file", tracked, file.own_weight(), Standing::Number(*value));
+            let standing = match value.or(goes_on.then_some(0)) {
+                Some(number) => Standing::Number(number),
+                None => Standing::Unknown("has not been read yet"),
+            };
+            add("file", tracked, file.own_weight(), standing);
         }
         for (tracked, (process, up)) in tracks.processes.iter().filter_map(|t| Some((t, self.processes.get(&t.name)?)))
         {
@@ -270,6 +288,7 @@ fn change(weight: Weight, standing: &Standing) -> Option<i64> {
     let sign = if weight.reverse { -1 } else { 1 };
     let by = i64::from(weight.by);
     match standing {
+        Standing::Unknown(_) => Some(0),
         // A number that means a failure, and one that does not.
         Standing::Number(number) if by == 0 => ((*number == 0) != weight.reverse).then_some(0),
         Standing::Number(number) => {
@@ -291,7 +310,7 @@ fn best(weight: Weight) -> i64 {
 fn fault(what: &str, name: &str, standing: &Standing) -> String {
     match standing {
         Standing::Up => format!("{what} {name} is up"),
-        Standing::Down(how) => format!("{what} {name} {how}"),
+        Standing::Down(how) | Standing::Unknown(how) => format!("{what} {name} {how}"),
         Standing::Number(number) => format!("{what} {name} holds {number}"),
     }
 }

@@ -16,7 +16,7 @@ fn adverts(lab: &Lab) -> (Adverts, Adverts) {
         ip(&format!("address add {own}/64 dev {interface} nodad"));
         let mut adverts = Adverts::new().unwrap();
         let families = Ears::from([Family::Ipv4, Family::Ipv6]);
-        adverts.open(interface, if_nametoindex(interface).unwrap(), mac, &families).unwrap();
+        assert!(adverts.open(interface, if_nametoindex(interface).unwrap(), mac, &families).is_empty());
         adverts
     };
     (lab.here(|| open("l0", MAC_HERE, "fe80::a")), lab.there(|| open("r0", MAC_THERE, "fe80::b")))
@@ -176,7 +176,7 @@ fn root_without_ipv6_on_an_interface_ipv4_goes_on() {
     Lab::run(async |lab| {
         let (mut here, mut there) = lab.adverts();
         let bad = Ears::from([Family::Ipv4, Family::Ipv6]);
-        assert!(here.open("l0", 0, MAC_HERE, &bad).unwrap_err().to_string().contains("IPv6"));
+        assert!(here.open("l0", 0, MAC_HERE, &bad).contains_key(&Family::Ipv6));
         lab.here(|| open(&mut here, "l0", MAC_HERE)).unwrap();
         let error = here.send("l0", v6("fe80::a"), GROUP, Envelope::default(), b"x").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);

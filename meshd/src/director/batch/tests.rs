@@ -48,7 +48,7 @@ fn nothing_is_moved_over_what_closes_or_gives_away() {
             release(),
             arm(1, 1_200),
             add(2),
-            Action::SweepAddresses { except: Default::default() },
+            Action::SweepAddresses { except: Default::default(), configured: Default::default() },
             arm(2, 500),
         ]
     };

@@ -25,11 +25,44 @@ fn release() -> Action {
     Action::SendMessage { to: NodeId(2), message }
 }
 
+/// After these were to be added to eth0, of which the kernel refused the first.
+fn after_adding(addresses: &[IpAddr]) -> Failures {
+    let mut failures = Failures::default();
+    for address in addresses {
+        let address = mesh_config::model::VirtualAddress::new(ipnet::IpNet::new(*address, 24).unwrap());
+        failures.note_addition(&Action::AddAddress { interface: "eth0".to_owned(), address, lifetime_s: 3 });
+    }
+    failures.note(&Effect::Address { interface: "eth0".to_owned(), address: addresses[0] }, false);
+    failures
+}
+
+fn announce(interface: &str, address: IpAddr) -> Action {
+    Action::Announce { interface: interface.to_owned(), address, count: 5 }
+}
+
+fn advertisement(interface: &str) -> Action {
+    let [source, destination] = [VIP, IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18))];
+    let envelope = mesh_wire::vrrp::Envelope::default();
+    Action::SendAdvertisement { interface: interface.to_owned(), source, destination, envelope, payload: Vec::new() }
+}
+
 #[test]
 fn an_address_that_could_not_be_added_is_not_announced() {
-    let announce = Action::Announce { interface: "eth0".to_owned(), address: VIP, count: 5 };
-    assert!(!failed(&[]).forbid(&announce));
-    assert!(failed(&[(Effect::Address { interface: "eth0".to_owned(), address: VIP }, false)]).forbid(&announce));
+    assert!(!failed(&[]).forbid(&announce("eth0", VIP)));
+    let failures = after_adding(&[VIP]);
+    assert!(failures.forbid(&announce("eth0", VIP)));
+    assert!(failures.forbid(&advertisement("eth0")), "nothing is served there that was not before");
+    assert!(!failures.forbid(&announce("eth1", VIP)));
+    assert!(!failures.forbid(&advertisement("eth1")));
+}
+
+#[test]
+fn an_address_that_could_not_be_added_does_not_silence_others() {
+    let other = IpAddr::V4(Ipv4Addr::new(10, 1, 1, 81));
+    let failures = after_adding(&[VIP, other]);
+    assert!(failures.forbid(&announce("eth0", VIP)));
+    assert!(!failures.forbid(&announce("eth0", other)));
+    assert!(!failures.forbid(&advertisement("eth0")), "a router is served");
 }
 
 #[test]

@@ -189,8 +189,16 @@ fn root_others_addresses_are_followed_and_never_swept() {
         place(netlink, "lo", "127.0.0.9/32", ADDRESS_PROTOCOL).await;
         netlink.add_address("veth0", &vip("10.77.0.80/24"), 60).await.unwrap();
         let one = [("veth0".to_owned(), "10.77.0.90".parse().unwrap())];
-        assert_eq!(netlink.sweep(&one, &[], &[]).await, 3);
-        assert_eq!(netlink.sweep(&one, &[], &[]).await, 0);
+        assert_eq!(netlink.sweep(&[], &one, (&[], &[])).await, 3);
+        assert_eq!(netlink.sweep(&[], &one, (&[], &[])).await, 0);
+        // Of a keepalived that was killed; the one of a router that goes on stays.
+        for left in ["10.77.0.92/24", "10.77.0.93/24"] {
+            place(netlink, "veth0", left, 18).await;
+        }
+        let configured = ["10.77.0.92/24", "10.77.0.93/24"].map(|net| ("veth0".to_owned(), net.parse().unwrap()));
+        let goes_on = [one[0].clone(), ("veth0".to_owned(), "10.77.0.93".parse().unwrap())];
+        assert_eq!(netlink.sweep(&configured, &goes_on, (&[], &[])).await, 1);
+        assert_eq!(netlink.sweep(&configured, &one, (&[], &[])).await, 1);
         // In place of a daemon that is dead, on a kernel that keeps no marks.
         let known = [("veth0".to_owned(), "10.77.0.91/24".parse().unwrap())];
         place(netlink, "veth0", "10.77.0.91/24", 0).await;
@@ -356,7 +364,7 @@ fn root_ipv6_addresses_of_both_kinds_are_swept_and_others_are_not() {
         place(netlink, "veth0", "fd77::90/64", ADDRESS_PROTOCOL).await;
         place(netlink, "veth0", "fd77::91/128", ADDRESS_PROTOCOL).await;
         place(netlink, "veth0", "fd77::92/64", 0).await;
-        assert_eq!(netlink.sweep(&[("veth0".to_owned(), "fd77::91".parse().unwrap())], &[], &[]).await, 1);
+        assert_eq!(netlink.sweep(&[], &[("veth0".to_owned(), "fd77::91".parse().unwrap())], (&[], &[])).await, 1);
         let swept = sweep_all(&[("veth0".to_owned(), "fd77::92/64".parse().unwrap())]).await.unwrap();
         assert_eq!((swept.removed, swept.failure), (2, None));
         let shown = sh("ip -6 -o address show dev veth0");

@@ -154,7 +154,7 @@ async fn make(
             _ => refusal.to_string(),
         })?,
     };
-    let base = wanted.base.replace('.', "/");
+    let base = sysctl::written(&wanted.base);
     if speaks_arp(wanted) {
         for (setting, _) in BELOW {
             let path = format!("net.ipv4.conf.{base}.{setting}");

@@ -10,6 +10,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mesh_config::model::{Config, QuorumLoss, Version, VirtualRouter};
 use mesh_wire::mesh::lease::{Message, Release};
 use mesh_wire::mesh::roster::Role;
@@ -25,6 +26,7 @@ use crate::instance::{Backstop, Instance};
 use crate::lease::ballot::{Ballot, Lease};
 use crate::lease::{GUARD, MAX_LEASE, worth};
 use crate::time::Instant;
+use crate::vrrp;
 
 /// What one run leaves to the next about one virtual router it serves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +148,8 @@ impl Engine {
         orphans.extend(adopted.extract_if(.., |a| torn.contains(&a.router)));
         self.orphans = orphans;
         let except = adopted.iter().flat_map(|a| a.addresses.clone()).collect();
-        self.out.push(Action::SweepAddresses { except });
+        let configured = if self.role() == Role::Director { configured(config) } else { Vec::new() };
+        self.out.push(Action::SweepAddresses { except, configured });
         for (adopted, router) in adopted.iter().filter_map(|a| Some((a, router(config, a.router)?))) {
             if adopted.epochs.is_some() {
                 let addresses = Instance::new(router.clone(), config.mesh.lease, now).addresses();
@@ -236,6 +239,13 @@ impl Engine {
         let epochs = self.orphans.iter().filter(|o| o.router == key).filter_map(|o| o.epochs);
         epochs.map(|(_, last)| last).max().unwrap_or(0)
     }
+}
+
+/// Addresses that are there while their router serves only, each on its interface. The owner of the addresses has them
+/// anyway.
+fn configured(config: &Config) -> Vec<(String, IpNet)> {
+    let moving = config.routers.iter().filter(|router| router.priority != vrrp::OWNER_PRIORITY);
+    moving.flat_map(|r| r.served().map(|a| (r.interface_of(a).to_owned(), a.net))).collect()
 }
 
 fn router(config: &Config, key: RouterKey) -> Option<&VirtualRouter> {

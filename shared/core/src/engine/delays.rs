@@ -17,13 +17,15 @@ pub(super) struct Waiting {
     start: Option<Instant>,
     /// Links that changed, until when they have to stay so, and whether they are up.
     links: BTreeMap<String, (Instant, bool)>,
+    /// Interfaces are there, or changed, and nobody has looked what that means.
+    unlooked: bool,
 }
 
 impl Waiting {
     /// From the start of the daemon on; the clock's zero is the host's boot.
     pub(super) fn new(now: Instant, delays: &Delays) -> Self {
         let until = (now + delays.startup).max(Instant::default() + delays.after_boot);
-        Waiting { start: Some(until).filter(|until| *until > now), links: BTreeMap::new() }
+        Waiting { start: Some(until).filter(|until| *until > now), ..Waiting::default() }
     }
 
     /// Whether routers do not begin yet.
@@ -64,7 +66,15 @@ impl Engine {
         let name = interface.name.clone();
         self.interfaces.insert(name.clone(), interface);
         self.vmac_seen(now, &name, known == Some(true));
-        self.evaluate_all(now);
+        self.delays.unlooked = true;
+    }
+
+    /// What interfaces that were told of together mean for the routers: at the start none of them is missing because it
+    /// comes second.
+    pub(super) fn look_at_interfaces(&mut self, now: Instant) {
+        if std::mem::take(&mut self.delays.unlooked) {
+            self.evaluate_all(now);
+        }
     }
 
     fn link_delay(&self, interface: &Interface) -> Duration {

@@ -16,6 +16,8 @@ struct Look {
     source: Option<IpAddr>,
     /// What is wrong with it.
     fault: Option<String>,
+    /// What has to be known before it begins.
+    awaits: Option<String>,
     /// Its effective priority; `None` leaves it as it was.
     priority: Option<u8>,
     /// What keeps that lower than it could be, in words.
@@ -40,6 +42,9 @@ impl Engine {
         let looks: Vec<Look> = members.iter().map(|member| self.look(now, *member)).collect();
         let first = looks.iter().find_map(|look| Some((look.key, look.fault.clone()?)));
         let shared = first.map(|(key, fault)| self.shared(key, &fault));
+        // As keepalived does, it waits for first results in no state that is told: who runs already goes on meanwhile.
+        let waiting = shared.is_none() && members.iter().all(|m| self.instances[m].fault.is_some());
+        let awaits = looks.iter().find_map(|look| look.awaits.clone()).filter(|_| waiting);
         // Interfaces become known one after another; until when they are waited for is in `adopted`.
         let waits = members.iter().any(|m| self.waits_for_interface(m));
         let (mut begun, mut inherits, mut ended) = (Vec::new(), Vec::new(), Vec::new());
@@ -53,26 +58,25 @@ impl Engine {
             self.note_priority(look.key);
             let Some(instance) = self.instances.get_mut(&look.key) else { return };
             let inherited = look.fault.is_none() && shared.is_some();
-            let fault = look.fault.or_else(|| shared.clone());
+            let fault = look.fault.or_else(|| shared.clone()).or_else(|| awaits.clone());
             let resumes = fault.is_none() && instance.adopted.is_some();
-            if instance.fault == fault && !resumes {
+            // What is wrong while others are waited for is acted on when that is over.
+            if waits || instance.fault == fault && !resumes {
                 continue;
             }
             let was_fault = std::mem::replace(&mut instance.fault, fault.clone()).is_some();
             match fault {
                 // It did not run before, either: there is nothing to tell.
-                Some(_) if inherited && was_fault => {}
+                Some(_) if (inherited || awaits.is_some()) && was_fault => {}
                 // Told after those it comes from.
                 Some(fault) if inherited => inherits.push((look.key, fault)),
                 Some(fault) => begun.push((look.key, fault)),
                 None => ended.push((look.key, was_fault)),
             }
         }
-        if !waits {
-            begun.append(&mut inherits);
-            self.begin_faults(now, begun);
-            self.end_faults(now, ended);
-        }
+        begun.append(&mut inherits);
+        self.begin_faults(now, begun);
+        self.end_faults(now, ended);
     }
 
     /// Whether it has not taken part yet.
@@ -91,16 +95,17 @@ impl Engine {
         let link = |name: &str| self.interfaces.get(name).is_some_and(|interface| interface.running);
         let tracked = self.tracking.effect(&instance.config, self.groups.config_of(key), &link, instance.goes_on);
         let missing = self.link_fault(instance).or_else(|| self.static_fault(&instance.config.name));
-        let (mut fault, mut priority) = match (tracked, missing) {
-            (tracking::Effect::Priority(priority), fault) => (fault, Some(priority)),
-            (tracking::Effect::Fault(fault), missing) => (missing.or(Some(fault)), None),
+        let (mut fault, awaits, mut priority) = match tracked {
+            tracking::Effect::Priority(priority) => (missing, None, Some(priority)),
+            tracking::Effect::Awaits(priority, awaits) => (missing, Some(awaits), Some(priority)),
+            tracking::Effect::Fault(fault) => (missing.or(Some(fault)), None, None),
         };
         let lowered = self.tracking.lowers(&instance.config, self.groups.config_of(key), &link, instance.goes_on);
         self.damp(now, key, &mut fault, &mut priority);
         let instance = &self.instances[&key];
         let fault = fault.or_else(|| instance.blocked.as_ref().map(|(_, reason)| reason.clone()));
         let priority = priority.map(|priority| self.fit_priority(instance, priority));
-        Look { key, source: self.source_of(instance), fault, priority, lowered }
+        Look { key, source: self.source_of(instance), fault, awaits, priority, lowered }
     }
 
     /// What keeps a router's priority low may be something else than before: that is told.

@@ -264,7 +264,9 @@ impl Engine {
 
     fn lose_one(&mut self, now: Instant, key: RouterKey, taken: Option<&str>) -> Option<(Veto, Ballot)> {
         let instance = self.instances.get_mut(&key)?;
-        let Lease::Asking(ballot) = std::mem::take(&mut instance.lease) else { return None };
+        let Lease::Asking(ballot) = &instance.lease else { return None };
+        let ballot = ballot.clone();
+        instance.lease = Lease::Idle;
         let held: Vec<(NodeId, NodeId, u64)> = ballot.held_by_other().collect();
         instance.silence.probe = None;
         let waits = instance.silence.probe_after.is_some_and(|t| now < t);
@@ -317,13 +319,17 @@ impl Engine {
     /// A voter says that a lease ended there. Whoever stands by asks, the highest priority first,
     /// unless other voters' refusals still stand.
     pub(super) fn hear_vacant(&mut self, now: Instant, voter: NodeId, vacant: &Vacant) {
-        if self.instances.contains_key(&vacant.router) {
+        let planned = self.expected_because(&vacant.router).filter(|_| vacant.released);
+        let ended = planned.or_else(|| self.ended_because(vacant.router, vacant));
+        let Some(instance) = self.instances.get_mut(&vacant.router) else { return };
+        if let Some(because) = ended {
+            instance.vacancy = because;
             self.chronicle.vacant(now, self.setup.node, vacant);
         }
-        let planned = self.expected_because(&vacant.router).filter(|_| vacant.released);
-        let vacancy = planned.unwrap_or_else(|| self.ended_because(vacant.router, vacant));
         let Some(instance) = self.instances.get_mut(&vacant.router) else { return };
-        instance.vacancy = vacancy;
+        if instance.vacancy.is_empty() {
+            "nobody serves it".clone_into(&mut instance.vacancy);
+        }
         instance.epoch_seen = instance.epoch_seen.max(vacant.epoch);
         instance.silence.probe_after = None;
         instance.vetoes.remove(&voter);

@@ -74,6 +74,15 @@ impl Engine {
         needed.into_iter().any(|name| !self.interfaces.contains_key(name))
     }
 
+    /// A router that hears nobody would take every address for vacant.
+    pub(super) fn note_hearing(&mut self, now: Instant, place: (String, Family), failure: Option<String>) {
+        match failure {
+            Some(failure) => self.deaf.insert(place, failure),
+            None => self.deaf.remove(&place),
+        };
+        self.evaluate_all(now);
+    }
+
     /// What is wrong with a router's interfaces.
     pub(super) fn link_fault(&self, instance: &Instance) -> Option<String> {
         let config = &instance.config;
@@ -100,7 +109,13 @@ impl Engine {
         if matches!(&config.transport, Transport::Unicast { peers, .. } if peers.is_empty()) {
             return Some("no unicast peer is configured".to_owned());
         }
-        self.source_of(instance).is_none().then(|| self.no_source(config))
+        if self.source_of(instance).is_none() {
+            return Some(self.no_source(config));
+        }
+        let listens_on = [config.interface.as_str(), config.advert_interface()];
+        let listens_on = listens_on.map(|name| (name.to_owned(), config.key.family));
+        let deaf = listens_on.iter().find_map(|place| self.deaf.get_key_value(place));
+        deaf.map(|((name, _), why)| format!("VRRP cannot be heard on interface {name}: {why}"))
     }
 
     /// Why there is no address to send from. Netlink tells when there is one.

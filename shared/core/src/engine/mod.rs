@@ -54,7 +54,7 @@ use mesh_config::model::{Config, TrackFile, TrackProcess};
 use mesh_wire::mesh::gossip::{NodeReport, RouterReport};
 use mesh_wire::mesh::lease::Claim;
 use mesh_wire::mesh::roster::{FIRST_VOTERS, Role, Roster};
-use mesh_wire::mesh::{NodeId, RouterKey};
+use mesh_wire::mesh::{Family, NodeId, RouterKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -116,6 +116,8 @@ pub struct Engine {
     groups: groups::Groups,
     delays: delays::Waiting,
     interfaces: BTreeMap<String, Interface>,
+    /// Interfaces where adverts of a family cannot be heard, and why.
+    deaf: BTreeMap<(String, Family), String>,
     membership: Membership,
     tracking: Tracking,
     /// Files and processes that are watched.
@@ -262,6 +264,7 @@ impl Engine {
             groups: groups::Groups::default(),
             delays: delays::Waiting::new(now, &config.delays),
             interfaces: BTreeMap::new(),
+            deaf: BTreeMap::new(),
             membership: Membership::default(),
             tracking: Tracking::default(),
             watched: <(Vec<TrackFile>, Vec<TrackProcess>)>::default(),
@@ -380,7 +383,10 @@ impl Engine {
     fn record_router(&mut self, now: Instant, key: RouterKey, event: RouterEvent, epoch: u64, cause: String) {
         let trace_id = self.trace_id(now, key, epoch);
         let Some(instance) = self.instances.get_mut(&key) else { return };
-        instance.transition = Transition { at: now, cause: cause.clone(), trace_id: trace_id.clone() };
+        // Who is protected again has served all the time, and for the reason it began for.
+        if !matches!(event, RouterEvent::Protected { .. }) {
+            instance.transition = Transition { at: now, cause: cause.clone(), trace_id: trace_id.clone() };
+        }
         let name = instance.config.name.clone();
         self.groups.note(key, &name, &cause);
         self.note_surroundings(now);

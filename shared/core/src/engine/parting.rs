@@ -1,6 +1,7 @@
 //! Why an owner gives its leases back, told to the other members ahead of the release: whoever takes over can say it
 //! then. It is lost with a message, or on a node of an older version, and no decision waits for it.
 
+use mesh_wire::mesh::gossip::RouterState;
 use mesh_wire::mesh::lease::{Parting, Vacant};
 use mesh_wire::mesh::{NodeId, RouterKey};
 
@@ -24,17 +25,20 @@ impl Engine {
         }
     }
 
-    /// How a lease ended, in words: as its owner said, if it did.
-    pub(super) fn ended_because(&self, router: RouterKey, vacant: &Vacant) -> String {
+    /// How a lease ended, in words: as its owner said, if it did. Nothing where that node never served under it, and
+    /// gave back what a voter had granted to a claim that failed.
+    pub(super) fn ended_because(&self, router: RouterKey, vacant: &Vacant) -> Option<String> {
         let owner = self.name_of(vacant.owner);
         if !vacant.released {
-            return format!("{owner}'s lease ran out");
+            return Some(format!("{owner}'s lease ran out"));
         }
         let said = self.instances.get(&router).and_then(|i| i.parted.as_ref());
-        match said.filter(|said| said.owner == vacant.owner && said.epoch == vacant.epoch) {
-            Some(said) => in_third_person(&owner, &said.cause),
-            None => format!("{owner} released the lease"),
+        if let Some(said) = said.filter(|said| said.owner == vacant.owner && said.epoch == vacant.epoch) {
+            return Some(in_third_person(&owner, &said.cause));
         }
+        // Only who serves has a successor.
+        let served = self.membership.router(vacant.owner, &router).is_some_and(|r| r.state == RouterState::Active);
+        (served || vacant.reserved_for.is_some()).then(|| format!("{owner} released the lease"))
     }
 }
 

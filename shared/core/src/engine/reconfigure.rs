@@ -122,7 +122,8 @@ impl Engine {
         let gone: Vec<RouterKey> = self.instances.iter().filter(|(_, i)| !keep(i)).map(|(key, _)| *key).collect();
         let mut left = BTreeMap::new();
         for key in gone {
-            self.retire(now, key, "configuration changed", true, None);
+            // Alone: its group may do without it from now on.
+            self.retire_one(now, key, "configuration changed", true, None);
             let removed = self.instances.remove(&key);
             self.holds.forget(removed.as_ref());
             left.extend(removed.map(|i| (key, (i.epoch_seen, i.counters))));

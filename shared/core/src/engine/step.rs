@@ -35,8 +35,12 @@ impl Engine {
             if !due::is_narrow(&input) {
                 self.instances.touch_all();
             }
+            if !matches!(input, Input::Interface(_)) {
+                self.look_at_interfaces(now);
+            }
             self.handle(now, input);
         }
+        self.look_at_interfaces(now);
         // Renewals go out before the advertisements of the same tick (rule D4), claims after.
         self.ask_voters(now);
         self.run_timers(now);
@@ -69,9 +73,11 @@ impl Engine {
             Input::InterfaceGone { name } => {
                 self.delays.forget(&name);
                 self.interfaces.remove(&name);
+                self.deaf.retain(|(interface, _), _| *interface != name);
                 self.vmac_gone(&name);
                 self.evaluate_all(now);
             }
+            Input::Hearing { interface, family, failure } => self.note_hearing(now, (interface, family), failure),
             Input::Advertisement(datagram) => self.receive_advertisement(now, &datagram),
             Input::SealedAdvertisement { datagram, identification } => {
                 self.receive_sealed(now, datagram, identification);

@@ -203,6 +203,7 @@ impl Engine {
         *self.chronicle.failovers.entry(trigger).or_default() += 1;
         let name = if planned { names::PLANNED_MOVE } else { names::TAKEOVER };
         let root = self.claim_spans(now, key, (epoch, trace_id), (name, cause, "active"), began.unwrap_or(now));
+        self.chronicle.routers.entry(key).or_default().owner = Some(self.setup.node);
         self.tell(Span { addresses, ..root });
     }
 

@@ -182,6 +182,10 @@ impl Engine {
             (RouterEvent::Active { epoch, voters }, cause)
         };
         self.record_router(now, key, event, epoch, cause);
+        if was_active {
+            // It served all the time: no takeover, and nobody waited.
+            return self.forget_answers(key);
+        }
         let began = self.instances[&key].lease.ballot().map(Ballot::began);
         self.note_active(now, key, epoch, began);
     }

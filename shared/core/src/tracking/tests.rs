@@ -20,9 +20,19 @@ fn script(name: &str, weight: i16) -> TrackScript {
     }
 }
 
-fn tracking(scripts: &[TrackScript]) -> Tracking {
+/// Scripts that have not run yet.
+fn fresh(scripts: &[TrackScript]) -> Tracking {
     let mut tracking = Tracking::default();
     tracking.configure(&Config { track_scripts: scripts.to_vec(), ..Config::default() });
+    tracking
+}
+
+/// Each has run once, and was content.
+fn tracking(scripts: &[TrackScript]) -> Tracking {
+    let mut tracking = fresh(scripts);
+    for script in scripts {
+        tracking.result(&script.name, ScriptOutcome::Success).expect("its first result");
+    }
     tracking
 }
 
@@ -76,9 +86,43 @@ fn a_script_nobody_configured_changes_nothing() {
     assert_eq!(effect(&tracking(&[]), &tracks(100, &[("chk", None)])), Effect::Priority(100));
 }
 
+/// As with keepalived 2.2.7, whatever `rise` and `fall` say.
+#[test]
+fn the_first_result_counts_at_once_and_is_waited_for() {
+    for (outcome, effect_after, words) in [
+        (ScriptOutcome::Success, Effect::Priority(100), (true, "exit status 0, at its first run")),
+        (
+            ScriptOutcome::Exit(1),
+            Effect::Fault("script chk is down".into()),
+            (false, "exit status 1, at its first run"),
+        ),
+    ] {
+        let mut tracking = fresh(&[TrackScript { rise: 5, fall: 5, ..script("chk", 0) }]);
+        let router = tracks(100, &[("chk", None)]);
+        let awaits = "script chk has not ended yet".to_owned();
+        assert_eq!(effect(&tracking, &router), Effect::Awaits(100, awaits.clone()));
+        assert_eq!(effect(&tracking, &tracks(255, &[("chk", None)])), Effect::Awaits(255, awaits));
+        assert_eq!(tracking.effect(&router, None, &|_| true, true), Effect::Priority(100), "it goes on");
+        assert_eq!(tracking.result("chk", outcome), Some((words.0, words.1.to_owned())));
+        assert_eq!(effect(&tracking, &router), effect_after);
+    }
+}
+
+#[test]
+fn a_weight_counts_from_the_first_result_on() {
+    let mut tracking = fresh(&[script("plus", 60), script("minus", -30)]);
+    let router = tracks(100, &[("plus", None), ("minus", None)]);
+    assert_eq!(effect(&tracking, &router), Effect::Priority(100));
+    assert_eq!(tracking.lowers(&router, None, &|_| true, false), None);
+    tracking.result("minus", ScriptOutcome::Exit(1));
+    assert_eq!(effect(&tracking, &router), Effect::Priority(70));
+    tracking.result("plus", ScriptOutcome::Success);
+    assert_eq!(effect(&tracking, &router), Effect::Priority(130));
+}
+
 #[test]
 fn init_fail_is_down_until_the_first_success() {
-    let mut tracking = tracking(&[TrackScript { init_fail: true, ..script("chk", 0) }]);
+    let mut tracking = fresh(&[TrackScript { init_fail: true, rise: 5, ..script("chk", 0) }]);
     let router = tracks(100, &[("chk", None)]);
     assert_eq!(effect(&tracking, &router), Effect::Fault("script chk is down".to_owned()));
     assert!(tracking.result("chk", ScriptOutcome::Success).is_some());
@@ -157,14 +201,18 @@ fn the_address_owner_ignores_weights_but_not_faults() {
 }
 
 #[test]
-fn a_new_configuration_keeps_the_state_of_scripts_that_did_not_change() {
+fn a_new_configuration_keeps_the_state_of_scripts_that_run_the_same() {
     let mut tracking = tracking(&[script("same", 0), script("other", 0)]);
     tracking.result("same", ScriptOutcome::Exit(1));
     tracking.result("other", ScriptOutcome::Exit(1));
     let changed = TrackScript { interval: Duration::from_secs(5), ..script("other", 0) };
     tracking.configure(&Config { track_scripts: vec![script("same", 0), changed], ..Config::default() });
     assert_eq!(effect(&tracking, &tracks(100, &[("same", None)])), Effect::Fault("script same is down".to_owned()));
-    assert_eq!(effect(&tracking, &tracks(100, &[("other", None)])), Effect::Priority(100));
+    assert_eq!(effect(&tracking, &tracks(100, &[("other", None)])), Effect::Fault("script other is down".to_owned()));
+    let another = TrackScript { command: vec!["/bin/false".to_owned()], ..script("other", 0) };
+    tracking.configure(&Config { track_scripts: vec![another], ..Config::default() });
+    let awaits = Effect::Awaits(100, "script other has not ended yet".to_owned());
+    assert_eq!(effect(&tracking, &tracks(100, &[("other", None)])), awaits, "another program has not run yet");
 }
 
 /// A router that tracks one object with this weight.
@@ -282,7 +330,10 @@ fn what_nobody_has_told_of() {
     let config =
         Config { track_files: vec![file("x", 0, false)], track_processes: vec![process("x")], ..Config::default() };
     tracking.configure(&config);
-    assert_eq!(effect(&tracking, &tracks_one("file", None)), Effect::Priority(100), "no file is a 0");
+    let awaits = Effect::Awaits(100, "file x has not been read yet".to_owned());
+    assert_eq!(effect(&tracking, &tracks_one("file", None)), awaits);
+    assert_eq!(effect(&tracking, &tracks_one("file", by(3))), Effect::Priority(100));
+    assert_eq!(tracking.effect(&tracks_one("file", None), None, &|_| true, true), Effect::Priority(100), "it goes on");
     let fault = Effect::Fault("process x has not been looked at yet".to_owned());
     assert_eq!(effect(&tracking, &tracks_one("process", by(0))), fault);
     assert_eq!(effect(&tracking, &tracks_one("process", None)), Effect::Priority(100), "the process's own weight is 1");
@@ -299,7 +350,8 @@ fn changes_are_told_once_and_survive_a_reload() {
         Config { track_files: vec![file("x", 1, false)], track_processes: vec![process("x")], ..Config::default() };
     config.routers = vec![tracks_one("bfd", None)];
     tracking.configure(&config);
-    assert_eq!(tracking.observe(Kind::File, "x", 0), None, "as it was taken to be");
+    assert_eq!(tracking.observe(Kind::File, "x", 0), Some("holds 0".to_owned()));
+    assert_eq!(tracking.observe(Kind::File, "x", 0), None);
     assert_eq!(tracking.observe(Kind::File, "x", 7), Some("holds 7".to_owned()));
     assert_eq!(tracking.observe(Kind::File, "x", 7), None);
     assert_eq!(tracking.observe(Kind::Process, "x", 0), Some("is down".to_owned()), "it was not known before");

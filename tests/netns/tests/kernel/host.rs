@@ -209,3 +209,32 @@ fn root_meshctl_without_a_daemon() -> Result<()> {
     ensure!(said.contains("/nonexistent/meshd.sock") && said.contains("running"), "no hint: {said}");
     Ok(())
 }
+
+/// Nobody is heard where no socket can be opened: a router there takes nothing over, and tries again by itself.
+#[test]
+fn root_a_router_that_cannot_listen_waits_until_it_can() -> Result<()> {
+    let _turn = Lab::beside()?;
+    let conf = |_: &str| {
+        "global_defs {\n dynamic_interfaces\n vrrp_version 3\n}\n\
+         vrrp_instance LATE {\n interface late0\n virtual_router_id 60\n priority 100\n advert_int 0.1\n \
+         virtual_ipaddress {\n  10.99.0.80/24\n }\n}\n"
+            .to_owned()
+    };
+    let mut cluster = Cluster::launch_all(Lab::new(Lifetime::Lab)?, &[(OWNER, Daemon::Plain)], &conf)?;
+    let host = cluster.lab_ref().host(OWNER).clone();
+    let daemon = cluster.daemon_pid(OWNER)?.to_string();
+    let open_files = |most: &str| host.run(&["prlimit", "--pid", &daemon, &format!("--nofile={most}:")]);
+    open_files("3")?;
+    host.run(&["ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1"])?;
+    host.run(&["ip", "address", "add", "10.99.0.1/24", "dev", "late0"])?;
+    host.run(&["ip", "link", "set", "late1", "up"])?;
+    host.run(&["ip", "link", "set", "late0", "up"])?;
+    // Three times as long as it would wait for others.
+    clock::pass(Duration::from_millis(1200))?;
+    ensure!(!host.has_address("10.99.0.80")?, "it took an address over without having listened");
+    open_files("1024")?;
+    clock::wait_for("it listens, and serves", SHOWN_WITHIN, || Ok(host.has_address("10.99.0.80")?.then_some(())))?;
+    let log = fs::read_to_string(host.dir.join("meshd.log")).unwrap_or_default();
+    ensure!(log.contains("VRRP cannot be heard on interface late0"), "the reason is told");
+    cluster.must_run()
+}

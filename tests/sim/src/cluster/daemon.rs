@@ -127,6 +127,7 @@ impl Cluster {
             Input::Interface(_)
             | Input::InterfaceGone { .. }
             | Input::AddressGone { .. }
+            | Input::Hearing { .. }
             | Input::FenceGone
             | Input::Script { .. }
             | Input::Tracked { .. }
@@ -340,7 +341,7 @@ impl Cluster {
             Action::DelAddress { address, .. } => {
                 self.hosts[host].kernel.delete(address.net.addr(), now);
             }
-            Action::SweepAddresses { except } => {
+            Action::SweepAddresses { except, .. } => {
                 let except: Vec<IpAddr> = except.into_iter().map(|(_, address)| address).collect();
                 self.hosts[host].kernel.sweep(&except);
             }

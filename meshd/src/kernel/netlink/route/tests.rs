@@ -103,11 +103,11 @@ fn root_what_an_earlier_run_left_is_swept_and_nothing_else() {
         sh("ip route add 10.99.0.0/24 dev veth0 proto 77; ip rule add from 10.99.0.1 table 5 priority 3 protocol 77");
         netlink.add_routes(&router.routes, &router.rules, false).await;
         let all = shown().len();
-        netlink.sweep(&[], &router.routes[..2], &router.rules[..1]).await;
+        netlink.sweep(&[], &[], (&router.routes[..2], &router.rules[..1])).await;
         let kept = shown();
         assert_eq!((all, kept.len()), (16, 4), "{kept:#?}");
         assert!(kept[0].starts_with("10.20.1.0/24") || kept[1].starts_with("10.20.1.0/24"), "{kept:#?}");
-        netlink.sweep(&[], &[], &[]).await;
+        netlink.sweep(&[], &[], (&[], &[])).await;
         assert_eq!(shown(), ["3: from 10.99.0.1 lookup 5 proto 77"]);
         assert!(sh("ip route").contains("10.99.0.0/24"));
     });
@@ -149,7 +149,7 @@ fn root_what_is_static_is_exactly_what_is_wanted() {
         }
         // Removed by somebody, and not touched by a sweep.
         sh("ip address del 10.44.0.1/24 dev veth0");
-        netlink.sweep(&[], &[], &[]).await;
+        netlink.sweep(&[], &[], (&[], &[])).await;
         assert_eq!(netlink.have_statics(&all).await, []);
         assert!(places().contains("10.44.0.1/24") && places().contains("10.46.0.0/24 via 10.44.0.9"), "{}", places());
         let less = statics("static_ipaddress {\n 10.44.0.1/24 dev veth0\n}\n");

@@ -26,7 +26,7 @@ pub(super) fn plain(actions: Vec<Action>) -> Vec<Action> {
 }
 
 pub(super) fn sweep() -> Action {
-    Action::SweepAddresses { except: Vec::new() }
+    Action::SweepAddresses { except: Vec::new(), configured: vec![("eth0".to_owned(), vip("10.1.1.80/24").net)] }
 }
 
 pub(super) fn run(scripts: &[TrackScript]) -> Action {

@@ -112,7 +112,7 @@ fn the_next_run_goes_on_without_a_gap() {
     let until = ms(3300) + LONG;
     let mut engine = next_run(left(), vec![router(200)], Some(3), ms(3500));
     let kernel = [
-        Action::SweepAddresses { except: placed() },
+        Action::SweepAddresses { except: placed(), configured: vec![("eth0".to_owned(), vip("10.1.1.80/24").net)] },
         Action::FenceAdopt { addresses: vec![VIP], until },
         run(&[]),
         install(&[VIP]),
@@ -175,7 +175,11 @@ fn without_a_mesh_the_next_run_goes_on_too() {
     let mut before = plain_active();
     let left = left_by(&before.step(ms(5000), Input::Keep));
     let mut engine = next_run(left.clone(), vec![router(200)], None, ms(5200));
-    let kernel = [Action::SweepAddresses { except: placed() }, run(&[]), install(&[])];
+    let kernel = [
+        Action::SweepAddresses { except: placed(), configured: vec![("eth0".to_owned(), vip("10.1.1.80/24").net)] },
+        run(&[]),
+        install(&[]),
+    ];
     assert_eq!(plain(engine.step(ms(5200), Input::Timeout)), kernel);
     let actions = plain(engine.step(ms(5210), Input::Interface(eth0(LB1))));
     assert_eq!(actions, [add(5), advert(200), going_on(0)]);
@@ -191,8 +195,10 @@ fn what_does_not_match_is_given_back() {
     let other = IpAddr::from([10, 1, 1, 81]);
     let late = ms(3300) + LONG - Duration::from_millis(50);
     for (router, fenced, now) in [(other_address, other, ms(3500)), (router(200), VIP, late)] {
+        let configured = vec![("eth0".to_owned(), router.addresses[0].net)];
+        let swept = Action::SweepAddresses { except: Vec::new(), configured };
         let mut engine = next_run(left(), vec![router], Some(3), now);
-        assert_eq!(plain(engine.step(now, Input::Timeout)), [sweep(), run(&[]), install(&[fenced])]);
+        assert_eq!(plain(engine.step(now, Input::Timeout)), [swept, run(&[]), install(&[fenced])]);
         assert!(!engine.instances[&KEY].vrrp.is_active());
         let release = Message::Release(vec![Release { router: KEY, epoch: 1, seq: 0, successor: None }]);
         let told: Vec<Action> = plain(engine.step(now, peer_up(LB2)));
@@ -289,7 +295,18 @@ fn a_router_without_a_lease_is_gone_on_with() {
     let warning = actions.iter().position(|a| matches!(a, Action::Record(Decision::Warning { .. })));
     let kernel: Vec<&Action> =
         actions.iter().enumerate().filter(|(n, _)| Some(*n) != warning).map(|(_, a)| a).collect();
-    assert_eq!(kernel, [&Action::SweepAddresses { except: placed() }, &run(&[]), &install(&[])], "not fenced");
+    assert_eq!(
+        kernel,
+        [
+            &Action::SweepAddresses {
+                except: placed(),
+                configured: vec![("eth0".to_owned(), vip("10.1.1.80/24").net)]
+            },
+            &run(&[]),
+            &install(&[])
+        ],
+        "not fenced"
+    );
 
     let actions = plain(engine.step(ms(3510), Input::Interface(eth0(LB1))));
     assert_eq!(actions[..3], [add(5), advert(200), going_on(0)]);
@@ -365,4 +382,27 @@ fn what_nobody_takes_is_taken_back_at_once() {
     engine.step(ms(3403), message(LB3, Message::Vacant(vec![vacant])));
     wait(&mut engine, ms(3500));
     assert!(engine.instances[&KEY].lease.ballot().is_some());
+}
+
+/// Interfaces become known one after another: what is wrong with the first is acted on once the last is there.
+#[test]
+fn a_fault_found_while_an_interface_is_waited_for_ends_it_then() {
+    let mut vi_1 = router(200);
+    vi_1.excluded_addresses = vec![vip("10.2.0.80/24")];
+    vi_1.excluded_addresses[0].interface = Some("eth1".to_owned());
+    let mut engine = started(LB1, vec![vi_1.clone()], None);
+    let eth1 = || Interface { name: "eth1".to_owned(), addresses: Vec::new(), ..eth0(LB1) };
+    engine.step(ms(0), Input::Interface(eth1()));
+    engine.step(CLAIM, Input::Timeout);
+    let mut actions = engine.step(ms(4000), Input::Keep);
+    actions.extend(engine.step(ms(4200), Input::Timeout));
+    let left = actions.into_iter().find_map(|a| if let Action::LeaveBehind(left) = a { Some(left) } else { None });
+
+    let setup = Setup { adopted: left.unwrap(), ..setup(LB1, None) };
+    let mut engine = Engine::new(setup, config(vec![vi_1]), ms(4300));
+    engine.step(ms(4300), Input::Interface(Interface { running: false, ..eth0(LB1) }));
+    assert!(engine.instances[&KEY].vrrp.is_active(), "eth1 is not known yet");
+    engine.step(ms(4301), Input::Interface(eth1()));
+    assert!(!engine.instances[&KEY].vrrp.is_active());
+    assert_eq!(engine.instances[&KEY].transition.cause, "interface eth0 has no link");
 }

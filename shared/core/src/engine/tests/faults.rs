@@ -31,8 +31,45 @@ fn tracking(weight: i16) -> Engine {
     let mut engine = Engine::new(setup(LB1, None), config, ms(0));
     let actions = plain(engine.step(ms(0), Input::Interface(eth0(LB1))));
     assert_eq!(actions[1], run(&[script(weight)]));
+    engine.step(ms(0), ended(ScriptOutcome::Success));
     engine.step(CLAIM, Input::Timeout);
     engine
+}
+
+/// Until the first result it is in no state that is told, as with keepalived; that result counts alone.
+#[test]
+fn a_router_waits_for_the_first_result_of_its_scripts() {
+    let track = Tracks { scripts: vec![Tracked::new("chk")], ..Tracks::default() };
+    let mut config = config(vec![VirtualRouter { track, ..router(200) }]);
+    config.track_scripts = vec![script(0)];
+    let begin = || {
+        let mut engine = Engine::new(setup(LB1, None), config.clone(), ms(0));
+        let actions = plain(engine.step(ms(0), Input::Interface(eth0(LB1))));
+        assert!(!actions.iter().any(|a| matches!(a, Action::Record(Decision::Router { .. }))), "{actions:?}");
+        wait(&mut engine, ms(6000));
+        assert_eq!(engine.instances[&KEY].fault.as_deref(), Some("script chk has not ended yet"));
+        engine
+    };
+    let healthy = plain(begin().step(ms(6000), ended(ScriptOutcome::Success)));
+    assert_eq!(healthy, [turned(true, "exit status 0, at its first run"), told(RouterEvent::Backup, "ready")]);
+    let ill = plain(begin().step(ms(6000), ended(ScriptOutcome::Exit(1))));
+    assert_eq!(
+        ill,
+        [turned(false, "exit status 1, at its first run"), told(RouterEvent::Fault, "script chk is down"),]
+    );
+}
+
+/// A script that a new configuration adds takes nothing from who runs, before it has failed.
+#[test]
+fn a_script_that_is_added_is_waited_for_by_nobody_who_runs() {
+    let mut engine = plain_active();
+    let track = Tracks { scripts: vec![Tracked::new("chk")], ..Tracks::default() };
+    let mut with_script = config(vec![VirtualRouter { track, ..router(200) }]);
+    with_script.track_scripts = vec![script(0)];
+    engine.step(ms(3300), Input::Configure(Box::new(with_script)));
+    assert_eq!(engine.instances[&KEY].state(), RouterState::Active);
+    engine.step(ms(3400), ended(ScriptOutcome::Exit(1)));
+    assert_eq!(engine.instances[&KEY].state(), RouterState::Fault, "at its first failure");
 }
 
 fn ended(outcome: ScriptOutcome) -> Input {
@@ -209,4 +246,25 @@ fn an_advert_that_cannot_be_sent_is_counted() {
     let expected = Action::Record(Decision::Dropped { from: "eth0".to_owned(), reason, count: 1 });
     assert_eq!(plain(engine.step(ms(3300), failed())), [expected]);
     assert_eq!(plain(engine.step(ms(3301), failed())), []);
+}
+
+/// It would take the address for vacant, and nobody would hear of it.
+#[test]
+fn a_router_that_cannot_hear_stops_until_it_can() {
+    let mut engine = plain_active();
+    let hearing = |failure: Option<&str>| Input::Hearing {
+        interface: "eth0".to_owned(),
+        family: Family::Ipv4,
+        failure: failure.map(str::to_owned),
+    };
+    let fault = "VRRP cannot be heard on interface eth0: too many open files";
+    let expected = [del(), advert(0), told(RouterEvent::Backup, fault), told(RouterEvent::Fault, fault)];
+    assert_eq!(plain(engine.step(ms(3300), hearing(Some("too many open files")))), expected);
+    assert_eq!(plain(engine.step(ms(4000), hearing(None))), [told(RouterEvent::Backup, "ready")]);
+    // Another interface is none of its concern, nor is the other family.
+    for (interface, family) in [("eth7", Family::Ipv4), ("eth0", Family::Ipv6)] {
+        let failure = Some("no buffer space".to_owned());
+        let other = Input::Hearing { interface: interface.to_owned(), family, failure };
+        assert_eq!(plain(engine.step(ms(4100), other)), []);
+    }
 }

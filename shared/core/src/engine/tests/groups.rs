@@ -376,3 +376,49 @@ fn a_pin_is_that_of_all_members() {
     engine.set_pin(ms(1), KEY, Some(LB3));
     assert_eq!(pinned(&engine), [Some("lb3".to_owned()), Some("lb3".to_owned())]);
 }
+
+/// Only what changed is touched: the others of its group go on.
+#[test]
+fn a_member_that_a_configuration_leaves_out_goes_alone() {
+    let mut engine = ready(grouped(200, 200), None);
+    engine.step(CLAIM, Input::Timeout);
+    let mut without = grouped(200, 200);
+    without.routers.pop();
+    without.sync_groups[0].routers.pop();
+    let actions = engine.step(ms(4000), Input::Configure(Box::new(without)));
+    let removed: Vec<IpAddr> = actions
+        .iter()
+        .filter_map(|a| if let Action::DelAddress { address, .. } = a { Some(address.net.addr()) } else { None })
+        .collect();
+    assert_eq!(removed, [VIP2]);
+    assert_eq!(engine.instances[&KEY].state(), RouterState::Active);
+    assert!(!engine.instances.contains_key(&KEY2));
+}
+
+/// A configuration makes a group of a router that serves and of one whose claim is under way, and then fails.
+#[test]
+fn a_claim_that_fails_takes_no_lease_along() {
+    let mut apart = grouped(200, 100);
+    apart.sync_groups.clear();
+    let mut engine = ready(apart, Some(roster(3)));
+    let first = request(&engine.step(CLAIM, Input::Timeout));
+    engine.step(ms(3220), granted(LB2, ms(3220), &first));
+    assert!(matches!(engine.instances[&KEY].lease, Lease::Held(_)));
+    let epoch = engine.instances[&KEY].lease.ballot().unwrap().epoch;
+    engine.step(ms(3221), vacant(LB3, KEY2));
+    assert!(matches!(engine.instances[&KEY2].lease, Lease::Asking(_)));
+    let actions = engine.step(ms(3222), Input::Configure(Box::new(grouped(200, 100))));
+    assert_eq!(states(&engine), [RouterState::Backup, RouterState::Vetoed]);
+    let released = actions.iter().filter_map(|a| match a {
+        Action::SendMessage { to: LB2, message: Message::Release(releases) } => Some(releases),
+        _ => None,
+    });
+    let released: Vec<(RouterKey, u64)> = released.flatten().map(|r| (r.router, r.epoch)).collect();
+    assert!(released.contains(&(KEY, epoch)), "others need not wait for its end: {released:?}");
+}
+
+fn vacant(voter: NodeId, router: RouterKey) -> Input {
+    let vacant =
+        mesh_wire::mesh::lease::Vacant { router, owner: LB2, epoch: 3, released: true, reserved_for: Some(LB1) };
+    message(voter, Message::Vacant(vec![vacant]))
+}

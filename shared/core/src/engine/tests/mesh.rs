@@ -180,7 +180,7 @@ impl Mesh {
             Action::DelAddress { address, .. } => {
                 node.present.remove(&address.net.addr());
             }
-            Action::SweepAddresses { except } => {
+            Action::SweepAddresses { except, .. } => {
                 node.present.retain(|a| except.iter().any(|(_, kept)| kept == a));
             }
             Action::LeaveBehind(left) => node.left = left,

@@ -255,6 +255,8 @@ fn an_answer_makes_a_leased_owner_of_it_again() {
     let (mut engine, actions) = left_alone();
     let asks = request(&actions);
     assert!(engine.instances[&KEY].silence.unprotected_since.is_some());
+    engine.take_story();
+    let began = engine.instances[&KEY].transition.clone();
     let actions = plain(engine.step(ms(4100), granted(LB2, ms(4100), &asks)));
     let voters = vec!["lb1".to_owned(), "lb2".to_owned()];
     let event = RouterEvent::Protected { epoch: 1, voters };
@@ -265,6 +267,8 @@ fn an_answer_makes_a_leased_owner_of_it_again() {
         "hosts may know another"
     );
     assert!(engine.instances[&KEY].lease.is_held());
+    assert_eq!(engine.take_story(), [], "no takeover: it has served all the time");
+    assert_eq!(engine.instances[&KEY].transition, began);
     assert_eq!(engine.status(ms(4101)).routers[0].protection, mesh_control::RouterProtection::Lease);
 }
 

@@ -58,11 +58,29 @@ fn a_configured_source_address_has_to_be_there() {
     assert_eq!(engine.instances[&KEY].source, Some(IpAddr::from([10, 1, 1, 99])));
 }
 
+/// Interfaces that are told of together are looked at together: a notify script hears of no fault at every start.
+#[test]
+fn a_tracked_interface_that_comes_second_is_no_fault() {
+    let tracked = mesh_config::model::Tracked::new("eth1");
+    let track = mesh_config::model::Tracks { interfaces: vec![tracked], ..Default::default() };
+    let begin = || {
+        let mut engine =
+            Engine::new(setup(LB1, None), config(vec![VirtualRouter { track: track.clone(), ..router(200) }]), ms(0));
+        engine.step(ms(0), Input::Timeout);
+        engine
+    };
+    let eth1 = || Input::Interface(Interface { name: "eth1".to_owned(), addresses: Vec::new(), ..eth0(LB1) });
+    let together = plain(begin().step_all(ms(1), [Input::Interface(eth0(LB1)), eth1()]));
+    assert_eq!(together, [told(RouterEvent::Backup, "ready")]);
+    let alone = plain(begin().step(ms(1), Input::Interface(eth0(LB1))));
+    assert_eq!(alone, [told(RouterEvent::Fault, "interface eth1 has no link")]);
+}
+
 #[test]
 fn the_address_owner_does_not_wait() {
     let mut engine = Engine::new(setup(LB1, None), config(vec![router(255)]), ms(0));
     let expected = [
-        sweep(),
+        Action::SweepAddresses { except: Vec::new(), configured: Vec::new() },
         run(&[]),
         install(&[]),
         told(RouterEvent::Backup, "ready"),

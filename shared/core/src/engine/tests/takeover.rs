@@ -163,6 +163,22 @@ fn a_successor_tells_why_the_owner_let_go() {
     assert_eq!(cause(None, vacant(4, true)), "lb2 released the lease", "by a node of the version before");
 }
 
+/// What voters granted to a claim that failed is given back, too: nobody served by that.
+#[test]
+fn who_never_served_is_no_cause() {
+    let vacant = |owner, epoch, released| Vacant { router: KEY, owner, epoch, released, reserved_for: None };
+    let told = |vacant| message(LB3, Message::Vacant(vec![vacant]));
+    let mut engine = started(LB1, vec![router(200)], Some(roster(3)));
+    engine.step(ms(3000), told(vacant(LB3, 4, false)));
+    assert_eq!(engine.instances[&KEY].vacancy, "lb3's lease ran out");
+    engine.step(ms(3001), told(vacant(LB2, 5, true)));
+    engine.step(ms(3002), told(vacant(LB1, 6, true)));
+    assert_eq!(engine.instances[&KEY].vacancy, "lb3's lease ran out");
+    engine.step(ms(3003), gossip(&report(LB2, RouterState::Active, 150, 7), LB2));
+    engine.step(ms(3004), told(vacant(LB2, 7, true)));
+    assert_eq!(engine.instances[&KEY].vacancy, "lb2 released the lease");
+}
+
 #[test]
 fn a_stop_without_leases() {
     let mut engine = plain_active();
