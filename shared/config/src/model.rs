@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use mesh_wire::fnv;
 use mesh_wire::mesh::{Family, RouterKey};
 
 mod bfd;
@@ -575,8 +576,7 @@ impl Config {
     }
 }
 
-/// FNV-1a of an interface's name, never zero: stable over versions and hosts.
+/// A number for an interface's name, never zero.
 fn segment_of(interface: &str) -> u32 {
-    let hash = interface.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
-    hash.max(1)
+    fnv::hash32(interface.as_bytes()).max(1)
 }
