@@ -102,8 +102,7 @@ impl Settings {
     /// None where no mail is wanted, or none can be sent; the latter with a warning.
     fn new(mail: Mail) -> Option<Settings> {
         let server = mail.server.clone()?;
-        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-        let host = host.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned());
+        let host = mesh_files::whole_host_name().unwrap_or_else(|| "localhost".to_owned());
         let usable = |text: &str| Mailbox::parse(text).inspect_err(|error| warn!("{error}")).ok();
         let to: Vec<Mailbox> = mail.to.iter().filter_map(|text| usable(text)).collect();
         let from = usable(mail.from.as_deref().unwrap_or(&format!("keepalived@{host}")));
