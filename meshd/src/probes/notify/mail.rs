@@ -68,6 +68,7 @@ impl Mailer {
         self.settings = Settings::new(mail).map(Arc::new);
     }
 
+    /// Sends mail, if there is somebody to send it to.
     pub(super) fn send(&self, subject: String, body: String) {
         let Some(settings) = &self.settings else { return };
         let job = Job { settings: Arc::clone(settings), subject, body };
