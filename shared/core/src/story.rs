@@ -63,6 +63,31 @@ pub struct Span {
     pub waits: bool,
 }
 
+impl Span {
+    /// Of no other, and without more about it.
+    pub fn new(
+        id: u64,
+        trace_id: String,
+        name: &'static str,
+        router: RouterKey,
+        (begin, end): (Instant, Instant),
+    ) -> Self {
+        Span {
+            trace_id,
+            id,
+            parent: None,
+            name,
+            router,
+            begin,
+            end,
+            attributes: Vec::new(),
+            failed: None,
+            addresses: Vec::new(),
+            waits: false,
+        }
+    }
+}
+
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
