@@ -57,14 +57,6 @@ pub(super) struct Peer {
     malformed: bool,
 }
 
-#[cfg(test)]
-impl Peer {
-    /// Parts of virtual servers it told.
-    pub(super) fn count(&self) -> usize {
-        self.services.len()
-    }
-}
-
 impl Services {
     /// Who is there, and who serves what.
     pub(super) fn surround(&mut self, now: Instant, around: Surroundings) {
@@ -365,7 +357,8 @@ fn replace<T: Clone + serde::de::DeserializeOwned>(
     Ok((before, report))
 }
 
-/// Key of a virtual server's first part. A `#` in its name is doubled, so that it never looks like another's further part.
+/// Key of a virtual server's first part. A `#` in its name is doubled, so that it never looks like another's further
+/// part.
 pub(super) fn service_key(name: &str) -> String {
     format!("{SERVICE_PREFIX}{}", name.replace('#', "##"))
 }
