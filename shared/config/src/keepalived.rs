@@ -23,9 +23,9 @@
 //!
 //! deploy/CONFIGURATION.md lists them for whoever migrates.
 //!
-//! More lenient: an instance without an interface has `default_interface`, a script or a track file may be defined after what tracks it, a script's parameters
-//! need no quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is read in every check, and
-//! `interval` may have decimals as in later keepalived versions.
+//! More lenient: an instance without an interface has `default_interface`, a script or a track file may be defined
+//! after what tracks it, a script's parameters need no quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is
+//! read in every check, and `interval` may have decimals as in later keepalived versions.
 
 mod address;
 mod bfd;

@@ -65,8 +65,8 @@ impl Default for MeshSettings {
     }
 }
 
-/// How long a granted lease lives: what a failover costs, and how long a silence of the mesh is survived. Directors need
-/// not agree; what counts is what the owner asks for.
+/// How long a granted lease lives: what a failover costs, and how long a silence of the mesh is survived. Directors
+/// need not agree; what counts is what the owner asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LeaseTime {
     /// `profile = "compat"`: three advert intervals, the patience of VRRP.
