@@ -1,5 +1,5 @@
-//! What it costs to keep many leases: every 250 ms one request for all routers, its answers, and the fence in the kernel.
-//! 12.5 ms would be 5 % of a processor. The kernel's part needs root, and a network namespace of its own.
+//! What it costs to keep many leases: every 250 ms one request for all routers, its answers, and the fence in the
+//! kernel. 12.5 ms would be 5 % of a processor. The kernel's part needs root, and a network namespace of its own.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -20,13 +20,17 @@
 #![forbid(unsafe_code)]
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use jiff::Timestamp;
-use mesh_control::{DEFAULT_SOCKET, NodeRequest, RosterChanged, TokenInfo, TokenReply, TokenRequest, TokenRevocation};
+use mesh_control::story::Explanation;
+use mesh_control::{
+    DEFAULT_SOCKET, NodeRequest, RosterChanged, Status, TokenInfo, TokenReply, TokenRequest, TokenRevocation,
+};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use client::{Client, Failure};
@@ -106,7 +110,8 @@ enum Command {
         #[arg(value_name = "ID|VIP")]
         which: Option<String>,
     },
-    /// Why a VIP is where it is, what every voter would answer now, and what would happen if who serves it died, or this node.
+    /// Why a VIP is where it is, what every voter would answer now, and what would happen if who serves it died, or
+    /// this node.
     Explain {
         /// A VIP, or a router's name.
         vip: String,
@@ -250,11 +255,8 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status { pick, watch: false } => status(&client, &pick, cli.json).await,
         Command::Top => top::run(client).await,
         Command::Services { text } => {
-            let status = client.get("/status").await?;
-            if cli.json {
-                return print(&pretty(&show::services_json(&status, &text)));
-            }
-            print(&show::services(&show::read(status)?, &text, &look()))
+            let part = |status: &Value| show::services_json(status, &text);
+            ask(&client, cli.json, "/status", part, |status: &Status, look| show::services(status, &text, look)).await
         }
         Command::Nodes { command: Some(NodesCommand::Remove { node, now, within }) } => {
             removal::remove(&client, cli.json, node, (!now).then_some(within)).await
@@ -265,32 +267,21 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Voters { command: Some(VotersCommand::Remove { node }) } => {
             change(&client, cli.json, "/voters/remove", &NodeRequest { node }).await
         }
-        Command::Voters { command: None } => {
-            let status = client.get("/status").await?;
-            if cli.json {
-                return print(&pretty(&show::voters_json(&status)));
-            }
-            print(&show::voters(&show::read(status)?, &look()))
-        }
+        Command::Voters { command: None } => ask(&client, cli.json, "/status", show::voters_json, show::voters).await,
         Command::Nodes { command: None } => {
-            let status = client.get("/status").await?;
-            if cli.json {
-                return print(&pretty(status.get("nodes").unwrap_or(&Value::Null)));
-            }
-            print(&show::nodes(&show::read(status)?, &look()))
+            let part = |status: &Value| status.get("nodes").cloned().unwrap_or_default();
+            ask(&client, cli.json, "/status", part, show::nodes).await
         }
         Command::Events { follow: true, since } => story::follow(&client, since, cli.json).await,
         Command::Events { follow: false, since } => {
-            let events = client.get(&story::events_path("/events", since)).await?;
-            if cli.json { print(&pretty(&events)) } else { print(&show::events(&show::read(events)?, &look())) }
+            ask(&client, cli.json, &story::events_path("/events", since), Value::clone, show::events).await
         }
         Command::Trace { which } => {
-            let trace = client.get(&story::trace_path(which.as_deref())).await?;
-            if cli.json { print(&pretty(&trace)) } else { print(&show::trace(&show::read(trace)?, &look())) }
+            ask(&client, cli.json, &story::trace_path(which.as_deref()), Value::clone, show::trace).await
         }
         Command::Explain { vip } => {
-            let explained = client.get(&story::explain_path(&vip)).await?;
-            if cli.json { print(&pretty(&explained)) } else { print(&show::explanation(&show::read(explained)?)) }
+            let words = |why: &Explanation, _: &Look| show::explanation(why);
+            ask(&client, cli.json, &story::explain_path(&vip), Value::clone, words).await
         }
         Command::Move { what, node: Some(node), back: _ } => moves::move_to(&client, cli.json, what, node).await,
         Command::Move { what, node: None, back: _ } => moves::move_back(&client, cli.json, what).await,
@@ -301,21 +292,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             moves::undrain(&client, cli.json, node, (!no_wait).then_some(within)).await
         }
         Command::Plan { drain } => moves::plan(&client, cli.json, drain).await,
-        Command::Convert { file, output, config_id } => {
-            let converted = convert::convert(&file, config_id).map_err(Failure::Failed)?;
-            for change in &converted.changes {
-                // Not part of what one may want to pipe somewhere.
-                let _ = writeln!(io::stderr(), "{}", show::clean(change));
-            }
-            match output {
-                Some(path) => convert::save(&path, &converted.text).map_err(Failure::Failed),
-                None if converted.secret => Err(Failure::Failed(anyhow::anyhow!(
-                    "{} holds authentication keys; expected `--output FILE`, which only its owner can read",
-                    file.display()
-                ))),
-                None => print(&converted.text),
-            }
-        }
+        Command::Convert { file, output, config_id } => convert(&file, output.as_deref(), config_id),
         Command::Stop { keep } => stop::stop(&client, keep).await,
         Command::Reload => reload::reload(&client, cli.json).await,
         Command::Upgrade => {
@@ -334,23 +311,37 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             let cannot = || format!("cannot write manual pages into {}", directory.display());
             clap_mangen::generate_to(Cli::command(), &directory).with_context(cannot).map_err(Failure::Failed)
         }
-        Command::Token(Token { command: TokenCommand::List }) => {
-            let tokens = client.get("/tokens").await?;
-            if cli.json {
-                print(&pretty(&tokens))
-            } else {
-                print(&show::tokens(&show::read::<Vec<TokenInfo>>(tokens)?, &look()))
-            }
+        Command::Token(Token { command }) => token(&client, cli.json, command).await,
+    }
+}
+
+/// Asks for something and prints it: in JSON what `part` takes of the answer, else in words.
+async fn ask<T: DeserializeOwned>(
+    client: &Client,
+    json: bool,
+    path: &str,
+    part: impl FnOnce(&Value) -> Value,
+    words: impl FnOnce(&T, &Look) -> String,
+) -> Result<(), Failure> {
+    let answer = client.get(path).await?;
+    if json { print(&pretty(&part(&answer))) } else { print(&words(&show::read(answer)?, &look())) }
+}
+
+async fn token(client: &Client, json: bool, command: TokenCommand) -> Result<(), Failure> {
+    match command {
+        TokenCommand::List => {
+            let words = |tokens: &Vec<TokenInfo>, look: &Look| show::tokens(tokens, look);
+            ask(client, json, "/tokens", Value::clone, words).await
         }
-        Command::Token(Token { command: TokenCommand::Revoke { id } }) => {
+        TokenCommand::Revoke { id } => {
             // A token among the arguments would show in the list of processes.
             let token = if id == "-" { io::read_to_string(io::stdin()).map_err(anyhow::Error::from)? } else { id };
             let reply = client.post("/tokens/revoke", &TokenRevocation { token }).await?;
-            print(&if cli.json { pretty(&reply) } else { "The token cannot be used any more.\n".to_owned() })
+            print(&if json { pretty(&reply) } else { "The token cannot be used any more.\n".to_owned() })
         }
-        Command::Token(Token { command: TokenCommand::Create { ttl } }) => {
+        TokenCommand::Create { ttl } => {
             let reply = client.post("/tokens", &TokenRequest { ttl_s: ttl }).await?;
-            if cli.json {
+            if json {
                 return print(&pretty(&reply));
             }
             let TokenReply { token, expires, command } = show::read(reply)?;
@@ -359,6 +350,23 @@ async fn run(cli: Cli) -> Result<(), Failure> {
             let _ = writeln!(io::stderr(), "Run this on the new machine before {expires}. The token is a secret.");
             Ok(())
         }
+    }
+}
+
+/// Converts a file, and writes it where it was asked for.
+fn convert(file: &Path, output: Option<&Path>, config_id: Option<String>) -> Result<(), Failure> {
+    let converted = convert::convert(file, config_id).map_err(Failure::Failed)?;
+    for change in &converted.changes {
+        // Not part of what one may want to pipe somewhere.
+        let _ = writeln!(io::stderr(), "{}", show::clean(change));
+    }
+    match output {
+        Some(path) => convert::save(path, &converted.text).map_err(Failure::Failed),
+        None if converted.secret => Err(Failure::Failed(anyhow::anyhow!(
+            "{} holds authentication keys; expected `--output FILE`, which only its owner can read",
+            file.display()
+        ))),
+        None => print(&converted.text),
     }
 }
 

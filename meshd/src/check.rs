@@ -1,8 +1,8 @@
 //! `meshd check`, and reading the configuration for the daemon.
 //!
 //! What the text alone shows is found by `mesh-config`; here come the file itself, the interfaces of
-//! this host, checks that can never succeed, and the scripts with the users they run as. As in keepalived, a tracked script that
-//! cannot run (not found, no such user, insecure where security is asked for) is not tracked.
+//! this host, checks that can never succeed, and the scripts with the users they run as. As in keepalived, a tracked
+//! script that cannot run (not found, no such user, insecure where security is asked for) is not tracked.
 
 mod scripts;
 mod services;

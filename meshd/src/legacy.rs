@@ -2,9 +2,9 @@
 //! when the daemon dies, what one run leaves to the next, what fell too often, and what a real server has to put
 //! back.
 //!
-//! A file is mode 0600, as a will may hold keys that adverts are signed with, and replaced by rename. It begins with a mark and a checksum over all the
-//! rest, which names the boot, the network namespace and the node it is about: anything else found
-//! there is as good as nothing. Nothing is synced to a disk: it has to survive the process only.
+//! A file is mode 0600, as a will may hold keys that adverts are signed with, and replaced by rename. It begins with a
+//! mark and a checksum over all the rest, which names the boot, the network namespace and the node it is about:
+//! anything else found there is as good as nothing. Nothing is synced to a disk: it has to survive the process only.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -42,7 +42,7 @@ const HOLDS: Kind = Kind { name: "holds", version: 3 };
 const MARK: [u8; 7] = *b"meshd\0w";
 /// Bytes of the checksum, a SHA-256.
 const CHECKSUM: usize = 32;
-/// Larger than any will: 64 routers of 255 addresses, each announced to 64 peers.
+/// Larger than any will: a thousand routers of 20 addresses, each announced to 20 peers.
 const LONGEST: u64 = 16 << 20;
 
 /// The files of one node in one runtime directory.

@@ -1,10 +1,10 @@
 //! Real-time priority for the threads that renew leases: on a busy host they run when they are due.
 //!
-//! The lowest priority of SCHED_RR is enough where nothing else is configured: it comes before every ordinary thread, and after whoever
-//! asked for more. Two things keep a mistake of ours from freezing the host: children (tracked scripts)
-//! start with ordinary priority, and a thread that runs for [`LONGEST_RUN`] without ever waiting is
-//! killed by the kernel together with the daemon, whose leases then end by themselves. Configurations say how
-//! else threads run: [`Manner`].
+//! The lowest priority of SCHED_RR is enough where nothing else is configured: it comes before every ordinary thread,
+//! and after whoever asked for more. Two things keep a mistake of ours from freezing the host: children (tracked
+//! scripts) start with ordinary priority, and a thread that runs for [`LONGEST_RUN`] without ever waiting is killed by
+//! the kernel together with the daemon, whose leases then end by themselves. Configurations say how else threads run:
+//! [`Manner`].
 //!
 //! Memory is locked where that cannot fail later: a daemon whose pages were swapped out waits for a
 //! disk. Pages are locked as they come into use (MCL_ONFAULT), so that it takes no more memory than

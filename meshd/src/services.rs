@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use self::kernel::Task;
 use crate::clock;
 use crate::director::status_pause;
+use crate::kernel::ip_of;
 use crate::mesh::MeshHandle;
 use crate::on_demand::Maker;
 use crate::priority::Manner;
@@ -228,7 +229,7 @@ impl Driver {
     fn look_at_addresses(&mut self) {
         match nix::ifaddrs::getifaddrs() {
             Ok(found) => {
-                let addresses: BTreeSet<IpAddr> = found.filter_map(|f| ip_of(f.address?)).collect();
+                let addresses: BTreeSet<IpAddr> = found.filter_map(|f| ip_of(&f.address?)).collect();
                 if addresses != self.addresses {
                     self.addresses.clone_from(&addresses);
                     self.step(Input::Addresses(addresses));
@@ -293,9 +294,4 @@ fn settings(config: &Config) -> CheckerSettings {
 /// Whether this host's addresses decide about checks.
 fn suspends(config: &Config) -> bool {
     config.virtual_servers.iter().any(|server| server.ha_suspend)
-}
-
-fn ip_of(address: nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
-    let ipv4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
-    ipv4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
 }

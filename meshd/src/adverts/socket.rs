@@ -65,7 +65,8 @@ impl VrrpSocket {
                 socket.set_multicast_all_v6(false)?;
                 socket.set_multicast_loop_v6(false)?;
                 socket.set_header_included_v6(true)?;
-                // Linux 4.15. Sends also where the interface has no address any more: a goodbye comes after these are gone.
+                // Linux 4.15. Sends also where the interface has no address any more: a goodbye comes after these are
+                // gone.
                 socket.set_freebind_v6(true)?;
                 // What IPv4 has in the header that comes along.
                 setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?;

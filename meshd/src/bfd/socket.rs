@@ -16,6 +16,8 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, 
 use rand::RngExt;
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
+use crate::kernel::ip_of;
+
 /// Longest packet read: its length is one byte, and what follows it is of no interest.
 const BUFFER: usize = 256;
 
@@ -103,11 +105,6 @@ impl Receiver {
         let interface = index.and_then(|index| if_indextoname(index).ok()?.into_string().ok()).unwrap_or_default();
         Ok(Some(Datagram { interface, source, ttl, multihop: self.multihop, payload: buffer[..length].to_vec() }))
     }
-}
-
-fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
-    let ipv4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
-    ipv4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
 }
 
 /// What one session sends from. The source port stays the same as long as it can (RFC 5881 section

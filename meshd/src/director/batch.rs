@@ -79,8 +79,8 @@ pub(super) fn regroup(actions: Vec<Action>) -> Vec<Action> {
 }
 
 /// A fence that is installed for each of many routers is installed twice: in the place of the first with everything
-/// that any of them closes, in the place of the last as that one has it. So nothing is open sooner, and nothing is closed later but what went on without its lease and was let go
-/// in the same step, which the lease's own end closes.
+/// that any of them closes, in the place of the last as that one has it. So nothing is open sooner, and nothing is
+/// closed later but what went on without its lease and was let go in the same step, which the lease's own end closes.
 fn few_installs(mut actions: Vec<Action>) -> Vec<Action> {
     let installs = |action: &Action| matches!(action, Action::FenceInstall { .. });
     let (first, last) = (actions.iter().position(installs), actions.iter().rposition(installs));

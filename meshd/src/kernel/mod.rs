@@ -7,6 +7,9 @@
 //! sysctl     settings, by /proc/sys
 //! ```
 
+use std::net::IpAddr;
+
+use nix::sys::socket::SockaddrStorage;
 use rtnetlink::packet_core::{ErrorMessage, NlasIterator};
 
 pub mod fence;
@@ -15,6 +18,12 @@ pub mod netlink;
 pub mod sysctl;
 #[cfg(test)]
 pub(crate) mod testing;
+
+/// An IP address from one of the kernel's socket addresses.
+pub(crate) fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+}
 
 /// What the kernel says about a refusal: the errno's text, and its extended acknowledgement
 /// (NETLINK_EXT_ACK, NLMSGERR_ATTR_MSG) where there is one. The socket has to have NETLINK_CAP_ACK

@@ -9,15 +9,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::codec;
 use mesh_wire::mesh::enrol::{CaKeyReply, CaKeyRequest, MAX_REPLY, Secret};
-use quinn::{RecvStream, SendStream};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 
-use super::ask;
 use super::shared::Shared;
 use super::traffic::STREAM_TIME;
 
@@ -56,6 +54,11 @@ pub(super) async fn fetch(shared: Arc<Shared>) -> anyhow::Result<()> {
     }
 }
 
+/// The key for whoever asks for it, where it is one that enrols others.
+pub(super) fn reply(shared: &Shared, to: NodeId) -> CaKeyReply {
+    CaKeyReply { ca_key: shared.identity.ca_key().filter(|_| shared.roster().enrols(to)).map(Secret) }
+}
+
 async fn ask(shared: &Shared, voter: NodeId) -> anyhow::Result<()> {
     let connection = shared.peers.get(&voter).map(|connection| connection.clone()).context("not connected")?;
     let exchange = async {
@@ -68,25 +71,4 @@ async fn ask(shared: &Shared, voter: NodeId) -> anyhow::Result<()> {
     let Secret(key) = reply.ca_key.context("it has none, or knows this node as no voter")?;
     let identity = shared.identity.clone();
     tokio::task::spawn_blocking(move || identity.keep_ca_key(&key)).await.context("writing broke off")?
-}
-
-/// Answers one request: for the key, or a question (see [`ask`]).
-pub(super) async fn answer(shared: Arc<Shared>, from: NodeId, mut send: SendStream, mut recv: RecvStream) {
-    let reply = async {
-        let request =
-            timeout(STREAM_TIME, recv.read_to_end(MAX_REPLY)).await.context("a stream that does not end")??;
-        ensure!(shared.roster().member(from).is_some(), "not a member any more");
-        if ask::is_question(&request) {
-            return ask::answer(&shared, from, &request, &mut send).await;
-        }
-        let CaKeyRequest = codec::decode_value(&request)?;
-        let enrols = shared.roster().enrols(from);
-        let ca_key = shared.identity.ca_key().filter(|_| enrols).map(Secret);
-        timeout(STREAM_TIME, send.write_all(&codec::encode_value(&CaKeyReply { ca_key }))).await??;
-        send.finish()?;
-        anyhow::Ok(())
-    };
-    if let Err(error) = reply.await {
-        debug!(%from, error = %format_args!("{error:#}"), "a request was not answered");
-    }
 }

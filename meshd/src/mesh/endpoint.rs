@@ -86,8 +86,8 @@ async fn arrive(shared: Arc<Shared>, incoming: Incoming, slot: (OwnedSemaphorePe
     }
 }
 
-/// Whether it is a packet of a handshake whose other packets were lost, or came while this node did not know of it: what
-/// is sent again after a link came back is readable to nobody any more.
+/// Whether it is a packet of a handshake whose other packets were lost, or came while this node did not know of it:
+/// what is sent again after a link came back is readable to nobody any more.
 fn is_left_over(error: &ConnectionError) -> bool {
     // quinn's word where the first packet of what looks like an attempt cannot be decrypted.
     matches!(error, ConnectionError::TransportError(error)

@@ -16,7 +16,6 @@ use mesh_wire::mesh::codec;
 use mesh_wire::mesh::enrol::{EnrolReply, EnrolRequest, MAX_REPLY, Refusal, Secret, Welcome};
 use mesh_wire::mesh::roster::{Member, Role, Roster, VotePolicy};
 use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::SockaddrStorage;
 use quinn::{ConnectionError, Endpoint};
 use tokio::time::{sleep, timeout};
 
@@ -24,6 +23,7 @@ use super::identity::{self, Identity, SERVER_NAME};
 use super::shared::{CLOSE_BUSY, CLOSE_DONE};
 use super::state_dir::{CA_CERT, CA_KEY, NODE_CERT, NODE_KEY, StateDir};
 use super::{socket, tls, token};
+use crate::kernel::ip_of;
 
 /// The mesh port, where none is named.
 pub const DEFAULT_PORT: u16 = 7946;
@@ -280,10 +280,4 @@ fn is_global(ip: &IpAddr) -> bool {
         IpAddr::V4(v4) => !(v4.is_loopback() || v4.is_link_local() || v4.is_unspecified()),
         IpAddr::V6(v6) => !(v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local()),
     }
-}
-
-/// An IP address from one of the kernel's socket addresses.
-fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
-    let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-    v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
 }

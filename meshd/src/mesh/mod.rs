@@ -12,7 +12,7 @@
 //!  identity   the CA, certificates, node ids          enrol     init, and the joiner's side
 //!  tls        who is believed                         seed      the seed's side
 //!  ca_key     from voter to voter                     limits    for one source address
-//!  ask        what other nodes remember
+//!  ask        what other nodes remember               requests  which of these two is asked for
 //!  socket     the port, and what on it is not ours    endpoint  accepting
 //!  release    the guard's: leases of a dead daemon are given back
 //! ```
@@ -31,6 +31,7 @@ mod identity;
 mod limits;
 mod peer;
 mod release;
+mod requests;
 mod seed;
 mod shared;
 mod socket;

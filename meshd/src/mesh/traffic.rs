@@ -1,8 +1,8 @@
-//! What travels over a mesh connection: frames, and requests for the CA key.
+//! What travels over a mesh connection: frames, and requests.
 //!
 //! A frame is one byte that says what follows, then the value. It goes as a QUIC datagram where it
 //! fits one, else as a unidirectional stream of its own. A request is a bidirectional stream, see
-//! [`super::ca_key`].
+//! [`super::requests`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::ca_key;
 use super::counters::Counter;
+use super::requests;
 use super::shared::{FRAME_GOSSIP, FRAME_MESSAGE, MAX_FRAME, Shared};
 
 /// A stream that takes longer than this is given up, on both sides.
@@ -48,7 +48,7 @@ async fn read_all(shared: &Arc<Shared>, from: NodeId, connection: &Connection) -
                 Err(error) => return error,
             },
             stream = connection.accept_bi() => match stream {
-                Ok((send, recv)) => { streams.spawn(ca_key::answer(shared.clone(), from, send, recv)); }
+                Ok((send, recv)) => { streams.spawn(requests::answer(shared.clone(), from, send, recv)); }
                 Err(error) => return error,
             },
             Some(_) = streams.join_next() => {}

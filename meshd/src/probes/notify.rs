@@ -9,10 +9,7 @@
 //! once     the scripts of the start and the end
 //! ```
 
-use std::net::IpAddr;
-use std::path::Path;
-
-use mesh_config::model::{Config, Fifo, Mail, Script, ScriptSecurity};
+use mesh_config::model::{Config, Fifo, Mail, ScriptSecurity};
 use mesh_core::notify::Notice;
 
 use crate::telemetry::Telemetry;
@@ -91,26 +88,10 @@ impl Notifier {
     /// Tells one thing.
     pub fn tell(&mut self, notice: Notice) {
         match notice {
-            Notice::Run { key, script, vips } => self.run(key, script, vips),
-            Notice::WriteFifo { path, line } => self.write_fifo(&path, &line),
-            Notice::Mail { subject, body } => self.mail(subject, body),
+            Notice::Run { key, script, vips } => self.scripts.run(key, script, vips),
+            Notice::WriteFifo { path, line } => self.fifos.write(&path, &line),
+            Notice::Mail { subject, body } => self.mail.send(subject, body),
         }
-    }
-
-    /// Runs a script after those of the same key that were asked for before it, and never beside one of them. Too many
-    /// that wait push out the oldest.
-    fn run(&self, key: String, script: Script, vips: Vec<IpAddr>) {
-        self.scripts.run(key, script, vips);
-    }
-
-    /// Writes a line to a FIFO, which is made where there is none, if its reader has room for it.
-    fn write_fifo(&mut self, path: &Path, line: &str) {
-        self.fifos.write(path, line);
-    }
-
-    /// Sends mail, if there is somebody to send it to.
-    fn mail(&self, subject: String, body: String) {
-        self.mail.send(subject, body);
     }
 
     /// What was dropped since the start.
@@ -135,7 +116,7 @@ impl Notifier {
         self.readers.end().await;
     }
 
-    /// Ends nothing that runs, and leaves FIFOs where they are.
+    /// Scripts that tell something go on, and FIFOs stay where they are. Their readers end: the next run has its own.
     pub fn leave(mut self) {
         self.fifos.leave();
         self.scripts.leave();

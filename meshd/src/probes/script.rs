@@ -9,9 +9,10 @@
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mesh_config::model::{ScriptSecurity, TrackScript};
+use mesh_config::model::{Script, ScriptSecurity, TrackScript};
 use mesh_core::Input;
 use mesh_core::input::ScriptOutcome;
 use tokio::sync::mpsc;
@@ -19,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::process::{self, Account, Group};
+use super::process::Programs;
 
 #[cfg(test)]
 mod tests;
@@ -28,13 +29,15 @@ mod tests;
 pub struct Scripts {
     outcomes: mpsc::Sender<Input>,
     security: ScriptSecurity,
+    programs: Arc<Programs>,
     running: BTreeMap<String, (TrackScript, AbortOnDropHandle<()>)>,
 }
 
 impl Scripts {
     /// None yet. Outcomes wait while the channel is full, and so does the next run of that script.
     pub fn new(outcomes: mpsc::Sender<Input>, security: ScriptSecurity) -> Scripts {
-        Scripts { outcomes, security, running: BTreeMap::new() }
+        let programs = Arc::new(Programs::new(security.clone()));
+        Scripts { outcomes, security, programs, running: BTreeMap::new() }
     }
 
     /// Whom scripts run as that do not say so, and what root runs, from the next [`Scripts::set`] on.
@@ -42,12 +45,13 @@ impl Scripts {
         if security != self.security {
             // All start afresh.
             self.running.clear();
+            self.programs = Arc::new(Programs::new(security.clone()));
             self.security = security;
         }
     }
 
     /// Tracks these scripts from now on. An unchanged one stays on its schedule, a changed one starts afresh.
-    /// Needs a tokio runtime, and asks the user database.
+    /// Needs a tokio runtime.
     pub fn set(&mut self, scripts: Vec<TrackScript>) {
         let mut before = std::mem::take(&mut self.running);
         for script in scripts {
@@ -55,8 +59,8 @@ impl Scripts {
                 Some(same) if same.0 == script => same,
                 _ => {
                     let task = Task {
-                        account: process::account(script.user.as_ref(), &self.security),
-                        security: self.security.clone(),
+                        program: Script { command: script.command.clone(), user: script.user.clone() },
+                        programs: self.programs.clone(),
                         outcomes: self.outcomes.clone(),
                         script: script.clone(),
                         complaint: None,
@@ -72,8 +76,8 @@ impl Scripts {
 /// One script and its schedule.
 struct Task {
     script: TrackScript,
-    account: Result<Account, String>,
-    security: ScriptSecurity,
+    program: Script,
+    programs: Arc<Programs>,
     outcomes: mpsc::Sender<Input>,
     /// Why it could not be started last time: logged when it changes.
     complaint: Option<String>,
@@ -91,7 +95,7 @@ impl Task {
 
     /// One run; when it was over. A run that timed out was over then, however long it took to die.
     async fn once(&mut self) -> Instant {
-        let mut group = match self.start() {
+        let mut group = match self.programs.start(&self.program).await {
             Ok(group) => {
                 self.complain(None);
                 group
@@ -114,10 +118,6 @@ impl Task {
                 deadline
             }
         }
-    }
-
-    fn start(&self) -> Result<Group, String> {
-        process::start(&self.script.command, self.account.as_ref().map_err(String::clone)?, &self.security)
     }
 
     async fn report(&self, outcome: ScriptOutcome) {

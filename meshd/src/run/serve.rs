@@ -1,8 +1,8 @@
 //! Wires everything together and watches over it: whatever dies is noticed, and ends the daemon
 //! rather than leaving half of it running.
 
+use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use mesh_config::model::{Config, ScriptSecurity};
@@ -13,6 +13,7 @@ use mesh_core::services::input::Surroundings;
 use mesh_core::{Engine, Input, Setup};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::roster::Role;
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +38,7 @@ use crate::probes::tracked::Tracked;
 use crate::server::{RealServer, Told};
 use crate::services;
 use crate::signals::Signals;
-use crate::telemetry::{Archive, Life as Lives};
+use crate::telemetry::{Archive, Life as Lives, Telemetry};
 use crate::threads::{self, Ended, MeshThread};
 use crate::witness::Witness;
 use crate::{clock, descriptors, memory, on_demand};
@@ -52,11 +53,22 @@ const QUESTIONS: usize = 16;
 /// Dumps that may wait for the engine; those behind wait to be asked for.
 const ASK_QUEUE: usize = 4;
 
-pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Signals) -> anyhow::Result<End> {
+/// What a daemon has before it does anything.
+struct Opened {
+    member: Option<Member>,
+    config: Config,
+    role: Role,
+    socket: control::Socket,
+    pages: Option<TcpListener>,
+    /// Keeps another daemon from the state directory.
+    alone: Option<File>,
+}
+
+/// All that may be refused before anything runs.
+async fn open(places: &Places) -> anyhow::Result<Opened> {
     let (member, config) = what_to_run(places)?;
     let role = member.as_ref().map_or(Role::Director, role_of);
     check_role(role)?;
-    let directs = role == Role::Director;
     lock_memory(&config);
     priority::take_name(config.process.threads.vrrp.name.as_deref());
     if let Err(error) = descriptors::raise_limit() {
@@ -67,7 +79,13 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         Some(address) => Some(control::listen(address).await?),
         None => None,
     };
-    let _alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;
+    let alone = member.as_ref().map(|_| StateDir::open(&places.state_dir).lock()).transpose()?;
+    Ok(Opened { member, config, role, socket, pages, alone })
+}
+
+pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Signals) -> anyhow::Result<End> {
+    let Opened { member, config, role, socket, pages, alone: _alone } = open(places).await?;
+    let directs = role == Role::Director;
     let node = member.as_ref().map_or(NodeId(0), |(identity, _)| identity.node);
     let life = Life::new(&places.runtime_dir);
     if directs && !life.begin(&config, &mut signals).await {
@@ -106,20 +124,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         mesh.answer_from(archive.clone());
     }
     let (asks, ask_queue) = mpsc::channel(ASK_QUEUE);
-    let shown = guard.as_ref().map(|link| mesh_control::Guard {
-        pid: link.pid,
-        daemon_pid: std::process::id(),
-        restarts: link.restarts,
-        last_death: link.last_death.clone(),
-        last_death_at: link.died_at.and_then(in_words),
-        cannot_act: link.cannot_act(),
-    });
-    if let Some(how) = guard.as_ref().and_then(Link::died) {
-        telemetry.record_life(Lives::Died { how });
-    }
-    if let Some(why) = shown.as_ref().and_then(|guard| guard.cannot_act.as_ref()) {
-        tracing::warn!("killed, this daemon is not acted for, and its leases run out: {why}");
-    }
+    let watched = guard.as_ref().map(|guard| watched_by(guard, &telemetry));
     let (directors_tell, server_thread) = start_server(role, mesh.as_ref(), &legacy)?;
     let scripts_told = Some(telemetry.clone());
     let notify = directs.then(|| teller::start(NotifySettings::of(&config), scripts_told)).transpose()?;
@@ -129,7 +134,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         mesh: mesh.clone(),
         memory,
         legacy,
-        guard: shown,
+        guard: watched,
         scripts,
         tracked,
         surroundings,
@@ -194,6 +199,25 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     Ok(if command == Command::Upgrade { End::Upgrade } else { End::Stopped })
 }
 
+/// What is shown of the guard; what it has to say is told.
+fn watched_by(guard: &Link, telemetry: &Telemetry) -> mesh_control::Guard {
+    if let Some(how) = guard.died() {
+        telemetry.record_life(Lives::Died { how });
+    }
+    let cannot_act = guard.cannot_act();
+    if let Some(why) = &cannot_act {
+        tracing::warn!("killed, this daemon is not acted for, and its leases run out: {why}");
+    }
+    mesh_control::Guard {
+        pid: guard.pid,
+        daemon_pid: std::process::id(),
+        restarts: guard.restarts,
+        last_death: guard.last_death.clone(),
+        last_death_at: guard.died_at.and_then(in_words),
+        cannot_act,
+    }
+}
+
 /// Starts the thread of a real server, and what it is told by; nothing for others.
 fn start_server(
     role: Role,
@@ -226,8 +250,6 @@ fn recall(places: &Places, member: Option<&Member>) -> anyhow::Result<(Option<Me
 }
 
 fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: VoterStart) -> anyhow::Result<Setup> {
-    let now = clock::now();
-    let unix_at_zero = clock::unix_time().saturating_sub(Duration::from_nanos(now.as_nanos()));
     let (node, name) = match member {
         Some((identity, state)) => {
             let own = state.roster.member(identity.node).context("the roster on disk does not list this node")?;
@@ -248,7 +270,7 @@ fn setup(places: &Places, config: &Config, member: Option<&Member>, voter: Voter
         successor: member.map_or_else(Default::default, |(_, state)| state.successor.clone()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed: seed()?,
-        unix_at_zero,
+        unix_at_zero: clock::unix_at_zero(),
         voter,
         adopted: Vec::new(),
         holds: Vec::new(),
@@ -304,7 +326,7 @@ fn control_state(
 async fn serve_control(
     socket: control::Socket,
     state: ControlState,
-    pages: Option<(tokio::net::TcpListener, ControlState)>,
+    pages: Option<(TcpListener, ControlState)>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let pages = async {

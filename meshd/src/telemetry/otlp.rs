@@ -188,12 +188,12 @@ fn variable(name: &str) -> Option<String> {
 /// Who sends.
 fn resource(settings: &TelemetrySettings, node: &str) -> Resource {
     let service = settings.service_name.clone().unwrap_or_else(|| "meshd".to_owned());
-    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+    let host = mesh_files::whole_host_name();
     let builder = Resource::builder_empty()
         .with_service_name(service)
         .with_attribute(KeyValue::new("service.instance.id", node.to_owned()))
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-        .with_attribute(KeyValue::new("host.name", host.unwrap_or_else(|_| node.to_owned())));
+        .with_attribute(KeyValue::new("host.name", host.unwrap_or_else(|| node.to_owned())));
     let from_environment = opentelemetry_sdk::resource::EnvResourceDetector::new();
     let builder = builder.with_detector(Box::new(from_environment));
     // Last, as it comes before OTEL_RESOURCE_ATTRIBUTES.

@@ -23,9 +23,9 @@
 //!
 //! deploy/CONFIGURATION.md lists them for whoever migrates.
 //!
-//! More lenient: an instance without an interface has `default_interface`, a script or a track file may be defined after what tracks it, a script's parameters
-//! need no quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is read in every check, and
-//! `interval` may have decimals as in later keepalived versions.
+//! More lenient: an instance without an interface has `default_interface`, a script or a track file may be defined
+//! after what tracks it, a script's parameters need no quotes (keepalived 2.2.7 loses those outside), `nb_get_retry` is
+//! read in every check, and `interval` may have decimals as in later keepalived versions.
 
 mod address;
 mod bfd;
@@ -75,27 +75,6 @@ pub fn parse(file: &Path, text: &str, host: &Host<'_>) -> (Option<Config>, Repor
     finish::finish(config, lower.into_report())
 }
 
-/// Blocks of the top level that are read.
-const BLOCKS: &[&str] = &[
-    "global_defs",
-    "vrrp_script",
-    "vrrp_instance",
-    "garp_group",
-    "virtual_server_group",
-    "virtual_server",
-    "track_file",
-    "vrrp_track_file",
-    "vrrp_track_process",
-    "vrrp_sync_group",
-    "interface_up_down_delays",
-    "static_ipaddress",
-    "static_routes",
-    "static_rules",
-    "track_group",
-    "bfd_instance",
-    "SSL",
-];
-
 fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
     let mut config = Config::default();
     // Scripts and global settings hold for the whole file, wherever they stand.
@@ -112,10 +91,11 @@ fn root(lower: &mut Lower<'_>, tree: &Tree<'_>) -> Config {
             ("interface_up_down_delays", Some(block)) => sync_group::link_delays(lower, &mut config, block),
             (keyword, Some(block)) if routing::statics(lower, &mut config.statics, keyword, block) => {}
             ("include_check", None) => global::include_check(lower, statement),
+            ("include_check", Some(_)) => lower.other(&keywords::ROOT, statement),
             _ if process::root(lower, &mut config.process, statement) => {}
-            (keyword, Some(_)) if BLOCKS.contains(&keyword) => {}
-            (keyword, None) if BLOCKS.contains(&keyword) => {
-                let keyword = statement.keyword();
+            // All others of the top level are blocks, read before or after these.
+            (keyword, Some(_)) if keywords::ROOT.acted.contains(&keyword) => {}
+            (keyword, None) if keywords::ROOT.acted.contains(&keyword) => {
                 lower.error(statement.at(), format!("`{keyword}` has no block; expected `{{` after it"));
             }
             _ => lower.other(&keywords::ROOT, statement),

@@ -15,6 +15,7 @@ pub mod model;
 pub mod native;
 pub mod report;
 pub mod settings;
+mod timing;
 
 use std::path::Path;
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use mesh_wire::fnv;
 use serde::{Deserialize, Serialize};
 
 mod adverts;
@@ -93,7 +94,7 @@ impl Settings {
             }
             text.push('\n');
         }
-        format!("{:016x}", fnv1a(text.as_bytes()))
+        format!("{:016x}", fnv::hash(text.as_bytes()))
     }
 
     /// Whether it matters how others are configured though digests are equal: keys, peers, TTLs and
@@ -101,11 +102,6 @@ impl Settings {
     pub fn has_to_fit(&self) -> bool {
         self.subjects.values().any(|subject| subject.adverts.as_ref().is_some_and(Adverts::has_to_fit))
     }
-}
-
-/// FNV-1a, 64 bit.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ pub struct Event {
     pub node: String,
     /// `info` or `warning`.
     pub severity: String,
-    /// `router`, `peer`, `roster`, `script`, `drift`, `repair`, `warning`, `dropped`, `priority`, `real_server` or `quorum`.
+    /// `router`, `peer`, `roster`, `script`, `drift`, `repair`, `warning`, `dropped`, `priority`, `real_server` or
+    /// `quorum`.
     pub kind: String,
     /// The virtual router it is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]

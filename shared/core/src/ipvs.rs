@@ -58,7 +58,7 @@ pub enum ServiceKey {
 }
 
 /// How a service treats connections.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
     /// The scheduler's name as ip_vs knows it, up to 15 bytes: `rr`, `wlc`, `mh`...
     pub scheduler: String,
@@ -122,6 +122,13 @@ pub struct Destination {
     /// After that, new connections again below so many; 0 is three quarters of the upper one. Not
     /// more than the upper one.
     pub lower_threshold: u32,
+}
+
+impl Destination {
+    /// Without limits.
+    pub fn new(weight: u32, forwarding: Forwarding) -> Destination {
+        Destination { weight, forwarding, upper_threshold: 0, lower_threshold: 0 }
+    }
 }
 
 /// How packets get to a destination.

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 pub use mesh_control::story::names;
+use mesh_wire::fnv;
 use mesh_wire::mesh::{NodeId, RouterKey};
 
 use crate::time::Instant;
@@ -62,6 +63,31 @@ pub struct Span {
     pub waits: bool,
 }
 
+impl Span {
+    /// Of no other, and without more about it.
+    pub fn new(
+        id: u64,
+        trace_id: String,
+        name: &'static str,
+        router: RouterKey,
+        (begin, end): (Instant, Instant),
+    ) -> Self {
+        Span {
+            trace_id,
+            id,
+            parent: None,
+            name,
+            router,
+            begin,
+            end,
+            attributes: Vec::new(),
+            failed: None,
+            addresses: Vec::new(),
+            waits: false,
+        }
+    }
+}
+
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -111,7 +137,7 @@ impl Story {
 /// The id of a span: every node can tell that of any other's.
 pub fn span_id(trace_id: &str, node: NodeId, what: &str, detail: u64) -> u64 {
     let text = format!("{trace_id}/{node}/{what}/{detail:x}");
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3)).max(1)
+    fnv::hash(text.as_bytes()).max(1)
 }
 
 /// The id of the root of one node's claim.

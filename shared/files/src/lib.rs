@@ -43,9 +43,17 @@ pub fn parse(file: &Path, config_id: Option<&str>, seed: u64) -> anyhow::Result<
 ///
 /// The kernel does not say.
 pub fn host_name() -> anyhow::Result<String> {
-    let host = fs::read_to_string("/proc/sys/kernel/hostname").context("cannot read the host name")?;
-    let host = host.trim_end();
-    Ok(host.split('.').next().unwrap_or(host).to_owned())
+    let host = told_name().context("cannot read the host name")?;
+    Ok(host.split('.').next().unwrap_or(&host).to_owned())
+}
+
+/// The host name with all its dots; none where it has none.
+pub fn whole_host_name() -> Option<String> {
+    told_name().ok().filter(|name| !name.is_empty())
+}
+
+fn told_name() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/hostname")?.trim_end().to_owned())
 }
 
 /// This host's files.
@@ -106,6 +114,7 @@ mod tests {
         let (config, _) = parse(&file, Some("there"), 0).unwrap();
         assert_eq!(config.unwrap().router_id.as_deref(), Some("one"));
         assert!(!host_name().unwrap().contains('.'));
+        assert_eq!(whole_host_name().unwrap().split('.').next(), host_name().ok().as_deref());
     }
 
     #[test]

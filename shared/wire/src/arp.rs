@@ -14,8 +14,8 @@ use pnet_packet::ethernet::{EtherTypes, Ethernet, EthernetPacket, MutableEtherne
 /// The Ethernet frame that tells all neighbours: `vip` is at `mac` now.
 ///
 /// A broadcast request about oneself, as keepalived and FRR send it: the target's hardware address is
-/// broadcast too, where RFC 5227 has zero and RFC 9568 the virtual MAC address. Neighbours ignore that field, and monitoring that knows
-/// keepalived finds what it looks for.
+/// broadcast too, where RFC 5227 has zero and RFC 9568 the virtual MAC address. Neighbours ignore that field, and
+/// monitoring that knows keepalived finds what it looks for.
 pub fn gratuitous_request(mac: [u8; 6], vip: Ipv4Addr) -> Vec<u8> {
     broadcast_request(mac, vip, MacAddr::broadcast(), vip)
 }

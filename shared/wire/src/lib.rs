@@ -10,10 +10,12 @@
 //! ndisc  the same for IPv6: neighbour advertisements and solicitations
 //! bfd    BFD control packets (RFC 5880)
 //! mesh   what directors say to each other: identities, roster, lease, gossip values, enrolment
+//! fnv    a hash that is the same for all of them
 //! ```
 
 pub mod arp;
 pub mod bfd;
+pub mod fnv;
 pub mod mesh;
 pub mod ndisc;
 pub mod vrrp;

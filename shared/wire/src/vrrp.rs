@@ -299,8 +299,8 @@ pub fn parse(
     Ok((advertisement, form))
 }
 
-/// Reads what followed the IP header of a packet of protocol [`IP_PROTOCOL`]. `source` and `destination` are those of the IP header, also where that
-/// destination is a unicast address.
+/// Reads what followed the IP header of a packet of protocol [`IP_PROTOCOL`]. `source` and `destination` are those of
+/// the IP header, also where that destination is a unicast address.
 ///
 /// Reserved bits and the authentication data of type 0 are not looked at (RFC 9568 section 5.2.6,
 /// RFC 3768 section 5.3.6).

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 
 use mesh_config::model::Protocol;
 use mesh_core::ipvs::{
-    Change, Destination, DestinationKey, Forwarding, Pool, SchedulerFlags, Service, ServiceKey, SyncDaemon, SyncRole,
-    Table,
+    Change, Destination, DestinationKey, Forwarding, Pool, Service, ServiceKey, SyncDaemon, SyncRole, Table,
 };
 use mesh_wire::mesh::Family;
 
@@ -32,13 +31,7 @@ pub fn mark(mark: u32, family: Family) -> ServiceKey {
 
 /// With this scheduler and nothing else.
 pub fn service(scheduler: &str) -> Service {
-    Service {
-        scheduler: scheduler.into(),
-        persistence: None,
-        one_packet: false,
-        scheduler_flags: SchedulerFlags::default(),
-        persistence_engine: None,
-    }
+    Service { scheduler: scheduler.into(), ..Service::default() }
 }
 
 /// A destination's address and port.
@@ -48,7 +41,7 @@ pub fn to(at: &str) -> DestinationKey {
 
 /// Reached in this way, with weight 1 and no limits.
 pub fn by(forwarding: Forwarding) -> Destination {
-    Destination { weight: 1, forwarding, upper_threshold: 0, lower_threshold: 0 }
+    Destination::new(1, forwarding)
 }
 
 /// A service with destinations that are all alike.

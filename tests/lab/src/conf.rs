@@ -1,5 +1,5 @@
-//! Configuration of a director, as the tutorials write it: every daemon here reads the same file. What only meshd knows is
-//! in its own language.
+//! Configuration of a director, as the tutorials write it: every daemon here reads the same file. What only meshd knows
+//! is in its own language.
 
 use std::fmt::Write;
 

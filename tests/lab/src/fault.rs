@@ -13,8 +13,8 @@ pub use wire::{Channel, Wire};
 pub enum Fault {
     /// The host's cable is pulled: it sees the carrier go, and nobody reaches it.
     Cable(String),
-    /// Between this host and every other director nothing gets through either way. It still has its carrier, and clients
-    /// still reach it: the case in which an old owner does most harm.
+    /// Between this host and every other director nothing gets through either way. It still has its carrier, and
+    /// clients still reach it: the case in which an old owner does most harm.
     Isolate(String),
     /// Between these two nothing gets through either way; everybody else reaches both.
     Cut(String, String),

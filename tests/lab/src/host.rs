@@ -52,8 +52,8 @@ impl Host {
         self.command(command, Lifetime::Lab).output().with_context(|| format!("run {} on {}", command[0], self.name))
     }
 
-    /// Starts a process that writes to `LOG.log` in the host's directory; it is killed when the value is dropped, except
-    /// in a lab that is kept.
+    /// Starts a process that writes to `LOG.log` in the host's directory; it is killed when the value is dropped,
+    /// except in a lab that is kept.
     pub fn spawn(&self, log: &str, command: &[&str]) -> Result<Process> {
         let path = self.dir.join(format!("{log}.log"));
         let file = File::options().create(true).append(true).open(&path).with_context(|| path.display().to_string())?;
@@ -130,9 +130,9 @@ impl Process {
         kill(Pid::from_raw(self.child.id() as i32), signal).with_context(|| format!("{signal} to {}", self.what))
     }
 
-    /// Sends a signal to it and all its descendants, as if to all at once: none of them sees another one die. keepalived's
-    /// children send a last advert when their parent dies, and meshd's guard acts when its child does, which would turn
-    /// a crash of everything into an orderly stop.
+    /// Sends a signal to it and all its descendants, as if to all at once: none of them sees another one die.
+    /// keepalived's children send a last advert when their parent dies, and meshd's guard acts when its child does,
+    /// which would turn a crash of everything into an orderly stop.
     pub fn signal_tree(&self, signal: Signal) -> Result<()> {
         let tree = self.tree()?;
         if signal == Signal::SIGKILL {

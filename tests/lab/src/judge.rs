@@ -2,13 +2,13 @@
 //!
 //! Two threads, each in a namespace of its own:
 //!
-//! - the judge sends, every [`PERIOD`], one echo request for the VIP framed to *each* director's own hardware address and
-//!   one ARP request for the VIP to everybody. A director that answers either one serves the VIP at that moment. This
-//!   sees two owners where an ordinary client, whose neighbour cache knows one, sees none of it;
+//! - the judge sends, every [`PERIOD`], one echo request for the VIP framed to *each* director's own hardware address
+//!   and one ARP request for the VIP to everybody. A director that answers either one serves the VIP at that moment.
+//!   This sees two owners where an ordinary client, whose neighbour cache knows one, sees none of it;
 //! - the client pings the VIP through its kernel, neighbour cache and all, as any real client does.
 //!
-//! An answer counts for the moment its probe was sent. Both threads ask for real-time scheduling, so that a busy machine
-//! does not look like an outage, and how late they were is part of the report.
+//! An answer counts for the moment its probe was sent. Both threads ask for real-time scheduling, so that a busy
+//! machine does not look like an outage, and how late they were is part of the report.
 
 mod frames;
 pub mod watch;
@@ -37,8 +37,8 @@ use frames::{Answer, Prober};
 /// Time between two rounds.
 pub const PERIOD: Duration = Duration::from_millis(5);
 
-/// An answer to the client that takes longer is an outage to a user, whatever comes in the end: the kernel keeps packets
-/// while it looks for a neighbour, and delivers them late.
+/// An answer to the client that takes longer is an outage to a user, whatever comes in the end: the kernel keeps
+/// packets while it looks for a neighbour, and delivers them late.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(100);
 
 /// A running judge.

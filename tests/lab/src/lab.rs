@@ -208,8 +208,8 @@ impl Lab {
         Ok(ids()?.into_iter().filter(|id| labs_dir().join(id).join("kept").exists()).collect())
     }
 
-    /// Copies the lab's directory to where it outlives the lab, and says where: a failure is read from the logs. Whoever
-    /// interrupts wants nothing left.
+    /// Copies the lab's directory to where it outlives the lab, and says where: a failure is read from the logs.
+    /// Whoever interrupts wants nothing left.
     pub fn save_logs(&self) {
         if clock::interrupted() {
             return;

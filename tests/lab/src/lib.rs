@@ -8,8 +8,8 @@
 //!   client .50          judge .51
 //! ```
 //!
-//! Nothing here touches the machine's own interfaces, addresses or rules. What a lab starts dies with it: on drop, after
-//! a panic, and also when the process that made the lab is killed.
+//! Nothing here touches the machine's own interfaces, addresses or rules. What a lab starts dies with it: on drop,
+//! after a panic, and also when the process that made the lab is killed.
 //!
 //! The judge stands on a host of its own, beside the client, because its ARP requests would otherwise keep the client's
 //! neighbour cache fresh and hide an outage that a real client has.

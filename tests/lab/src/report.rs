@@ -74,8 +74,8 @@ impl Report {
         rounds.map(|i| self.lasts(i)).sum()
     }
 
-    /// Longest time in which no director answered an echo request: from the first question without an answer to the next
-    /// one with. The judge's own pauses are not counted: nothing was asked in them.
+    /// Longest time in which no director answered an echo request: from the first question without an answer to the
+    /// next one with. The judge's own pauses are not counted: nothing was asked in them.
     pub fn gap(&self) -> Duration {
         let answered: Vec<_> = self.rounds.iter().map(|round| (round.at, round.icmp != 0)).collect();
         longest_gap(&answered, self.period)

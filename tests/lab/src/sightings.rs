@@ -3,8 +3,8 @@
 //!
 //! An answer proves that its host served at *some* moment between the question and its arrival. So two hosts are said
 //! to have served at once only where one answered between two answers of the other, all within `SPAN`: no order of
-//! owners explains that. What is shorter than about two periods is not seen, and a machine that is too busy to answer in
-//! time makes the judge blind, never wrong.
+//! owners explains that. What is shorter than about two periods is not seen, and a machine that is too busy to answer
+//! in time makes the judge blind, never wrong.
 
 use std::net::Ipv4Addr;
 use std::ops::Range;

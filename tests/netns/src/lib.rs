@@ -200,8 +200,8 @@ fn try_it(cluster: &mut Cluster, scenario: Scenario) -> Result<Outcome> {
 }
 
 impl Outcome {
-    /// Fails where a mesh did worse than it promises. Never two owners, in no phase; the time without the VIP within the
-    /// scenario's limit and the judge's sampling error.
+    /// Fails where a mesh did worse than it promises. Never two owners, in no phase; the time without the VIP within
+    /// the scenario's limit and the judge's sampling error.
     pub fn check(self, scenario: Scenario) -> Result<()> {
         println!("{}: fault: {}", scenario.title(), self.faulty);
         println!("{}: healed: {}", scenario.title(), self.healed);

@@ -25,7 +25,8 @@ const QUIET: Duration = Duration::from_secs(8);
 /// Of two directors with [`ROUTERS`] virtual routers that tell their state every 100 ms.
 #[derive(Debug, Clone, Copy)]
 pub struct Many {
-    /// From the start of both until the worthier one had all addresses, for good; none if not within [`SETTLED_WITHIN`].
+    /// From the start of both until the worthier one had all addresses, for good; none if not within
+    /// [`SETTLED_WITHIN`].
     pub cold_start: Option<Duration>,
     /// Addresses put in or taken out meanwhile, beyond each of them once.
     pub spurious: usize,

@@ -53,8 +53,8 @@ impl Shape {
     /// All of them.
     pub const ALL: [Shape; 6] = [Shape::Pair, Shape::Witness, Shape::Three, Shape::Four, Shape::Five, Shape::Seven];
 
-    /// The cluster of one seed: three routers, the first two with one VRID in both families; now and then with the longest lease there is,
-    /// without preemption, or with a sync group.
+    /// The cluster of one seed: three routers, the first two with one VRID in both families; now and then with the
+    /// longest lease there is, without preemption, or with a sync group.
     pub fn layout(self, seed: u64) -> Layout {
         let (directors, witnesses) = match self {
             Shape::Pair => (2, 0),

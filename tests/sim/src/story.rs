@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt::Write;
 
+use mesh_wire::fnv;
+
 use crate::clock::Time;
 
 /// Lines kept for a report.
@@ -32,7 +34,7 @@ pub struct Story {
 impl Story {
     /// An empty log.
     pub fn new(recording: Recording) -> Self {
-        Story { recording, tail: VecDeque::new(), whole: String::new(), digest: 0xcbf2_9ce4_8422_2325 }
+        Story { recording, tail: VecDeque::new(), whole: String::new(), digest: fnv::hash(b"") }
     }
 
     /// Something worth telling.
@@ -56,10 +58,7 @@ impl Story {
         match self.recording {
             Recording::Tail => {}
             Recording::Whole => writeln!(self.whole, "{line}").expect("a String takes everything"),
-            Recording::Digest => {
-                let bytes = line.bytes().chain([b'\n']);
-                self.digest = bytes.fold(self.digest, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
-            }
+            Recording::Digest => self.digest = fnv::more(fnv::more(self.digest, line.as_bytes()), b"\n"),
         }
     }
 

@@ -14,8 +14,8 @@ use super::transport::{Refused, Transaction, Transport};
 /// Sets in which elements open the fence.
 const OPENING: [&str; 2] = [LEASED, LEASED_MACS];
 
-/// The fence was closed. To be kept while anything is urgent: it holds the socket, and the kernel takes about 10 ms, more
-/// on a busy host, to close one over which a transaction went.
+/// The fence was closed. To be kept while anything is urgent: it holds the socket, and the kernel takes about 10 ms,
+/// more on a busy host, to close one over which a transaction went.
 #[must_use]
 pub struct Closed {
     _transport: Option<Transport>,

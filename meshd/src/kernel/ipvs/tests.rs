@@ -21,17 +21,11 @@ const KEY: ServiceKey =
 const SERVER: DestinationKey = DestinationKey { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), port: 8080 };
 
 fn plain(scheduler: &str) -> Service {
-    Service {
-        scheduler: scheduler.into(),
-        persistence: None,
-        one_packet: false,
-        scheduler_flags: SchedulerFlags::default(),
-        persistence_engine: None,
-    }
+    Service { scheduler: scheduler.into(), ..Service::default() }
 }
 
 fn nat(weight: u32) -> Destination {
-    Destination { weight, forwarding: Forwarding::Nat, upper_threshold: 0, lower_threshold: 0 }
+    Destination::new(weight, Forwarding::Nat)
 }
 
 fn sync(role: SyncRole) -> SyncDaemon {

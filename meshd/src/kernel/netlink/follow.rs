@@ -190,7 +190,7 @@ impl Follower {
     /// A link as it is now; a new one is told of when its addresses are found.
     fn link(&mut self, message: &LinkMessage) {
         let index = message.header.index;
-        let Some(name) = name(message) else { return };
+        let Some(name) = name(message).map(str::to_owned) else { return };
         let (mac, running) = (mac(message), is_running(message));
         if self.links.get(&index).is_some_and(|known| known.interface.name != name) {
             self.gone(index);
@@ -248,9 +248,9 @@ impl Follower {
     }
 }
 
-pub(super) fn name(message: &LinkMessage) -> Option<String> {
+pub(super) fn name(message: &LinkMessage) -> Option<&str> {
     message.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.clone()),
+        LinkAttribute::IfName(name) => Some(name.as_str()),
         _ => None,
     })
 }

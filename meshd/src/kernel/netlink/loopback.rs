@@ -14,7 +14,8 @@ use rtnetlink::packet_route::address::{
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::requests::{Requests, protocol};
+use super::follow::name;
+use super::requests::{Requests, local, protocol};
 use super::{ADDRESS_PROTOCOL, open_requests};
 
 /// Looks at this host and changes `lo`. Every request has a deadline of a second.
@@ -48,7 +49,7 @@ impl Loopback {
         let address = |message: &AddressMessage| {
             let interface = names.get(&message.header.index)?.clone();
             let ours = protocol(message) == Some(ADDRESS_PROTOCOL);
-            Some(Address { interface, address: own(message)?, ours })
+            Some(Address { interface, address: local(message)?.addr(), ours })
         };
         Ok((found.iter().filter_map(address).collect(), devices))
     }
@@ -123,30 +124,6 @@ impl Loopback {
         let flags = NLM_F_REQUEST | NLM_F_ACK;
         Ok(self.requests.execute(RouteNetlinkMessage::NewLink(message), flags).await?)
     }
-}
-
-fn name(message: &LinkMessage) -> Option<&str> {
-    message.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.as_str()),
-        _ => None,
-    })
-}
-
-/// The address itself: IPv6 has no IFA_LOCAL, except on a point-to-point link, where IFA_ADDRESS is
-/// the other end.
-fn own(message: &AddressMessage) -> Option<IpAddr> {
-    let find = |wanted: fn(&AddressAttribute) -> Option<IpAddr>| message.attributes.iter().find_map(wanted);
-    let local = find(|attribute| match attribute {
-        AddressAttribute::Local(address) => Some(*address),
-        _ => None,
-    });
-    let address = || {
-        find(|attribute| match attribute {
-            AddressAttribute::Address(address) => Some(*address),
-            _ => None,
-        })
-    };
-    local.or_else(address)
 }
 
 /// What both adding and removing say: one address, and nothing beside it.

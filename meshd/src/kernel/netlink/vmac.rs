@@ -284,7 +284,7 @@ fn kind(vmac: &Vmac) -> &'static str {
 fn read(message: &LinkMessage) -> Option<Found> {
     let mut found = Found {
         index: message.header.index,
-        name: follow::name(message)?,
+        name: follow::name(message)?.to_owned(),
         mac: follow::mac(message),
         below: None,
         private: false,

@@ -1,6 +1,6 @@
 //! The UDP socket below QUIC, as quinn makes it, but for what it counts: datagrams that are not ours, and packets that
-//! the kernel refuses to send. quinn writes the system call's error into the log; here it is told in words, by whom they
-//! were for.
+//! the kernel refuses to send. quinn writes the system call's error into the log; here it is told in words, by whom
+//! they were for.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -29,8 +29,7 @@ pub(super) async fn check(helo_name: Option<&str>, hosts: &[Connect], step: usiz
 
 /// RFC 5321 section 4.1.3 wants something in brackets from a host without a name.
 fn own_name() -> String {
-    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "[127.0.0.1]".to_owned())
+    mesh_files::whole_host_name().unwrap_or_else(|| "[127.0.0.1]".to_owned())
 }
 
 async fn expect(stream: &mut BufReader<TcpStream>, to: &str, wanted: u16, patience: &Patience) -> Result<(), String> {

@@ -72,6 +72,7 @@ impl Fifos {
         self.open.values_mut().for_each(|fifo| fifo.made = false);
     }
 
+    /// Writes a line to a FIFO, which is made where there is none, if its reader has room for it.
     pub(super) fn write(&mut self, path: &Path, line: &str) {
         let fifo = self.open.entry(path.to_owned()).or_default();
         match fifo.write(path, line) {

@@ -68,6 +68,7 @@ impl Mailer {
         self.settings = Settings::new(mail).map(Arc::new);
     }
 
+    /// Sends mail, if there is somebody to send it to.
     pub(super) fn send(&self, subject: String, body: String) {
         let Some(settings) = &self.settings else { return };
         let job = Job { settings: Arc::clone(settings), subject, body };
@@ -102,8 +103,7 @@ impl Settings {
     /// None where no mail is wanted, or none can be sent; the latter with a warning.
     fn new(mail: Mail) -> Option<Settings> {
         let server = mail.server.clone()?;
-        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok());
-        let host = host.filter(|name| !name.is_empty()).unwrap_or_else(|| "localhost".to_owned());
+        let host = mesh_files::whole_host_name().unwrap_or_else(|| "localhost".to_owned());
         let usable = |text: &str| Mailbox::parse(text).inspect_err(|error| warn!("{error}")).ok();
         let to: Vec<Mailbox> = mail.to.iter().filter_map(|text| usable(text)).collect();
         let from = usable(mail.from.as_deref().unwrap_or(&format!("keepalived@{host}")));

@@ -86,7 +86,8 @@ impl Queues {
         self.programs = Arc::new(Programs::new(security));
     }
 
-    /// The addresses are those of the virtual server it is about, where it is about one.
+    /// Runs a script after those of the same key that were asked for before it, and never beside one of them. Too many
+    /// that wait push out the oldest. The addresses are those of the virtual server it is about, where it is about one.
     pub(super) fn run(&self, key: String, script: Script, vips: Vec<IpAddr>) {
         let job = Job { script, programs: Arc::clone(&self.programs), told: clock::now(), vips };
         let mut waiting = self.shared.waiting();

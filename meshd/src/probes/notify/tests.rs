@@ -37,7 +37,7 @@ async fn scripts_of_one_key_keep_their_order_and_never_overlap() {
     let notifier = notifier(Mail::default());
     for number in 0..10 {
         let text = format!("echo {number} >> {0}; sleep 0.0{1}; echo {number} >> {0}", log.display(), 9 - number);
-        notifier.run("key".to_owned(), script(&text), Vec::new());
+        notifier.scripts.run("key".to_owned(), script(&text), Vec::new());
     }
     timeout(LONG, notifier.idle()).await.unwrap();
     let lines = fs::read_to_string(log).unwrap();
@@ -50,8 +50,8 @@ async fn scripts_of_one_key_keep_their_order_and_never_overlap() {
 async fn another_key_does_not_wait() {
     let directory = tempfile::tempdir().unwrap();
     let notifier = notifier(Mail::default());
-    notifier.run("slow".to_owned(), script("sleep 600"), Vec::new());
-    notifier.run("quick".to_owned(), script(&format!("touch {}/done", directory.path().display())), Vec::new());
+    notifier.scripts.run("slow".to_owned(), script("sleep 600"), Vec::new());
+    notifier.scripts.run("quick".to_owned(), script(&format!("touch {}/done", directory.path().display())), Vec::new());
     until("it is done", || directory.path().join("done").exists()).await;
 }
 
@@ -68,9 +68,13 @@ async fn too_many_that_wait_push_out_the_oldest() {
     let directory = tempfile::tempdir().unwrap();
     let (log, go) = (directory.path().join("log"), directory.path().join("go"));
     let notifier = notifier(Mail::default());
-    notifier.run("key".to_owned(), script(&format!("until test -e {}; do sleep 0.01; done", go.display())), Vec::new());
+    notifier.scripts.run(
+        "key".to_owned(),
+        script(&format!("until test -e {}; do sleep 0.01; done", go.display())),
+        Vec::new(),
+    );
     for number in 0..MOST_WAITING + 3 {
-        notifier.run("key".to_owned(), script(&format!("echo {number} >> {}", log.display())), Vec::new());
+        notifier.scripts.run("key".to_owned(), script(&format!("echo {number} >> {}", log.display())), Vec::new());
     }
     assert_eq!(notifier.dropped(), Dropped { scripts: 3, ..Dropped::default() });
     fs::write(go, "").unwrap();
@@ -100,7 +104,7 @@ async fn not_more_than_some_run_at_the_same_time() {
     let notifier = notifier(Mail::default());
     for number in 0..MOST_RUNNING + 5 {
         let text = format!("touch {}/{number}; until test -e {}; do sleep 0.1; done", here.display(), go.display());
-        notifier.run(number.to_string(), script(&text), Vec::new());
+        notifier.scripts.run(number.to_string(), script(&text), Vec::new());
     }
     let running = || fs::read_dir(&here).unwrap().count();
     until("as many run as may", || running() == MOST_RUNNING).await;
@@ -116,7 +120,7 @@ async fn scripts_end_with_the_notifier() {
     let directory = tempfile::tempdir().unwrap();
     let pid = directory.path().join("pid");
     let notifier = notifier(Mail::default());
-    notifier.run(
+    notifier.scripts.run(
         "key".to_owned(),
         script(&format!("echo $$ > {}.new; mv {0}.new {0}; sleep 600", pid.display())),
         Vec::new(),
@@ -148,18 +152,18 @@ async fn a_fifo_is_made_kept_and_removed() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("fifo");
     let mut notifier = notifier(Mail::default());
-    notifier.write_fifo(&path, "VS [10.0.0.1]:tcp:80 UP");
+    notifier.fifos.write(&path, "VS [10.0.0.1]:tcp:80 UP");
     let meta = fs::metadata(&path).unwrap();
     assert!(meta.file_type().is_fifo());
     assert_eq!(meta.permissions().mode() & 0o777, 0o600);
     let mut first = reader(&path);
-    notifier.write_fifo(&path, "VS [10.0.0.1]:tcp:80 DOWN");
+    notifier.fifos.write(&path, "VS [10.0.0.1]:tcp:80 DOWN");
     assert_eq!(lines(&mut first), "VS [10.0.0.1]:tcp:80 UP\nVS [10.0.0.1]:tcp:80 DOWN\n");
     // Somebody makes another one of the same name.
     fs::remove_file(&path).unwrap();
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut second = reader(&path);
-    notifier.write_fifo(&path, "again");
+    notifier.fifos.write(&path, "again");
     assert_eq!(lines(&mut second), "again\n");
     assert_eq!(notifier.dropped(), Dropped::default());
     drop(notifier);
@@ -199,7 +203,7 @@ async fn a_fifo_that_was_there_stays() {
     let path = directory.path().join("fifo");
     nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let mut notifier = notifier(Mail::default());
-    notifier.write_fifo(&path, "line");
+    notifier.fifos.write(&path, "line");
     drop(notifier);
     assert!(path.exists());
 }
@@ -211,14 +215,14 @@ async fn a_full_fifo_drops_lines_and_counts_them_and_nothing_waits() {
     let mut notifier = notifier(Mail::default());
     // 64 KiB fit, and each line has 64 bytes.
     let line = "x".repeat(63);
-    (0..1024 + 10).for_each(|_| notifier.write_fifo(&path, &line));
+    (0..1024 + 10).for_each(|_| notifier.fifos.write(&path, &line));
     assert_eq!(notifier.dropped().lines, 10);
     let mut reader = reader(&path);
     assert_eq!(lines(&mut reader).len(), 64 * 1024);
-    notifier.write_fifo(&path, "there is room again");
+    notifier.fifos.write(&path, "there is room again");
     assert_eq!(lines(&mut reader), "there is room again\n");
     assert_eq!(notifier.dropped().lines, 10);
-    notifier.write_fifo(&path, &"x".repeat(4096));
+    notifier.fifos.write(&path, &"x".repeat(4096));
     assert_eq!(notifier.dropped().lines, 11);
 }
 
@@ -228,8 +232,8 @@ async fn what_is_no_fifo_is_left_alone() {
     let path = directory.path().join("file");
     fs::write(&path, "precious").unwrap();
     let mut notifier = notifier(Mail::default());
-    notifier.write_fifo(&path, "line");
-    notifier.write_fifo(&directory.path().join("missing/fifo"), "line");
+    notifier.fifos.write(&path, "line");
+    notifier.fifos.write(&directory.path().join("missing/fifo"), "line");
     assert_eq!(notifier.dropped().lines, 2);
     drop(notifier);
     assert_eq!(fs::read_to_string(path).unwrap(), "precious");
@@ -293,7 +297,7 @@ fn mail(port: u16) -> Mail {
 async fn mail_goes_to_all_addresses_through_the_server() {
     let (port, mut taken) = server().await;
     let notifier = notifier(mail(port));
-    notifier.mail("[lb] it is down".to_owned(), "=> CHECK failed <=\n.\nend".to_owned());
+    notifier.mail.send("[lb] it is down".to_owned(), "=> CHECK failed <=\n.\nend".to_owned());
     let seen = timeout(LONG, taken.recv()).await.unwrap().unwrap();
     let (date, rest) = seen.split_once("Date: ").unwrap();
     assert_eq!(
@@ -323,7 +327,7 @@ async fn without_addresses_or_a_server_nothing_is_sent_or_counted() {
         Mail { server: None, ..mail(1) },
     ] {
         let notifier = notifier(settings);
-        notifier.mail("subject".to_owned(), "body".to_owned());
+        notifier.mail.send("subject".to_owned(), "body".to_owned());
         timeout(LONG, notifier.idle()).await.unwrap();
         assert_eq!(notifier.dropped(), Dropped::default());
     }
@@ -333,7 +337,7 @@ async fn without_addresses_or_a_server_nothing_is_sent_or_counted() {
 async fn a_mail_that_nobody_may_get_is_counted() {
     let (port, _taken) = server().await;
     let notifier = notifier(Mail { to: vec!["refused@example.com".to_owned()], ..mail(port) });
-    notifier.mail("subject".to_owned(), "body".to_owned());
+    notifier.mail.send("subject".to_owned(), "body".to_owned());
     timeout(LONG, notifier.idle()).await.unwrap();
     assert_eq!(notifier.dropped().mail, 1);
 }
@@ -344,7 +348,7 @@ async fn a_server_that_hangs_costs_the_mail_and_nothing_else() {
     let settings = Mail { connect_timeout: Duration::from_millis(100), ..mail(listener.local_addr().unwrap().port()) };
     let notifier = notifier(settings);
     let start = Instant::now();
-    (0..3).for_each(|number| notifier.mail(format!("mail {number}"), String::new()));
+    (0..3).for_each(|number| notifier.mail.send(format!("mail {number}"), String::new()));
     assert!(start.elapsed() < Duration::from_millis(100), "asking waits");
     timeout(LONG, notifier.idle()).await.unwrap();
     assert!(start.elapsed() >= Duration::from_millis(300), "{:?}", start.elapsed());
@@ -356,6 +360,6 @@ async fn more_mail_than_can_wait_is_dropped_and_counted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let notifier = notifier(mail(listener.local_addr().unwrap().port()));
     // On this thread the first is not taken out of the queue before this function waits.
-    (0..super::mail::MOST_WAITING + 2).for_each(|_| notifier.mail("subject".to_owned(), String::new()));
+    (0..super::mail::MOST_WAITING + 2).for_each(|_| notifier.mail.send("subject".to_owned(), String::new()));
     assert_eq!(notifier.dropped().mail, 2);
 }

@@ -39,12 +39,12 @@ async fn engine_and_services_change_together() {
     let thread = ServicesThread::taking(service_inputs.clone());
     let mut reloading = reloading(&places, &inputs);
     inputs.send(Input::Timeout).await.unwrap();
-    assert!(reloading.reload(Some(&thread), None).await.is_err());
-    assert!(services.try_recv().is_err(), "the engine has no room");
+    assert_eq!(reloading.reload(Some(&thread), None).await, Err("the engine takes nothing".into()));
+    assert!(services.try_recv().is_err());
     assert_eq!(engine.try_recv(), Ok(Input::Timeout));
     service_inputs.send(mesh_core::services::Input::Timeout).await.unwrap();
-    assert!(reloading.reload(Some(&thread), None).await.is_err());
-    assert!(engine.try_recv().is_err(), "the services have no room");
+    assert_eq!(reloading.reload(Some(&thread), None).await, Err("the thread of the services takes nothing".into()));
+    assert!(engine.try_recv().is_err());
     assert_eq!(*reloading.config, Config::default());
     assert!(matches!(services.try_recv(), Ok(mesh_core::services::Input::Timeout)));
     reloading.reload(Some(&thread), None).await.unwrap();
@@ -79,7 +79,8 @@ async fn a_broken_included_file_leaves_the_configuration_as_it_is() {
     assert_eq!(config.routers[0].priority, 90);
     assert_eq!(*config, *reloading.config);
     fs::remove_file(&included).unwrap();
-    assert!(reloading.reload(None, None).await.is_err());
+    let gone = reloading.reload(None, None).await;
+    assert_eq!(gone, Err("nothing to serve is left in it; stop meshd to serve nothing".into()));
     assert!(taken.try_recv().is_err());
 }
 
@@ -131,8 +132,9 @@ async fn a_reload_is_told_kept_and_comes_in_time() {
     let told = fs::read_to_string(&log).unwrap();
     assert!(told.contains("unknown keyword `prioritie`"), "{told}");
     fs::write(&file, format!("{globals}{}", ROUTER.replace(" 51", " 510"))).unwrap();
-    assert!(reloading.reload(None, None).await.is_err());
-    assert!(fs::read_to_string(&log).unwrap().contains("`510` is no value"), "{told}");
+    let error = reloading.reload(None, None).await.unwrap_err();
+    let told = fs::read_to_string(&log).unwrap();
+    assert!([&error, &told].iter().all(|text| text.contains("`510` is no value")), "{error}\n{told}");
     assert_eq!(fs::read_dir(&kept).unwrap().count(), 2);
 
     // A day that has gone is not followed, and the next second is.

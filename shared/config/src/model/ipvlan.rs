@@ -1,6 +1,6 @@
 //! `use_ipvlan`: an interface above one of the host's, with the same MAC address, that has the address which adverts
-//! come from: what comes for that is its own. Virtual addresses are on the interface below, as keepalived 2.2.7 has them.
-//! So do adverts leave there, which looks the same on the wire.
+//! come from: what comes for that is its own. Virtual addresses are on the interface below, as keepalived 2.2.7 has
+//! them. So do adverts leave there, which looks the same on the wire.
 
 use ipnet::IpNet;
 use mesh_wire::mesh::Family;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use mesh_config::model::{Config, QuorumLoss, Version, VirtualRouter};
+use mesh_wire::fnv;
 use mesh_wire::mesh::lease::{Message, Release};
 use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
@@ -253,7 +254,7 @@ fn router(config: &Config, key: RouterKey) -> Option<&VirtualRouter> {
 }
 
 /// A short name for all of a router's configuration that the kernel, the segment or the voters
-/// know of. (FNV-1a: it guards against change, not against an attacker.)
+/// know of.
 fn digest(router: &VirtualRouter) -> u64 {
     let version = match router.version {
         Version::V2 => 2,
@@ -274,5 +275,5 @@ fn digest(router: &VirtualRouter) -> u64 {
         router.vmacs().map(|v| (&v.name, v.mac)).collect::<Vec<_>>(),
         (&router.routes, &router.rules)
     );
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    fnv::hash(text.as_bytes())
 }

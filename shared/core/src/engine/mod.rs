@@ -51,6 +51,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mesh_config::model::{Config, TrackFile, TrackProcess};
+use mesh_wire::fnv;
 use mesh_wire::mesh::gossip::{NodeReport, RouterReport};
 use mesh_wire::mesh::lease::Claim;
 use mesh_wire::mesh::roster::{FIRST_VOTERS, Role, Roster};
@@ -399,9 +400,8 @@ impl Engine {
         let cluster = self.roster.as_ref().map_or("", |r| r.cluster.as_str());
         let own = if epoch == 0 { format!("{}{now:?}", self.setup.node) } else { String::new() };
         let text = format!("{cluster}/{key}/{epoch}/{own}");
-        let fnv =
-            |offset: u64| text.bytes().fold(offset, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01b3));
-        format!("{:016x}{:016x}", fnv(0xcbf2_9ce4_8422_2325), fnv(0x8422_2325_cbf2_9ce4))
+        let bytes = text.as_bytes();
+        format!("{:016x}{:016x}", fnv::hash(bytes), fnv::more(0x8422_2325_cbf2_9ce4, bytes))
     }
 
     fn unix_ms(&self, at: Instant) -> u64 {

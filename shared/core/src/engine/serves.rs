@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use mesh_config::model::{self, Config, Endpoint, Tunnel, VirtualServer};
+use mesh_wire::fnv;
 use mesh_wire::mesh::gossip::{Forwarding, Protocol, SERVES_PREFIX, Served, ServesReport};
 use mesh_wire::mesh::roster::Role;
 
@@ -54,7 +55,7 @@ fn reports(config: &Config) -> Vec<ServesReport> {
         length += more;
         parts.last_mut().expect("there is one from the start").push(piece);
     }
-    let revision = fnv(&json(&parts));
+    let revision = fnv::hash(json(&parts).as_bytes());
     let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
     parts.into_iter().map(|virtual_servers| ServesReport { revision, parts: count, virtual_servers }).collect()
 }
@@ -94,9 +95,4 @@ fn forwarding(forwarding: model::Forwarding) -> Forwarding {
         model::Forwarding::Tunnel(Tunnel::Gue(..)) => Forwarding::Gue,
         model::Forwarding::Tunnel(Tunnel::Gre(_)) => Forwarding::Gre,
     }
-}
-
-/// FNV-1a: tells one list from the next, and from no other director's.
-fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

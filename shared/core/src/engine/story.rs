@@ -168,20 +168,10 @@ impl Engine {
         let mut attributes = self.router_attributes(claim.router, claim.epoch);
         attributes.push((names::TO, self.name_of(from).into()));
         attributes.extend(self.verdict_attributes(self.setup.node, &verdict));
-        let span = Span {
-            id: span_id(&trace_id, self.setup.node, names::VOTE, from.0),
-            parent: Some(request_id(&trace_id, from, self.setup.node)),
-            name: names::VOTE,
-            router: claim.router,
-            begin: now,
-            end: now,
-            attributes,
-            failed: None,
-            addresses: Vec::new(),
-            waits: false,
-            trace_id,
-        };
-        self.chronicle.story.tell(Told::Span(span));
+        let id = span_id(&trace_id, self.setup.node, names::VOTE, from.0);
+        let parent = Some(request_id(&trace_id, from, self.setup.node));
+        let span = Span::new(id, trace_id, names::VOTE, claim.router, (now, now));
+        self.chronicle.story.tell(Told::Span(Span { parent, attributes, ..span }));
     }
 
     /// This node serves from now on: the root, what triggered it, and what the voters said.
@@ -240,19 +230,9 @@ impl Engine {
         let mut attributes = self.router_attributes(key, epoch);
         attributes.push((names::CAUSE, cause.into()));
         attributes.push((names::FROM, self.setup.name.clone().into()));
-        let span = Span {
-            id: span_id(&trace_id, self.setup.node, names::RETIREMENT, epoch),
-            parent: None,
-            name: names::RETIREMENT,
-            router: key,
-            begin: now,
-            end: now,
-            attributes,
-            failed: None,
-            addresses,
-            waits: epoch > 0,
-            trace_id,
-        };
+        let id = span_id(&trace_id, self.setup.node, names::RETIREMENT, epoch);
+        let span = Span::new(id, trace_id, names::RETIREMENT, key, (now, now));
+        let span = Span { attributes, addresses, waits: epoch > 0, ..span };
         let notes = self.chronicle.routers.entry(key).or_default();
         notes.retired = (epoch > 0).then_some(epoch);
         notes.answers.clear();
@@ -310,19 +290,7 @@ impl Engine {
         attributes.extend(from.map(|from| (names::FROM, self.name_of(from).into())));
         attributes.push((names::TO, self.setup.name.clone().into()));
         attributes.push((names::OUTCOME, outcome.into()));
-        let root = Span {
-            id: root,
-            parent: None,
-            name,
-            router: key,
-            begin: seen,
-            end: now,
-            attributes,
-            failed: None,
-            addresses: Vec::new(),
-            waits: false,
-            trace_id,
-        };
+        let root = Span { attributes, ..Span::new(root, trace_id, name, key, (seen, now)) };
         let detection = Span {
             id: span_id(&root.trace_id, node, names::DETECTION, 0),
             parent: Some(root.id),
@@ -345,19 +313,10 @@ impl Engine {
         let node = self.setup.node;
         let granted = matches!(answer.verdict, Verdict::Granted { .. });
         let attributes = self.verdict_attributes(voter, &answer.verdict).into();
-        Span {
-            id: request_id(trace_id, node, voter),
-            parent: Some(root_id(trace_id, node)),
-            name: names::LEASE_REQUEST,
-            router: key,
-            begin: answer.sent,
-            end: answer.at,
-            attributes,
-            failed: (!granted).then(|| self.reason(&answer.verdict)),
-            addresses: Vec::new(),
-            waits: false,
-            trace_id: trace_id.to_owned(),
-        }
+        let (id, parent) = (request_id(trace_id, node, voter), Some(root_id(trace_id, node)));
+        let failed = (!granted).then(|| self.reason(&answer.verdict));
+        let span = Span::new(id, trace_id.to_owned(), names::LEASE_REQUEST, key, (answer.sent, answer.at));
+        Span { parent, attributes, failed, ..span }
     }
 
     fn router_attributes(&self, key: RouterKey, epoch: u64) -> Vec<(&'static str, Value)> {

@@ -1,5 +1,5 @@
-//! What keeps in the kernel what a router has there: lifetimes of addresses, and what follows when an effect could not be
-//! brought about.
+//! What keeps in the kernel what a router has there: lifetimes of addresses, and what follows when an effect could not
+//! be brought about.
 
 use std::net::IpAddr;
 use std::time::Duration;

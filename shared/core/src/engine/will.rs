@@ -22,8 +22,8 @@ pub(super) struct Basis {
     routers: BTreeMap<RouterKey, Part>,
 }
 
-/// What of one router's state its part of the will depends on; its configuration does not change
-/// while it serves or asks.
+/// What of one router's state its part of the will depends on. A configuration is not compared: it changes as a whole,
+/// and they are numbered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Part {
     active: bool,

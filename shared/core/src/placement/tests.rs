@@ -288,8 +288,9 @@ fn views() -> impl Strategy<Value = View> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 50, ..ProptestConfig::default() })]
 
-    /// Whatever identities directors have, and whoever comes and goes in which order: a join or a loss moves at most one
-    /// of N of the groups, and those of who is lost, and the fullest director has at most a tenth more than the mean.
+    /// Whatever identities directors have, and whoever comes and goes in which order: a join or a loss moves at most
+    /// one of N of the groups, and those of who is lost, and the fullest director has at most a tenth more than the
+    /// mean.
     #[test]
     fn a_join_or_a_loss_moves_one_of_n_at_most(
         ids in prop::collection::btree_set(any::<u64>().prop_map(NodeId), 12),

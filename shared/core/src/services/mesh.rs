@@ -24,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use mesh_config::model::{CheckKind, CheckScope};
+use mesh_wire::fnv;
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::gossip::{Health, RealServerReport, SERVER_PREFIX, SERVICE_PREFIX, ServerReport, ServiceReport};
 use mesh_wire::mesh::roster::Role;
@@ -54,14 +55,6 @@ pub(super) struct Peer {
     pub(super) server: BTreeMap<String, ServerReport>,
     /// Something of it was not understood, and that was told.
     malformed: bool,
-}
-
-#[cfg(test)]
-impl Peer {
-    /// Parts of virtual servers it told.
-    pub(super) fn count(&self) -> usize {
-        self.services.len()
-    }
 }
 
 impl Services {
@@ -364,7 +357,8 @@ fn replace<T: Clone + serde::de::DeserializeOwned>(
     Ok((before, report))
 }
 
-/// Key of a virtual server's first part. A `#` in its name is doubled, so that it never looks like another's further part.
+/// Key of a virtual server's first part. A `#` in its name is doubled, so that it never looks like another's further
+/// part.
 pub(super) fn service_key(name: &str) -> String {
     format!("{SERVICE_PREFIX}{}", name.replace('#', "##"))
 }
@@ -387,11 +381,9 @@ fn checkers(service: &Service, member: usize, directors: &[NodeId], owners: &[No
         return directors.to_vec();
     }
     let address = service.config.real_servers[member].address.to_string();
-    let seed = hash(hash(FNV, service.config.name.as_bytes()), address.as_bytes());
-    let mut straws: Vec<_> = directors
-        .iter()
-        .map(|node| (!owners.contains(node), std::cmp::Reverse(mix(hash(seed, &node.0.to_be_bytes()))), *node))
-        .collect();
+    let seed = fnv::hash(&[service.config.name.as_bytes(), END, address.as_bytes(), END].concat());
+    let mut straws: Vec<_> =
+        directors.iter().map(|node| (!owners.contains(node), std::cmp::Reverse(straw(seed, *node)), *node)).collect();
     straws.sort_unstable();
     straws.truncate(CHECKERS);
     let mut chosen: Vec<NodeId> = straws.into_iter().map(|(.., node)| node).collect();
@@ -399,16 +391,12 @@ fn checkers(service: &Service, member: usize, directors: &[NodeId], owners: &[No
     chosen
 }
 
-const FNV: u64 = 0xcbf2_9ce4_8422_2325;
+/// Stands behind each part of what is hashed; no text has it.
+const END: &[u8] = &[0xff];
 
-/// FNV-1a, with an end mark: stable over versions and hosts.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    let step = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3);
-    step(bytes.iter().fold(seed, step), &0xff)
-}
-
-/// The finalizer of splitmix64: every bit of a straw depends on every bit of the hash.
-fn mix(hash: u64) -> u64 {
+/// What a node draws. The finalizer of splitmix64: every bit of a straw depends on every bit of the hash.
+fn straw(seed: u64, node: NodeId) -> u64 {
+    let hash = fnv::more(fnv::more(seed, &node.0.to_be_bytes()), END);
     let h = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     h ^ (h >> 31)

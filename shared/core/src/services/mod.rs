@@ -112,7 +112,7 @@ pub struct Services {
     differing: BTreeSet<ServiceKey>,
     /// Everything may.
     all_differ: bool,
-    stopping: Option<stop::Stopping>,
+    stopping: Option<stop::Stage>,
     voice: Voice,
     rng: StdRng,
     out: Vec<Action>,
@@ -176,7 +176,7 @@ impl Services {
     pub fn deadline(&self) -> Option<Instant> {
         let check = self.timers.first().map(|(at, _)| *at);
         let judge = self.rejudge.first().map(|(at, _)| *at);
-        [check, judge, self.kernel.deadline(), self.stop_deadline()].into_iter().flatten().min()
+        [check, judge, self.kernel.deadline()].into_iter().flatten().min()
     }
 
     fn handle(&mut self, now: Instant, input: Input) {

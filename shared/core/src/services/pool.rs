@@ -274,12 +274,7 @@ impl Service {
             && (self.sorry || sorry.inhibit)
         {
             let key = DestinationKey::from(words::destination(sorry.address, sorry.forwarding, endpoint));
-            let destination = Destination {
-                weight: u32::from(self.sorry),
-                forwarding: forwarding(sorry.forwarding),
-                upper_threshold: 0,
-                lower_threshold: 0,
-            };
+            let destination = Destination::new(u32::from(self.sorry), forwarding(sorry.forwarding));
             // It may be one of the real servers, too.
             if self.sorry || !destinations.contains_key(&key) {
                 destinations.insert(key, destination);

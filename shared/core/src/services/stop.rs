@@ -6,21 +6,10 @@ use super::pool::Occasion;
 use super::{Action, Services};
 use crate::ipvs::{Change, SyncRole};
 use crate::time::Instant;
-use std::time::Duration;
 
-/// The end does not wait longer for ip_vs.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How far the end is.
-#[derive(Debug)]
-pub(super) struct Stopping {
-    /// Ended without more ado from then on.
-    until: Instant,
-    stage: Stage,
-}
-
+/// How far the end is. Each request to ip_vs has a limit of its own, so that it comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// What ip_vs holds has to be read once more, as foreign services go, too, or for the first time.
     Read,
     /// Changes are to be made.
@@ -53,7 +42,7 @@ impl Services {
         if stage == Stage::Read && !(early && self.kernel.is_busy()) {
             self.kernel.read_soon(now);
         }
-        self.stopping = Some(Stopping { until: now + PATIENCE, stage });
+        self.stopping = Some(stage);
         if !keep && self.started {
             self.tell_end();
         }
@@ -70,33 +59,21 @@ impl Services {
         }
     }
 
-    /// When the end comes at the latest.
-    pub(super) fn stop_deadline(&self) -> Option<Instant> {
-        let stopping = self.stopping.as_ref().filter(|stopping| stopping.stage != Stage::Over);
-        stopping.map(|stopping| stopping.until)
-    }
-
     /// Goes on with the end, as far as it is possible now.
     pub(super) fn finish(&mut self, now: Instant) {
-        let busy = self.kernel.is_busy();
-        let Some(stopping) = &mut self.stopping else { return };
-        let late = stopping.until <= now;
-        match stopping.stage {
-            Stage::Over => return,
-            _ if busy && !late => return,
-            Stage::Read | Stage::Change if !late => {
-                stopping.stage = Stage::Wait;
-                let changes = self.last_changes();
-                self.kernel.apply(now, changes, &mut self.out);
-                if self.kernel.is_busy() {
-                    return;
-                }
+        let Some(stage) = self.stopping.filter(|stage| *stage != Stage::Over) else { return };
+        if self.kernel.is_busy() {
+            return;
+        }
+        if matches!(stage, Stage::Read | Stage::Change) {
+            self.stopping = Some(Stage::Wait);
+            let changes = self.last_changes();
+            self.kernel.apply(now, changes, &mut self.out);
+            if self.kernel.is_busy() {
+                return;
             }
-            Stage::Read | Stage::Change | Stage::Wait => {}
         }
-        if let Some(stopping) = &mut self.stopping {
-            stopping.stage = Stage::Over;
-        }
+        self.stopping = Some(Stage::Over);
         self.out.push(Action::Stopped);
     }
 

@@ -1,7 +1,7 @@
 //! The VRRP state machine of one virtual router (RFC 9568 section 6, RFC 3768 section 6).
 //!
 //! It says what VRRP alone would do: [`Verdict::Claim`], [`Verdict::Yield`], advertise, or nothing.
-//! Whether a claim becomes service is decided elsewhere ([`crate::takeover`]), so that with leases
+//! Whether a claim becomes service is decided elsewhere (by the [`Engine`](crate::Engine)), so that with leases
 //! a router whose timer ran out is still Backup until voters agreed.
 
 mod authenticate;

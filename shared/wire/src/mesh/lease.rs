@@ -112,8 +112,8 @@ pub struct Release {
     /// The epoch it was held under; any other is left alone.
     pub epoch: u64,
     /// Number of the sender's last request: what it asked for later is another lease, what it asked
-    /// for before is void, even where the request comes after the release. Somebody who speaks for
-    /// a dead director names the moment of its death instead, in the nanoseconds it numbered by.
+    /// for before is void, even where the request comes after the release. Whoever
+    /// speaks for a dead director, or a later run for an earlier one, says [`Release::LAST`].
     pub seq: u64,
     /// Who should have it next: the voter keeps it free for that node for a moment.
     pub successor: Option<NodeId>,

@@ -1,5 +1,5 @@
-//! What is told of neighbours, and of packets that are not for this router: RFC 9568 sections 2.5, 5.1, 5.2.9 and 7.1; RFC
-//! 3768 section 7.1.
+//! What is told of neighbours, and of packets that are not for this router: RFC 9568 sections 2.5, 5.1, 5.2.9 and 7.1;
+//! RFC 3768 section 7.1.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;

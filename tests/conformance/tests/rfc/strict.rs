@@ -1,5 +1,5 @@
-//! What the configuration makes of a router, by strict mode and without it: RFC 9568 sections 5.2.3, 5.2.9, 6.1, 6.4.3, 7.1
-//! with errata 8298 and 8300; RFC 3768 section 6.4.3.
+//! What the configuration makes of a router, by strict mode and without it: RFC 9568 sections 5.2.3, 5.2.9, 6.1, 6.4.3,
+//! 7.1 with errata 8298 and 8300; RFC 3768 section 6.4.3.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -1,6 +1,6 @@
-//! What a crash of the owner costs: the lease profiles of a mesh, and keepalived beside them in the same minutes. Half of
-//! the crashes are hosts that lose power, half, of meshd alone, `kill -9` of a daemon under its guard. As root; build
-//! meshd and meshctl first. 100 crashes of each kind take about 26 minutes, with `--beside 2` half of that.
+//! What a crash of the owner costs: the lease profiles of a mesh, and keepalived beside them in the same minutes. Half
+//! of the crashes are hosts that lose power, half, of meshd alone, `kill -9` of a daemon under its guard. As root;
+//! build meshd and meshctl first. 100 crashes of each kind take about 26 minutes, with `--beside 2` half of that.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

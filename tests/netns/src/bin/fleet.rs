@@ -1,5 +1,5 @@
-//! Many directors in network namespaces of this machine: how they settle, what they cost, and how soon a death is known.
-//! As root; build meshd and meshctl first. 30 directors take about a minute and a half on two processors.
+//! Many directors in network namespaces of this machine: how they settle, what they cost, and how soon a death is
+//! known. As root; build meshd and meshctl first. 30 directors take about a minute and a half on two processors.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! How fast, and at what cost: keepalived, meshd on its own and meshd in a mesh, one after the other in the same run, with
-//! the same files. As root; build meshd and meshctl with `--release` first. Three runs of all take about twelve minutes.
+//! How fast, and at what cost: keepalived, meshd on its own and meshd in a mesh, one after the other in the same run,
+//! with the same files. As root; build meshd and meshctl with `--release` first. Three runs of all take about twelve
+//! minutes.
 
 use std::time::Duration;
 

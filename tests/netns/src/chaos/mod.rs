@@ -65,8 +65,8 @@ pub enum Save {
     Always,
 }
 
-/// Runs a schedule, waits for the cluster to heal, and judges. What is violated is in the outcome; an error is a failure
-/// of the lab itself.
+/// Runs a schedule, waits for the cluster to heal, and judges. What is violated is in the outcome; an error is a
+/// failure of the lab itself.
 pub fn run(schedule: &Schedule, daemon: Daemon, save: Save) -> Result<Outcome> {
     let shape = schedule.shape;
     anyhow::ensure!(daemon == Daemon::Mesh || shape != Shape::TwoAndWitness, "a witness needs a mesh");

@@ -1,7 +1,7 @@
 //! The owner crashes again and again: how long the VIP is missing, by the lease profile of a mesh, and with keepalived.
 //!
-//! Every trial: all is settled and `lb1` serves; the judge starts; the crash comes at a random moment; the judge goes on
-//! until the slowest takeover is over; `lb1` comes back and serves again.
+//! Every trial: all is settled and `lb1` serves; the judge starts; the crash comes at a random moment; the judge goes
+//! on until the slowest takeover is over; `lb1` comes back and serves again.
 
 mod spread;
 

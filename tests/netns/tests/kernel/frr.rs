@@ -109,7 +109,8 @@ impl Frr {
         self.no_interfaces()
     }
 
-    /// As if its host had lost its power. With its cable out it stays master, and does not tell clients when it is back.
+    /// As if its host had lost its power. With its cable out it stays master, and does not tell clients when it is
+    /// back.
     fn die(&mut self) -> Result<()> {
         // Killed as it is dropped.
         self.processes.clear();
@@ -204,8 +205,8 @@ impl Segment {
     }
 }
 
-/// Nobody's advert is malformed, or has a checksum that is wrong in both forms: meshd has a pseudo header until it hears
-/// somebody who has not.
+/// Nobody's advert is malformed, or has a checksum that is wrong in both forms: meshd has a pseudo header until it
+/// hears somebody who has not.
 fn decoded(host: &Host, file: &str) -> Result<()> {
     let tshark = |form: &str, filter: &str| -> Result<BTreeSet<String>> {
         let form = format!("vrrp.v3_checksum_as_in_v2:{form}");

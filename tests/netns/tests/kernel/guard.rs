@@ -17,8 +17,8 @@ use mesh_lab::{CLIENT, Host, Judge, Lab, Report, Turn, VIP, clock};
 use mesh_netns::{NEXT, OWNER, settled, settled_with};
 use nix::sys::signal::Signal;
 
-/// From a death to the next director's first answer. Tens of milliseconds on an idle machine; a lease would take up to a
-/// second.
+/// From a death to the next director's first answer. Tens of milliseconds on an idle machine; a lease would take up to
+/// a second.
 const MOVED_WITHIN: Duration = Duration::from_millis(300);
 /// How long a move is watched.
 const WATCHED: Duration = Duration::from_secs(2);

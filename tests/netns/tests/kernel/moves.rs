@@ -31,9 +31,9 @@ fn root_twenty_moves_take_milliseconds_each() -> Result<()> {
     })
 }
 
-/// Clients that ask again and again, each time on a new connection, one for each address, until a file is there; another
-/// one says that they have begun. A request that is not answered within three seconds, or is broken off, is lost: of
-/// those it says of which client they are, and from when to when, on the clock of [`clock::now`].
+/// Clients that ask again and again, each time on a new connection, one for each address, until a file is there;
+/// another one says that they have begun. A request that is not answered within three seconds, or is broken off, is
+/// lost: of those it says of which client they are, and from when to when, on the clock of [`clock::now`].
 const LOAD: &str = r#"
 import http.client, os, sys, threading, time
 stop, asked = sys.argv[1], []

@@ -100,8 +100,8 @@ fn send_lower(host: &Host) -> Result<()> {
     thread.join().map_err(|_| anyhow!("the sender panicked"))?
 }
 
-/// Waits until both have said this line, and gives what each has said to it; scripts of keepalived run at the same time,
-/// so that those of one moment are put in order.
+/// Waits until both have said this line, and gives what each has said to it; scripts of keepalived run at the same
+/// time, so that those of one moment are put in order.
 fn said(records: &[Record; 2], file: &str, last: &str) -> Result<()> {
     for record in records {
         let what = format!("{} says {last}", record.host.name);

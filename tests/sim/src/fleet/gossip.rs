@@ -128,8 +128,8 @@ impl Gossip {
         &self.told[node][version as usize - 1]
     }
 
-    /// Whom a node gossips with in this round: some that it believes to be alive, and while not everybody is one more of
-    /// all, since all are chitchat's seeds here.
+    /// Whom a node gossips with in this round: some that it believes to be alive, and while not everybody is one more
+    /// of all, since all are chitchat's seeds here.
     pub(super) fn partners(&mut self, node: usize) -> Vec<usize> {
         let all = self.nodes;
         let mut chosen = Vec::with_capacity(FAN_OUT);

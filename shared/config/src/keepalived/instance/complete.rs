@@ -9,6 +9,7 @@ use mesh_wire::mesh::{Family, RouterKey};
 use super::super::address::Declared;
 use super::super::global::Globals;
 use super::super::lower::Lower;
+use super::super::tree::At;
 use super::{AuthType, Draft, conduct, vmac};
 use crate::common;
 use crate::model::{Config, Password, Transport, Version, VirtualRouter, most_addresses};
@@ -19,22 +20,7 @@ pub(super) const OWNER: u8 = 255;
 
 /// Adds the router, or says why not.
 pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Globals, mut draft: Draft) {
-    // Both are looked at even when one is missing, to report all at once.
-    let interface = draft.interface.take().or_else(|| globals.interface.clone());
-    if let Some(at) = draft.vrf.filter(|_| interface.is_some()) {
-        lower.warning(at, "`vrf` has no place beside an interface, whose VRF is used anyway; skipped".into());
-    }
-    if interface.is_none() {
-        let which = if draft.vrf.is_some() { ", one of the VRF: without one no instance is served" } else { "" };
-        let message = format!("`{}` has no `interface`; expected `interface NAME`{which}", draft.name);
-        lower.error(draft.at, message);
-    }
-    if draft.vrid.is_none() {
-        let message = format!("`{}` has no `virtual_router_id`; expected a number from 1 to 255", draft.name);
-        lower.error(draft.at, message);
-    }
-    let (Some(interface), Some((vrid, vrid_at))) = (interface, draft.vrid) else { return };
-
+    let Some((interface, (vrid, vrid_at))) = required(lower, globals, &mut draft) else { return };
     let family = draft.family.unwrap_or(Family::Ipv4);
     let version = version(lower, &draft, family);
     let priority = priority(lower, &mut draft);
@@ -68,15 +54,7 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
     let (vmac, vmac_transmit_base) =
         vmac::complete(lower, config, &mut draft, (&interface.0, family, vrid), &mut transport);
 
-    let served = draft.addresses.iter().filter(|d| !d.again).chain(&draft.excluded);
-    let devices = served.clone().filter_map(|d| d.address.interface.clone().zip(d.device_at));
-    let places = RouterPlaces {
-        name: lower.place(draft.at),
-        vrid: lower.place(vrid_at),
-        addresses: served.map(|d| lower.place(d.at)).collect(),
-        interfaces: std::iter::once(interface.clone()).chain(devices).map(|(i, at)| (i, lower.place(at))).collect(),
-    };
-    lower.places().routers.insert(draft.name.clone(), places);
+    note_places(lower, &draft, &interface, vrid_at);
     config.routers.push(VirtualRouter {
         initial_active: draft.active == Some(true),
         priority,
@@ -105,6 +83,37 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
         conduct,
         ..VirtualRouter::new(draft.name, RouterKey { family, vrid, segment: 0 }, interface.0)
     });
+}
+
+/// What no instance goes without. Both are looked at even when one is missing, to report all at once.
+fn required(lower: &mut Lower<'_>, globals: &Globals, draft: &mut Draft) -> Option<((String, At), (u8, At))> {
+    let interface = draft.interface.take().or_else(|| globals.interface.clone());
+    if let Some(at) = draft.vrf.filter(|_| interface.is_some()) {
+        lower.warning(at, "`vrf` has no place beside an interface, whose VRF is used anyway; skipped".into());
+    }
+    if interface.is_none() {
+        let which = if draft.vrf.is_some() { ", one of the VRF: without one no instance is served" } else { "" };
+        let message = format!("`{}` has no `interface`; expected `interface NAME`{which}", draft.name);
+        lower.error(draft.at, message);
+    }
+    if draft.vrid.is_none() {
+        let message = format!("`{}` has no `virtual_router_id`; expected a number from 1 to 255", draft.name);
+        lower.error(draft.at, message);
+    }
+    interface.zip(draft.vrid)
+}
+
+/// Where findings of the host, or of all routers together, are shown.
+fn note_places(lower: &mut Lower<'_>, draft: &Draft, interface: &(String, At), vrid: At) {
+    let served = draft.addresses.iter().filter(|d| !d.again).chain(&draft.excluded);
+    let devices = served.clone().filter_map(|d| d.address.interface.clone().zip(d.device_at));
+    let places = RouterPlaces {
+        name: lower.place(draft.at),
+        vrid: lower.place(vrid),
+        addresses: served.map(|d| lower.place(d.at)).collect(),
+        interfaces: std::iter::once(interface.clone()).chain(devices).map(|(i, at)| (i, lower.place(at))).collect(),
+    };
+    lower.places().routers.insert(draft.name.clone(), places);
 }
 
 /// IPv6 has version 3 alone, whatever `vrrp_version` says.

@@ -1,4 +1,4 @@
-//! Settings that virtual servers, real servers and checks have; the innermost wins.
+//! Keywords of virtual servers, real servers and checks alike.
 
 use std::time::Duration;
 
@@ -6,22 +6,12 @@ use super::super::lower::Lower;
 use super::super::tree::Statement;
 use super::super::values;
 use super::words;
-use crate::model::{Check, CheckKind};
+pub(super) use crate::timing::Timing;
 
 /// The longest time; keepalived takes half a million years.
 const LONGEST: Duration = Duration::from_secs(2_678_400);
 /// The longest `connect_timeout`, as in keepalived.
 const LONGEST_TIMEOUT: Duration = Duration::from_micros(u32::MAX as u64);
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct Timing {
-    pub(super) alpha: Option<bool>,
-    delay_loop: Option<Duration>,
-    warmup: Option<Duration>,
-    delay_before_retry: Option<Duration>,
-    retry: Option<u32>,
-    connect_timeout: Option<Duration>,
-}
 
 impl Timing {
     /// What a virtual server's `alpha` means for its real servers.
@@ -61,37 +51,6 @@ impl Timing {
             _ => return self.read(lower, statement),
         }
         true
-    }
-
-    /// These, and where they say nothing, the ones of the block around them.
-    pub(super) fn within(&self, outer: &Timing) -> Timing {
-        Timing {
-            alpha: self.alpha.or(outer.alpha),
-            delay_loop: self.delay_loop.or(outer.delay_loop),
-            warmup: self.warmup.or(outer.warmup),
-            delay_before_retry: self.delay_before_retry.or(outer.delay_before_retry),
-            retry: self.retry.or(outer.retry),
-            connect_timeout: self.connect_timeout.or(outer.connect_timeout),
-        }
-    }
-
-    /// `connect_timeout` and its default.
-    pub(super) fn timeout(&self) -> Duration {
-        self.connect_timeout.unwrap_or(Duration::from_secs(5))
-    }
-
-    /// Puts them in a check that has the defaults of its kind.
-    pub(super) fn apply(&self, check: &mut Check) {
-        check.alpha = self.alpha.unwrap_or(check.alpha);
-        check.delay_loop = self.delay_loop.unwrap_or(check.delay_loop);
-        check.warmup = self.warmup.unwrap_or(check.delay_loop);
-        check.retry = self.retry.unwrap_or(check.retry);
-        let default = match check.kind {
-            CheckKind::Dns { .. } => check.delay_loop,
-            _ => check.delay_before_retry,
-        };
-        check.delay_before_retry = self.delay_before_retry.unwrap_or(default);
-        check.connect.timeout = self.timeout();
     }
 }
 

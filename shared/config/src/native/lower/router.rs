@@ -50,17 +50,8 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
     let addresses = addresses(source, &mut places, declared);
     let family = family(&router, &addresses);
     let version = version(source, router.version.as_ref(), family);
-    let mtu = common::mtu(source.files, &interface.0);
-    let most = most_addresses(family, version, router.auth_hmac.is_some(), mtu);
-    if addresses.is_empty() != router.no_addresses || addresses.len() > most {
-        let expected = if router.no_addresses { "none".into() } else { format!("1 to {most}") };
-        source.error(list, format!("{}; expected {expected}", plural(addresses.len(), "address")));
-    }
-    for (address, span) in &addresses {
-        let expected = "expected one in `excluded_addresses`, or a router of its own";
-        of_family(source, family, address.net.addr(), span.clone(), expected);
-    }
-    link_local_first(source, &addresses, router.strict);
+    let most = most_addresses(family, version, router.auth_hmac.is_some(), common::mtu(source.files, &interface.0));
+    listed(source, &router, &addresses, (family, most), list);
     let excluded = std::mem::take(&mut router.excluded_addresses);
     let excluded_addresses = self::addresses(source, &mut places, excluded);
     places.addresses = unique(source, &addresses, &excluded_addresses);
@@ -117,6 +108,25 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
         spread: spread(source, router.spread.as_ref(), priority),
         ..VirtualRouter::new(name, RouterKey { family, vrid, segment: 0 }, interface.0)
     })
+}
+
+/// Says where an advert cannot list them as they are.
+fn listed(
+    source: &mut Source<'_>,
+    router: &Router,
+    addresses: &Spans,
+    (family, most): (Family, usize),
+    list: Range<usize>,
+) {
+    if addresses.is_empty() != router.no_addresses || addresses.len() > most {
+        let expected = if router.no_addresses { "none".into() } else { format!("1 to {most}") };
+        source.error(list, format!("{}; expected {expected}", plural(addresses.len(), "address")));
+    }
+    for (address, span) in addresses {
+        let expected = "expected one in `excluded_addresses`, or a router of its own";
+        of_family(source, family, address.net.addr(), span.clone(), expected);
+    }
+    link_local_first(source, addresses, router.strict);
 }
 
 /// That of the addresses; without any, of where adverts come from or go to.

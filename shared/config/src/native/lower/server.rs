@@ -18,9 +18,10 @@ use super::super::services::{
 use super::super::text::{ScriptEntry, Time};
 use super::{number, time, user, within};
 use crate::model::{
-    Check, CheckKind, CheckScope, Endpoint, Forwarding, Protocol, RealServer, Script, SorryServer, TrackFile, Tunnel,
-    TunnelChecksum, VirtualServer,
+    CheckScope, Endpoint, Forwarding, Protocol, RealServer, Script, SorryServer, TrackFile, Tunnel, TunnelChecksum,
+    VirtualServer,
 };
+use crate::timing::Timing;
 
 /// What virtual servers refer to, and what they have taken.
 pub(super) struct Names<'a> {
@@ -314,61 +315,23 @@ fn sorry_server(source: &mut Source<'_>, server: &VirtualServer, sorry: &Sorry) 
 struct Outer<'a> {
     names: &'a Names<'a>,
     shape: Shape,
-    times: Times,
+    timing: Timing,
     virtualhost: Option<String>,
     inhibit: bool,
 }
 
 impl<'a> Outer<'a> {
     fn new(source: &mut Source<'_>, names: &'a Names<'_>, lowered: &VirtualServer, server: &Server) -> Outer<'a> {
-        let times = Times {
+        let timing = Timing {
             alpha: lowered.alpha.then_some(true),
             delay_loop: some_time(source, server.delay_loop.as_ref(), timers()),
             warmup: some_time(source, server.warmup.as_ref(), delays()),
             delay_before_retry: some_time(source, server.delay_before_retry.as_ref(), delays()),
             retry: retries(source, server.retry.as_ref()),
-            timeout: some_time(source, server.timeout.as_ref(), timeouts()),
+            connect_timeout: some_time(source, server.timeout.as_ref(), timeouts()),
         };
         let inhibit = server.inhibit_on_failure.unwrap_or(false);
-        Outer { names, shape: Shape::of(lowered), times, virtualhost: server.virtualhost.clone(), inhibit }
-    }
-}
-
-/// Settings of three levels; the innermost wins.
-#[derive(Clone, Copy, Debug, Default)]
-struct Times {
-    alpha: Option<bool>,
-    delay_loop: Option<Duration>,
-    warmup: Option<Duration>,
-    delay_before_retry: Option<Duration>,
-    retry: Option<u32>,
-    timeout: Option<Duration>,
-}
-
-impl Times {
-    fn within(self, outer: Times) -> Times {
-        Times {
-            alpha: self.alpha.or(outer.alpha),
-            delay_loop: self.delay_loop.or(outer.delay_loop),
-            warmup: self.warmup.or(outer.warmup),
-            delay_before_retry: self.delay_before_retry.or(outer.delay_before_retry),
-            retry: self.retry.or(outer.retry),
-            timeout: self.timeout.or(outer.timeout),
-        }
-    }
-
-    /// Puts them in a check that has the defaults of its kind.
-    fn apply(self, check: &mut Check) {
-        check.alpha = self.alpha.unwrap_or(check.alpha);
-        check.delay_loop = self.delay_loop.unwrap_or(check.delay_loop);
-        check.warmup = self.warmup.unwrap_or(check.delay_loop);
-        check.retry = self.retry.unwrap_or(check.retry);
-        let default = match check.kind {
-            CheckKind::Dns { .. } => check.delay_loop,
-            _ => check.delay_before_retry,
-        };
-        check.delay_before_retry = self.delay_before_retry.unwrap_or(default);
-        check.connect.timeout = self.timeout.unwrap_or(check.connect.timeout);
+        Outer { names, shape: Shape::of(lowered), timing, virtualhost: server.virtualhost.clone(), inhibit }
     }
 }
 
@@ -415,13 +378,13 @@ fn real_server(
     lowered.notify_up = real.notify_up.as_ref().map(|s| script(source, s));
     lowered.notify_down = real.notify_down.as_ref().map(|s| script(source, s));
     lowered.smtp_alert = real.alert;
-    let times = Times {
+    let timing = Timing {
         alpha: real.alpha,
         delay_loop: some_time(source, real.delay_loop.as_ref(), timers()),
         warmup: some_time(source, real.warmup.as_ref(), delays()),
         delay_before_retry: some_time(source, real.delay_before_retry.as_ref(), delays()),
         retry: retries(source, real.retry.as_ref()),
-        timeout: some_time(source, real.timeout.as_ref(), timeouts()),
+        connect_timeout: some_time(source, real.timeout.as_ref(), timeouts()),
     };
     let mut address = lowered.address;
     let ports = &outer.shape.ports;
@@ -431,7 +394,7 @@ fn real_server(
     let around = check::Around {
         names: outer.names,
         address,
-        times: times.within(outer.times),
+        timing: timing.within(&outer.timing),
         virtualhost: real.virtualhost.or_else(|| outer.virtualhost.clone()),
     };
     for table in real.check {

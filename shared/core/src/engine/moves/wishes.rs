@@ -102,7 +102,8 @@ impl Engine {
         }
     }
 
-    /// What waited for this node to know more, or for others to notice who is gone. What is asked twice because the answer was lost is done already, or said to be under way.
+    /// What waited for this node to know more, or for others to notice who is gone. What is asked twice because the
+    /// answer was lost is done already, or said to be under way.
     pub(super) fn ask_wishes_again(&mut self, now: Instant) {
         if self.moves.wishes.waits() && self.is_informed(now) {
             let early = std::mem::take(&mut self.moves.wishes.early);

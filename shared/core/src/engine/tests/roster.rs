@@ -255,13 +255,25 @@ fn shrinking_below_three_voters_keeps_the_lease() {
     assert_eq!(plain(engine.step(ms(7300), Input::Shutdown))[0], del());
 }
 
+/// Neither one that lists nobody, this node included, nor one in which nobody votes has it serve.
 #[test]
 fn a_roster_without_voters_is_survived() {
-    let (mut engine, _) = asking();
-    let none = Roster { epoch: 9, members: Vec::new(), ..roster(3) };
-    engine.step(ms(3230), Input::Roster(none));
-    for n in 0..10 {
-        engine.step(ms(3300 + 1000 * n), Input::Timeout);
+    let mut silent = Roster { epoch: 9, ..roster(3) };
+    silent.members.iter_mut().for_each(|member| member.voter = false);
+    let empty = Roster { members: Vec::new(), ..silent.clone() };
+    let removed = "this node was removed from the mesh by roster epoch 9";
+    let too_few = "0 of 3 voters have joined; until then VRRP decides alone whenever no majority answers";
+    for (roster, why) in [(empty, removed), (silent, too_few)] {
+        let (mut engine, _) = asking();
+        engine.step(ms(3230), Input::Roster(roster));
+        for n in 0..10 {
+            let now = ms(3300 + 1000 * n);
+            assert_eq!(plain(engine.step(now, Input::Timeout)), [], "{why}");
+            let cluster = engine.status(now).cluster;
+            assert_eq!(cluster.unprotected_because.as_deref(), Some(why));
+            assert_eq!((cluster.quorum.voters, cluster.quorum.needed), (0, 1));
+        }
+        assert!(!engine.instances[&KEY].vrrp.is_active(), "{why}");
     }
 }
 

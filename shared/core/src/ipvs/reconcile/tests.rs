@@ -19,17 +19,11 @@ fn at(last: u8) -> DestinationKey {
 }
 
 fn service(scheduler: &str) -> Service {
-    Service {
-        scheduler: scheduler.into(),
-        persistence: None,
-        one_packet: false,
-        scheduler_flags: SchedulerFlags::default(),
-        persistence_engine: None,
-    }
+    Service { scheduler: scheduler.into(), ..Service::default() }
 }
 
 fn weight(weight: u32) -> Destination {
-    Destination { weight, forwarding: Forwarding::DirectRouting, upper_threshold: 0, lower_threshold: 0 }
+    Destination::new(weight, Forwarding::DirectRouting)
 }
 
 fn of(scheduler: &str, destinations: &[(u8, u32)]) -> Pool {

@@ -472,7 +472,7 @@ fn a_long_list_is_told_in_parts() {
     }
     cluster.gossip();
     assert_eq!(cluster.hosts[1].services.published.len(), 1);
-    assert_eq!(cluster.hosts[0].services.peers[&NodeId(2)].count(), 1);
+    assert_eq!(cluster.hosts[0].services.peers[&NodeId(2)].services.len(), 1);
 }
 
 #[test]

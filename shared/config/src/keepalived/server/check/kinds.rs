@@ -49,7 +49,7 @@ pub(super) fn smtp(
         connect.from = connect.from.or(check.connect.from.filter(|(a, _)| a.is_ipv4() == connect.to.is_ipv4()));
         connect.interface = connect.interface.or_else(|| check.connect.interface.clone());
         connect.fwmark = if connect.fwmark == 0 { check.connect.fwmark } else { connect.fwmark };
-        connect.timeout = common.timing.within(&outer.timing).timeout();
+        connect.timeout = common.timing.within(&outer.timing).connect_timeout.unwrap_or(connect.timeout);
         hosts.push(connect);
     }
     common.timing.within(&outer.timing).apply(&mut check);

@@ -9,34 +9,35 @@ use toml::Spanned;
 use super::super::super::Source;
 use super::super::super::services::{CheckTable, CheckType, HostTable, HttpVersion, RecordName, RegexTable, UrlTable};
 use super::super::{filled, number, time, within};
-use super::{Names, Times, delays, retries, script, some_time, timeouts, timers};
+use super::{Names, delays, retries, script, some_time, timeouts, timers};
 use crate::common::{REGEX_OPTIONS, hex, is_domain, is_md5, status};
 use crate::model::{Check, CheckKind, Connect, HttpCheck, HttpProtocol, Regex, UdpReply, Url};
+use crate::timing::Timing;
 
 /// What a check takes over from what is around it.
 pub(super) struct Around<'a> {
     pub(super) names: &'a Names<'a>,
     /// The real server's, with the service's port where it has none.
     pub(super) address: SocketAddr,
-    pub(super) times: Times,
+    pub(super) timing: Timing,
     pub(super) virtualhost: Option<String>,
 }
 
 /// Lowers one check; `None` only after an error.
 pub(super) fn lower(source: &mut Source<'_>, around: &Around<'_>, table: CheckTable) -> Option<Check> {
     misplaced(source, &table);
-    let times = Times {
+    let timing = Timing {
         alpha: table.alpha.as_ref().map(|a| *a.get_ref()),
         delay_loop: some_time(source, table.delay_loop.as_ref(), timers()),
         warmup: some_time(source, table.warmup.as_ref(), delays()),
         delay_before_retry: some_time(source, table.delay_before_retry.as_ref(), delays()),
         retry: retries(source, table.retry.as_ref()),
-        timeout: some_time(source, table.timeout.as_ref(), timeouts()),
+        connect_timeout: some_time(source, table.timeout.as_ref(), timeouts()),
     }
-    .within(around.times);
+    .within(&around.timing);
     let mut connect = connect(source, &Target::of_check(&table), &Connect::new(around.address), table.kind.span());
-    connect.timeout = times.timeout.unwrap_or(connect.timeout);
-    let mut check = Check::new(kind(source, around, &table, &connect, &times)?, around.address);
+    connect.timeout = timing.connect_timeout.unwrap_or(connect.timeout);
+    let mut check = Check::new(kind(source, around, &table, &connect, &timing)?, around.address);
     let connects = !matches!(
         check.kind,
         CheckKind::Ping | CheckKind::Misc { .. } | CheckKind::File { .. } | CheckKind::Bfd { .. }
@@ -48,7 +49,7 @@ pub(super) fn lower(source: &mut Source<'_>, around: &Around<'_>, table: CheckTa
         check.connect = connect;
     }
     check.log_all_failures = table.log_all_failures.map_or(around.names.log_all_failures, Spanned::into_inner);
-    times.apply(&mut check);
+    timing.apply(&mut check);
     Some(check)
 }
 
@@ -175,7 +176,7 @@ fn kind(
     around: &Around<'_>,
     table: &CheckTable,
     connect: &Connect,
-    times: &Times,
+    timing: &Timing,
 ) -> Option<CheckKind> {
     Some(match table.kind.get_ref() {
         CheckType::Tcp => CheckKind::Tcp,
@@ -186,7 +187,7 @@ fn kind(
         CheckType::Dns => dns(source, table),
         CheckType::Script => {
             let run = required(source, table, table.run.as_ref(), "run")?;
-            let delay_loop = times.delay_loop.unwrap_or(Duration::from_secs(60));
+            let delay_loop = timing.delay_loop.unwrap_or(Duration::from_secs(60));
             let timeout = time(source, table.run_timeout.as_ref(), timers(), delay_loop);
             CheckKind::Misc { script: script(source, run), timeout, dynamic: on(table.dynamic.as_ref()) }
         }
