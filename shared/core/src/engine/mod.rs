@@ -1,5 +1,6 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
+mod addresses;
 pub mod adopt;
 mod announce;
 mod cold;
@@ -497,6 +498,7 @@ impl Engine {
             epochs.extend(removed.map(|i| (key, (i.epoch_seen, i.counters))));
             self.reported.remove(&key);
             self.withdraw(router_key(&key));
+            self.publish_addresses(key, Vec::new());
         }
         self.groups.configure(&config);
         self.tracking.configure(&config);
