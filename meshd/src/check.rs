@@ -4,6 +4,7 @@
 //! this host, checks that can never succeed, and the scripts with the users they run as. As in keepalived, a tracked
 //! script that cannot run (not found, no such user, insecure where security is asked for) is not tracked.
 
+mod mail;
 mod scripts;
 mod services;
 
@@ -137,6 +138,7 @@ fn examine(file: &Path, interfaces: &[String], config_id: Option<&str>) -> anyho
     let security_off = match &mut config {
         Some(config) => {
             services::judge(config, &mut report);
+            mail::judge(&mut report);
             scripts::apply(config, &mut report)
         }
         None => false,

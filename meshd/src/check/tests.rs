@@ -217,3 +217,22 @@ fn checks_that_can_never_succeed_are_told() {
     assert!(said(&examined).contains(expected), "{}", said(&examined));
     assert_eq!(examined.exit_code(), CHANGED);
 }
+
+/// In both languages; of what the text has, not of the default.
+#[test]
+fn mail_addresses_that_cannot_be_used_are_told_at_their_places() {
+    let files = Files::new();
+    let mail = " notification_email {\n  a@x bad@@x\n  root\n }\n notification_email_from \"no address\"";
+    let examined = files.examine(&format!("global_defs {{\n{mail}\n}}\n"));
+    let text = said(&examined);
+    let lines: Vec<&str> = text.lines().map(|line| line.rsplit_once('/').unwrap().1).collect();
+    assert!(lines[0].starts_with("f.conf:3:7: warning: `bad@@x` is no mail address: "), "{text}");
+    assert!(lines[1].starts_with("f.conf:6:26: warning: `no address` is no mail address: "), "{text}");
+    assert!(lines.len() == 2 && lines.iter().all(|l| l.ends_with("expected NAME or NAME@DOMAIN; not used")), "{text}");
+    assert_eq!(examined.exit_code(), CHANGED);
+    let examined = files.examine("[mail]\nto = [\"a@x\", \"b@\"]\nfrom = \"<>\"\n");
+    let text = said(&examined);
+    assert!(text.contains("f.conf:2:14: warning: `b@` is no mail address: "), "{text}");
+    assert!(text.contains("f.conf:3:8: warning: `<>` is no mail address: "), "{text}");
+    assert_eq!((examined.exit_code(), text.lines().count()), (CHANGED, 2), "{text}");
+}

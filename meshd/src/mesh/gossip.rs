@@ -22,7 +22,7 @@ use chitchat::{
 };
 use mesh_core::{Input, Instant, services};
 use mesh_wire::mesh::NodeId;
-use mesh_wire::mesh::gossip::{SERVER_PREFIX, SERVICE_PREFIX};
+use mesh_wire::mesh::gossip::{MAX_VALUE, SERVER_PREFIX, SERVICE_PREFIX};
 use mesh_wire::mesh::roster::Roster;
 use rand::Rng;
 use rand::seq::SliceRandom;
@@ -50,8 +50,6 @@ const ROOM_PAUSE: Duration = Duration::from_millis(5);
 const AT_A_LOOK: usize = 1000;
 /// A gap this long between two of the many things that happen here is no scheduling delay.
 const STOOD_STILL: Duration = Duration::from_secs(1);
-/// Longest value, in bytes. chitchat never passes on one of 64 KiB, nor any after it.
-const MAX_VALUE: usize = 16 * 1024;
 /// Gossip gives way to lease messages: it waits while more inputs than this are queued.
 const QUEUE_SHARE: usize = 32;
 /// Messages waiting for chitchat; more are dropped, the next round repeats them.
@@ -76,6 +74,7 @@ impl Gossip {
     pub(super) fn publish(&self, key: String, value: Option<String>) {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         match value {
+            // chitchat never passes on one of 64 KiB, nor any after it.
             Some(value) if key.len() + value.len() > MAX_VALUE => {
                 warn!(key, bytes = value.len(), limit = MAX_VALUE, "a value is too long for gossip and is not sent");
                 return;

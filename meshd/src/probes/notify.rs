@@ -16,6 +16,7 @@ use crate::telemetry::Telemetry;
 
 mod fifo;
 mod mail;
+pub(crate) use mail::unusable_address;
 pub mod once;
 mod readers;
 mod scripts;

@@ -80,6 +80,8 @@ pub struct Places {
     pub script_user: Option<Place>,
     /// Every other program: of notifications, services, checks, the start and the end.
     pub programs: Vec<(Script, Place)>,
+    /// Addresses that mail goes to or comes from.
+    pub mail: Vec<(String, Place)>,
 }
 
 /// Where the parts of one virtual router were declared.

@@ -2,11 +2,14 @@
 //!
 //! Information only: liveness never changes who votes.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, ROUTER_PREFIX, RouterReport, RouterState};
+use mesh_wire::mesh::gossip::{
+    NODE_KEY, NodeReport, ROUTER_PREFIX, RouterReport, RouterState, VIPS_PREFIX, VipsReport,
+};
 use mesh_wire::mesh::{NodeId, RouterKey};
 
 use crate::lease::pace::ReplyTimes;
@@ -37,6 +40,8 @@ pub struct Peer {
     pub report: Option<NodeReport>,
     /// What it says about its virtual routers. A map makes room for eleven at once, and most of many members have few.
     pub routers: BTreeMap<RouterKey, Box<RouterReport>>,
+    /// Addresses that these have no room for, by the key they came under.
+    vips: BTreeMap<String, VipsReport>,
     /// Its clock at its last reply, and when we had sent the request it answered.
     pub clock: Option<(u64, Instant)>,
 }
@@ -45,6 +50,19 @@ impl Peer {
     /// Whether some of its virtual routers are still to be heard of.
     pub fn has_more_to_say(&self) -> bool {
         self.report.as_ref().is_some_and(|report| self.routers.len() < report.routers as usize)
+    }
+
+    /// A report with all addresses that were heard of.
+    pub fn whole<'r>(&self, report: &'r RouterReport) -> Cow<'r, RouterReport> {
+        if report.vips_parts == 0 {
+            return Cow::Borrowed(report);
+        }
+        let mut whole = report.clone();
+        let is_part = |part: &&VipsReport| part.router == report.key && part.part < report.vips_parts;
+        let mut parts: Vec<&VipsReport> = self.vips.values().filter(is_part).collect();
+        parts.sort_by_key(|part| part.part);
+        whole.vips.extend(parts.into_iter().flat_map(|part| part.vips.iter().cloned()));
+        Cow::Owned(whole)
     }
 }
 
@@ -89,6 +107,11 @@ impl Membership {
         let peer = self.peers.entry(node).or_default();
         if key == NODE_KEY {
             peer.report = value.and_then(|v| serde_json::from_str(v).ok());
+        } else if key.starts_with(VIPS_PREFIX) {
+            match value.and_then(|v| serde_json::from_str(v).ok()) {
+                Some(part) => drop(peer.vips.insert(key.to_owned(), part)),
+                None => drop(peer.vips.remove(key)),
+            }
         } else if key.starts_with(ROUTER_PREFIX) {
             let report = value.and_then(|v| serde_json::from_str::<RouterReport>(v).ok());
             // Mostly it takes the place of what was said before.

@@ -19,6 +19,11 @@ use tracing::warn;
 
 use letter::Mailbox;
 
+/// Why no mail can go to or come from an address.
+pub(crate) fn unusable_address(text: &str) -> Option<String> {
+    Mailbox::parse(text).err()
+}
+
 /// Mail that waits.
 pub(super) const MOST_WAITING: usize = 64;
 /// One mail takes at most this many times `smtp_connect_timeout`: connection, greeting, HELO, sender, receivers, text.
@@ -104,7 +109,8 @@ impl Settings {
     fn new(mail: Mail) -> Option<Settings> {
         let server = mail.server.clone()?;
         let host = mesh_files::whole_host_name().unwrap_or_else(|| "localhost".to_owned());
-        let usable = |text: &str| Mailbox::parse(text).inspect_err(|error| warn!("{error}")).ok();
+        // Which of them are unusable is said with their places, when the file is read.
+        let usable = |text: &str| Mailbox::parse(text).ok();
         let to: Vec<Mailbox> = mail.to.iter().filter_map(|text| usable(text)).collect();
         let from = usable(mail.from.as_deref().unwrap_or(&format!("keepalived@{host}")));
         let Some(from) = from.filter(|_| !to.is_empty()) else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lower::Lower;
 use super::lvs::switch;
-use super::tree::{Block, Statement};
+use super::tree::{Block, Statement, Word};
 use super::values;
 use crate::model::Mail;
 
@@ -19,7 +19,10 @@ pub(super) fn keyword(lower: &mut Lower<'_>, mail: &mut Mail, statement: &Statem
         ("notification_email", None) => {
             lower.error(statement.at(), "`notification_email` has no block; expected `{` after it".into());
         }
-        ("notification_email_from", _) => text(lower, &mut mail.from, statement, "an address"),
+        ("notification_email_from", _) => {
+            text(lower, &mut mail.from, statement, "an address");
+            sender(lower, statement);
+        }
         ("smtp_server", _) => server(lower, mail, statement),
         ("smtp_helo_name", _) => text(lower, &mut mail.helo_name, statement, "a name"),
         ("smtp_connect_timeout", _) => {
@@ -42,12 +45,39 @@ fn addresses(lower: &mut Lower<'_>, mail: &mut Mail, block: &Block<'_>) {
     for statement in &block.statements {
         if !lower.language(statement) {
             lower.no_block(statement);
-            mail.to.extend(statement.words.iter().map(|w| w.text.to_string()));
+            for word in &statement.words {
+                place(lower, word);
+                mail.to.push(word.text.to_string());
+            }
+            if let Some(word) = statement.words[1..].iter().find(|word| word.text.starts_with('<')) {
+                let message = "each word is a receiver of its own, as with keepalived: expected quotes around a name \
+                               with its address";
+                lower.warning(word.at, message.into());
+            }
         }
     }
     if block.statements.is_empty() {
         lower.warning(block.open, "`notification_email` is empty; expected an address in each line".into());
     }
+}
+
+/// What comes after the first word of `notification_email_from` is lost.
+fn sender(lower: &mut Lower<'_>, statement: &Statement<'_>) {
+    let [first, rest @ ..] = statement.parameters() else { return };
+    place(lower, first);
+    if let Some(second) = rest.first() {
+        let rest = rest.iter().map(|word| &*word.text).collect::<Vec<_>>().join(" ");
+        let message = format!(
+            "`{rest}` is lost, as with keepalived: mail comes from `{first}`; expected quotes: \"{first} {rest}\"",
+            first = first.text
+        );
+        lower.warning(second.at, message);
+    }
+}
+
+fn place(lower: &mut Lower<'_>, address: &Word<'_>) {
+    let place = lower.place(address.at);
+    lower.places().mail.push((address.text.to_string(), place));
 }
 
 /// A text; keepalived goes on without, other than with most keywords.

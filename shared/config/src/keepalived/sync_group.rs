@@ -84,7 +84,7 @@ fn one(
     group.track = tracking.resolve(lower, config, owner);
     if !group.member_weights {
         for (member, at) in &members {
-            weightless(lower, config, name, member, *at);
+            weightless(lower, config, &mut group, member, *at);
         }
     }
     group.routers = members.into_iter().map(|(member, _)| member).collect();
@@ -119,18 +119,32 @@ fn router<'c>(config: &'c Config, name: &str) -> Option<&'c VirtualRouter> {
     config.routers.iter().find(|r| r.name == name)
 }
 
-/// Says what a member tracks in vain: priorities within a group are changed by the group alone.
-fn weightless(lower: &mut Lower<'_>, config: &Config, group: &str, member: &str, at: At) {
-    let Some(router) = router(config, member) else { return };
-    let weighted: Vec<&str> = router.track.with_weights(config).map(|(name, _)| name).collect();
-    if !weighted.is_empty() {
-        let names = weighted.join("`, `");
-        let message = format!(
-            "`{member}` tracks `{names}` with a weight, which members of `{group}` do not have without \
-             `sync_group_tracking_weight`; not tracked"
-        );
-        lower.warning(at, message);
-    }
+/// Takes the weights from what a member tracks, as far as keepalived does. Where one is left, the group has it.
+fn weightless(lower: &mut Lower<'_>, config: &mut Config, group: &mut SyncGroup, member: &str, at: At) {
+    let Some(index) = config.routers.iter().position(|r| r.name == member) else { return };
+    let mut track = std::mem::take(&mut config.routers[index].track);
+    let found = track::weightless(config, &mut track);
+    config.routers[index].track = track;
+    group.member_weights |= !found.counting.is_empty();
+    let mut say = |names: Vec<String>, what: &str| {
+        if !names.is_empty() {
+            let (names, group) = (names.join("`, `"), &group.name);
+            lower.warning(at, format!("`{member}` tracks `{names}` with a weight, {what}").replace("{group}", group));
+        }
+    };
+    say(
+        found.left_out,
+        "which members of `{group}` do not have without `sync_group_tracking_weight`; not tracked, as with keepalived",
+    );
+    say(
+        found.faults,
+        "which is 0 in `{group}` without `sync_group_tracking_weight`: any number but 0 is a fault, as with keepalived",
+    );
+    say(
+        found.counting,
+        "which counts in `{group}`, as with keepalived, whatever that says of it: the group can be pulled apart; \
+         expected it in the group",
+    );
 }
 
 /// `interface_up_down_delays`.

@@ -78,7 +78,7 @@ impl Kind {
     fn resolve(self, lower: &mut Lower<'_>, config: &Config, list: Vec<(Tracked, At)>, owner: bool) -> Vec<Tracked> {
         let mut seen = BTreeSet::new();
         let mut kept = Vec::new();
-        for (tracked, at) in list {
+        for (mut tracked, at) in list {
             if let Some(block) = self.defined_by {
                 let Some(defined) = lower.defined(block, &tracked.name) else {
                     lower.warning(at, format!("there is no `{block} {}`; not tracked", tracked.name));
@@ -94,6 +94,14 @@ impl Kind {
                 lower.warning(at, format!("`{}` is already tracked; skipped", tracked.name));
                 continue;
             }
+            if owner && self.without_weight(config, &mut tracked) {
+                let message = format!(
+                    "`{}` has weight 1, and an owner's priority stays 255: any number but 0 is a fault, as with \
+                     keepalived; expected weight 0",
+                    tracked.name
+                );
+                lower.warning(at, message);
+            }
             if owner && self.weight(config, &tracked).by != 0 {
                 let message =
                     format!("`{}` has a weight, and an owner's priority stays 255; not tracked", tracked.name);
@@ -103,6 +111,16 @@ impl Kind {
             kept.push(tracked);
         }
         kept
+    }
+
+    /// Where weights do not count, a file of weight 1, which is the default, gets weight 0.
+    fn without_weight(self, config: &Config, tracked: &mut Tracked) -> bool {
+        let weight = self.weight(config, tracked);
+        let is = self.block == "track_file" && weight.by == 1;
+        if is {
+            tracked.weight = Some(Weight { by: 0, ..weight });
+        }
+        is
     }
 
     /// The weight that counts.
@@ -117,6 +135,41 @@ impl Kind {
         };
         tracked.weight.or_else(own).unwrap_or_default()
     }
+}
+
+/// What becomes of the weights of a group's member without `sync_group_tracking_weight`.
+#[derive(Debug, Default)]
+pub(super) struct Weightless {
+    /// Not tracked any more.
+    pub(super) left_out: Vec<String>,
+    /// Files in which any number but 0 is a fault now.
+    pub(super) faults: Vec<String>,
+    /// What has its weight all the same.
+    pub(super) counting: Vec<String>,
+}
+
+/// Makes of a member's tracks what keepalived 2.2.7 makes of them in a group: it says that it ignores the weights of
+/// interfaces, and counts them; of processes it counts them, too. A file of weight 1, which is the default, gets
+/// weight 0. Everything else that has a weight is left out.
+pub(super) fn weightless(config: &Config, tracks: &mut Tracks) -> Weightless {
+    let [interface, script, file, process, bfd] = KINDS;
+    let mut found = Weightless::default();
+    for (kind, list) in [(interface, &tracks.interfaces), (process, &tracks.processes)] {
+        let weighted = list.iter().filter(|tracked| kind.weight(config, tracked).by != 0);
+        found.counting.extend(weighted.map(|tracked| tracked.name.clone()));
+    }
+    for tracked in &mut tracks.files {
+        if file.without_weight(config, tracked) {
+            found.faults.push(tracked.name.clone());
+        }
+    }
+    for (kind, list) in [(script, &mut tracks.scripts), (file, &mut tracks.files), (bfd, &mut tracks.bfds)] {
+        let (kept, left): (Vec<_>, Vec<_>) =
+            std::mem::take(list).into_iter().partition(|tracked| kind.weight(config, tracked).by == 0);
+        *list = kept;
+        found.left_out.extend(left.into_iter().map(|tracked| tracked.name));
+    }
+    found
 }
 
 /// `NAME [weight NUMBER [reverse|noreverse]]`.

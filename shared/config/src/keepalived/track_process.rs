@@ -30,7 +30,7 @@ fn one(lower: &mut Lower<'_>, config: &mut Config, statement: &Statement<'_>, bl
         command: Vec::new(),
         parameters: ParameterMatch::default(),
         full_command: false,
-        weight: Weight { by: 1, reverse: false },
+        weight: Weight::default(),
         quorum: 1,
         quorum_max: None,
         fork_delay: Duration::ZERO,

@@ -57,7 +57,7 @@ pub struct TrackProcess {
     pub parameters: ParameterMatch,
     /// `full_command`: the program is what the process was called by, not its name in the kernel.
     pub full_command: bool,
-    /// `weight`: default 1.
+    /// `weight`: default 0, whatever the manual of keepalived says: its version 2.2.7 does that.
     pub weight: Weight,
     /// `quorum`: at least so many; default 1.
     pub quorum: u32,

@@ -1,5 +1,6 @@
 //! One node's engine: every fact goes in by [`Engine::step`], every effect comes out of it.
 
+mod addresses;
 pub mod adopt;
 mod announce;
 mod cold;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use mesh_wire::mesh::RouterKey;
 use mesh_wire::mesh::gossip::{NODE_KEY, NodeReport, RouterReport};
 
-use super::{Engine, json};
+use super::{Engine, addresses, json};
 use crate::action::Action;
 use crate::instance::Instance;
 use crate::membership::router_key;
@@ -38,9 +38,13 @@ impl Engine {
         let stale = |i: &&Instance| !self.reported.get(&i.config.key).is_some_and(|r| self.is_reported(i, r));
         let here = routers.iter().filter_map(|key| self.instances.get(key));
         let changed: Vec<RouterReport> = here.filter(stale).map(|i| self.report(i)).collect();
-        for report in changed {
+        for mut report in changed {
+            let parts = addresses::set_apart(&mut report);
             self.publish_value(router_key(&report.key), json(&report));
-            self.reported.insert(report.key, report);
+            // They are those of its configuration, and told with its first report.
+            if self.reported.insert(report.key, report.clone()).is_none() {
+                self.publish_addresses(report.key, parts);
+            }
         }
     }
 
@@ -81,6 +85,7 @@ impl Engine {
             name: instance.config.name.clone(),
             interface: instance.config.interface.clone(),
             vips: instance.config.served().map(|a| a.net.to_string()).collect(),
+            vips_parts: 0,
             state: instance.state(),
             priority: instance.shown_priority(),
             epoch: instance.held_epoch(),

@@ -129,6 +129,7 @@ impl Engine {
             left.extend(removed.map(|i| (key, (i.epoch_seen, i.counters))));
             self.reported.remove(&key);
             self.withdraw(router_key(&key));
+            self.publish_addresses(key, Vec::new());
         }
         left
     }

@@ -125,7 +125,7 @@ impl Engine {
     pub(super) fn reports(&self, key: RouterKey) -> Vec<Word<'_>> {
         let own = self.instances.get(&key).map(|i| (self.setup.node, true, Cow::Owned(self.report(i))));
         let alive = |p: &crate::membership::Peer| p.connected || p.heard && !p.left;
-        let remote = self.membership.reports(&key).map(|(id, p, r)| (id, alive(p), Cow::Borrowed(r)));
+        let remote = self.membership.reports(&key).map(|(id, p, r)| (id, alive(p), p.whole(r)));
         own.into_iter().chain(remote).collect()
     }
 

@@ -13,6 +13,7 @@ fn report(router: RouterKey, priority: u8, epoch: u64) -> String {
         name: "VI_1".to_owned(),
         interface: "eth0".to_owned(),
         vips: vec!["10.1.1.80/24".to_owned()],
+        vips_parts: 0,
         state: RouterState::Backup,
         priority,
         epoch,

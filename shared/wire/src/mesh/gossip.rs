@@ -1,7 +1,7 @@
 //! Values that nodes publish by gossip: information for people, placement and status, never votes.
 //!
-//! Keys of one node: `node` holds a [`NodeReport`], `router/KEY` a [`RouterReport`], `serves/0` and so
-//! on a [`ServesReport`], `server/0` and so on a [`ServerReport`], `service/NAME` a [`ServiceReport`],
+//! Keys of one node: `node` holds a [`NodeReport`], `router/KEY` a [`RouterReport`], `vips/KEY/0` and so on a
+//! [`VipsReport`], `serves/0` and so on a [`ServesReport`], `server/0` and so on a [`ServerReport`], `service/NAME` a [`ServiceReport`],
 //! `pin/KEY` a [`PinReport`], `drain/NODE` a [`DrainReport`], all as JSON.
 
 use std::collections::BTreeMap;
@@ -11,10 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{NodeId, RouterKey, roster::Role};
 
+/// Longest value with its key, in bytes; longer ones are not sent.
+pub const MAX_VALUE: usize = 16 * 1024;
+
 /// Key of the [`NodeReport`].
 pub const NODE_KEY: &str = "node";
 /// What the key of every [`RouterReport`] begins with.
 pub const ROUTER_PREFIX: &str = "router/";
+/// What the key of every [`VipsReport`] begins with; the router's and the number of the part follow. Behind all of
+/// [`ROUTER_PREFIX`] in the order of keys, in which values are passed on that are news together.
+pub const VIPS_PREFIX: &str = "vips/";
 /// What the key of every [`ServesReport`] begins with; the number of the part follows.
 pub const SERVES_PREFIX: &str = "serves/";
 /// What the key of every [`ServerReport`] begins with; the number of the part follows.
@@ -92,8 +98,11 @@ pub struct RouterReport {
     pub name: String,
     /// The interface there.
     pub interface: String,
-    /// The virtual addresses with prefix lengths.
+    /// The virtual addresses with prefix lengths; of many of them the first ones.
     pub vips: Vec<String>,
+    /// How many [`VipsReport`] have the others.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub vips_parts: u32,
     /// What the director is for this router.
     pub state: RouterState,
     /// Effective priority, 0 while in fault.
@@ -118,6 +127,17 @@ pub struct RouterReport {
     /// What placement goes by; `None` from versions that know none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<PlaceReport>,
+}
+
+/// Virtual addresses that a [`RouterReport`] has no room for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipsReport {
+    /// Which virtual router.
+    pub router: RouterKey,
+    /// Which part of them, from 0.
+    pub part: u32,
+    /// With prefix lengths.
+    pub vips: Vec<String>,
 }
 
 /// A router that a director does not take for now, although it could.
@@ -292,6 +312,10 @@ pub struct RealServerReport {
     /// When it was found up after somebody else had said that it is down, on the same clock.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub confirmed_unix_ms: u64,
+}
+
+fn is_none(number: &u32) -> bool {
+    *number == 0
 }
 
 fn is_zero(number: &u64) -> bool {

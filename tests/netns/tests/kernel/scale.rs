@@ -101,3 +101,32 @@ fn root_200_routers_of_a_dead_owner_move_together() -> Result<()> {
         Ok(())
     })
 }
+
+/// More than one value of gossip holds: a director that has no such router knows all of it.
+#[test]
+fn root_a_router_with_a_thousand_addresses_is_known_to_all_with_each_of_them() -> Result<()> {
+    let _turn = Lab::beside()?;
+    let mut cluster = settled(Daemon::Mesh)?;
+    let run = |cluster: &mut Cluster| {
+        let others = [OWNER, NEXT];
+        for name in others {
+            let file = cluster.lab_ref().host(name).dir.join("keepalived.conf");
+            fs::write(&file, conf(name, 1, 1000)).with_context(|| file.display().to_string())?;
+            cluster.signal(name, Signal::SIGHUP)?;
+        }
+        let third =
+            DIRECTORS.iter().map(|(name, _)| *name).find(|name| !others.contains(name)).expect("there are three");
+        cluster.wait_status("all addresses, and who has them", Duration::from_secs(30), &[third], |status| {
+            let mut routers = status["routers"].as_array().into_iter().flatten();
+            routers.any(|router| {
+                let known = router["vips"].as_array().into_iter().flatten().filter_map(|vip| vip.as_str());
+                let known: std::collections::BTreeSet<&str> = known.collect();
+                router["vrid"] == 1 && router["here"] == "none" && router["active"] == OWNER && known.len() == 1000
+            })
+        })?;
+        let explained = cluster.meshctl(third, &["explain", "10.7.4.1"])?;
+        ensure!(explained.contains("VI_1") && explained.contains("VRID 1 "), "the last of them is found: {explained}");
+        Ok(())
+    };
+    run(&mut cluster).inspect_err(|_| cluster.lab_ref().save_logs())
+}

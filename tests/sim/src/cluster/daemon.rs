@@ -8,6 +8,7 @@ use mesh_core::engine::STALL;
 use mesh_core::input::Datagram;
 use mesh_core::{Action, Decision, Engine, Input, Instant, Setup};
 use mesh_wire::mesh::Family;
+use mesh_wire::mesh::gossip::MAX_VALUE;
 use mesh_wire::mesh::lease::{Message, Request};
 use mesh_wire::vrrp::TTL;
 use rand::RngExt;
@@ -266,6 +267,8 @@ impl Cluster {
             }
             Action::SendMessage { to, message } => self.unicast(host, to, message),
             Action::Publish { key, value } => {
+                let bytes = key.len() + value.as_ref().map_or(0, String::len);
+                assert!(bytes <= MAX_VALUE, "gossip passes on no {bytes} bytes of {key}");
                 self.queued += 1;
                 let version = self.queued;
                 if let Some(daemon) = &mut self.hosts[host].daemon {

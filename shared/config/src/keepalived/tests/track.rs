@@ -94,17 +94,21 @@ fn an_owner_tracks_without_weights() {
     for (block, line, kept) in [
         ("track_script", "s", 1),
         ("track_script", "s weight 5", 0),
-        // Their own weight is 1.
-        ("track_file", "f", 0),
+        // Its own weight is 1, which becomes 0.
+        ("track_file", "f", 1),
+        ("track_file", "f weight 2", 0),
         ("track_file", "f weight 0", 1),
-        ("track_process", "p", 0),
+        ("track_process", "p", 1),
+        ("track_process", "p weight 1", 0),
         ("track_interface", "eth9", 1),
     ] {
         let text = tracking(block, line).replace(" interface eth0", " priority 255\n interface eth0");
         let (config, found) = read(&text);
         let Tracks { interfaces, scripts, files, processes, .. } = config.unwrap().routers.remove(0).track;
         assert_eq!(interfaces.len() + scripts.len() + files.len() + processes.len(), kept, "{block} {line}");
-        assert_eq!(found.iter().any(|f| f.contains("an owner's priority stays 255")), kept == 0, "{found:#?}");
+        let told = kept == 0 || line == "f";
+        assert_eq!(found.iter().any(|f| f.contains("an owner's priority stays 255")), told, "{found:#?}");
+        assert!(line != "f" || files[0].weight == Some(Weight::default()));
     }
 }
 
@@ -128,7 +132,7 @@ fn processes_reach_the_model() {
         command: vec!["sleep".into()],
         parameters: ParameterMatch::Given,
         full_command: false,
-        weight: Weight { by: 1, reverse: false },
+        weight: Weight::default(),
         quorum: 0,
         quorum_max: Some(0),
         fork_delay: Duration::ZERO,
@@ -231,21 +235,44 @@ fn group_findings() {
     assert!(config.is_none() && found[1].starts_with(&format!("{}:2 E `group` has no block", end + 2)), "{found:#?}");
 }
 
+/// What keepalived 2.2.7 did with each of these in a group without `sync_group_tracking_weight`.
 #[test]
-fn weights_of_members_are_not_counted_and_that_is_said() {
-    let script = "vrrp_script s {\n script /bin/true\n weight 10\n}\n";
-    let text = |more: &str| {
+fn of_the_weights_of_members_those_of_interfaces_and_processes_count_and_that_is_said() {
+    let defined = "vrrp_script s {\n script /bin/true\n weight 10\n}\ntrack_file f {\n file /run/f\n}\n\
+                   track_file g {\n file /run/g\n weight -1\n}\nbfd_instance b {\n neighbor_ip 10.0.0.9\n}\n\
+                   vrrp_track_process p {\n process sleep\n}\n";
+    let text = |block: &str, line: &str, more: &str| {
         let group = format!("vrrp_sync_group G {{\n group {{\n  A\n  B\n }}\n{more}}}\n");
-        let instances = pair(&group).replacen(" interface eth0", " track_script {\n  s\n }\n interface eth0", 1);
-        format!("{script}{instances}")
+        let tracks = format!(" track_{block} {{\n  {line}\n }}\n interface eth0");
+        format!("{defined}{}", pair(&group).replacen(" interface eth0", &tracks, 1))
     };
-    let (config, found) = read(&text(""));
-    assert!(
-        found.len() == 1 && found[0].contains("W `A` tracks `s` with a weight, which members of `G` do not have"),
-        "{found:#?}"
-    );
-    assert_eq!(config.unwrap().routers[0].track.scripts.len(), 1, "the decision is not the file's");
-    assert_clean(&text(" sync_group_tracking_weight\n"));
+    let (left_out, fault, counts) =
+        ("not tracked, as with keepalived", "any number but 0 is a fault", "with a weight, which counts in `G`");
+    for (block, line, said, kept, counting) in [
+        ("script", "s", left_out, None, false),
+        ("script", "s weight 0", "", Some(Some((0, false))), false),
+        ("file", "f", fault, Some(Some((0, false))), false),
+        ("file", "f weight 1 reverse", fault, Some(Some((0, true))), false),
+        ("file", "f weight 2", left_out, None, false),
+        ("file", "g", left_out, None, false),
+        ("bfd", "b weight -20", left_out, None, false),
+        ("bfd", "b", "", Some(None), false),
+        ("process", "p weight 20", counts, Some(Some((20, false))), true),
+        ("process", "p", "", Some(None), false),
+        ("interface", "eth9 weight -20", counts, Some(Some((-20, false))), true),
+    ] {
+        let (config, found) = read(&text(block, line, ""));
+        let config = config.unwrap();
+        let Tracks { interfaces, scripts, files, processes, bfds } = config.routers[0].track.clone();
+        let tracked = [interfaces, scripts, files, processes, bfds].concat();
+        let expected = kept.map(|weight| entry(line.split(' ').next().unwrap(), weight)).unwrap_or_default();
+        assert_eq!(tracked, expected, "{block} {line}");
+        assert_eq!(config.sync_groups[0].member_weights, counting, "{block} {line}");
+        assert_eq!(found.len(), usize::from(!said.is_empty()), "{block} {line}: {found:#?}");
+        assert!(found.iter().all(|f| f.contains("W `A` tracks `") && f.contains(said)), "{block} {line}: {found:#?}");
+        let line = text(block, line, " sync_group_tracking_weight\n");
+        assert!(assert_clean(&line).sync_groups[0].member_weights);
+    }
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::model::{FlushOnStop, LvsSettings, Mail, Secret, SyncDaemon, Tls, Trac
 pub(super) fn mail(source: &mut Source<'_>, table: MailTable) -> Mail {
     let times = Duration::from_secs(1)..=Duration::from_secs(4294);
     Mail {
-        to: table.to.into_iter().map(|to| filled(source, to)).collect(),
-        from: table.from.map(|from| filled(source, from)),
+        to: table.to.into_iter().map(|to| mail_address(source, to)).collect(),
+        from: table.from.map(|from| mail_address(source, from)),
         server: table.server.and_then(|server| mail_server(source, &server)),
         helo_name: table.helo_name.map(|name| filled(source, name)),
         connect_timeout: time(source, table.connect_timeout.as_ref(), times, Mail::default().connect_timeout),
@@ -25,6 +25,12 @@ pub(super) fn mail(source: &mut Source<'_>, table: MailTable) -> Mail {
         no_faults: table.no_faults,
         no_checker: table.changes_only,
     }
+}
+
+fn mail_address(source: &mut Source<'_>, address: Spanned<String>) -> String {
+    let place = source.place(address.span());
+    source.report.places.mail.push((address.get_ref().clone(), place));
+    filled(source, address)
 }
 
 /// `"HOST"`, `"HOST:PORT"` or an address in brackets with a port.

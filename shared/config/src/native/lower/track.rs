@@ -157,7 +157,7 @@ pub(super) fn processes(source: &mut Source<'_>, tables: Vec<TrackProcessTable>)
                 Some(ParameterName::Initial) => ParameterMatch::Initial,
             },
             full_command: table.full_command,
-            weight: Weight { by: number(source, table.weight.as_ref(), -254..=254, 1), reverse: table.reverse },
+            weight: Weight { by: number(source, table.weight.as_ref(), -254..=254, 0), reverse: table.reverse },
             quorum,
             quorum_max: most.and_then(|n| u32::try_from(n).ok()),
             fork_delay: time(source, table.fork_delay.as_ref(), delays.clone(), Duration::ZERO),

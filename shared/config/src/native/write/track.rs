@@ -31,7 +31,7 @@ pub(super) fn process(writer: &mut Writer, process: &TrackProcess) {
         ParameterMatch::Initial => writer.key("parameters", "\"initial\""),
     }
     writer.unless(*full_command, false, "full_command");
-    writer.unless(*by, 1, "weight");
+    writer.unless(*by, 0, "weight");
     writer.unless(*reverse, false, "reverse");
     writer.unless(*quorum, if *quorum_max == Some(0) { 0 } else { 1 }, "quorum");
     writer.some("quorum_max", *quorum_max);

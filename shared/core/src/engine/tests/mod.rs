@@ -1,6 +1,7 @@
 //! Exact actions of one engine, conversations of several, and random inputs.
 
 mod actions;
+mod addresses;
 mod adopt;
 mod adverts;
 mod again;
@@ -171,6 +172,7 @@ fn report(id: NodeId, state: RouterState, priority: u8, epoch: u64) -> RouterRep
         name: "VI_1".to_owned(),
         interface: "eth0".to_owned(),
         vips: vec!["10.1.1.80/24".to_owned()],
+        vips_parts: 0,
         state,
         priority,
         epoch,

@@ -140,6 +140,21 @@ fn mail_reaches_the_model() {
 }
 
 #[test]
+fn words_of_mail_addresses_that_are_lost_or_on_their_own_are_told() {
+    let (config, found) =
+        read(&global(" notification_email_from Kee Pal <k@p>\n notification_email {\n  Q U <q@u>\n }"));
+    let expected = [
+        "2:30 W `Pal <k@p>` is lost, as with keepalived: mail comes from `Kee`; expected quotes: \"Kee Pal <k@p>\"",
+        "4:7 W each word is a receiver of its own, as with keepalived: expected quotes around a name with its address",
+    ];
+    assert_eq!(found, expected);
+    let mail = config.unwrap().mail;
+    assert_eq!((mail.from.as_deref(), mail.to), (Some("Kee"), ["Q", "U", "<q@u>"].map(String::from).to_vec()));
+    let quoted = assert_clean(&global(" notification_email_from \"Kee Pal <k@p>\""));
+    assert_eq!(quoted.mail.from.as_deref(), Some("Kee Pal <k@p>"));
+}
+
+#[test]
 fn who_sends_mail() {
     let quiet = Mail::default();
     assert!(!quiet.about_virtual_server(None) && quiet.about_real_server(None));
