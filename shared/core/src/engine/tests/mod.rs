@@ -33,6 +33,7 @@ mod start;
 mod status;
 mod story;
 mod takeover;
+mod trust;
 mod veto;
 mod vmacs;
 mod voter;
