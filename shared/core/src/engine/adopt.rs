@@ -7,6 +7,8 @@
 //! are connected. Whatever it does not go on with is closed and removed before anything else, then
 //! given back.
 
+pub(super) mod digest;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
 use serde::{Deserialize, Serialize};
 
+use self::digest::digest;
 use super::Engine;
 use super::routing::add_routes;
 use super::upkeep::add_addresses;
@@ -157,7 +160,8 @@ impl Engine {
     }
 
     fn is_adoptable(&self, now: Instant, left: &Adopted, config: &Config) -> bool {
-        let Some(router) = router(config, left.router).filter(|r| digest(r) == left.digest) else { return false };
+        let same = |r: &&VirtualRouter| [digest(r), former_digest(r)].contains(&left.digest);
+        let Some(router) = router(config, left.router).filter(same) else { return false };
         let may_do_without = self.quorum_loss(&router.policy, &config.mesh.policy) == QuorumLoss::Vrrp;
         let lease = if left.epochs.is_some() { self.leased() } else { !self.leased() || may_do_without };
         lease && self.role() == Role::Director && left.until > now + MARGIN
@@ -242,9 +246,8 @@ fn router(config: &Config, key: RouterKey) -> Option<&VirtualRouter> {
     config.routers.iter().find(|r| r.key == key)
 }
 
-/// A short name for all of a router's configuration that the kernel, the segment or the voters
-/// know of. (FNV-1a: it guards against change, not against an attacker.)
-fn digest(router: &VirtualRouter) -> u64 {
+/// As earlier versions made it, of what a debugger shows: what a run of theirs left is gone on with.
+pub(super) fn former_digest(router: &VirtualRouter) -> u64 {
     let version = match router.version {
         Version::V2 => 2,
         Version::V3 => 3,
@@ -264,5 +267,9 @@ fn digest(router: &VirtualRouter) -> u64 {
         router.vmacs().map(|v| (&v.name, v.mac)).collect::<Vec<_>>(),
         (&router.routes, &router.rules)
     );
+    fnv(&text)
+}
+
+fn fnv(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
