@@ -95,8 +95,8 @@ impl RealServer {
         })
     }
 
-    /// Runs until it is asked to leave and has done so, or whoever could ask is gone: then everything
-    /// stays as it is.
+    /// Runs until it is asked to leave and has done so, or whoever could ask is gone, or the kernel can be asked no
+    /// more: then everything stays as it is.
     pub async fn run(mut self) {
         let mut tick = interval(PERIOD);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,6 +113,7 @@ impl RealServer {
                     self.look().await;
                     self.try_ports();
                 }
+                () = self.loopback.ended() => return,
                 Ok(()) = self.told.changed() => self.look().await,
                 Some(tried) = self.tries.join_next() => self.tried(tried).await,
             }

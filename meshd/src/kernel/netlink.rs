@@ -304,7 +304,7 @@ fn open_requests() -> anyhow::Result<Requests> {
     let socket = connection.socket_mut().socket_mut();
     socket.set_ext_ack(true)?;
     socket.set_cap_ack(true)?;
-    Ok(Requests::new(handle, AbortOnDropHandle::new(tokio::spawn(connection))))
+    Ok(Requests::new(handle, connection))
 }
 
 impl Placed {

@@ -259,6 +259,8 @@ struct View {
     values: BTreeMap<NodeId, BTreeMap<String, String>>,
     /// Generation and version up to which `values` is complete.
     seen: BTreeMap<NodeId, (u64, u64)>,
+    /// The roster whose members these are.
+    epoch: u64,
 }
 
 /// The state of one node that has to be told.
@@ -273,8 +275,9 @@ struct News {
 impl View {
     /// Compares with what chitchat knows, and says whether that is all. Of several generations of a node the newest
     /// counts.
-    fn look(&self, chitchat: &Chitchat, shared: &Shared, settled: bool) -> (Vec<News>, bool) {
+    fn look(&mut self, chitchat: &Chitchat, shared: &Shared, settled: bool) -> (Vec<News>, bool) {
         let roster = shared.roster();
+        self.forget_removed(&roster);
         // Of several generations of a node the newest is the last.
         let mut live: Vec<&ChitchatId> = chitchat.live_nodes().collect();
         live.sort_unstable_by_key(|id| id.generation_id);
@@ -297,6 +300,17 @@ impl View {
             }
         }
         (news, all)
+    }
+
+    /// Hosts come and go: what those said that are no members any more is nobody's business.
+    fn forget_removed(&mut self, roster: &Roster) {
+        if std::mem::replace(&mut self.epoch, roster.epoch) == roster.epoch {
+            return;
+        }
+        let members: BTreeSet<NodeId> = roster.members.iter().map(|member| member.id).collect();
+        self.heard.retain(|node, _| members.contains(node));
+        self.values.retain(|node, _| members.contains(node));
+        self.seen.retain(|node, _| members.contains(node));
     }
 
     /// Tells the engine and the services. What finds no room is found again at the next look, which is wanted soon where

@@ -29,10 +29,6 @@ use crate::clock;
 
 /// The name every mesh certificate carries and TLS checks: who it is follows from the key.
 pub(super) const SERVER_NAME: &str = "director.mesh";
-/// Certificates are valid from this long before they are made: clocks differ.
-const BACK_DATED: Duration = Duration::from_secs(24 * 3600);
-/// How long certificates are valid: longer than the hardware.
-const VALIDITY: Duration = Duration::from_secs(20 * 365 * 24 * 3600);
 
 /// What makes this machine a member.
 #[derive(Clone)]
@@ -192,7 +188,7 @@ fn check_ca_key(ca_certificate: &[u8], pem: &str) -> anyhow::Result<()> {
 /// A new mesh CA: certificate and key, both PEM.
 pub(super) fn new_ca(cluster_name: &str) -> anyhow::Result<(String, String)> {
     let key = KeyPair::generate().context("no key could be generated")?;
-    let mut params = dated()?;
+    let mut params = undated();
     params.distinguished_name.push(DnType::CommonName, cluster_name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -205,7 +201,7 @@ pub(super) fn new_ca(cluster_name: &str) -> anyhow::Result<(String, String)> {
 pub(super) fn sign(ca: &CertificateDer<'_>, ca_key: &str, key: &impl PublicKeyData) -> anyhow::Result<String> {
     let node = node_of_key(key);
     let issuer = Issuer::from_ca_cert_der(ca, KeyPair::from_pem(ca_key)?)?;
-    let mut params = dated()?;
+    let mut params = undated();
     params.distinguished_name.push(DnType::CommonName, node.to_string());
     let uri = format!("mesh://{}/{node}", cluster_of(ca));
     params.subject_alt_names = vec![SanType::DnsName(SERVER_NAME.try_into()?), SanType::URI(uri.as_str().try_into()?)];
@@ -270,14 +266,14 @@ fn common_name(certificate: &[u8]) -> anyhow::Result<String> {
     }
 }
 
-/// Parameters with nothing but a validity.
-fn dated() -> anyhow::Result<CertificateParams> {
+/// Parameters with nothing but a validity, which is for ever: membership ends with the roster, and this host's clock may
+/// be wrong.
+fn undated() -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    let now = rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(clock::unix_time().as_secs());
-    params.not_before = now - BACK_DATED;
-    params.not_after = now + VALIDITY;
-    Ok(params)
+    params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+    params
 }
 
 /// A certificate as it is kept in files.

@@ -40,6 +40,7 @@ mod storage;
 mod tls;
 mod token;
 mod traffic;
+mod undated;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -3,7 +3,7 @@
 //! One server configuration serves both protocols: a client certificate is optional for TLS, where
 //! there is one it has to come from the mesh CA, and `mesh/1` without one is closed by the
 //! endpoint. No session is resumed and nothing is sent early: every connection shows its
-//! certificate, and no message can be replayed.
+//! certificate, and no message can be replayed. Dates in certificates mean nothing (see [`super::undated`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +17,12 @@ use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::identity::Identity;
 use super::token::{Fingerprint, fingerprint};
+use super::undated::{Undated, time_of};
 
 /// A connection on which nothing is heard for this long is lost: the fast failure detector. Three
 /// keep-alives fit, and QUIC itself waits three probe timeouts at least.
@@ -50,16 +52,7 @@ fn transport() -> Arc<quinn::TransportConfig> {
 
 /// For accepting: members with their certificates, and joiners without one.
 pub(super) fn server(identity: &Identity) -> anyhow::Result<quinn::ServerConfig> {
-    let provider = provider();
-    let roots = Arc::new(roots(&identity.ca_certificate)?);
-    let clients = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
-        .allow_unauthenticated()
-        .build()
-        .context("the CA certificate cannot verify members")?;
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(clients)
-        .with_single_cert(identity.chain(), identity.private_key())?;
+    let mut config = accepting(identity, Arc::new(DefaultTimeProvider))?;
     config.alpn_protocols = vec![ALPN_MESH.to_vec(), ALPN_ENROL.to_vec()];
     config.send_tls13_tickets = 0;
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(config)?));
@@ -67,12 +60,33 @@ pub(super) fn server(identity: &Identity) -> anyhow::Result<quinn::ServerConfig>
     Ok(config)
 }
 
+/// Whom a node accepts. (What the clock shows matters to no verdict.)
+pub(super) fn accepting(identity: &Identity, clock: Arc<dyn TimeProvider>) -> anyhow::Result<rustls::ServerConfig> {
+    let clients = WebPkiClientVerifier::builder_with_provider(roots(&identity.ca_certificate)?, provider())
+        .allow_unauthenticated()
+        .build()
+        .context("the CA certificate cannot verify members")?;
+    Ok(rustls::ServerConfig::builder_with_details(provider(), clock)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(Arc::new(Undated(clients)))
+        .with_single_cert(identity.chain(), identity.private_key())?)
+}
+
+/// Whom a node believes when it dials, and as whom. (The same.)
+pub(super) fn dialling(identity: &Identity, clock: Arc<dyn TimeProvider>) -> anyhow::Result<rustls::ClientConfig> {
+    let servers = WebPkiServerVerifier::builder_with_provider(roots(&identity.ca_certificate)?, provider())
+        .build()
+        .context("the CA certificate cannot verify members")?;
+    Ok(rustls::ClientConfig::builder_with_details(provider(), clock)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Undated(servers)))
+        .with_client_auth_cert(identity.chain(), identity.private_key())?)
+}
+
 /// For dialling members.
 pub(super) fn member_client(identity: &Identity) -> anyhow::Result<quinn::ClientConfig> {
-    let mut config = rustls::ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots(&identity.ca_certificate)?)
-        .with_client_auth_cert(identity.chain(), identity.private_key())?;
+    let mut config = dialling(identity, Arc::new(DefaultTimeProvider))?;
     config.alpn_protocols = vec![ALPN_MESH.to_vec()];
     quic_client(config)
 }
@@ -99,10 +113,10 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-fn roots(ca: &CertificateDer<'static>) -> anyhow::Result<RootCertStore> {
+fn roots(ca: &CertificateDer<'static>) -> anyhow::Result<Arc<RootCertStore>> {
     let mut roots = RootCertStore::empty();
     roots.add(ca.clone()).context("ca.crt is no CA certificate")?;
-    Ok(roots)
+    Ok(Arc::new(roots))
 }
 
 /// Verifies a seed by the CA fingerprint in the token: the CA has to be in the chain it presents,
@@ -133,7 +147,7 @@ impl ServerCertVerifier for Pin {
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         ocsp_response: &[u8],
-        now: UnixTime,
+        _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let Some(ca) = intermediates.iter().find(|ca| fingerprint(ca) == self.fingerprint) else {
             self.other_cluster.store(true, Ordering::Relaxed);
@@ -144,7 +158,7 @@ impl ServerCertVerifier for Pin {
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), self.provider.clone())
             .build()
             .map_err(|error| rustls::Error::General(error.to_string()))?
-            .verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+            .verify_server_cert(end_entity, &[], server_name, ocsp_response, time_of(end_entity)?)
     }
 
     fn verify_tls12_signature(

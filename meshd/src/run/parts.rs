@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::reloading::Reloading;
+use super::telling::Telling;
 use crate::bfd::BfdThread;
 use crate::control::{Command, Reload};
 use crate::dump::Wanted;
@@ -50,6 +51,7 @@ impl Parts {
         signals: &mut Signals,
         reloading: &mut Reloading<'_>,
         (commands, reloads): (&mut mpsc::Receiver<Command>, &mut mpsc::Receiver<Reload>),
+        told: &mut Telling,
     ) -> anyhow::Result<Command> {
         let Signals { terminate, interrupt, hangup, dump_data, dump_stats, dump_json, clear_stats } = signals;
         let Parts { director, server, runner, tracker, services, notify, bfd, mesh, real_server, guard } = self;
@@ -96,6 +98,7 @@ impl Parts {
                     ended.context("the thread of the BFD sessions died")??;
                     bail!("the BFD sessions ended by themselves");
                 }
+                error = told.died() => return Err(error),
                 error = mesh_failure(mesh.as_mut()) => return Err(error.context("the mesh died")),
                 ended = end_of(real_server.as_mut().map(|part| &mut part.ended)) => {
                     ended.context("the thread that looks after this host died")??;

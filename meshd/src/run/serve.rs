@@ -117,7 +117,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
     let (surroundings, around) = watch::channel(Surroundings::default());
     let (services_shown, services_seen) = on_demand::channel(Vec::new());
     let (stopped, stopped_seen) = oneshot::channel();
-    let (telemetry, told) = Telling::start(&config, &name, node, status_seen.clone())?;
+    let (telemetry, mut told) = Telling::start(&config, &name, node, status_seen.clone())?;
     let (engine_questions, questions) = mpsc::channel(QUESTIONS);
     let archive = Archive { journal: Arc::clone(&told.journal), engine: engine_questions, mesh: mesh.clone() };
     if let Some(mesh) = &mesh {
@@ -188,7 +188,7 @@ pub(super) async fn serve(places: &Places, guard: Option<Link>, mut signals: Sig
         real_server: server_thread,
         guard: guard.as_ref().map(|guard| guard.pid),
     };
-    let asked = parts.watch(&mut signals, &mut reloading, (&mut command_queue, &mut reload_queue)).await;
+    let asked = parts.watch(&mut signals, &mut reloading, (&mut command_queue, &mut reload_queue), &mut told).await;
     let ended = parts.end(&asked, (&inputs, stopped_seen), mesh.as_ref(), &stop).await;
     told.finish().await;
     if directs && matches!(asked, Ok(Command::Stop)) {

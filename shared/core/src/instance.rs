@@ -36,6 +36,8 @@ pub struct Instance {
     pub armed_until: Option<Instant>,
     /// Highest epoch seen or used.
     pub epoch_seen: u64,
+    /// Voters know no higher epoch, and grant none as high as was asked for last: the next claim begins above this one.
+    pub begin_above: Option<u64>,
     /// When to claim because voters said it is vacant.
     pub claim_at: Option<Instant>,
     /// Its turn to claim has come, for this reason, and its group was not ready yet.
@@ -214,6 +216,7 @@ impl Instance {
             lease_time: lease_time(lease, config.advert_interval),
             armed_until: None,
             epoch_seen: 0,
+            begin_above: None,
             claim_at: None,
             wants: None,
             stands_back: None,

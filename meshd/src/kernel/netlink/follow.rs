@@ -75,8 +75,16 @@ impl Follower {
         Ok(follower)
     }
 
-    /// Until nobody listens any more, or the socket fails.
-    pub(super) async fn run(mut self) {
+    /// Until nobody listens any more, or one of the sockets fails.
+    pub(super) async fn run(self) {
+        let requests = self.requests.clone();
+        tokio::select! {
+            () = self.follow() => {}
+            () = requests.ended() => tracing::error!("the kernel can no longer be asked about links and addresses"),
+        }
+    }
+
+    async fn follow(mut self) {
         let mut news = News::default();
         loop {
             for event in std::mem::take(&mut self.events) {

@@ -33,6 +33,11 @@ impl Loopback {
         Ok(Loopback { requests: open_requests()? })
     }
 
+    /// Waits until nothing can be asked any more.
+    pub async fn ended(&self) {
+        self.requests.ended().await;
+    }
+
     /// All addresses of this host, and which tunnel devices exist and are up.
     ///
     /// # Errors

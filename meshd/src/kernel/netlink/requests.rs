@@ -16,6 +16,7 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, Add
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::refusal;
@@ -29,6 +30,7 @@ const DUMP_ATTEMPTS: usize = 5;
 pub(super) struct Requests {
     handle: rtnetlink::Handle,
     _connection: Arc<AbortOnDropHandle<()>>,
+    ended: CancellationToken,
 }
 
 /// A request that failed.
@@ -40,8 +42,27 @@ pub(super) struct Refusal {
 }
 
 impl Requests {
-    pub(super) fn new(handle: rtnetlink::Handle, connection: AbortOnDropHandle<()>) -> Requests {
-        Requests { handle, _connection: Arc::new(connection) }
+    /// To be called within a tokio runtime; `connection` does the work.
+    pub(super) fn new(handle: rtnetlink::Handle, connection: impl Future<Output = ()> + Send + 'static) -> Requests {
+        let ended = CancellationToken::new();
+        let dies = ended.clone().drop_guard();
+        let connection = tokio::spawn(async move {
+            // By a panic and when it is stopped, too.
+            let _dies = dies;
+            connection.await;
+        });
+        Requests { handle, _connection: Arc::new(AbortOnDropHandle::new(connection)), ended }
+    }
+
+    /// As if it had died.
+    #[cfg(test)]
+    pub(super) fn kill(&self) {
+        self._connection.abort();
+    }
+
+    /// Waits until nothing can be asked any more.
+    pub(super) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// Has something done.

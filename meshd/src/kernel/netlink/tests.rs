@@ -72,6 +72,15 @@ fn gone(interface: &str, vip: &str) -> Event {
     Event::AddressGone { interface: interface.into(), address: vip.parse().unwrap() }
 }
 
+/// Without it, every request would fail for ever: the daemon ends instead, as with everything that dies.
+#[tokio::test]
+async fn the_end_of_what_asks_the_kernel_is_noticed() {
+    let (netlink, mut events) = Netlink::open().await.unwrap();
+    netlink.requests.kill();
+    let over = async { while events.recv().await.is_some() {} };
+    timeout(Duration::from_secs(5), over).await.expect("the follower ends");
+}
+
 #[test]
 fn root_what_is_there_is_told_first() {
     with_neighbour(|_| {

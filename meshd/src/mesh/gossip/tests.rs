@@ -32,3 +32,23 @@ fn voters_and_some_others_are_told_at_once() {
     assert_ne!(some, others);
     assert_eq!(told([3, 4, 38, 99].into_iter(), 1), BTreeSet::from([3, 4, 38]), "members that are connected");
 }
+
+#[test]
+fn who_was_removed_is_forgotten() {
+    let mut view = View::default();
+    for id in [1, 40, 41, 99].map(NodeId) {
+        view.heard.insert(id, true);
+        view.values.insert(id, BTreeMap::from([("node".to_owned(), "{}".to_owned())]));
+        view.seen.insert(id, (1, 1));
+    }
+    let known = |view: &View| {
+        let ids = |ids: Vec<&NodeId>| ids.into_iter().map(|id| id.0).collect::<Vec<_>>();
+        [ids(view.heard.keys().collect()), ids(view.values.keys().collect()), ids(view.seen.keys().collect())]
+    };
+    view.forget_removed(&Roster { epoch: 7, ..roster() });
+    assert_eq!(known(&view), [[1, 40]; 3].map(Vec::from));
+    let mut fewer = Roster { epoch: 8, ..roster() };
+    fewer.members.retain(|member| member.id != NodeId(40));
+    view.forget_removed(&fewer);
+    assert_eq!(known(&view), [[1]; 3].map(Vec::from));
+}

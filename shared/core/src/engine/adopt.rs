@@ -7,6 +7,8 @@
 //! are connected. Whatever it does not go on with is closed and removed before anything else, then
 //! given back.
 
+pub(super) mod digest;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
 use serde::{Deserialize, Serialize};
 
+use self::digest::digest;
 use super::Engine;
 use super::routing::add_routes;
 use super::upkeep::add_addresses;
@@ -161,7 +164,8 @@ impl Engine {
     }
 
     fn is_adoptable(&self, now: Instant, left: &Adopted, config: &Config) -> bool {
-        let Some(router) = router(config, left.router).filter(|r| digest(r) == left.digest) else { return false };
+        let same = |r: &&VirtualRouter| [digest(r), former_digest(r)].contains(&left.digest);
+        let Some(router) = router(config, left.router).filter(same) else { return false };
         let may_do_without = self.quorum_loss(&router.policy, &config.mesh.policy) == QuorumLoss::Vrrp;
         let lease = if left.epochs.is_some() { self.leased() } else { !self.leased() || may_do_without };
         lease && self.role() == Role::Director && left.until > now + MARGIN
@@ -253,9 +257,8 @@ fn router(config: &Config, key: RouterKey) -> Option<&VirtualRouter> {
     config.routers.iter().find(|r| r.key == key)
 }
 
-/// A short name for all of a router's configuration that the kernel, the segment or the voters
-/// know of.
-fn digest(router: &VirtualRouter) -> u64 {
+/// As earlier versions made it, of what a debugger shows: what a run of theirs left is gone on with.
+pub(super) fn former_digest(router: &VirtualRouter) -> u64 {
     let version = match router.version {
         Version::V2 => 2,
         Version::V3 => 3,

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesh_wire::mesh::lease::{Claim, Message, Preempt, Release, Reply, Request, Vacant, Verdict};
-use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
 use rand::RngExt;
 
+use super::trust::plausible;
 use super::{Engine, Sent};
 use crate::action::Action;
 use crate::decision::Decision;
 use crate::instance::{Instance, Veto};
 use crate::lease::ballot::{Ballot, Lease};
 use crate::lease::pace::{pause_limit, shortest_lease};
-use crate::lease::{ASK_AGAIN, BACK_OFF, MAX_LEASE, RESERVATION, renew_period};
+use crate::lease::{ASK_AGAIN, BACK_OFF, EPOCH_STRIDE, MAX_LEASE, RESERVATION, renew_period};
 use crate::roster::replica::Event;
 use crate::time::Instant;
 
@@ -90,8 +90,7 @@ impl Engine {
 
     /// A message from a member.
     pub(super) fn receive_message(&mut self, now: Instant, from: NodeId, message: Message) {
-        if self.roster.as_ref().is_none_or(|r| r.member(from).is_none()) {
-            self.count_drop(now, from.to_string(), "mesh message from a node that is not in the roster");
+        if !self.heeds(now, from, &message) {
             return;
         }
         match message {
@@ -122,17 +121,21 @@ impl Engine {
             self.membership.peer_mut(from).replies.note(now, now.since(at));
             self.check_lease_times(now);
         }
-        self.check_clock(now, from, reply.clock_ns, at);
+        // One vote of many is what a web host has: its clock alone must not end all leases of this node.
+        if !self.is_server(from) {
+            self.check_clock(now, from, reply.clock_ns, at);
+        }
         // Claims are in the order of their routers.
         let claim_of = |router: &RouterKey| claims.binary_search_by_key(router, |c| c.router).ok().map(|at| claims[at]);
         for (router, verdict) in &reply.verdicts {
             let Some(claim) = claim_of(router) else { continue };
-            self.note_answer(now, *router, (from, at, *verdict));
+            let verdict = plausible(*verdict, claim.epoch);
+            self.note_answer(now, *router, (from, at, verdict));
             let Some(instance) = self.instances.get_mut(router) else { continue };
-            instance.note_epoch(verdict);
+            instance.note_epoch(&verdict);
             if let Some(ballot) = instance.lease.ballot_mut() {
                 let duration = Duration::from_millis(u64::from(claim.duration_ms));
-                ballot.vote(now, from, at, duration, *verdict);
+                ballot.vote(now, from, at, duration, verdict);
             }
         }
         // Once all of it is known: a group is decided by all of its verdicts.
@@ -263,10 +266,13 @@ impl Engine {
     }
 
     fn lose_one(&mut self, now: Instant, key: RouterKey, taken: Option<&str>) -> Option<(Veto, Ballot)> {
+        // A late release of the run before must not end what is asked for next.
+        let orphaned = self.orphaned_epoch(key);
         let instance = self.instances.get_mut(&key)?;
         let Lease::Asking(ballot) = &instance.lease else { return None };
         let ballot = ballot.clone();
         instance.lease = Lease::Idle;
+        instance.begin_above = ballot.beyond().map(|known| known.max(orphaned));
         let held: Vec<(NodeId, NodeId, u64)> = ballot.held_by_other().collect();
         instance.silence.probe = None;
         let waits = instance.silence.probe_after.is_some_and(|t| now < t);
@@ -326,11 +332,12 @@ impl Engine {
             instance.vacancy = because;
             self.chronicle.vacant(now, self.setup.node, vacant);
         }
+        let most = self.voter.max_epoch(&vacant.router).saturating_add(EPOCH_STRIDE);
         let Some(instance) = self.instances.get_mut(&vacant.router) else { return };
         if instance.vacancy.is_empty() {
             "nobody serves it".clone_into(&mut instance.vacancy);
         }
-        instance.epoch_seen = instance.epoch_seen.max(vacant.epoch);
+        instance.epoch_seen = instance.epoch_seen.max(vacant.epoch.min(most));
         instance.silence.probe_after = None;
         instance.vetoes.remove(&voter);
         instance.vetoes.retain(|_, until| *until > now);
@@ -404,10 +411,9 @@ impl Engine {
     fn receive_preempt(&mut self, now: Instant, from: NodeId, preempt: Preempt) {
         let Some(instance) = self.instances.get(&preempt.router) else { return };
         let mine = instance.vrrp.priority();
-        let serves = self.roster.as_ref().and_then(|r| r.member(from)).is_some_and(|m| m.role == Role::Director);
         let worthier = preempt.priority > mine && self.comes_first_elsewhere(from, preempt.router);
         let worthier = worthier && !self.is_kept_from(from, preempt.router);
-        if serves && instance.lease.is_held() && worthier && self.membership.is_connected(from) {
+        if instance.lease.is_held() && worthier && self.membership.is_connected(from) {
             let cause = format!(
                 "handed over to {}, whose priority {} is higher than {mine}",
                 self.name_of(from),

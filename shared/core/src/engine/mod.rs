@@ -39,6 +39,7 @@ mod status;
 mod step;
 mod story;
 mod takeover;
+mod trust;
 mod upkeep;
 pub(crate) mod vmacs;
 mod voting;

@@ -107,8 +107,9 @@ impl Engine {
                 self.forget_segment_of(node);
                 self.note_surroundings(now);
             }
+            Input::Gossip { node, key, value } if !self.heeds_gossip(now, node, &key, value.as_deref()) => {}
             Input::Gossip { node, key, value } => {
-                if let Some(served) = self.membership.gossip(node, &key, value.as_deref()) {
+                if let Some(served) = self.hear_gossip(node, &key, value.as_deref()) {
                     self.note_served(now, served);
                 }
                 self.note_others(now);

@@ -17,6 +17,7 @@ use super::{Engine, announce};
 use crate::action::Action;
 use crate::decision::RouterEvent;
 use crate::instance::Veto;
+use crate::lease::EPOCH_STRIDE;
 use crate::lease::ballot::{Ballot, Lease};
 use crate::time::Instant;
 use crate::vrrp::{self, Verdict};
@@ -105,12 +106,14 @@ impl Engine {
         let leased = self.leased();
         let pace = self.pace(now);
         for member in members {
-            let seen = self.voter.max_epoch(&member).max(self.membership.max_epoch(&member));
+            let own = self.voter.max_epoch(&member);
+            let seen = own.max(self.membership.max_epoch(&member).min(own.saturating_add(EPOCH_STRIDE)));
             let Some(instance) = self.instances.get_mut(&member) else { return };
             instance.wants = None;
             if leased {
                 instance.epoch_seen = instance.epoch_seen.max(seen);
-                let ballot = Ballot::new(now, instance.epoch_seen.saturating_add(1), cause.clone());
+                let above = instance.begin_above.take().unwrap_or(instance.epoch_seen);
+                let ballot = Ballot::new(now, above.saturating_add(1), cause.clone());
                 instance.lease = Lease::Asking(ballot.paced(pace, instance.lease_time));
             } else {
                 self.activate(now, member, None, cause.clone());

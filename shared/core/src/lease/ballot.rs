@@ -8,7 +8,7 @@ use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::lease::Verdict;
 
 use super::pace::Pace;
-use super::{CLAIM_TIMEOUT, GUARD, worth};
+use super::{CLAIM_TIMEOUT, EPOCH_REACH, GUARD, worth};
 use crate::time::Instant;
 
 /// Where a lease stands.
@@ -36,6 +36,8 @@ pub struct Ballot {
     pub cause: String,
     promises: BTreeMap<NodeId, Promise>,
     refusals: BTreeMap<NodeId, Refusal>,
+    /// When each voter's word last raised the epoch.
+    raised: BTreeMap<NodeId, Instant>,
     /// When each voter last answered, whatever it said.
     heard: BTreeMap<NodeId, Instant>,
     /// How fast the voters answer.
@@ -87,6 +89,7 @@ impl Ballot {
             cause,
             promises: BTreeMap::new(),
             refusals: BTreeMap::new(),
+            raised: BTreeMap::new(),
             heard: BTreeMap::new(),
             pace: Pace::default(),
             ask_at: now,
@@ -152,7 +155,11 @@ impl Ballot {
             }
             Verdict::Stale { max_epoch } => {
                 self.refusals.insert(voter, Refusal { verdict, until: Some(now) });
-                if let Some(next) = max_epoch.checked_add(1).filter(|next| *next > self.epoch) {
+                // Others need time to answer under the new epoch: who is faster than they must not go on raising it.
+                let pause = CLAIM_TIMEOUT.max(self.pace.ask_again());
+                let may = self.raised.get(&voter).is_none_or(|last| now >= *last + pause);
+                if let Some(next) = max_epoch.checked_add(1).filter(|next| *next > self.epoch && may) {
+                    self.raised.insert(voter, now);
                     self.epoch = next;
                     self.ask_at = now;
                 }
@@ -280,6 +287,15 @@ impl Ballot {
         // A ballot raised more often than this has been held for long, and its early grants with it.
         let first = self.first_epoch.max(self.epoch.saturating_sub(3));
         first..=self.epoch
+    }
+
+    /// The highest epoch known to voters that do not grant this ballot's because it is beyond their reach.
+    pub fn beyond(&self) -> Option<u64> {
+        let short = |r: &Refusal| match r.verdict {
+            Verdict::Stale { max_epoch } => Some(max_epoch).filter(|e| self.epoch > e.saturating_add(EPOCH_REACH)),
+            _ => None,
+        };
+        self.refusals.values().filter_map(short).max()
     }
 
     /// When a voter in quarantine speaks again, the earliest.

@@ -54,6 +54,14 @@ pub const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration:
 pub const QUARANTINE: Duration =
     Duration::from_millis(MAX_LEASE.as_millis() as u64 * (1000 + 2 * DRIFT_PER_MILLE as u64) / 1000 + 50);
 
+/// What others say of epochs leads a claim this much further at most, for each claim that is sent. A takeover takes one:
+/// so voters' epochs differ by less, and who lies would have to be asked for years before all are spent.
+pub const EPOCH_STRIDE: u64 = 1 << 24;
+
+/// A voter grants no epoch further than this above what it knows of: a stride a second would take minutes to get there,
+/// takeovers a century.
+pub const EPOCH_REACH: u64 = 1 << 32;
+
 /// What a grant of `duration` is worth to the owner, on its own clock, counted from sending.
 pub fn worth(duration: Duration) -> Duration {
     duration * (1000 - 2 * DRIFT_PER_MILLE) / 1000

@@ -7,7 +7,7 @@ use mesh_wire::mesh::lease::{Claim, Release, Vacant, Verdict};
 use mesh_wire::mesh::{NodeId, RouterKey};
 
 use super::memory::{Changes, Ended, Grant, Slot, VoterStart, ceiling_above};
-use super::{MAX_LEASE, RESERVATION};
+use super::{EPOCH_REACH, MAX_LEASE, RESERVATION};
 use crate::time::Instant;
 
 /// Routers one voter votes on, at most: 16 interfaces with every identifier. What a member asks for
@@ -92,8 +92,10 @@ impl Voter {
             return Some(veto);
         }
         let taken = slot.last.is_some_and(|g| g.owner != from && g.epoch == claim.epoch);
-        if claim.epoch < slot.max_epoch || claim.epoch <= self.epoch_floor || taken {
-            return Some(Verdict::Stale { max_epoch: slot.max_epoch.max(self.epoch_floor) });
+        let max_epoch = slot.max_epoch.max(self.epoch_floor);
+        let beyond = claim.epoch > max_epoch.saturating_add(EPOCH_REACH);
+        if claim.epoch < slot.max_epoch || claim.epoch <= self.epoch_floor || taken || beyond {
+            return Some(Verdict::Stale { max_epoch });
         }
         if slot.last.is_some_and(|g| g.owner == from && g.epoch == claim.epoch && seq <= g.seq) {
             return None;

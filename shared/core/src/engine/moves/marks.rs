@@ -1,12 +1,13 @@
 //! What operators decided: where a router shall be, and which director shall be empty.
 //!
-//! Each mark is gossiped by all members that know it, and the one with the highest version counts. So
+//! Each mark is gossiped by all directors and witnesses that know it, and the one with the highest version counts. So
 //! it outlives whoever was told, and a member that starts again learns it from the others; when all
 //! members stop at once, marks are gone.
 
 use std::collections::BTreeMap;
 
 use mesh_wire::mesh::gossip::{DRAIN_PREFIX, Drain, DrainReport, PIN_PREFIX, PinReport};
+use mesh_wire::mesh::roster::Role;
 use mesh_wire::mesh::{NodeId, RouterKey};
 use serde::Serialize;
 
@@ -128,7 +129,10 @@ impl Engine {
     }
 
     fn repeat(&mut self, now: Instant, key: String, mark: &impl Serialize) {
-        self.publish_value(key, super::super::json(mark));
+        // Nobody heeds a server's.
+        if self.role() != Role::Server {
+            self.publish_value(key, super::super::json(mark));
+        }
         self.note_places(now);
     }
 }

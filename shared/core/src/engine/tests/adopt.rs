@@ -406,3 +406,33 @@ fn a_fault_found_while_an_interface_is_waited_for_ends_it_then() {
     assert!(!engine.instances[&KEY].vrrp.is_active());
     assert_eq!(engine.instances[&KEY].transition.cause, "interface eth0 has no link");
 }
+
+const DIGEST: u64 = 0x4250_eacc_4ae8_7916;
+
+/// What was written by one version is read by the next: this number must never change.
+#[test]
+fn a_router_has_the_digest_that_it_always_had() {
+    use crate::engine::adopt::digest::digest;
+    use crate::engine::adopt::former_digest;
+    assert_eq!(digest(&router(200)), DIGEST);
+    let others = [
+        router(199),
+        VirtualRouter { interface: "eth1".to_owned(), ..router(200) },
+        VirtualRouter { advert_interval: Duration::from_millis(999), ..router(200) },
+        VirtualRouter { version: mesh_config::model::Version::V2, ..router(200) },
+        VirtualRouter { addresses: vec![vip("10.1.1.80/25")], ..router(200) },
+        VirtualRouter { addresses: vec![vip("10.1.1.80/24"), vip("10.1.1.81/24")], ..router(200) },
+    ];
+    let digests: BTreeSet<u64> = others.iter().map(digest).chain([DIGEST]).collect();
+    assert_eq!(digests.len(), others.len() + 1, "each difference shows");
+
+    let mut left = left();
+    left[0].digest = former_digest(&router(200));
+    let mut engine = next_run(left.clone(), vec![router(200)], Some(3), ms(3500));
+    engine.step(ms(3500), Input::Timeout);
+    assert!(engine.instances[&KEY].lease.is_held(), "an older version's is known, too");
+    left[0].digest += 1;
+    let mut engine = next_run(left, vec![router(200)], Some(3), ms(3500));
+    engine.step(ms(3500), Input::Timeout);
+    assert!(!engine.instances[&KEY].lease.is_held());
+}

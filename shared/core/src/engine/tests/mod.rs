@@ -34,6 +34,7 @@ mod start;
 mod status;
 mod story;
 mod takeover;
+mod trust;
 mod veto;
 mod vmacs;
 mod voter;

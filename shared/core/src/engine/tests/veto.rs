@@ -4,6 +4,7 @@ use mesh_wire::mesh::lease::{Preempt, Release, Vacant};
 
 use super::actions::*;
 use super::*;
+use crate::lease::voter::Voter;
 
 fn released(epoch: u64) -> [Action; 2] {
     to_both(Message::Release(vec![Release { router: KEY, epoch, seq: 0, successor: None }]))
@@ -145,9 +146,30 @@ fn no_epoch_anybody_can_send_stops_the_engine() {
     let vacant = Vacant { router: KEY, owner: LB2, epoch: u64::MAX, released: true, reserved_for: None };
     engine.step(ms(3221), message(LB2, Message::Vacant(vec![vacant])));
     engine.step(ms(3222), gossip(&report(LB3, RouterState::Active, 210, u64::MAX), LB3));
-    for n in 0..200 {
-        engine.step(ms(3230 + n * 50), Input::Timeout);
+    engine.step(ms(3223), gossip(&report(LB3, RouterState::Backup, 210, 0), LB3));
+    // lb2 goes on with that, and is faster than lb3, which has never been asked before.
+    let mut honest = Voter::new(Instant::default());
+    let requests = |actions: &[Action]| -> Vec<Request> {
+        let mut found = actions.iter().filter_map(|a| match a {
+            Action::SendMessage { to: LB3, message: Message::Request(request) } => Some(request.clone()),
+            _ => None,
+        });
+        found.by_ref().collect()
+    };
+    for n in 0..40 {
+        let at = ms(3230 + n * 50);
+        let mut asked = VecDeque::from(requests(&engine.step(at, Input::Timeout)));
+        while let Some(request) = asked.pop_front() {
+            let lie = reply(LB2, at, &request, Vote::Stale { max_epoch: u64::MAX });
+            asked.extend(requests(&engine.step(at, lie)));
+            if let Some(verdict) = honest.decide(at, LB1, request.seq, &request.claims[0]) {
+                asked.extend(requests(&engine.step(at, reply(LB3, at, &request, verdict))));
+            }
+        }
     }
+    let lease = &engine.instances[&KEY].lease;
+    assert!(lease.is_held(), "{lease:#?}");
+    assert!(lease.ballot().unwrap().epoch < u64::MAX >> 30, "few are spent");
 }
 
 /// What is given back right after a failed claim was mostly given back by others that failed, too.

@@ -4,6 +4,8 @@ use mesh_wire::mesh::lease::{Claim, Release, Vacant, Verdict};
 
 use super::*;
 use crate::fixture::{KEY, key, ms};
+use crate::lease::EPOCH_REACH;
+use crate::lease::memory::VoterStart;
 use crate::lease::voter::{Holder, Voter};
 use crate::time::Instant;
 
@@ -193,4 +195,32 @@ fn the_latest_expiry_is_over_all_grants_that_bind() {
     assert!(voter.release(ms(1), B, &end).is_some());
     assert_eq!(voter.latest_expiry(ms(999)), Some(ms(1000)), "a released grant binds no more");
     assert_eq!(voter.latest_expiry(ms(1000)), None);
+}
+
+/// Whoever asks so far above all that is known was led there: granted, it would lead everybody there.
+#[test]
+fn v3_an_epoch_beyond_reach_is_refused_with_the_one_that_is_known() {
+    let mut voter = voter();
+    let beyond = claim(1 + EPOCH_REACH + 1, 1000);
+    assert_eq!(voter.decide(ms(0), A, 1, &claim(1, 1000)), GRANTED_1);
+    assert_eq!(voter.decide(ms(1), B, 1, &beyond), held(A, 1, 999), "the holder comes first");
+    assert_eq!(voter.decide(ms(1000), B, 2, &beyond), Some(Verdict::Stale { max_epoch: 1 }));
+    assert_eq!((voter.max_epoch(&KEY), voter.holder(ms(1000), &KEY)), (1, None), "nothing changed");
+    let at_the_edge = claim(1 + EPOCH_REACH, 1000);
+    assert_eq!(voter.decide(ms(1000), B, 3, &at_the_edge), Some(Verdict::Granted { epoch: 1 + EPOCH_REACH }));
+    let next = claim(2 + EPOCH_REACH + EPOCH_REACH, 1000);
+    assert_eq!(voter.decide(ms(2000), A, 2, &next), Some(Verdict::Stale { max_epoch: 1 + EPOCH_REACH }));
+}
+
+/// What it forgot is known by a bound, and counts as known.
+#[test]
+fn v3_reach_begins_at_the_bound_of_what_was_forgotten() {
+    let floor = EPOCH_REACH * 3;
+    let mut voter = Voter::start(ms(0), VoterStart::default().above(floor, floor));
+    assert_eq!(voter.decide(ms(0), A, 1, &claim(floor, 1000)), Some(Verdict::Stale { max_epoch: floor }));
+    assert_eq!(
+        voter.decide(ms(0), A, 2, &claim(floor + EPOCH_REACH + 1, 1000)),
+        Some(Verdict::Stale { max_epoch: floor })
+    );
+    assert_eq!(voter.decide(ms(0), A, 3, &claim(floor + 1, 1000)), Some(Verdict::Granted { epoch: floor + 1 }));
 }
