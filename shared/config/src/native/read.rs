@@ -2,8 +2,9 @@
 //!
 //! Reading stops at the first error. So whatever is wrong is told, set right or taken out, and the rest is read once
 //! more, until nothing is wrong; then it is looked at as if it were the whole file, and what follows only from
-//! something being left out is not told.
+//! something being left out is not told. A table that lacks a key is left out; what else is wrong in it, `inside` finds.
 
+mod inside;
 mod words;
 
 use std::borrow::Cow;
@@ -31,12 +32,17 @@ pub(super) fn read(source: &mut Source<'_>) -> Config {
         unreadable(source, &errors);
         return Config::default();
     }
+    let whole = table.clone();
     let mut gone = Gone::default();
     let Some(file) = repaired(source, &mut table, &mut gone) else { return Config::default() };
     let told = source.report.findings.len();
     let config = lower::lower(source, file);
     let later = source.report.findings.split_off(told);
     source.report.findings.extend(later.into_iter().filter(|finding| !gone.explains(finding)));
+    if !gone.lacking.is_empty() {
+        let others = inside::look(source, whole, &gone.lacking);
+        source.report.findings.extend(others);
+    }
     config
 }
 
@@ -70,6 +76,9 @@ fn repaired(source: &mut Source<'_>, table: &mut Spanned<DeTable<'_>>, gone: &mu
         if !wrong.missing.as_ref().is_some_and(|key| gone.keys.contains(&(span.clone(), key.clone()))) {
             source.error(span.clone(), wrong.message);
         }
+        if wrong.missing.is_some() {
+            gone.lacking.push(span.clone());
+        }
         let place = |span: Range<usize>| source.place(span);
         let around = table.span();
         let repair = Repair { at: &span, meant: wrong.meant.as_deref(), place: &place };
@@ -88,6 +97,8 @@ struct Gone {
     keys: Vec<(Range<usize>, String)>,
     /// Names that others may refer to.
     names: Vec<String>,
+    /// Tables that were taken out because a key is missing in them.
+    lacking: Vec<Range<usize>>,
     /// Lists that are shorter now.
     lists: Vec<Place>,
 }

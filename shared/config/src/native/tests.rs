@@ -1,4 +1,5 @@
 mod bfd;
+mod host;
 mod notifications;
 mod routers;
 mod tracking;

@@ -107,7 +107,7 @@ fn root_200_routers_of_a_dead_owner_move_together() -> Result<()> {
 fn root_a_router_with_a_thousand_addresses_is_known_to_all_with_each_of_them() -> Result<()> {
     let _turn = Lab::beside()?;
     let mut cluster = settled(Daemon::Mesh)?;
-    let run = |cluster: &mut Cluster| {
+    let run = |cluster: &mut Cluster| -> Result<()> {
         let others = [OWNER, NEXT];
         for name in others {
             let file = cluster.lab_ref().host(name).dir.join("keepalived.conf");

@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::super::Source;
 use super::super::schema::{DumpsTable, ProcessTable, SchedulingTable};
 use super::{number, time, within};
-use crate::common::{LONGEST_PROCESS_NAME, PROCESSORS, is_file_name, umask};
+use crate::common::{self, LONGEST_PROCESS_NAME, PROCESSORS, is_file_name, umask};
 use crate::model::{Dumps, Process, Scheduling, Threads};
 
 /// The shortest time that keepalived takes.
@@ -54,15 +54,26 @@ pub(super) fn lower(source: &mut Source<'_>, table: ProcessTable, dumps: DumpsTa
 
 fn scheduling(source: &mut Source<'_>, table: SchedulingTable) -> Scheduling {
     let longest = MICROSECOND..=Duration::from_micros(u32::MAX.into());
-    let processors = table.processors.iter().filter_map(|n| within(source, n, 0..=i64::from(PROCESSORS) - 1));
+    let processors = table.processors.iter().filter_map(|n| processor(source, n)).collect();
     Scheduling {
-        processors: processors.filter_map(|n| u16::try_from(n).ok()).collect(),
+        processors,
         nice: table.nice.as_ref().and_then(|n| within(source, n, -20..=19)?.try_into().ok()),
         realtime: table.realtime.as_ref().and_then(|n| within(source, n, 1..=99)?.try_into().ok()),
         longest_run: table.longest_run.as_ref().map(|run| time(source, Some(run), longest, Duration::ZERO)),
         no_swap: table.no_swap,
         name: table.name.and_then(|name| process_name(source, name)),
     }
+}
+
+/// One that this host can have.
+fn processor(source: &mut Source<'_>, number: &Spanned<i64>) -> Option<u16> {
+    let number = (number.span(), u16::try_from(within(source, number, 0..=i64::from(PROCESSORS) - 1)?).ok()?);
+    let most = common::processors(source.files);
+    if number.1 >= most {
+        let message = format!("{} is no processor of this host: expected 0 to {}; not used", number.1, most - 1);
+        source.warning(number.0, message);
+    }
+    (number.1 < most).then_some(number.1)
 }
 
 fn process_name(source: &mut Source<'_>, name: Spanned<String>) -> Option<String> {

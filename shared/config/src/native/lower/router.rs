@@ -71,13 +71,14 @@ pub(super) fn lower(source: &mut Source<'_>, config: &Config, mut router: Router
         None => vmac::lower(source, router.vmac, segment, &transport),
     };
 
-    let tracking = Tracking {
+    let mut tracking = Tracking {
         interfaces: router.track_interfaces,
         scripts: router.track_scripts,
         files: router.track_files,
         processes: router.track_processes,
         bfds: router.track_bfds,
     };
+    tracking.without_own(source, &interface.0);
     Some(VirtualRouter {
         initial_active: active,
         priority,

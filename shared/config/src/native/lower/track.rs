@@ -25,6 +25,20 @@ pub(super) struct Tracking {
     pub(super) bfds: Vec<Spanned<TrackedEntry>>,
 }
 
+impl Tracking {
+    /// A router's own interface is tracked anyway, or not at all without `track_own_interface`.
+    pub(super) fn without_own(&mut self, source: &mut Source<'_>, own: &str) {
+        self.interfaces.retain(|entry| {
+            let is_own = entry.get_ref().0.name == own;
+            if is_own {
+                let message = format!("`{own}` is the router's own interface; not tracked once more");
+                source.warning(entry.span(), message);
+            }
+            !is_own
+        });
+    }
+}
+
 /// What a router or a group tracks; `whose` is its name.
 pub(super) fn tracks(source: &mut Source<'_>, config: &Config, tracking: Tracking, whose: &str, owner: bool) -> Tracks {
     for entry in &tracking.interfaces {

@@ -58,6 +58,7 @@ routers = [\"A\", \"C\"]
             "13:19 0 is out of range; expected 1 to 1000",
             "15:10 the number 3; expected a program, a list of program and arguments, or a table { command = …, user = … }",
             "18:13 a date; expected text in quotes",
+            "19:8 300 is out of range; expected 1 to 255",
             "22:9 the number 22; expected text in quotes",
             "25:17 there is no router `C`; expected a `[[router]]` of that name",
         ],
@@ -86,6 +87,23 @@ fn what_was_left_out_is_not_missed() {
     told(&ROUTER.replace("[\"10.0.0.1\"]", "[]"), &["5:13 0 addresses; expected 1 to 255"]);
     // Both the key that was meant and a misspelt one.
     told(&format!("{ROUTER}vird = 52\n"), &["6:1 unknown key `vird` (did you mean `vrid`?)"]);
+}
+
+/// A table that lacks a key is left out, and everything else in it is told all the same.
+#[test]
+fn what_else_is_wrong_where_a_key_is_missing() {
+    let router = "[[router]]\ninterface = \"eth0\"\nvird = 300\npriority = \"high\"\naddresses = [\"10.0.0.1\"]\n\
+                  [router.notify]\nactive = 3\n";
+    let program =
+        "the number 3; expected a program, a list of program and arguments, or a table { command = …, user = … }";
+    let expected = [
+        "1:1 the key `name` is missing",
+        "3:1 unknown key `vird` (did you mean `vrid`?)",
+        "3:8 300 is out of range; expected 1 to 255",
+        "4:12 the text \"high\"; expected a whole number",
+        &format!("7:10 {program}"),
+    ];
+    told(router, &expected);
 }
 
 #[test]

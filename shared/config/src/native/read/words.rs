@@ -31,7 +31,7 @@ pub(super) fn read(message: &str, text: &str) -> Wrong {
 }
 
 /// What stands in backquotes: the word itself first, then those there are.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
