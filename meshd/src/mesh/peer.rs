@@ -16,7 +16,7 @@ use anyhow::{Context, bail, ensure};
 use mesh_core::{Input, Instant};
 use mesh_wire::mesh::NodeId;
 use mesh_wire::mesh::codec;
-use mesh_wire::mesh::roster::Member;
+use mesh_wire::mesh::roster::{Member, Role};
 use quinn::{Connection, ConnectionError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -278,7 +278,9 @@ async fn dial(shared: Arc<Shared>, member: Member) -> anyhow::Result<Connection>
         match hello.read_to_end(MAX_FRAME).await?.split_first() {
             Some((&FRAME_HELLO, [])) => Ok(connection),
             Some((&FRAME_REMOVED, roster)) => {
-                // Its word counts like any member's: the engine looks at epoch and cluster.
+                // As in the engine, no web host without a vote has a word on rosters.
+                ensure!(member.voter || member.role != Role::Server, "a server says that this node was removed");
+                // The engine looks at epoch and cluster.
                 let _ = shared.inputs.send(Input::Roster(codec::decode_value(roster)?)).await;
                 bail!("this node was removed from the mesh")
             }
