@@ -25,10 +25,19 @@ const KINDS: [Kind; 5] = [
     Kind { block: "track_bfd", defined_by: Some("bfd_instance"), most: 253 },
 ];
 
+/// One tracked object, as it was declared.
+#[derive(Debug)]
+struct Declared {
+    tracked: Tracked,
+    at: At,
+    /// Nothing is said of `reverse`: with another weight, too, it is as the object itself has it.
+    inherits: bool,
+}
+
 /// What was declared, in the order of [`KINDS`].
 #[derive(Debug, Default)]
 pub(super) struct Tracking {
-    lists: [Vec<(Tracked, At)>; KINDS.len()],
+    lists: [Vec<Declared>; KINDS.len()],
 }
 
 /// Whether this keyword has a list of tracked objects as its block.
@@ -47,13 +56,16 @@ impl Tracking {
             lower.no_block(statement);
             let word = &statement.words[0];
             let weight = weight(lower, statement, KINDS[index].most);
-            self.lists[index].push((Tracked { name: word.text.to_string(), weight }, word.at));
+            let said = statement.parameters().get(2).map(|word| &*word.text);
+            let inherits = !matches!(said, Some("reverse" | "noreverse" | "no_reverse"));
+            let tracked = Tracked { name: word.text.to_string(), weight };
+            self.lists[index].push(Declared { tracked, at: word.at, inherits });
         }
     }
 
     /// A router's own interface is tracked anyway, or not at all with `dont_track_primary`.
     pub(super) fn without_own(&mut self, lower: &mut Lower<'_>, own: &str) {
-        self.lists[0].retain(|(tracked, at)| {
+        self.lists[0].retain(|Declared { tracked, at, .. }| {
             if tracked.name == own {
                 lower.warning(*at, format!("`{own}` is the instance's own interface; not tracked once more"));
             }
@@ -63,7 +75,7 @@ impl Tracking {
 
     /// Interfaces that are tracked, for checks that need the host.
     pub(super) fn interfaces(&self) -> impl Iterator<Item = (&str, At)> {
-        self.lists[0].iter().map(|(tracked, at)| (tracked.name.as_str(), *at))
+        self.lists[0].iter().map(|declared| (declared.tracked.name.as_str(), declared.at))
     }
 
     /// Leaves out what is tracked twice, what does not exist, and weights that cannot have an effect.
@@ -75,10 +87,10 @@ impl Tracking {
 }
 
 impl Kind {
-    fn resolve(self, lower: &mut Lower<'_>, config: &Config, list: Vec<(Tracked, At)>, owner: bool) -> Vec<Tracked> {
+    fn resolve(self, lower: &mut Lower<'_>, config: &Config, list: Vec<Declared>, owner: bool) -> Vec<Tracked> {
         let mut seen = BTreeSet::new();
         let mut kept = Vec::new();
-        for (mut tracked, at) in list {
+        for Declared { mut tracked, at, inherits } in list {
             if let Some(block) = self.defined_by {
                 let Some(defined) = lower.defined(block, &tracked.name) else {
                     lower.warning(at, format!("there is no `{block} {}`; not tracked", tracked.name));
@@ -93,6 +105,9 @@ impl Kind {
             if !seen.insert(tracked.name.clone()) {
                 lower.warning(at, format!("`{}` is already tracked; skipped", tracked.name));
                 continue;
+            }
+            if let Some(weight) = tracked.weight.as_mut().filter(|_| inherits) {
+                weight.reverse = self.own(config, &tracked.name).is_some_and(|own| own.reverse);
             }
             if owner && self.without_weight(config, &mut tracked) {
                 let message = format!(
@@ -125,15 +140,18 @@ impl Kind {
 
     /// The weight that counts.
     fn weight(self, config: &Config, tracked: &Tracked) -> Weight {
-        let name = &tracked.name;
-        let own = || match self.block {
-            "track_script" => config.track_scripts.iter().find(|s| s.name == *name).map(|s| s.own_weight()),
-            "track_file" => config.track_files.iter().find(|f| f.name == *name).map(|f| f.own_weight()),
-            "track_process" => config.track_processes.iter().find(|p| p.name == *name).map(|p| p.weight),
-            "track_bfd" => config.bfd_instances.iter().find(|b| b.name == *name).map(|b| b.own_weight()),
+        tracked.weight.or_else(|| self.own(config, &tracked.name)).unwrap_or_default()
+    }
+
+    /// That of the object itself.
+    fn own(self, config: &Config, name: &str) -> Option<Weight> {
+        match self.block {
+            "track_script" => config.track_scripts.iter().find(|s| s.name == name).map(|s| s.own_weight()),
+            "track_file" => config.track_files.iter().find(|f| f.name == name).map(|f| f.own_weight()),
+            "track_process" => config.track_processes.iter().find(|p| p.name == name).map(|p| p.weight),
+            "track_bfd" => config.bfd_instances.iter().find(|b| b.name == name).map(|b| b.own_weight()),
             _ => None,
-        };
-        tracked.weight.or_else(own).unwrap_or_default()
+        }
     }
 }
 

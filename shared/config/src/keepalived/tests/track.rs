@@ -71,6 +71,24 @@ fn all_kinds_are_tracked_with_their_weights() {
 }
 
 #[test]
+fn another_weight_is_reversed_as_the_object_is() {
+    for (block, name, object) in [
+        ("track_script", "s", "script /bin/true\n"),
+        ("track_file", "f", "file /run/f\n"),
+        ("track_process", "p", "process haproxy\n"),
+        ("track_bfd", "b", "neighbor_ip 10.0.0.9\n"),
+    ] {
+        for (rest, reverse) in [("", true), (" reverse", true), (" noreverse", false), (" no_reverse", false)] {
+            let text = tracking(block, &format!("{name} weight -5{rest}"));
+            let text = text.replace(object, &format!("{object} weight -7 reverse\n"));
+            let Tracks { scripts, files, processes, bfds, .. } = read(&text).0.unwrap().routers.remove(0).track;
+            let tracked = [scripts, files, processes, bfds].concat();
+            assert_eq!(tracked, entry(name, Some((-5, reverse))), "{block}{rest}");
+        }
+    }
+}
+
+#[test]
 fn what_does_not_exist_is_not_tracked() {
     for (block, what) in [
         ("track_script", "vrrp_script"),
