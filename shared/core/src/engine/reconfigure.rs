@@ -2,7 +2,6 @@
 //! addresses, routes and rules those that differ go and come.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use mesh_config::model::{Config, Route, Rule, VirtualAddress, VirtualRouter};
 use mesh_wire::mesh::RouterKey;
@@ -48,11 +47,10 @@ pub(super) struct Gain {
 }
 
 /// Whether a router can go on under another configuration: under the same name, on the same interfaces, with the
-/// same version and leases that last as long, and what is the host's own stays its own.
-pub(super) fn can_go_on(before: &VirtualRouter, lasts: Duration, after: &VirtualRouter, will_last: Duration) -> bool {
+/// same version, and what is the host's own stays its own.
+fn can_go_on(before: &VirtualRouter, after: &VirtualRouter) -> bool {
     let owner = |router: &VirtualRouter| router.priority == vrrp::OWNER_PRIORITY;
-    lasts == will_last
-        && before.name == after.name
+    before.name == after.name
         && before.key == after.key
         && before.interface == after.interface
         && before.version == after.version
@@ -113,10 +111,13 @@ impl Engine {
     /// Lets go of the routers that are not configured any more, or cannot go on as they are configured now, and
     /// removes them. Returns the highest epoch of each, and what was counted.
     fn remove_routers(&mut self, now: Instant, config: &Config) -> BTreeMap<RouterKey, (u64, Counters)> {
+        // Voters were promised how long a lease lasts; without them it is nobody's concern.
+        let leased = self.leased();
         let lasts = |router: &VirtualRouter| lease_time(config.mesh.lease, router.advert_interval);
         let after: BTreeMap<RouterKey, &VirtualRouter> = config.routers.iter().map(|r| (r.key, r)).collect();
         let keep = |i: &Instance| {
-            let goes_on = |after: &&VirtualRouter| can_go_on(&i.config, i.lease_time, after, lasts(after));
+            let goes_on =
+                |after: &&VirtualRouter| (!leased || i.lease_time == lasts(after)) && can_go_on(&i.config, after);
             after.get(&i.config.key).is_some_and(goes_on)
         };
         let gone: Vec<RouterKey> = self.instances.iter().filter(|(_, i)| !keep(i)).map(|(key, _)| *key).collect();
@@ -146,7 +147,8 @@ impl Engine {
             config.routers.iter().map(|r| (r.key, self.orphaned_epoch(r.key))).collect();
         let mut gains = Vec::new();
         for router in &config.routers {
-            if self.instances.contains_key(&router.key) {
+            if let Some(instance) = self.instances.get_mut(&router.key) {
+                instance.lease_time = lease_time(config.mesh.lease, router.advert_interval);
                 gains.extend(self.reconfigure(now, router));
                 continue;
             }
@@ -255,6 +257,8 @@ fn missing<'a, T: Clone + PartialEq + 'a>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use mesh_wire::mesh::Family;
 
     use super::*;
@@ -264,11 +268,10 @@ mod tests {
         let second = Duration::from_secs(1);
         let key = RouterKey { family: Family::Ipv4, vrid: 51, segment: 0 };
         let router = VirtualRouter::new("VI_1", key, "eth0");
-        let goes_on = |after: VirtualRouter| can_go_on(&router, second, &after, second);
+        let goes_on = |after: VirtualRouter| can_go_on(&router, &after);
         assert!(goes_on(VirtualRouter { priority: 90, preempt: false, advert_interval: second * 2, ..router.clone() }));
         assert!(!goes_on(VirtualRouter { name: "VI_2".to_owned(), ..router.clone() }));
         assert!(!goes_on(VirtualRouter { interface: "eth1".to_owned(), ..router.clone() }));
         assert!(!goes_on(VirtualRouter { priority: 255, ..router.clone() }), "its addresses are the host's own then");
-        assert!(!can_go_on(&router, second, &router, second * 3), "voters were promised less");
     }
 }

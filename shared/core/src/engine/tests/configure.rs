@@ -141,6 +141,20 @@ fn a_changed_lease_duration_starts_all_anew() {
 }
 
 #[test]
+fn without_leases_another_interval_lets_nothing_go() {
+    let quick = |millis| VirtualRouter { advert_interval: Duration::from_millis(millis), ..router(200) };
+    let mut engine = started(LB1, vec![quick(250)], None);
+    wait(&mut engine, ms(3000));
+    assert!(engine.instances[&KEY].vrrp.is_active());
+    let before = engine.instances[&KEY].lease_time;
+    let actions = engine.step(ms(3001), Input::Configure(Box::new(config(vec![quick(400)]))));
+    let ends = |a: &&Action| matches!(a, Action::DelAddress { .. } | Action::SendAdvertisement { .. });
+    assert_eq!(actions.iter().find(ends), None);
+    let instance = &engine.instances[&KEY];
+    assert!(instance.vrrp.is_active() && instance.lease_time > before, "as long as a lease would last now");
+}
+
+#[test]
 fn the_same_lease_duration_by_another_name_changes_nothing() {
     let mut engine = holding();
     let mut same = config(vec![router(200)]);
