@@ -41,6 +41,12 @@ impl Engine {
         members.iter().for_each(|member| self.note_own_addresses(*member));
         let looks: Vec<Look> = members.iter().map(|member| self.look(now, *member)).collect();
         let first = looks.iter().find_map(|look| Some((look.key, look.fault.clone()?)));
+        let untold = |key: &RouterKey| self.instances[key].transition.trace_id.is_empty();
+        let is_news = first
+            .as_ref()
+            .is_some_and(|(key, fault)| !untold(key) || self.instances[key].fault.as_ref() != Some(fault));
+        // At the start: that of another member is told of those, too, that nothing was told of.
+        let unaware: Vec<RouterKey> = members.iter().filter(|member| is_news && untold(member)).copied().collect();
         let shared = first.map(|(key, fault)| self.shared(key, &fault));
         // As keepalived does, it waits for first results in no state that is told: who runs already goes on meanwhile.
         let waiting = shared.is_none() && members.iter().all(|m| self.instances[m].fault.is_some());
@@ -67,7 +73,7 @@ impl Engine {
             let was_fault = std::mem::replace(&mut instance.fault, fault.clone()).is_some();
             match fault {
                 // It did not run before, either: there is nothing to tell.
-                Some(_) if (inherited || awaits.is_some()) && was_fault => {}
+                Some(_) if was_fault && (awaits.is_some() || inherited && !unaware.contains(&look.key)) => {}
                 // Told after those it comes from.
                 Some(fault) if inherited => inherits.push((look.key, fault)),
                 Some(fault) => begun.push((look.key, fault)),

@@ -152,6 +152,34 @@ fn a_fault_of_one_is_a_fault_of_all_and_they_come_back_together() {
     assert_eq!(told_groups(&actions), [(GroupState::Backup, "VI_1: ready".to_owned())]);
 }
 
+/// As with keepalived, where notify scripts hear of each.
+#[test]
+fn a_fault_of_one_at_the_start_is_told_of_all() {
+    let told = |actions: &[Action]| {
+        let told = actions.iter().filter_map(|action| match action {
+            Action::Record(Decision::Router { name, event, .. }) => Some((name.clone(), event.clone())),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let all = |names: [&str; 2], event: RouterEvent| names.map(|name| (name.to_owned(), event.clone())).to_vec();
+    for down_first in [false, true] {
+        let mut engine = Engine::new(setup(LB1, None), grouped(200, 200), Instant::default());
+        let mut links = [eth0(LB1), down(eth1(LB1))];
+        if down_first {
+            links.reverse();
+        }
+        let actions: Vec<Action> =
+            links.into_iter().flat_map(|link| engine.step(Instant::default(), Input::Interface(link))).collect();
+        assert_eq!(told(&actions), all(["VI_2", "VI_1"], RouterEvent::Fault), "{down_first}");
+        assert_eq!(told_groups(&actions), [(GroupState::Fault, "VI_2: interface eth1 has no link".to_owned())]);
+        let actions = engine.step(ms(1000), Input::Interface(eth1(LB1)));
+        assert_eq!(told(&actions), all(["VI_1", "VI_2"], RouterEvent::Backup));
+    }
+    let mut engine = Engine::new(setup(LB1, None), grouped(200, 200), Instant::default());
+    assert_eq!(told(&engine.step(Instant::default(), Input::Interface(eth0(LB1)))), [], "eth1 is not known yet");
+}
+
 #[test]
 fn what_the_group_tracks_concerns_all() {
     let mut config = grouped(200, 190);
