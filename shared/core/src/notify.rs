@@ -193,11 +193,11 @@ impl Herald {
         }
     }
 
-    /// An active router heard an advert of a lower priority: told at most once in an advert interval, as anybody can
-    /// send many.
+    /// An active router heard an advert of a lower priority: told at most twice in an advert interval, as anybody can
+    /// send many. (Once would lose every second one of a sender whose adverts come a little early.)
     pub fn lower_priority(&mut self, now: Instant, router: &VirtualRouter) {
         let Some(told) = self.routers.get_mut(&router.name).filter(|told| told.state == State::Active) else { return };
-        if told.lower.is_some_and(|last| now < last + router.advert_interval) {
+        if told.lower.is_some_and(|last| now < last + router.advert_interval / 2) {
             return;
         }
         told.lower = Some(now);
