@@ -1,14 +1,15 @@
 //! Scripts as processes: how they are started, as whom, and how all they started is ended.
 //!
 //! - A script gets a process group of its own, `/dev/null` for input and output, `/` as working directory and
-//!   none of the daemon's environment but PATH, LANG, LC_ALL and TZ: `MESHD_TOKEN` is nothing for scripts.
-//!   (keepalived hands on its whole environment and its own working directory.)
+//!   the daemon's environment, as with keepalived (HOME as well, whoever it runs as), but for what is for the daemon
+//!   alone: see [`is_own`]. (keepalived hands on its own working directory, too.)
 //! - It runs as its own `user`, else as `script_user`, else as `keepalived_script` where that user exists, else
 //!   as root; without supplementary groups, unless `set_supplementary_groups` asks for them. A daemon that is not
 //!   root runs scripts as itself.
 //! - It has the limit of open files the daemon was started with, not the one it raised for itself; none of its
 //!   descriptors (all are closed by exec), and no signal blocked.
 
+use std::ffi::OsStr;
 use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -31,8 +32,10 @@ mod tests;
 
 /// Between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_millis(500);
-/// Variables of the daemon's environment that scripts see.
-const KEPT: [&str; 4] = ["PATH", "LANG", "LC_ALL", "TZ"];
+/// What variables begin with that are for the daemon alone. A token and the headers of telemetry are secrets, and a
+/// script runs as somebody else; with the guard's link, the sockets and the watchdog of systemd it could be taken for
+/// the daemon.
+const OWN: [&str; 6] = ["MESHD_", "MESHCTL_", "OTEL_", "NOTIFY_SOCKET", "LISTEN_", "WATCHDOG_"];
 /// `PATH` where the daemon has none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -48,11 +51,16 @@ pub(super) fn start(command: &[String], account: &Account, security: &ScriptSecu
     };
     let mut command = Command::new(file);
     command.arg0(program).env_clear().env("PATH", DEFAULT_PATH);
-    command.envs(KEPT.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.envs(std::env::vars_os().filter(|(name, _)| !is_own(name)));
     command.args(arguments).current_dir("/").process_group(0).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     child::prepare(&mut command, account);
     Group::new(command.spawn()).map_err(|error| format!("{program}: {error}"))
+}
+
+/// Whether a variable is for the daemon alone.
+fn is_own(name: &OsStr) -> bool {
+    OWN.iter().any(|own| name.as_encoded_bytes().starts_with(own.as_bytes()))
 }
 
 /// A started script and what it started in turn: a process group, killed when dropped before its end.

@@ -39,6 +39,34 @@ async fn a_script_inherits_neither_limit_nor_descriptors_nor_blocked_signals() {
 }
 
 #[tokio::test]
+async fn a_script_has_the_environment_of_the_daemon_but_for_what_is_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let seen = dir.path().join("seen");
+    assert!(run(&format!("env > {}", seen.display()), &ScriptSecurity::default()).await.success());
+    let seen = fs::read_to_string(seen).unwrap();
+    // Cargo sets it for tests.
+    let name = format!("CARGO_PKG_NAME={}", std::env::var("CARGO_PKG_NAME").unwrap());
+    assert!(seen.lines().any(|line| line == name) && seen.contains("PATH="), "{seen}");
+
+    for own in [
+        "MESHD_TOKEN",
+        "MESHD_GUARD",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+    ] {
+        assert!(is_own(own.as_ref()), "{own}");
+    }
+    for handed_on in ["HOME", "PATH", "LANG", "LC_ALL", "TZ", "KUBERNETES_SERVICE_HOST", "MESH", "LISTENER"] {
+        assert!(!is_own(handed_on.as_ref()), "{handed_on}");
+    }
+}
+
+#[tokio::test]
 async fn root_supplementary_groups_come_where_they_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
