@@ -81,7 +81,8 @@ fn instance(text: &mut String, config: &Config, dump: &Dump, router: &RouterDump
     addresses(text, router, active);
     if let Transport::Unicast { peers, .. } = &declared.transport {
         let ttl = declared.conduct.unicast_ttl;
-        let _ = writeln!(text, "   Unicast TTL = {ttl}\n   Check unicast src : yes\n   Unicast Peer :");
+        let checks = if declared.conduct.check_source { "yes" } else { "no" };
+        let _ = writeln!(text, "   Unicast TTL = {ttl}\n   Check unicast src : {checks}\n   Unicast Peer :");
         for peer in peers {
             let (least, most) = declared.conduct.peer_ttls.get(peer).cloned().unwrap_or(0..=255).into_inner();
             let _ = writeln!(text, "     {peer} min_ttl {least} max_ttl {most}");

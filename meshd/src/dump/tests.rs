@@ -304,6 +304,7 @@ fn choices_are_in_both_and_keys_in_neither() {
         "Send advert after receive higher priority advert = true",
         "Promote_secondaries = enabled",
         "Down timer adverts = 4",
+        "Check unicast src : yes",
         "Multicast address 224.0.0.99",
         "Gratuitous ARP lower priority delay = 8",
         "Gratuitous ARP lower priority repeat = 7",

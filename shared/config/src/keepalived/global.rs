@@ -90,8 +90,6 @@ fn keyword(
         ("vrrp_gna_interval", _) => set(&mut config.vrrp.pace.gna, garp::pause(lower, statement, true)),
         ("vrrp_min_garp", _) => set(&mut globals.min_garp, instance::switch(lower, statement)),
         ("log_unknown_vrids", _) => config.vrrp.log_unknown_vrids = true,
-        // Every unicast advert is compared with the peers; there is nothing to switch on.
-        ("vrrp_check_unicast_src", _) => {}
         ("default_interface", _) => {
             if let Some(word) = lower.parameter(statement, "the name of an interface") {
                 globals.interface = Some((word.text.to_string(), word.at));

@@ -36,6 +36,8 @@ pub struct Conduct {
     pub unicast_ttl: u8,
     /// `min_ttl` and `max_ttl` of peers: adverts outside are dropped.
     pub peer_ttls: BTreeMap<IpAddr, RangeInclusive<u8>>,
+    /// `check_unicast_src`: with unicast peers, adverts of others are dropped.
+    pub check_source: bool,
     /// `mcast_dst_ip`, `vrrp_mcast_group4`, `vrrp_mcast_group6`: where multicast adverts go.
     pub group: Option<IpAddr>,
 }
@@ -54,6 +56,7 @@ impl Default for Conduct {
             old_unicast_checksum: OldUnicast::Detect,
             unicast_ttl: 255,
             peer_ttls: BTreeMap::new(),
+            check_source: false,
             group: None,
         }
     }

@@ -272,6 +272,8 @@ pub(super) struct Unicast {
     pub(super) ttl: Option<Spanned<i64>>,
     #[serde(default)]
     pub(super) fault_without_peers: bool,
+    #[serde(default)]
+    pub(super) check_source: bool,
     pub(super) old_checksum: Option<OldUnicastName>,
 }
 

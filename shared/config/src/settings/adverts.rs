@@ -35,6 +35,9 @@ pub struct Adverts {
     /// `min_ttl` and `max_ttl` of peers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub peer_ttls: BTreeMap<IpAddr, (u8, u8)>,
+    /// `check_unicast_src`.
+    #[serde(default)]
+    pub check_source: bool,
     /// `old_unicast_checksum`.
     #[serde(default)]
     pub old_checksum: OldChecksum,
@@ -105,6 +108,7 @@ impl Adverts {
             peers,
             unicast_ttl: conduct.unicast_ttl,
             peer_ttls: conduct.peer_ttls.iter().map(|(peer, ttls)| (*peer, (*ttls.start(), *ttls.end()))).collect(),
+            check_source: conduct.check_source,
             old_checksum: match conduct.old_unicast_checksum {
                 OldUnicast::Detect => OldChecksum::Detect,
                 OldUnicast::Always => OldChecksum::Always,

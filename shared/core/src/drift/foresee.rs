@@ -47,7 +47,7 @@ fn way(from: Sender<'_>, to: Sender<'_>, _: &Keys) -> Option<String> {
         (None, Some(_)) => Some(format!("unicast, and {} has no unicast peers", to.name)),
         (None, None) => {
             let stranger = from.source.filter(|source| !to.adverts.peers.contains(source))?;
-            Some(format!("{stranger} is no unicast_peer at {}", to.name))
+            to.adverts.check_source.then(|| format!("{stranger} is no unicast_peer at {}", to.name))
         }
         (Some(_), Some(_)) => None,
     }

@@ -40,8 +40,8 @@ impl Engine {
     }
 
     /// Tells of a neighbour whose interval is not ours (RFC 9568 section 7.1; version 2 does not get here), of a
-    /// second owner of the addresses (section 8.3.2), and of whoever advertises beside an owner that serves
-    /// (section 7.1, erratum 8298).
+    /// second owner of the addresses (section 8.3.2), of whoever advertises beside an owner that serves
+    /// (section 7.1, erratum 8298), and of whoever is no unicast peer.
     pub(super) fn compare_settings(&mut self, now: Instant, key: RouterKey, source: IpAddr, packet: &Advertisement) {
         let Instance { config, vrrp, .. } = self.instances.get(&key).expect("the packet is for it");
         let (theirs, ours) = (packet.advert_interval(), config.advert_interval);
@@ -53,7 +53,10 @@ impl Engine {
             _ => vrrp.is_active().then_some("advertises the addresses that this host owns and serves"),
         };
         let owner = owner.map(|what| format!("{}: it {what}", config.name));
-        for reason in interval.into_iter().chain(owner) {
+        let stranger = vrrp::is_stranger(config, source).then(|| {
+            format!("{}: it is no unicast peer, and its adverts are taken; `check_unicast_src` drops them", config.name)
+        });
+        for reason in interval.into_iter().chain(owner).chain(stranger) {
             self.warn_of(now, source, &reason, |_| String::new());
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use mesh_config::model::VirtualRouter;
 
 pub use authenticate::{Forged, Guard, Sealed, form, packet, sign, signing_key};
-pub use receive::{Drop, authentication, check, lists_others};
+pub use receive::{Drop, authentication, check, is_stranger, lists_others};
 pub use timers::{down_interval, skew_time};
 
 use crate::time::Instant;

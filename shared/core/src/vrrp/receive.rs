@@ -21,7 +21,7 @@ pub enum Drop {
     /// Sent to a group where peers are configured, or the other way round.
     #[error("multicast where unicast is configured, or the reverse")]
     Transport,
-    /// Keepalived accepts these by default; one such host takes the address off every node.
+    /// `check_unicast_src`; without it they are taken, as keepalived does.
     #[error("sender is not a unicast peer")]
     NotAPeer,
     /// Version 2 and 3 do not mix.
@@ -68,11 +68,11 @@ pub fn check(
                 return Err(Drop::Ttl);
             }
         }
-        Transport::Unicast { peers, .. } => {
+        Transport::Unicast { .. } => {
             if from.destination.is_multicast() {
                 return Err(Drop::Transport);
             }
-            if !peers.contains(&from.source) {
+            if router.conduct.check_source && is_stranger(router, from.source) {
                 return Err(Drop::NotAPeer);
             }
             if router.conduct.peer_ttls.get(&from.source).is_some_and(|ttls| !ttls.contains(&from.ttl)) {
@@ -118,6 +118,11 @@ pub fn authentication(router: &VirtualRouter) -> Authentication {
         Some(_) if router.auth_header => Authentication::Header,
         Some(password) => Authentication::Pass(password.0),
     }
+}
+
+/// Whether adverts go to unicast peers, and this is none of them.
+pub fn is_stranger(router: &VirtualRouter, source: IpAddr) -> bool {
+    matches!(&router.transport, Transport::Unicast { peers, .. } if !peers.contains(&source))
 }
 
 /// Whether an advert lists other addresses than the router has, in whatever order.

@@ -124,6 +124,7 @@ fn unicast() {
         ],
     );
     router.transport = Transport::Unicast { source: None, peers: vec![LOWER.into()] };
+    router.conduct.check_source = true;
     refused(router, vec![("VI_1: sender is not a unicast peer", Input::Advertisement(good))]);
 }
 

@@ -27,8 +27,8 @@ pub(super) fn complete(lower: &mut Lower<'_>, config: &mut Config, globals: &Glo
     let auth_pass = auth_pass(lower, &draft, version);
     let mut transport = transport(lower, &draft);
     if draft.strict && matches!(transport, Transport::Unicast { .. }) {
-        let message = format!("`{}`: strict mode has no unicast peers; the instance is left out", draft.name);
-        return lower.warning(draft.unicast.unwrap_or(draft.at), message);
+        let message = format!("`{}`: strict VRRP has no unicast peers; adverts go to them all the same", draft.name);
+        lower.warning(draft.unicast.unwrap_or(draft.at), message);
     }
     let most = most_addresses(family, version, draft.hmac.is_some(), common::mtu(lower.files, &interface.0));
     if !addresses(lower, &mut draft, most) {

@@ -20,6 +20,7 @@ pub(in super::super) struct Choices {
     higher_prio_send_advert: Option<(bool, At)>,
     down_timer_adverts: Option<(u8, At)>,
     checksum: Option<bool>,
+    check_source: bool,
 }
 
 impl Choices {
@@ -39,6 +40,7 @@ impl Choices {
             "higher_prio_send_advert" => {
                 put(&mut self.higher_prio_send_advert, super::switch(lower, statement).map(|on| (on, at)));
             }
+            "check_unicast_src" => self.check_source = true,
             "v3_checksum_as_v2" => put(&mut self.checksum, super::switch(lower, statement)),
             "down_timer_adverts" => {
                 let read = |w: &str| byte(w).filter(|n| (1..=100).contains(n));
@@ -58,6 +60,7 @@ impl Choices {
             higher_prio_send_advert: self.higher_prio_send_advert.or(global.higher_prio_send_advert),
             down_timer_adverts: self.down_timer_adverts.or(global.down_timer_adverts),
             checksum: self.checksum.or(global.checksum),
+            check_source: self.check_source || global.check_source,
         }
     }
 }
@@ -97,8 +100,6 @@ impl Draft {
             // The second name is that of its release notes.
             "timer_expired_backup" | "thread_timer_expired" => self.late_rival = late_rival(lower, statement),
             "no_virtual_ipaddress" => self.no_addresses = Some(at),
-            // Every unicast advert is compared with the peers; there is nothing to switch on.
-            "check_unicast_src" => {}
             "unicast_fault_no_peer" => self.fault_no_peer = true,
             "old_unicast_checksum" => self.old_unicast = old_unicast(lower, statement),
             "unicast_ttl" => {
@@ -207,6 +208,9 @@ impl Draft {
             old_unicast_checksum: self.old_unicast,
             unicast_ttl,
             group: group(lower, self.group, family, transport),
+            // The limits of a peer ask for it, too: another host would pass them by.
+            check_source: matches!(transport, Transport::Unicast { .. })
+                && (choices.check_source || !self.peer_ttls.is_empty()),
             peer_ttls: self.peer_ttls,
         }
     }

@@ -63,7 +63,8 @@ fn choices_are_those_of_the_instance_then_the_global_ones() {
     };
     assert_eq!(router.conduct, expected);
     let unicast = " unicast_ttl 7\n old_unicast_checksum never\n check_unicast_src\n unicast_peer {\n  10.0.0.8\n }";
-    let expected = Conduct { unicast_ttl: 7, old_unicast_checksum: OldUnicast::Never, ..Conduct::default() };
+    let expected =
+        Conduct { unicast_ttl: 7, old_unicast_checksum: OldUnicast::Never, check_source: true, ..Conduct::default() };
     assert_eq!(only(&with(unicast)).conduct, expected);
     assert_eq!((router.garp.lower_prio_repeat, router.garp.extra), (7, Duration::from_secs(40)));
     assert_eq!(router.group(), ip("224.0.0.21"));
@@ -142,7 +143,11 @@ fn values_out_of_range_are_placed_and_skipped() {
 #[test]
 fn peers_have_their_ttls() {
     let text = with(" unicast_peer {\n  10.0.0.8 min_ttl 250 max_ttl 254\n  10.0.0.9 min_ttl 3\n  10.0.0.10\n }");
-    let ttls = only(&text).conduct.peer_ttls;
+    let Conduct { peer_ttls: ttls, check_source, .. } = only(&text).conduct;
+    assert!(check_source, "limits of a peer ask for it");
+    let plain = with(" unicast_peer {\n  10.0.0.8\n }");
+    assert!(!only(&plain).conduct.check_source);
+    assert!(only(&format!("global_defs {{\n vrrp_check_unicast_src\n}}\n{plain}")).conduct.check_source);
     assert_eq!(ttls.into_iter().collect::<Vec<_>>(), [(ip("10.0.0.8"), 250..=254), (ip("10.0.0.9"), 3..=255)]);
 }
 
@@ -180,7 +185,9 @@ fn strict_mode_is_the_letter_of_vrrp() {
         assert_eq!(warned(line, start).conduct, expected, "{line}");
     }
     let unicast = with(" strict_mode\n unicast_peer {\n  10.0.0.8\n }");
-    assert!(assert_found(&unicast, "5:2 W `A`: strict mode has no unicast peers").unwrap().routers.is_empty());
+    let served = assert_found(&unicast, "5:2 W `A`: strict VRRP has no unicast peers; adverts go to them").unwrap();
+    let transport = Transport::Unicast { source: None, peers: vec![ip("10.0.0.8")] };
+    assert_eq!((&served.routers[0].transport, served.routers[0].strict), (&transport, true));
     let global = assert_clean(&global(" vrrp_strict\n vrrp_higher_prio_send_advert\n vrrp_down_timer_adverts 9"));
     assert_eq!(global.routers[0].conduct, expected, "what is global gives way without a word");
 }

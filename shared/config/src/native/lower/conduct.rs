@@ -90,7 +90,7 @@ pub(super) fn conduct(source: &mut Source<'_>, router: &Router, frame: Frame<'_>
         source.error(down.span(), "strict: three missed adverts start an election".into());
     }
     if let Some(unicast) = router.unicast.as_ref().filter(|_| strict) {
-        source.error(unicast.span(), "strict: adverts are multicast; expected no peers".into());
+        source.warning(unicast.span(), "strict VRRP has no unicast peers; adverts go to them all the same".into());
     }
     let unicast = router.unicast.as_ref().map(Spanned::get_ref);
     Conduct {
@@ -111,6 +111,8 @@ pub(super) fn conduct(source: &mut Source<'_>, router: &Router, frame: Frame<'_>
             Some(OldUnicastName::Detect) | None => OldUnicast::Detect,
         },
         unicast_ttl: number(source, unicast.and_then(|u| u.ttl.as_ref()), 1..=255, 255),
+        // The limits of a peer ask for it, too: another host would pass them by.
+        check_source: unicast.is_some_and(|u| u.check_source) || !peer_ttls.is_empty(),
         peer_ttls,
         group: group(source, router.multicast_group.as_ref(), family, transport),
     }

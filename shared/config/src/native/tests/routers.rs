@@ -32,7 +32,7 @@ fn router_errors_are_placed() {
         ),
         ("unicast = { peers = [{ address = \"10.0.0.9\", min_ttl = 9, max_ttl = 8 }] }", "6:22 min_ttl 9 is above"),
         ("unicast = { peers = [\"10.0.0.9\"], ttl = 0 }", "6:41 0 is out of range; expected 1 to 255"),
-        ("strict = true\nunicast = { peers = [\"10.0.0.9\"] }", "7:11 strict: adverts are multicast"),
+        ("unicast = { peers = [\"10.0.0.9\"], check_source = 1 }", "6:50 the number 1; expected true or false"),
         ("auth_type = \"ah\"", "6:13 `auth_type` without `auth_pass`"),
         ("auth_pass = \"x\"\nauth_type = \"md5\"", "7:13 unknown value `md5`"),
         ("multicast_group = \"10.0.0.1\"", "6:19 10.0.0.1 is no multicast address of IPv4"),
@@ -146,6 +146,16 @@ fn an_address_can_be_in_adverts_twice() {
     assert_eq!(found, [said]);
     let router = &config.unwrap().routers[0];
     assert_eq!((router.addresses.len(), router.served().count()), (3, 2));
+}
+
+#[test]
+fn strict_unicast_is_served_and_told_of() {
+    let lines = "strict = true\nunicast = { peers = [\"10.0.0.9\"] }\n";
+    let (config, found) = read(&format!("{ROUTER}{lines}"));
+    assert_eq!(found, ["7:11 strict VRRP has no unicast peers; adverts go to them all the same"]);
+    let router = &config.unwrap().routers[0];
+    let peers = vec!["10.0.0.9".parse().unwrap()];
+    assert_eq!((router.strict, &router.transport), (true, &Transport::Unicast { source: None, peers }));
 }
 
 #[test]

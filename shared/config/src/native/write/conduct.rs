@@ -84,6 +84,7 @@ pub(super) fn conduct(writer: &mut Writer, router: &VirtualRouter, transport: &T
         old_unicast_checksum,
         unicast_ttl,
         peer_ttls,
+        check_source,
         group,
     } = conduct;
     let strict = router.strict;
@@ -93,7 +94,8 @@ pub(super) fn conduct(writer: &mut Writer, router: &VirtualRouter, transport: &T
             writer.some("multicast_group", group.map(|group| string(group.to_string())));
         }
         Transport::Unicast { source, peers } => {
-            writer.key("unicast", unicast(*source, peers, (peer_ttls, *unicast_ttl, *old_unicast_checksum)));
+            let choices = (peer_ttls, *unicast_ttl, *check_source, *old_unicast_checksum);
+            writer.key("unicast", unicast(*source, peers, choices));
         }
     }
     writer.unless(*accept, !strict || router.priority == u8::MAX, "accept");
@@ -111,7 +113,7 @@ pub(super) fn conduct(writer: &mut Writer, router: &VirtualRouter, transport: &T
 
 type Ttls = BTreeMap<IpAddr, RangeInclusive<u8>>;
 
-fn unicast(source: Option<IpAddr>, peers: &[IpAddr], (ttls, ttl, old): (&Ttls, u8, OldUnicast)) -> String {
+fn unicast(source: Option<IpAddr>, peers: &[IpAddr], (ttls, ttl, check, old): (&Ttls, u8, bool, OldUnicast)) -> String {
     let peer = |address: &IpAddr| {
         let text = string(address.to_string());
         ttls.get(address).map_or(text.clone(), |limits| {
@@ -126,6 +128,9 @@ fn unicast(source: Option<IpAddr>, peers: &[IpAddr], (ttls, ttl, old): (&Ttls, u
     if ttl != Conduct::default().unicast_ttl {
         text += &format!(", ttl = {ttl}");
     }
+    if check {
+        text += ", check_source = true";
+    }
     text += match old {
         OldUnicast::Detect => "",
         OldUnicast::Always => ", old_checksum = \"always\"",
@@ -137,13 +142,14 @@ fn unicast(source: Option<IpAddr>, peers: &[IpAddr], (ttls, ttl, old): (&Ttls, u
 /// What decides nothing: settings of unicast where adverts are multicast, and of senders that are no peers.
 pub(super) fn drop_unused(router: &mut VirtualRouter) {
     router.conduct.late_rival = router.conduct.late_rival.filter(|_| !router.preempt);
-    let Conduct { unicast_ttl, peer_ttls, old_unicast_checksum, .. } = &mut router.conduct;
+    let Conduct { unicast_ttl, peer_ttls, check_source, old_unicast_checksum, .. } = &mut router.conduct;
     match &router.transport {
         Transport::Unicast { peers, .. } => peer_ttls.retain(|address, _| peers.contains(address)),
         Transport::Multicast { .. } => {
             *unicast_ttl = Conduct::default().unicast_ttl;
             *old_unicast_checksum = OldUnicast::default();
             peer_ttls.clear();
+            *check_source = false;
         }
     }
 }

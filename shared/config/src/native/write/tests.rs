@@ -83,7 +83,7 @@ fn choices_and_keys_are_carried_in_each_mode() {
         format!(" auth_hmac {{\n key 1 {text}\n key 200 hex:{hex}\n active_key 200\n {more}\n }}")
     };
     let header = " authentication {\n auth_type AH\n auth_pass secret\n }";
-    let peers = " unicast_src_ip 10.0.0.9\n unicast_ttl 9\n old_unicast_checksum never\n unicast_peer {\n \
+    let peers = " unicast_src_ip 10.0.0.9\n unicast_ttl 9\n old_unicast_checksum never\n check_unicast_src\n unicast_peer {\n \
                  10.0.0.8 min_ttl 3\n 10.0.0.7\n }";
     let bodies = [
         format!("{header}\n no_accept\n higher_prio_send_advert\n lower_prio_no_advert\n owner_ignore_adverts"),
@@ -131,7 +131,7 @@ fn drawn() -> impl Strategy<Value = String> {
             text += &keyword(no_preempt, "nopreempt");
             text += &keyword(!no_preempt && !strict, &format!("preempt_delay {delay}"));
             text += &keyword(unicast, "unicast_src_ip 10.0.0.9\n unicast_peer {\n 10.0.0.8\n }");
-            text += &keyword(strict && !unicast, "strict_mode");
+            text += &keyword(strict, "strict_mode");
             text +=
                 &keyword(!v3 && !strict, &format!("authentication {{\n auth_type PASS\n auth_pass \"{pass}\"\n }}"));
             text += &keyword(script, "track_script {\n s weight 3\n }");

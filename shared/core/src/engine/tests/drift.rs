@@ -104,6 +104,7 @@ fn what_is_foreseen_is_what_happens() {
         signs(1, "a", HmacMode::ReceiveOnly),
         unicast(&[LB1, LB2], |_| ()),
         unicast(&[LB3], |_| ()),
+        unicast(&[LB3], |r| r.conduct.check_source = true),
         unicast(&[LB1, LB2], |r| r.conduct.unicast_ttl = 9),
         unicast(&[LB1, LB2], |r| r.conduct.peer_ttls.extend([(source(LB1), 250..=255)])),
         unicast(&[LB1, LB2], |r| r.conduct.old_unicast_checksum = OldUnicast::Always),
@@ -125,6 +126,23 @@ fn what_is_foreseen_is_what_happens() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(lost > all.len() && lost < all.len() * all.len(), "{lost}");
+}
+
+#[test]
+fn a_sender_that_is_no_peer_is_heard_and_told_of() {
+    let advert = sent(&unicast(&[LB2], |_| ())).unwrap();
+    let mut engine = started(LB2, vec![unicast(&[LB3], |_| ())], None);
+    let mut told = |millis| {
+        let warning = |action| match action {
+            Action::Record(Decision::Warning { text }) => Some(text),
+            _ => None,
+        };
+        engine.step(ms(millis), advert.clone()).into_iter().filter_map(warning).collect::<Vec<_>>()
+    };
+    let taken = "it is no unicast peer, and its adverts are taken; `check_unicast_src` drops them";
+    assert_eq!(told(100), [format!("10.1.1.11: VI_1: {taken}")]);
+    assert_eq!(told(1100), Vec::<String>::new(), "at a bounded rate");
+    assert_eq!(engine.instances[&KEY].heard.map(|heard| heard.source), Some(source(LB1)));
 }
 
 #[test]

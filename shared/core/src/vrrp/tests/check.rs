@@ -58,9 +58,13 @@ fn multicast_and_unicast_do_not_mix() {
 }
 
 #[test]
-fn unicast_comes_from_a_peer() {
+fn unicast_comes_from_a_peer_where_that_is_asked_for() {
     let stranger = Datagram { source: LOWER, destination: OWN, ..datagram() };
-    assert_eq!(check(&unicast(), Some(OWN), &stranger, &v3()), Err(Drop::NotAPeer));
+    assert_eq!(check(&unicast(), Some(OWN), &stranger, &v3()).map(|heard| heard.source), Ok(LOWER));
+    let mut checks = unicast();
+    checks.conduct.check_source = true;
+    assert_eq!(check(&checks, Some(OWN), &stranger, &v3()), Err(Drop::NotAPeer));
+    assert!(check(&checks, Some(OWN), &Datagram { destination: OWN, ..datagram() }, &v3()).is_ok());
 }
 
 #[test]
