@@ -168,6 +168,7 @@ fn what_is_foreseen_names_both_values() {
         "they are signed with key 2, which lb2 does not have"
     );
     let peers = unicast(&[LB2], |_| ());
-    assert_eq!(because(&peers, &unicast(&[LB3], |_| ())), "10.1.1.11 is no unicast_peer at lb2");
+    let checks = unicast(&[LB3], |r| r.conduct.check_source = true);
+    assert_eq!(because(&peers, &checks), "10.1.1.11 is no unicast_peer at lb2");
     assert_eq!(because(&unicast(&[LB3], |_| ()), &peers), "10.1.1.12 is no unicast_peer at lb1");
 }
