@@ -254,10 +254,7 @@ async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Status { pick, watch: true } => watch::run(client, pick, cli.json).await,
         Command::Status { pick, watch: false } => status(&client, &pick, cli.json).await,
         Command::Top => top::run(client).await,
-        Command::Services { text } => {
-            let part = |status: &Value| show::services_json(status, &text);
-            ask(&client, cli.json, "/status", part, |status: &Status, look| show::services(status, &text, look)).await
-        }
+        Command::Services { text } => services(&client, &text, cli.json).await,
         Command::Nodes { command: Some(NodesCommand::Remove { node, now, within }) } => {
             removal::remove(&client, cli.json, node, (!now).then_some(within)).await
         }
@@ -380,6 +377,15 @@ async fn status(client: &Client, pick: &Pick, json: bool) -> Result<(), Failure>
     let status = show::read(status)?;
     pick.check(&status)?;
     print(&show::status(&status, &pick.choose(&status), &look()))
+}
+
+/// The services of the node that answers, or those with this text.
+async fn services(client: &Client, text: &str, json: bool) -> Result<(), Failure> {
+    let status = client.get("/status").await?;
+    let chosen = show::services_json(&status, text);
+    let status: Status = show::read(status)?;
+    show::has_services(&status, text)?;
+    if json { print(&pretty(&chosen)) } else { print(&show::services(&status, text, &look())) }
 }
 
 /// Has the voters change the roster.

@@ -222,7 +222,8 @@ fn first_address(router: &Router) -> (bool, Option<IpAddr>) {
     (address.is_none(), address)
 }
 
-fn unknown<'a>(error: String, names: impl ExactSizeIterator<Item = &'a str>) -> Failure {
+/// Nothing is called so, but for these.
+pub(crate) fn unknown<'a>(error: String, names: impl ExactSizeIterator<Item = &'a str>) -> Failure {
     let (count, first) = (names.len(), names.take(HINTS).collect::<Vec<_>>());
     let more = if count > first.len() { format!(" and {} more", count - first.len()) } else { String::new() };
     let hint = (count > 0).then(|| format!("there are {}{more}", first.join(", ")));

@@ -17,7 +17,7 @@ mod summary;
 pub(crate) mod tests;
 
 pub(crate) use plan::plan;
-pub(crate) use services::{services, services_json};
+pub(crate) use services::{has_services, services, services_json};
 pub(crate) use story::{event, events, explanation, trace};
 pub(crate) use summary::{node_counts, plural, router_counts, serving, without_mesh};
 

@@ -6,24 +6,41 @@ use mesh_control::{BfdSession, RealServer, Service, Status};
 use serde_json::Value;
 
 use super::{Look, finish, paint, table};
+use crate::client::Failure;
+use crate::pick::unknown;
 
 /// The services with this text in their name or in a real server's address, all of them without one.
 pub(crate) fn services(status: &Status, text: &str, look: &Look) -> String {
-    if status.services.is_empty() {
-        return format!("No virtual services on {}.\n{}", status.node, sessions(status, text, look));
-    }
     let shown: Vec<&Service> = status.services.iter().filter(|service| fits(service, text)).collect();
     if shown.is_empty() {
-        return format!(
-            "None of {} virtual services has {text} in its name or its real servers.\n",
-            status.services.len()
-        );
+        let own = status.nodes.iter().find(|node| node.name == status.node);
+        let elsewhere = match own.map(|node| node.role.as_str()) {
+            Some(role @ ("witness" | "server")) => format!(", which is a {role}: ask a director"),
+            _ => String::new(),
+        };
+        let named = if text.is_empty() { String::new() } else { format!(" with {text}") };
+        return format!("No virtual services{named} on {}{elsewhere}.\n{}", status.node, sessions(status, text, look));
     }
     let mut out = headline(&shown, &status.node);
     let lines = shown.iter().flat_map(|service| warnings(service, &status.node));
     out.extend(lines.map(|line| format!("{}\n", paint(&format!("! {line}"), "33", look))));
     out.push('\n');
     out + &rows(&shown, look) + &reasons(&shown, look) + &sessions(status, text, look)
+}
+
+/// Whether there are any with this text, or BFD sessions with it.
+///
+/// # Errors
+///
+/// There are none: text that finds nothing is a mistake.
+pub(crate) fn has_services(status: &Status, text: &str) -> Result<(), Failure> {
+    let found = status.services.iter().any(|service| fits(service, text))
+        || status.bfd.iter().any(|session| session.name.contains(text) || session.neighbor.contains(text));
+    if text.is_empty() || found {
+        return Ok(());
+    }
+    let names = status.services.iter().map(|service| service.virtual_server.as_str());
+    Err(unknown(format!("no virtual service has {text:?} in its name or its real servers' addresses"), names))
 }
 
 /// The same as JSON: the daemon's own objects.

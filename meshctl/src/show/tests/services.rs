@@ -2,7 +2,8 @@ use mesh_control::Status;
 use serde_json::{Value, json};
 
 use super::{cluster, look, parsed, plain};
-use crate::show::{services, services_json};
+use crate::client::Failure;
+use crate::show::{has_services, services, services_json};
 
 fn with(services: Value) -> Value {
     let mut map = cluster();
@@ -47,10 +48,10 @@ fn some_of_them() {
     let status: Status = parsed(two());
     assert!(!services(&status, "88.100", &plain()).contains("fwmark"));
     assert!(services(&status, "fwmark", &plain()).starts_with("1 virtual service, 1 real server: 0 up, 1 down"));
-    assert_eq!(
-        services(&status, "10.2", &plain()),
-        "None of 2 virtual services has 10.2 in its name or its real servers.\n"
-    );
+    assert!(has_services(&status, "fwmark").is_ok() && has_services(&status, "").is_ok());
+    let Err(Failure::Refused(refusal)) = has_services(&status, "10.2") else { panic!("there is none") };
+    assert_eq!(refusal.error, "no virtual service has \"10.2\" in its name or its real servers' addresses");
+    assert!(refusal.hint.is_some_and(|hint| hint.contains("10.1.1.80:80/tcp")));
     let json = services_json(&two(), "88.100");
     assert_eq!(json.as_array().unwrap().len(), 1);
     assert_eq!(json[0]["virtual_server"], "10.1.1.80:80/tcp");
@@ -58,7 +59,11 @@ fn some_of_them() {
 
 #[test]
 fn none() {
-    assert_eq!(services(&parsed(cluster()), "", &plain()), "No virtual services on lb2.\n");
+    let mut status: Status = parsed(cluster());
+    assert_eq!(services(&status, "", &plain()), "No virtual services on lb2.\n");
+    status.nodes.iter_mut().filter(|node| node.name == "lb2").for_each(|node| node.role = "witness".to_owned());
+    let elsewhere = "No virtual services on lb2, which is a witness: ask a director.\n";
+    assert_eq!(services(&status, "", &plain()), elsewhere);
 }
 
 #[test]
