@@ -41,12 +41,7 @@ impl Engine {
         members.iter().for_each(|member| self.note_own_addresses(*member));
         let looks: Vec<Look> = members.iter().map(|member| self.look(now, *member)).collect();
         let first = looks.iter().find_map(|look| Some((look.key, look.fault.clone()?)));
-        let untold = |key: &RouterKey| self.instances[key].transition.trace_id.is_empty();
-        let is_news = first
-            .as_ref()
-            .is_some_and(|(key, fault)| !untold(key) || self.instances[key].fault.as_ref() != Some(fault));
-        // At the start: that of another member is told of those, too, that nothing was told of.
-        let unaware: Vec<RouterKey> = members.iter().filter(|member| is_news && untold(member)).copied().collect();
+        let unaware = first.as_ref().map_or_else(Vec::new, |(key, fault)| self.unaware(&members, *key, fault));
         let shared = first.map(|(key, fault)| self.shared(key, &fault));
         // As keepalived does, it waits for first results in no state that is told: who runs already goes on meanwhile.
         let waiting = shared.is_none() && members.iter().all(|m| self.instances[m].fault.is_some());
@@ -83,6 +78,13 @@ impl Engine {
         begun.append(&mut inherits);
         self.begin_faults(now, begun);
         self.end_faults(now, ended);
+    }
+
+    /// Members of a group that nothing was told of yet: as with keepalived they hear of another's fault at the start.
+    fn unaware(&self, members: &[RouterKey], key: RouterKey, fault: &str) -> Vec<RouterKey> {
+        let untold = |key: &RouterKey| self.instances[key].transition.trace_id.is_empty();
+        let is_news = !untold(&key) || self.instances[&key].fault.as_deref() != Some(fault);
+        members.iter().filter(|member| is_news && untold(member)).copied().collect()
     }
 
     /// Whether it has not taken part yet.
