@@ -281,6 +281,22 @@ fn root_routes_and_rules_are_those_of_keepalived_and_go_as_well() -> Result<()> 
 /// An uplink whose route is tracked takes its director out, and lets it back in.
 #[test]
 fn root_the_link_below_a_tracked_route_counts_as_with_keepalived() -> Result<()> {
+    let routes =
+        " virtual_routes {\n  10.50.0.0/16 via 10.88.0.2 dev up0\n  10.51.0.0/16 via 10.88.0.2 dev up0 no_track\n }\n";
+    goes_with_its_uplink(&|name| conf(name, routes), None)
+}
+
+/// So does one whose static route is in a `track_group`; the route alone is put back, and nothing moves.
+#[test]
+fn root_the_link_below_a_static_route_of_a_track_group_counts_as_with_keepalived() -> Result<()> {
+    let statics = "track_group UP {\n group {\n  VI_1\n }\n}\nstatic_routes {\n 10.50.0.0/16 via 10.88.0.2 dev up0 \
+                   track_group UP\n}\n";
+    goes_with_its_uplink(&|name| format!("{statics}{}", conf(name, "")), Some("10.50.0.0/16"))
+}
+
+/// meshd and keepalived both serve, let go when the uplink has no link, and serve again when it has; somebody who
+/// removes this route before changes nothing.
+fn goes_with_its_uplink(conf: &dyn Fn(&str) -> String, removed: Option<&str>) -> Result<()> {
     let _turn = Lab::beside()?;
     let daemons = [(OWNER, Daemon::Plain), (NEXT, Daemon::Keepalived)];
     let lab = Lab::new(Lifetime::Lab)?;
@@ -291,30 +307,32 @@ fn root_the_link_below_a_tracked_route_counts_as_with_keepalived() -> Result<()>
         host.run(&["ip", "link", "set", "up0", "up"])?;
         host.run(&["ip", "address", "add", "10.88.0.1/24", "dev", "up0"])?;
     }
-    let routes =
-        " virtual_routes {\n  10.50.0.0/16 via 10.88.0.2 dev up0\n  10.51.0.0/16 via 10.88.0.2 dev up0 no_track\n }\n";
     // Two segments of their own, so that both serve.
     let text = |name: &str| match name {
-        OWNER => conf(name, routes),
-        _ => conf(name, routes).replace("router_id 51", "router_id 52").replace(&VIP.to_string(), "10.77.8.1"),
+        OWNER => conf(name),
+        _ => conf(name).replace("router_id 51", "router_id 52").replace(&VIP.to_string(), "10.77.8.1"),
     };
     let mut cluster = Cluster::launch_all(lab, &daemons, &text)?;
     let vips = [(OWNER, VIP.to_string()), (NEXT, "10.77.8.1".to_owned())];
+    let held = |cluster: &Cluster| -> Result<Vec<bool>> {
+        vips.iter().map(|(name, vip)| cluster.lab_ref().host(name).has_address(vip)).collect()
+    };
     let serve = |cluster: &Cluster, what: &str, wanted: bool| {
-        clock::wait_for(what, NOTICED, || {
-            let held = vips.iter().map(|(name, vip)| cluster.lab_ref().host(name).has_address(vip));
-            let held = held.collect::<Result<Vec<bool>>>()?;
-            Ok(held.iter().all(|held| *held == wanted).then_some(()))
-        })
+        clock::wait_for(what, NOTICED, || Ok((held(cluster)? == [wanted; 2]).then_some(())))
     };
     serve(&cluster, "both serve", true)?;
-    for host in vips.iter().map(|(name, _)| cluster.lab_ref().host(name)) {
-        host.run(&["ip", "link", "set", "up0", "down"])?;
+    let hosts = vips.clone().map(|(name, _)| cluster.lab_ref().host(name).clone());
+    if let Some(route) = removed {
+        hosts.iter().try_for_each(|host| host.run(&["ip", "route", "del", route]).map(drop))?;
+        clock::wait_for("both have put it back", NOTICED, || {
+            ensure!(held(&cluster)? == [true; 2], "one let go");
+            let there = hosts.iter().map(|host| Ok(!host.run(&["ip", "route", "show", route])?.is_empty()));
+            Ok(there.collect::<Result<Vec<bool>>>()?.into_iter().all(|there| there).then_some(()))
+        })?;
     }
+    hosts.iter().try_for_each(|host| host.run(&["ip", "link", "set", "up0", "down"]).map(drop))?;
     serve(&cluster, "both have let go", false)?;
-    for host in vips.iter().map(|(name, _)| cluster.lab_ref().host(name)) {
-        host.run(&["ip", "link", "set", "up0", "up"])?;
-    }
+    hosts.iter().try_for_each(|host| host.run(&["ip", "link", "set", "up0", "up"]).map(drop))?;
     serve(&cluster, "both serve again", true)?;
     cluster.must_run()
 }
