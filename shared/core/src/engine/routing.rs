@@ -14,6 +14,9 @@ use crate::time::Instant;
 /// How often what is static is looked at.
 pub(super) const LOOK: Duration = Duration::from_secs(5);
 
+/// The same while a router waits for some of it.
+const LOOK_FOR_MISSING: Duration = Duration::from_millis(500);
+
 /// What is known of static things.
 #[derive(Debug, Default)]
 pub(super) struct Statics {
@@ -46,9 +49,10 @@ impl Engine {
     /// What somebody removed is put back, what could not be put there is tried again.
     pub(super) fn look_at_statics(&mut self, now: Instant) {
         if self.statics.look_at.is_some_and(|t| t <= now) && !self.stopping {
-            self.statics.look_at = Some(now + LOOK);
             self.out.push(Action::HaveStatics(self.config.statics.clone()));
             let refused = std::mem::take(&mut self.statics.refused);
+            let pause = if refused.is_empty() { LOOK } else { LOOK_FOR_MISSING };
+            self.statics.look_at = Some(now + pause);
             if refused != self.statics.missing {
                 self.statics.missing = refused;
                 self.evaluate_all(now);
@@ -79,6 +83,7 @@ impl Engine {
     pub(super) fn route_failed(&mut self, now: Instant, what: &str, error: &str) {
         if self.config.statics.track_groups.iter().any(|group| group.titles().any(|title| title == what)) {
             self.statics.refused.insert(what.to_owned());
+            self.statics.look_at = self.statics.look_at.map(|at| at.min(now + LOOK_FOR_MISSING));
             if self.statics.missing.insert(what.to_owned()) {
                 self.evaluate_all(now);
             }

@@ -223,6 +223,8 @@ fn root_a_router_that_cannot_listen_waits_until_it_can() -> Result<()> {
     let mut cluster = Cluster::launch_all(Lab::new(Lifetime::Lab)?, &[(OWNER, Daemon::Plain)], &conf)?;
     let host = cluster.lab_ref().host(OWNER).clone();
     let daemon = cluster.daemon_pid(OWNER)?.to_string();
+    // It raises its limit as it starts.
+    cluster.wait_status("it has started", SHOWN_WITHIN, &[OWNER], |_| true)?;
     let open_files = |most: &str| host.run(&["prlimit", "--pid", &daemon, &format!("--nofile={most}:")]);
     open_files("3")?;
     host.run(&["ip", "link", "add", "late0", "type", "veth", "peer", "name", "late1"])?;
